@@ -1,0 +1,10 @@
+# libmote.a: every room in one archive.
+set(objects "")
+foreach(room IN LISTS MOTE_ROOMS)
+  list(APPEND objects $<TARGET_OBJECTS:mote_${room}>)
+endforeach()
+add_library(mote STATIC ${objects})
+target_include_directories(mote PUBLIC $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/engine/api> $<INSTALL_INTERFACE:include>)
+if(NOT MOTE_WASM)
+  target_link_libraries(mote PUBLIC Threads::Threads)
+endif()

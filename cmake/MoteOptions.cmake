@@ -1,0 +1,42 @@
+# Options and the flags that every target of mote shares.
+option(MOTE_TESTS "Build the tests" ON)
+option(MOTE_SHARED "Build libmote.so beside libmote.a" OFF)
+set(MOTE_SANITIZE "" CACHE STRING "Sanitizers: address,undefined or thread")
+option(MOTE_FUZZ "Build the libFuzzer targets (clang)" OFF)
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_C_STANDARD 11)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_CXX_VISIBILITY_PRESET hidden)
+set(CMAKE_C_VISIBILITY_PRESET hidden)
+set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release)
+endif()
+set(MOTE_WASM OFF)
+if(CMAKE_SYSTEM_NAME STREQUAL "WASI")
+  set(MOTE_WASM ON)
+endif()
+
+find_program(MOTE_CCACHE ccache)
+if(MOTE_CCACHE)
+  set(CMAKE_C_COMPILER_LAUNCHER ${MOTE_CCACHE})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${MOTE_CCACHE})
+endif()
+
+add_library(mote_flags INTERFACE)
+target_include_directories(mote_flags INTERFACE ${CMAKE_SOURCE_DIR})
+target_compile_options(mote_flags INTERFACE -Wall -Wextra -Wshadow=local -Wno-unused-parameter
+  $<$<CXX_COMPILER_ID:Clang>:-Wno-shadow>
+  # Results must not depend on whether the compiler fuses a multiply and an add.
+  -ffp-contract=off -fno-math-errno)
+if(MOTE_SANITIZE)
+  target_compile_options(mote_flags INTERFACE -fsanitize=${MOTE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(mote_flags INTERFACE -fsanitize=${MOTE_SANITIZE})
+endif()
+if(NOT MOTE_WASM)
+  find_package(Threads REQUIRED)
+endif()

@@ -1,0 +1,81 @@
+// The seam between the engine and the machines it runs on. targets/cpu and targets/cuda implement it.
+#ifndef MOTE_ENGINE_GRAPH_BACKEND_H_
+#define MOTE_ENGINE_GRAPH_BACKEND_H_
+
+#include <stdint.h>
+
+#include <memory>
+#include <span>
+#include <string>
+
+#include "engine/core/context.h"
+#include "engine/core/status.h"
+#include "engine/format/gguf.h"
+#include "engine/graph/plan.h"
+
+namespace mote {
+
+// The keys and values of one session, in the backend's own layout and memory. Belongs to one Program.
+class KvCache {
+ public:
+  virtual ~KvCache() = default;
+  uint32_t context() const { return context_; }  // positions it holds
+  uint64_t bytes() const { return bytes_; }
+
+ protected:
+  uint32_t context_ = 0;
+  uint64_t bytes_ = 0;
+};
+
+// One pass over the graph for some rows of some sessions. All spans but `outputs` and `caches` have one element per
+// row. Rows of one session stand in the order of their positions, without gaps, and directly after what its cache
+// holds.
+struct Step {
+  std::span<const int32_t> tokens;      // checked: in [0, vocab)
+  std::span<const int32_t> positions;   // checked: below the cache's context
+  std::span<const uint32_t> sequences;  // index into caches
+  std::span<KvCache* const> caches;
+  std::span<const uint32_t> outputs;  // rows whose logits are wanted, ascending
+  float* logits = nullptr;            // (outputs, vocab), row-major
+};
+
+// A graph ready to run, with its weights. Run is not reentrant: the Scheduler calls it from one thread at a time.
+class Program {
+ public:
+  virtual ~Program() = default;
+  virtual Result<std::unique_ptr<KvCache>> CreateKvCache(uint32_t context) = 0;
+  // A row's logits depend on its own session alone: bit-identical for any number of workers, any batch, any neighbours.
+  virtual Status Run(const Step& step) = 0;
+};
+
+// What a program will take, before anything is loaded.
+struct MemoryNeed {
+  uint64_t weight_bytes = 0;   // resident; mapped file pages count
+  uint64_t scratch_bytes = 0;  // arena and per-worker scratch
+  uint64_t cache_bytes_per_token = 0;
+};
+
+struct LoadProgress {
+  void (*report)(void* user, uint64_t done_bytes, uint64_t total_bytes) = nullptr;  // from the loading thread
+  void* user = nullptr;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual const char* name() const = 0;         // "cpu"
+  virtual std::string description() const = 0;  // "avx512_vnni, 2 workers": for people
+  // kUnsupported names the first weight (and its type) or op that this backend does not run.
+  virtual Result<MemoryNeed> Measure(const Plan& plan) const = 0;
+  // `plan`, its graph and `file` must outlive the program.
+  virtual Result<std::unique_ptr<Program>> Compile(const Plan& plan, const GgufFile& file, const Context& context,
+                                                   const LoadProgress& progress) = 0;
+};
+
+// Implemented by targets/cpu. `isa`: a row of the kernel table by name, or empty for the best that the CPU has (the
+// caller passes MOTE_ISA through). kInvalidArgument lists the rows that would have been accepted.
+Result<std::unique_ptr<Backend>> CreateCpuBackend(const Context& context, const std::string& isa);
+
+}  // namespace mote
+
+#endif  // MOTE_ENGINE_GRAPH_BACKEND_H_

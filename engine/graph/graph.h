@@ -1,0 +1,165 @@
+// The computation of a model as a list of coarse operations over (rows, cols) float32 matrices.
+//
+// A Graph is built once per model by arch/, planned once per maximum batch by plan.h, and run by a Backend. Only the
+// number of rows, the positions and the cache length change from step to step. Shapes are inferred and checked while
+// the graph is being built, with the op and the tensor named: what Graph::ok() accepts needs no further check.
+#ifndef MOTE_ENGINE_GRAPH_GRAPH_H_
+#define MOTE_ENGINE_GRAPH_GRAPH_H_
+
+#include <stdint.h>
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/core/status.h"
+#include "engine/core/tensor.h"
+
+namespace mote {
+
+using ValueId = uint32_t;
+using WeightId = uint32_t;
+using RopeId = uint32_t;
+inline constexpr uint32_t kNone = UINT32_MAX;
+
+// How many rows a value has in a step: one per token, or one per token whose logits are wanted.
+enum class Rows : uint8_t { kTokens, kOutputs };
+
+struct ValueInfo {
+  Rows rows = Rows::kTokens;
+  uint32_t cols = 0;
+};
+
+// Rows [row_begin, row_begin + rows) of a tensor in the file. A slice of a fused tensor (attn_qkv) is a weight of its
+// own.
+struct Weight {
+  const TensorInfo* tensor = nullptr;  // owned by the GgufFile
+  uint64_t row_begin = 0;
+  uint64_t rows = 0;
+  uint64_t cols = 0;
+};
+
+enum class OpKind : uint8_t {
+  kEmbed,          // out = rows of weights[0] by token id, times scale
+  kMatMul,         // out = in[0] x weights[0]^T (+ weights[1], a bias of (out.cols))
+  kRmsNorm,        // each run of `group` columns: in[0] / sqrt(mean(in^2) + epsilon) * weights[0]
+  kLayerNorm,      // (in[0] - mean) / sqrt(variance + epsilon) * weights[0] (+ weights[1])
+  kAdd,            // out = in[0] + in[1]
+  kGate,           // out = activation(in[0]) * in[1]
+  kActivation,     // out = activation(in[0])
+  kRope,           // rotates the first rope.dims columns of each head of in[0] by the row's position
+  kAttention,      // appends in[1] (keys) and in[2] (values) to the cache of `layer`; out = attention of in[0]
+  kMoe,            // router weights[0], gate weights[1], up weights[2], down weights[3]: see MoeParams
+  kSelectOutputs,  // rows whose logits are wanted
+  kSoftcap,        // out = cap * tanh(in[0] / cap)
+};
+const char* OpName(OpKind kind);
+
+enum class Activation : uint8_t { kSilu, kGelu, kGeluTanh, kRelu };
+
+struct AttentionParams {
+  uint32_t layer = 0;  // which cache layer
+  uint32_t heads = 0;
+  uint32_t kv_heads = 0;  // divides heads
+  uint32_t key_dim = 0;   // per head
+  uint32_t value_dim = 0;
+  float scale = 0;      // of q . k
+  float softcap = 0;    // 0: none
+  uint32_t window = 0;  // sees the last `window` positions, itself included; 0: all
+};
+
+struct MoeParams {
+  uint32_t experts = 0;
+  uint32_t used = 0;       // chosen per token by the softmax of the router
+  bool normalize = false;  // chosen weights scaled to a sum of 1
+  float weight_scale = 1;
+  Activation activation = Activation::kSilu;
+};
+
+// Frequencies of a rotary embedding. Angle of pair i at position p = p * inverse_frequency[i]; rotated pairs are
+// multiplied by `magnitude` (YaRN, LongRoPE).
+struct RopeTable {
+  enum class Layout : uint8_t {
+    kAdjacent,  // pairs (2i, 2i + 1): llama
+    kSplit,     // pairs (i, i + dims / 2): neox, qwen, gemma, phi
+  };
+  Layout layout = Layout::kAdjacent;
+  float magnitude = 1;
+  std::vector<float> inverse_frequency;  // (dims / 2)
+  uint32_t dims() const { return static_cast<uint32_t>(inverse_frequency.size()) * 2; }
+};
+
+struct Node {
+  OpKind op = OpKind::kEmbed;
+  std::vector<ValueId> in;
+  ValueId out = kNone;
+  std::vector<WeightId> weights;  // kNone where an optional one is absent
+  float scale = 1;                // kEmbed
+  float epsilon = 0;              // norms
+  uint32_t group = 0;             // kRmsNorm; also columns per head of kRope
+  float cap = 0;                  // kSoftcap
+  Activation activation = Activation::kSilu;
+  RopeId rope = kNone;
+  AttentionParams attention;
+  MoeParams moe;
+};
+
+// The cache that one layer needs per token.
+struct CacheLayer {
+  uint32_t kv_heads = 0;
+  uint32_t key_dim = 0;
+  uint32_t value_dim = 0;
+};
+
+class Graph {
+ public:
+  // Builders. The first failure sticks (see status()); later calls are harmless and return ids that are never used.
+  WeightId AddWeight(const TensorInfo* tensor, uint64_t rows,
+                     uint64_t cols);  // the tensor's shape must be exactly this
+  WeightId AddWeightSlice(const TensorInfo* tensor, uint64_t row_begin, uint64_t rows, uint64_t cols);
+  RopeId AddRope(RopeTable table);
+
+  ValueId Embed(WeightId table, float scale);
+  ValueId MatMul(ValueId x, WeightId weight, WeightId bias = kNone);
+  ValueId RmsNorm(ValueId x, WeightId weight, float epsilon);
+  ValueId RmsNormHeads(ValueId x, WeightId weight, uint32_t head_dim, float epsilon);
+  ValueId LayerNorm(ValueId x, WeightId weight, WeightId bias, float epsilon);
+  ValueId Add(ValueId a, ValueId b);
+  ValueId Gate(ValueId gate, ValueId up, Activation activation);
+  ValueId Activate(ValueId x, Activation activation);
+  ValueId Rope(ValueId x, RopeId rope, uint32_t head_dim);
+  ValueId Attention(ValueId q, ValueId k, ValueId v, const AttentionParams& params);
+  ValueId Moe(ValueId x, WeightId router, WeightId gate, WeightId up, WeightId down, const MoeParams& params);
+  ValueId SelectOutputs(ValueId x);
+  ValueId Softcap(ValueId x, float cap);
+  // The value whose rows are the logits. Must have Rows::kOutputs.
+  void SetResult(ValueId logits);
+
+  const Status& status() const { return status_; }
+  std::span<const Node> nodes() const { return nodes_; }
+  const ValueInfo& value(ValueId id) const { return values_[id]; }
+  size_t num_values() const { return values_.size(); }
+  const Weight& weight(WeightId id) const { return weights_[id]; }
+  std::span<const Weight> weights() const { return weights_; }
+  std::span<const RopeTable> ropes() const { return ropes_; }
+  std::span<const CacheLayer> cache_layers() const { return cache_layers_; }
+  ValueId result() const { return result_; }
+
+ private:
+  void Fail(Status status);
+  bool Has(OpKind op, ValueId id);
+  bool HasVector(OpKind op, WeightId id, uint64_t cols, bool optional);
+  ValueId Append(Node node, Rows rows, uint32_t cols);
+
+  Status status_;
+  std::vector<Node> nodes_;
+  std::vector<ValueInfo> values_;
+  std::vector<Weight> weights_;
+  std::vector<RopeTable> ropes_;
+  std::vector<CacheLayer> cache_layers_;
+  ValueId result_ = kNone;
+};
+
+}  // namespace mote
+
+#endif  // MOTE_ENGINE_GRAPH_GRAPH_H_

@@ -1,0 +1,53 @@
+// Generation: sample, stop, stream.
+#ifndef MOTE_ENGINE_RUN_GENERATE_H_
+#define MOTE_ENGINE_RUN_GENERATE_H_
+
+#include <stdint.h>
+
+#include <atomic>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/core/status.h"
+#include "engine/run/sampler.h"
+#include "engine/run/session.h"
+
+namespace mote {
+
+enum class FinishReason : int32_t {
+  kStop = 0,    // an end-of-generation token or a stop string
+  kLength = 1,  // max_tokens, or the context is full
+  kCancelled = 2,
+};
+const char* FinishReasonName(FinishReason reason);  // "stop", "length", "cancelled"
+
+struct GenerateParams {
+  SamplerParams sampler;
+  int32_t max_tokens = -1;        // -1: until the context is full
+  std::vector<std::string> stop;  // none of them appears in the text; at most 16, none empty
+  bool ignore_eos = false;
+  const std::atomic<bool>* cancel = nullptr;
+  // New text, always whole UTF-8 sequences and never part of a stop string; false cancels. `token` is the newest one.
+  bool (*on_text)(void* user, std::string_view text, int32_t token) = nullptr;
+  void (*on_prefill)(void* user, uint32_t done, uint32_t total) = nullptr;
+  void* user = nullptr;
+};
+
+struct GenerateResult {
+  std::string text;
+  std::vector<int32_t> tokens;  // generated, the end-of-generation token not included
+  FinishReason finish = FinishReason::kStop;
+  uint32_t prompt_tokens = 0;
+  uint32_t cached_tokens = 0;  // of the prompt, reused from the session
+  double prefill_seconds = 0;
+  double decode_seconds = 0;
+};
+
+// Makes the session hold `prompt` (reusing the prefix it has) and continues it.
+Result<GenerateResult> Generate(Session& session, std::span<const int32_t> prompt, const GenerateParams& params);
+
+}  // namespace mote
+
+#endif  // MOTE_ENGINE_RUN_GENERATE_H_

@@ -1,0 +1,84 @@
+// A loaded model: its file, vocabulary, chat template, graph, and the program that runs it.
+#ifndef MOTE_ENGINE_RUN_MODEL_H_
+#define MOTE_ENGINE_RUN_MODEL_H_
+
+#include <stdint.h>
+
+#include <memory>
+#include <string>
+
+#include "engine/arch/arch.h"
+#include "engine/core/context.h"
+#include "engine/core/status.h"
+#include "engine/format/gguf.h"
+#include "engine/graph/backend.h"
+#include "engine/graph/plan.h"
+#include "engine/run/scheduler.h"
+#include "engine/text/chat_template.h"
+#include "engine/text/tokenizer.h"
+
+namespace mote {
+
+struct ModelParams {
+  int32_t threads = 0;        // 0: one per core that this process may use. [0, 1024]
+  uint32_t context = 0;       // longest session, tokens; 0: what the model was trained for, at most 8192
+  uint32_t max_batch = 512;   // rows of one step. [1, 8192]
+  uint64_t memory_limit = 0;  // bytes for weights, scratch and one session's cache; 0: no limit
+  std::string isa;            // see CreateCpuBackend
+  LogSink log;
+  LoadProgress progress;
+};
+
+// What loading will need; also the table in the refusal when it is over the limit.
+struct MemoryReport {
+  uint64_t weight_bytes = 0;
+  uint64_t scratch_bytes = 0;
+  uint64_t cache_bytes = 0;  // of one session at full context
+  uint64_t total() const { return weight_bytes + scratch_bytes + cache_bytes; }
+};
+
+// Thread-safe after Load: sessions of one model may run from many threads.
+class Model {
+ public:
+  static Result<std::unique_ptr<Model>> Load(std::unique_ptr<GgufFile> file, const ModelParams& params);
+  ~Model();
+
+  const GgufFile& file() const { return *file_; }
+  const HyperParams& hyper() const { return hyper_; }
+  const Tokenizer& tokenizer() const { return *tokenizer_; }
+  // Null where the file carries none that parses (template_error() says why).
+  const ChatTemplate* chat_template() const { return chat_template_.get(); }
+  const std::string& template_error() const { return template_error_; }
+  uint32_t context() const { return context_; }
+  uint32_t vocab_size() const { return hyper_.vocab_size; }
+  int threads() const { return pool_->num_workers(); }
+  std::string backend_description() const { return backend_->description(); }
+  const MemoryReport& memory() const { return memory_; }
+  Scheduler& scheduler() { return *scheduler_; }
+  const Platform& platform() const { return *platform_; }
+
+  // Renders messages with the model's template (or ChatML) and encodes the result; the template's control tokens count,
+  // those in the messages do not.
+  Result<std::vector<int32_t>> EncodeChat(const ChatInput& input) const;
+
+ private:
+  Model() = default;
+  std::unique_ptr<Platform> platform_;
+  std::unique_ptr<ThreadPool> pool_;
+  std::unique_ptr<GgufFile> file_;
+  std::unique_ptr<Tokenizer> tokenizer_;
+  std::unique_ptr<ChatTemplate> chat_template_;
+  std::string template_error_;
+  HyperParams hyper_;
+  Graph graph_;
+  Plan plan_;
+  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Program> program_;
+  std::unique_ptr<Scheduler> scheduler_;
+  MemoryReport memory_;
+  uint32_t context_ = 0;
+};
+
+}  // namespace mote
+
+#endif  // MOTE_ENGINE_RUN_MODEL_H_

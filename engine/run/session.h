@@ -1,0 +1,58 @@
+// One conversation: the tokens so far and their cache.
+#ifndef MOTE_ENGINE_RUN_SESSION_H_
+#define MOTE_ENGINE_RUN_SESSION_H_
+
+#include <stdint.h>
+
+#include <atomic>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "engine/core/status.h"
+#include "engine/run/model.h"
+
+namespace mote {
+
+struct EvalOptions {
+  LogitsSink sink;  // see Job
+  const std::atomic<bool>* cancel = nullptr;
+  void (*progress)(void* user, uint32_t done, uint32_t total) = nullptr;
+  void* progress_user = nullptr;
+};
+
+// Not thread-safe itself; different sessions of one model may run at once from different threads.
+class Session {
+ public:
+  // context 0: the model's. The model must outlive the session.
+  static Result<std::unique_ptr<Session>> Create(Model& model, uint32_t context);
+
+  // Computes `tokens` after those that are there. kContextFull (with both counts) and kInvalidArgument (an id outside
+  // the vocabulary) change nothing. After kCancelled the tokens already computed are kept.
+  Status Eval(std::span<const int32_t> tokens, const EvalOptions& options);
+  // Of the last token evaluated; empty before the first.
+  std::span<const float> logits() const { return logits_; }
+
+  std::span<const int32_t> tokens() const { return tokens_; }
+  uint32_t length() const { return static_cast<uint32_t>(tokens_.size()); }
+  uint32_t context() const { return cache_->context(); }
+  uint64_t cache_bytes() const { return cache_->bytes(); }
+  Model& model() { return model_; }
+
+  // Forgets all but the first `length` tokens (and the logits).
+  void Truncate(uint32_t length);
+  // Keeps the longest common prefix with `tokens` (short of the last token, so that there is one to compute) and
+  // returns its length: Eval(tokens.subspan(n)) then continues.
+  uint32_t KeepPrefix(std::span<const int32_t> tokens);
+
+ private:
+  explicit Session(Model& model) : model_(model) {}
+  Model& model_;
+  std::unique_ptr<KvCache> cache_;
+  std::vector<int32_t> tokens_;
+  std::vector<float> logits_;
+};
+
+}  // namespace mote
+
+#endif  // MOTE_ENGINE_RUN_SESSION_H_

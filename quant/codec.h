@@ -1,0 +1,30 @@
+// Scalar encode and decode of every number format: the readable definition, and the oracle for the kernels in simd/.
+//
+// Decoding is bit-exact to the published formats (ggml-org/ggml, the *_reference functions): the same operations in
+// the same order in float32, no fused multiply-add.
+#ifndef MOTE_QUANT_CODEC_H_
+#define MOTE_QUANT_CODEC_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "quant/dtype.h"
+
+namespace mote {
+
+float F16ToF32(uint16_t bits);      // exact, subnormals and NaN payloads kept
+uint16_t F32ToF16(float value);     // round to nearest even; overflow gives infinity
+float BF16ToF32(uint16_t bits);     // exact
+uint16_t F32ToBF16(float value);    // round to nearest even; NaN stays NaN
+float E8M0ToF32Half(uint8_t bits);  // MXFP4's block scale, halved: 2^(bits-128)
+
+// `values` must be a multiple of the type's block_values; src holds RowBytes(type, values) bytes, no alignment needed.
+// The type must have is_weight.
+void DecodeRow(DType type, const void* src, float* dst, size_t values);
+// The inverse, by the published reference method (round to nearest for the simple types, error-minimising search of
+// scales for K and IQ4 types). NaN and infinity in src: false, dst unspecified.
+bool EncodeRow(DType type, const float* src, void* dst, size_t values);
+
+}  // namespace mote
+
+#endif  // MOTE_QUANT_CODEC_H_

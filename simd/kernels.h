@@ -1,0 +1,117 @@
+// Every kernel, as one table of function pointers per compiled instruction set.
+//
+// Plain arguments only: pointers, counts, strides. Kernels do not allocate, fail or check; the caller has. All pointers
+// may be unaligned unless stated; a kernel reads nothing outside the rows it is given, and writes every output named.
+//
+// Determinism: a result depends only on the inputs of its own row (and, for a matrix product, its own weight row),
+// never on how many rows are computed in the same call. Callers may split rows and weight rows over threads as they
+// like.
+#ifndef MOTE_SIMD_KERNELS_H_
+#define MOTE_SIMD_KERNELS_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <span>
+
+#include "quant/dtype.h"
+
+namespace mote::simd {
+
+// Activations as the quantised products want them ("A8"), one row of K values, K a multiple of 32:
+//   int8 values[K]; float scales[K / 32]; float sums[K / 16]
+// value = scales[k / 32] * values[k], |values| <= 127, rounded to nearest even; sums[i] = scale * (sum of the 16 int8
+// values), the term that a weight format's minimum or offset is multiplied with.
+constexpr size_t A8RowBytes(size_t k) {
+  return (k + k / 32 * 4 + k / 16 * 4 + 63) / 64 * 64;
+}
+
+// out[m * out_stride + n] = sum over k of acts[m][k] * weights[n][k], for n in [0, rows) and m in [0, m).
+struct MatMulArgs {
+  const uint8_t* weights = nullptr;  // first of `rows` rows in GGUF layout, row_bytes apart
+  size_t row_bytes = 0;
+  size_t rows = 0;
+  size_t k = 0;
+  const void* acts = nullptr;  // m rows: float (K), or A8 where uses_a8(type)
+  size_t act_stride_bytes = 0;
+  size_t m = 0;
+  float* out = nullptr;
+  size_t out_stride = 0;  // floats
+};
+using MatMulFn = void (*)(const MatMulArgs& args);
+
+// Attention of the query heads that share one key/value head, one token:
+//   out[h] = softmax over p in [begin, end) of (cap(scale * q[h] . k[p])) . v[p]
+// by online softmax over blocks of kAttentionBlock positions that start at multiples of kAttentionBlock, so that the
+// order of adding depends on the positions alone.
+inline constexpr size_t kAttentionBlock = 64;
+struct AttentionArgs {
+  const float* q = nullptr;  // (heads, key_dim), q_stride floats apart
+  size_t q_stride = 0;
+  size_t heads = 0;
+  const uint16_t* k = nullptr;  // float16, position 0 of this key/value head; rows key_dim values, contiguous
+  const uint16_t* v = nullptr;  // float16, rows value_dim values, contiguous
+  size_t key_dim = 0;
+  size_t value_dim = 0;
+  size_t begin = 0;  // first visible position
+  size_t end = 0;    // one past the last; > begin
+  float scale = 1;
+  float softcap = 0;     // 0: none
+  float* out = nullptr;  // (heads, value_dim), out_stride floats apart
+  size_t out_stride = 0;
+};
+
+enum class Activation : uint8_t { kSilu, kGelu, kGeluTanh, kRelu };
+
+struct KernelTable {
+  const char* name;     // "scalar", "sse4", "avx2", "avx512", "avx512_vnni", "neon", "neon_dot", "wasm", "wasm_relaxed"
+  size_t vector_bytes;  // 4 for scalar
+
+  // Null where the type is not a weight. Index with MatMulOf().
+  MatMulFn matmul[40];
+
+  // K floats to one A8 row. K a multiple of 32. NaN or infinity in gives unspecified finite values.
+  void (*quantize_a8)(const float* x, size_t k, void* out);
+
+  // out[i] = x[i] / sqrt(mean(x^2) + epsilon) * weight[i]; in place allowed. n >= 1.
+  void (*rms_norm)(const float* x, const float* weight, size_t n, float epsilon, float* out);
+  // bias may be null; in place allowed.
+  void (*layer_norm)(const float* x, const float* weight, const float* bias, size_t n, float epsilon, float* out);
+  // Rotates `pairs` pairs of one head: adjacent (2i, 2i+1) or split (i, i + pairs). x in place. cos and sin: (pairs).
+  void (*rope_adjacent)(float* x, const float* cos, const float* sin, size_t pairs);
+  void (*rope_split)(float* x, const float* cos, const float* sin, size_t pairs);
+  void (*attention)(const AttentionArgs& args);
+  // out = activation(gate) * up; up null: activation alone. In place allowed.
+  void (*gate)(Activation activation, const float* gate, const float* up, size_t n, float* out);
+  void (*add)(const float* a, const float* b, size_t n, float* out);         // in place allowed
+  void (*scale)(const float* x, float factor, size_t n, float* out);         // in place allowed
+  void (*add_scaled)(const float* x, float factor, size_t n, float* inout);  // inout += factor * x
+  void (*softcap)(const float* x, float cap, size_t n, float* out);          // cap * tanh(x / cap)
+  void (*softmax)(const float* x, size_t n, float* out);                     // in place allowed; n >= 1
+  void (*f32_to_f16)(const float* x, size_t n, uint16_t* out);               // nearest even; overflow to infinity
+  void (*f16_to_f32)(const uint16_t* x, size_t n, float* out);
+  // The k largest of n, descending, ties to the lower index; NaN is smaller than everything. k <= n. `scratch`: 2 * k +
+  // 64 values each.
+  void (*top_k)(const float* x, size_t n, size_t k, int32_t* indices, float* values);
+  float (*max)(const float* x, size_t n);  // n >= 1; NaN ignored
+};
+
+// True where matmul of this type takes A8 activations rather than float32.
+bool UsesA8(DType type);
+inline MatMulFn MatMulOf(const KernelTable& table, DType type) {
+  const uint32_t id = static_cast<uint32_t>(type);
+  return id < 40 ? table.matmul[id] : nullptr;
+}
+
+// All rows compiled into this binary, best first; the last one is always "scalar" (simd/ref).
+std::span<const KernelTable* const> Tables();
+// The best row that this CPU can run.
+const KernelTable& BestTable();
+// True if this CPU can run the row.
+bool CanRun(const KernelTable& table);
+// By name; null if not compiled in.
+const KernelTable* FindTable(const char* name);
+
+}  // namespace mote::simd
+
+#endif  // MOTE_SIMD_KERNELS_H_
