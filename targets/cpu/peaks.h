@@ -1,0 +1,72 @@
+// The machine's own limits, measured: read bandwidth by working set, and peaks of the 8-bit, bfloat16 and float32
+// units.
+//
+// Speeds of mote are told as shares of these. A shared machine is noisy, so every figure is a best of several rounds,
+// with the median and the minimum beside it: the maximum is what the hardware can do, the median what it does today.
+#ifndef MOTE_TARGETS_CPU_PEAKS_H_
+#define MOTE_TARGETS_CPU_PEAKS_H_
+
+#include <stdint.h>
+
+#include <string>
+#include <vector>
+
+#include "engine/core/context.h"
+#include "engine/core/status.h"
+#include "targets/cpu/cpu_info.h"
+
+namespace mote::cpu {
+
+// Rates of several rounds of the same work.
+struct Rate {
+  double min = 0;
+  double median = 0;
+  double max = 0;
+};
+
+struct BandwidthRow {
+  const char* level = "";  // "L1", "L2", "L3", "memory"
+  uint64_t bytes = 0;      // working set, all workers together
+  int workers = 1;
+  Rate bytes_per_second;
+};
+
+struct ComputeRow {
+  const char* kind = "";       // "int8", "bf16", "f32"
+  const char* primitive = "";  // the instruction measured: "vpdpbusd zmm", "sdot", "vfmadd ymm"
+  int workers = 1;
+  Rate ops_per_second;  // a multiplication and an addition are two operations
+};
+
+// Rows in this order: L1, L2, L3, memory (a level that is absent or unknown is left out), each with one worker and,
+// where the pool has more, with all; int8, bf16 (where the CPU has it), f32 likewise.
+struct Peaks {
+  const char* isa = "";  // row of simd/peaks.h
+  std::vector<BandwidthRow> bandwidth;
+  std::vector<ComputeRow> compute;
+
+  // The row with the most workers; null if there is none.
+  const BandwidthRow* Bandwidth(const char* level) const;
+  const ComputeRow* Compute(const char* kind) const;
+};
+
+struct PeakOptions {
+  double sample_seconds = 0.004;  // length of one round, of all but the memory rows
+  int rounds = 9;
+  uint64_t memory_bytes = 0;  // 0: MemoryTestBytes(info)
+};
+
+// Large enough to be memory and not cache: 4x the last cache, between 1 and 2 GiB, but never above a quarter of the
+// memory that is available (and 256 MiB where addresses have 32 bits).
+uint64_t MemoryTestBytes(const CpuInfo& info);
+
+// All rows; below 3 s. kOutOfMemory where the memory test does not fit.
+Result<Peaks> MeasurePeaks(ThreadPool& pool, const Clock& clock, const CpuInfo& info, const PeakOptions& options = {});
+
+// Read bandwidth of all workers of the pool over a fresh working set of `bytes`, each worker reading its own part
+// (touched by itself first, so that it lies on its node). `rounds` >= 1. In bytes per second.
+Result<Rate> MeasureReadBandwidth(ThreadPool& pool, const Clock& clock, uint64_t bytes, int rounds = 9);
+
+}  // namespace mote::cpu
+
+#endif  // MOTE_TARGETS_CPU_PEAKS_H_
