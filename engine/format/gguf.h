@@ -13,7 +13,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "engine/core/context.h"
@@ -21,6 +20,14 @@
 #include "engine/core/tensor.h"
 
 namespace mote {
+
+// What the reader accepts at most. Real headers stay far below: the largest vocabularies make some 30 MiB.
+inline constexpr uint64_t kGgufMaxHeaderBytes = uint64_t{512} << 20;  // of one part
+inline constexpr uint64_t kGgufMaxKeyBytes = 65535;                   // the specification's limit
+inline constexpr uint64_t kGgufMaxNameBytes = 255;                    // of a tensor; the specification says 64
+inline constexpr uint64_t kGgufMinAlignment = 8;
+inline constexpr uint64_t kGgufMaxAlignment = 65536;
+inline constexpr uint64_t kGgufMaxParts = 1024;
 
 enum class GgufType : uint32_t {
   kUint8 = 0,
@@ -39,8 +46,8 @@ enum class GgufType : uint32_t {
 };
 const char* GgufTypeName(GgufType type);
 
-// One metadata value. Scalars are held widened; arrays of numbers and of strings are views into the header bytes,
-// decoded on demand, so that a vocabulary costs no second copy.
+// One metadata value: a view into the header bytes, decoded on demand, so that a vocabulary costs no second copy. May be
+// copied; valid while its GgufFile lives.
 class GgufValue {
  public:
   GgufType type() const { return type_; }
@@ -53,7 +60,7 @@ class GgufValue {
   bool GetFloat(double* out) const;  // float32, float64, or any integer
   bool GetBool(bool* out) const;     // bool, or an integer 0 or 1
   bool GetString(std::string_view* out) const;
-  // Elements of an array, same rules; `index` < count().
+  // Elements of an array, same rules; false also where `index` >= count().
   bool UintAt(uint64_t index, uint64_t* out) const;
   bool IntAt(uint64_t index, int64_t* out) const;
   bool FloatAt(uint64_t index, double* out) const;
@@ -61,12 +68,13 @@ class GgufValue {
 
  private:
   friend class GgufParser;
+  friend class GgufWriter;
   GgufType type_ = GgufType::kUint8;
   GgufType element_type_ = GgufType::kUint8;
   uint64_t count_ = 1;
-  const uint8_t* data_ = nullptr;  // payload: the scalar, the string's bytes, or the first array element
-  uint64_t bytes_ = 0;
-  std::vector<uint64_t> string_offsets_;  // of each element of a string array, from data_
+  const uint8_t* data_ = nullptr;             // payload: the scalar, the string's bytes, or the first array element
+  uint64_t bytes_ = 0;                        // of the payload, without the array's or the string's own prefix
+  const uint32_t* string_offsets_ = nullptr;  // string array: from data_ to each element's length field
 };
 
 // A parsed header. Immutable; safe to read from any thread. Holds the sources it was opened from.
@@ -75,7 +83,8 @@ class GgufFile {
   // Opens `path` and, if its metadata says it is one part of several, all its siblings (same folder, names by the
   // -00001-of-0000N pattern). Any part may be named.
   static Result<std::unique_ptr<GgufFile>> Open(FileSystem& files, const std::string& path);
-  // From sources in part order; one for a whole file. Takes ownership.
+  // From sources in part order; one for a whole file. Takes ownership. The parse allocates at most 4 times the header's
+  // bytes + 16 MiB; kOutOfMemory where the system has not even that.
   static Result<std::unique_ptr<GgufFile>> FromSources(std::vector<std::unique_ptr<ByteSource>> parts);
   // Only the header is needed (the tensor data may be missing or cut off): for show, tokenizers and fuzzing.
   static Result<std::unique_ptr<GgufFile>> FromSourcesHeaderOnly(std::vector<std::unique_ptr<ByteSource>> parts);
@@ -83,12 +92,12 @@ class GgufFile {
 
   uint32_t version() const;
   uint64_t alignment() const;
-  uint64_t header_bytes() const;  // of all parts
+  uint64_t header_bytes() const;  // of all parts: up to the end of the tensor table, without padding
   uint64_t file_bytes() const;
   size_t num_parts() const;
 
   struct Entry {
-    std::string key;
+    std::string_view key;  // a view into the header, like the value: printable ASCII, not terminated
     GgufValue value;
   };
   std::span<const Entry> metadata() const;            // in file order, of part 0
