@@ -1,10 +1,28 @@
-# libmote.a: every room in one archive.
+# libmote.a, and libmote.so with MOTE_SHARED: every room in one archive, behind engine/api.
 set(objects "")
 foreach(room IN LISTS MOTE_ROOMS)
   list(APPEND objects $<TARGET_OBJECTS:mote_${room}>)
 endforeach()
 add_library(mote STATIC ${objects})
-target_include_directories(mote PUBLIC $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/engine/api> $<INSTALL_INTERFACE:include>)
-if(NOT MOTE_WASM)
-  target_link_libraries(mote PUBLIC Threads::Threads)
+add_library(mote::mote ALIAS mote)
+set(libraries mote)
+if(MOTE_SHARED)
+  add_library(mote_shared SHARED ${objects})
+  add_library(mote::mote_shared ALIAS mote_shared)
+  list(APPEND libraries mote_shared)
+  set_target_properties(mote_shared PROPERTIES OUTPUT_NAME mote VERSION ${PROJECT_VERSION}
+    SOVERSION ${PROJECT_VERSION_MAJOR})
+  # Hidden visibility leaves the C++ library's templates visible; the map keeps them in as well.
+  set(map ${CMAKE_SOURCE_DIR}/cmake/mote.map)
+  target_link_options(mote_shared PRIVATE -Wl,--version-script=${map} -Wl,-z,defs)
+  set_property(TARGET mote_shared APPEND PROPERTY LINK_DEPENDS ${map})
+  target_link_libraries(mote_shared PRIVATE mote_flags)
 endif()
+foreach(library IN LISTS libraries)
+  target_include_directories(${library} PUBLIC $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/engine/api>
+    $<INSTALL_INTERFACE:include>)
+  set_target_properties(${library} PROPERTIES LINKER_LANGUAGE CXX)
+  if(NOT MOTE_WASM)
+    target_link_libraries(${library} PUBLIC Threads::Threads)
+  endif()
+endforeach()

@@ -1,8 +1,9 @@
-# Options and the flags that every target of mote shares.
+# Options, and the flags that every target of mote shares.
 option(MOTE_TESTS "Build the tests" ON)
 option(MOTE_SHARED "Build libmote.so beside libmote.a" OFF)
 set(MOTE_SANITIZE "" CACHE STRING "Sanitizers: address,undefined or thread")
 option(MOTE_FUZZ "Build the libFuzzer targets (clang)" OFF)
+option(MOTE_WERROR "Warnings are errors" OFF)
 
 set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
@@ -13,9 +14,14 @@ set(CMAKE_CXX_VISIBILITY_PRESET hidden)
 set(CMAKE_C_VISIBILITY_PRESET hidden)
 set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+# Build types: Release, Debug, RelWithDebInfo, and Sanitize: assertions, and enough optimisation to run the tests.
 if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE Release)
 endif()
+foreach(language C CXX)
+  set(CMAKE_${language}_FLAGS_SANITIZE "-O1 -g1" CACHE STRING "Flags of the sanitizer builds")
+endforeach()
+
 set(MOTE_WASM OFF)
 if(CMAKE_SYSTEM_NAME STREQUAL "WASI")
   set(MOTE_WASM ON)
@@ -27,16 +33,28 @@ if(MOTE_CCACHE)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${MOTE_CCACHE})
 endif()
 
+if(MOTE_WASM)
+  include(MoteWasm)
+else()
+  find_package(Threads REQUIRED)
+  include(CheckPIESupported)
+  check_pie_supported()
+endif()
+
 add_library(mote_flags INTERFACE)
 target_include_directories(mote_flags INTERFACE ${CMAKE_SOURCE_DIR})
-target_compile_options(mote_flags INTERFACE -Wall -Wextra -Wshadow=local -Wno-unused-parameter
-  $<$<CXX_COMPILER_ID:Clang>:-Wno-shadow>
+target_compile_options(mote_flags INTERFACE -Wall -Wextra -Wno-unused-parameter
+  $<$<CXX_COMPILER_ID:GNU>:-Wshadow=local>
   # Results must not depend on whether the compiler fuses a multiply and an add.
   -ffp-contract=off -fno-math-errno)
-if(MOTE_SANITIZE)
-  target_compile_options(mote_flags INTERFACE -fsanitize=${MOTE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
-  target_link_options(mote_flags INTERFACE -fsanitize=${MOTE_SANITIZE})
+if(MOTE_WERROR)
+  target_compile_options(mote_flags INTERFACE -Werror)
 endif()
-if(NOT MOTE_WASM)
-  find_package(Threads REQUIRED)
+if(MOTE_SANITIZE)
+  # vptr needs run-time type information, which the library does without.
+  target_compile_options(mote_flags INTERFACE -fsanitize=${MOTE_SANITIZE} -fno-sanitize=vptr -fno-omit-frame-pointer
+    -fno-sanitize-recover=all -D_GLIBCXX_ASSERTIONS)
+  target_link_options(mote_flags INTERFACE -fsanitize=${MOTE_SANITIZE})
+elseif(NOT MOTE_WASM)
+  include(MoteHardening)
 endif()

@@ -1,0 +1,23 @@
+# GTest::gtest and GTest::gtest_main for the platform that is built for. Debian has the library for the host only; for
+# any other it is compiled from Debian's package googletest.
+set(source /usr/src/googletest/googletest)
+if(NOT CMAKE_CROSSCOMPILING)
+  find_package(GTest)
+endif()
+if(NOT TARGET GTest::gtest)
+  if(NOT EXISTS ${source}/src/gtest-all.cc)
+    message(FATAL_ERROR "GoogleTest is missing: install libgtest-dev and googletest, or configure with -DMOTE_TESTS=OFF")
+  endif()
+  add_library(mote_gtest STATIC ${source}/src/gtest-all.cc)
+  target_include_directories(mote_gtest SYSTEM PUBLIC ${source}/include PRIVATE ${source})
+  if(MOTE_WASM)
+    target_compile_definitions(mote_gtest PUBLIC GTEST_HAS_PTHREAD=0 GTEST_HAS_EXCEPTIONS=0 GTEST_HAS_RTTI=0
+      GTEST_HAS_DEATH_TEST=0 GTEST_HAS_STREAM_REDIRECTION=0)
+  else()
+    target_link_libraries(mote_gtest PUBLIC Threads::Threads)
+  endif()
+  add_library(mote_gtest_main STATIC ${source}/src/gtest_main.cc)
+  target_link_libraries(mote_gtest_main PUBLIC mote_gtest)
+  add_library(GTest::gtest ALIAS mote_gtest)
+  add_library(GTest::gtest_main ALIAS mote_gtest_main)
+endif()
