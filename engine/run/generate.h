@@ -25,27 +25,32 @@ const char* FinishReasonName(FinishReason reason);  // "stop", "length", "cancel
 
 struct GenerateParams {
   SamplerParams sampler;
-  int32_t max_tokens = -1;        // -1: until the context is full
-  std::vector<std::string> stop;  // none of them appears in the text; at most 16, none empty
-  bool ignore_eos = false;
+  int32_t max_tokens = -1;        // -1: until the context is full; 0: only computes the prompt
+  std::vector<std::string> stop;  // none of them appears in the text; see StopFilter::Create
+  bool ignore_eos = false;        // end-of-generation tokens are never chosen
   const std::atomic<bool>* cancel = nullptr;
-  // New text, always whole UTF-8 sequences and never part of a stop string; false cancels. `token` is the newest one.
+  // New text, never empty, always whole UTF-8 sequences and never part of a stop string; false cancels. `token` is the
+  // newest one; some of its text may be held back until a later call.
   bool (*on_text)(void* user, std::string_view text, int32_t token) = nullptr;
-  void (*on_prefill)(void* user, uint32_t done, uint32_t total) = nullptr;
+  void (*on_prefill)(void* user, uint32_t done, uint32_t total) = nullptr;  // of the prompt's uncached tokens
   void* user = nullptr;
 };
 
 struct GenerateResult {
-  std::string text;
+  std::string text;             // all that on_text was given
   std::vector<int32_t> tokens;  // generated, the end-of-generation token not included
   FinishReason finish = FinishReason::kStop;
   uint32_t prompt_tokens = 0;
   uint32_t cached_tokens = 0;  // of the prompt, reused from the session
   double prefill_seconds = 0;
-  double decode_seconds = 0;
+  double decode_seconds = 0;  // sampling, text and the evaluation of generated tokens
 };
 
-// Makes the session hold `prompt` (reusing the prefix it has) and continues it.
+// Makes the session hold `prompt` (reusing the prefix it has) and continues it. Afterwards the session holds the prompt
+// and the generated tokens, the last one perhaps not: nobody needed its logits.
+//
+// kInvalidArgument: an empty prompt, an id outside the vocabulary, a field out of its range. kContextFull: the prompt
+// alone is longer than the context. In both cases the session is as it was. Cancelling is not an error.
 Result<GenerateResult> Generate(Session& session, std::span<const int32_t> prompt, const GenerateParams& params);
 
 }  // namespace mote
