@@ -1,0 +1,45 @@
+# Sourced by the scripts: the repository root as working directory, messages, Debian packages.
+# shellcheck shell=bash
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+jobs=$(nproc)
+
+say() { printf '%s\n' "$*"; }
+complain() { printf '%s\n' "$*" >&2; }
+
+# The packages of some groups that are not installed, on one line.
+missing_packages() {
+  local group package command wanted
+  while read -r group package command; do
+    [[ -z $group || $group == '#'* ]] && continue
+    wanted=" $* "
+    [[ $wanted == *" $group "* ]] || continue
+    if [[ -n $command ]] && command -v "$command" >/dev/null; then continue; fi
+    if [[ $(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) == installed ]]; then continue; fi
+    printf '%s ' "$package"
+  done <scripts/packages.txt
+}
+
+# need GROUP...: installs what is missing of these groups; fails where that cannot be done.
+# MOTE_NO_INSTALL=1: never installs, only reports.
+need() {
+  local missing sudo=
+  command -v dpkg-query >/dev/null || { complain "This is not Debian: taking for granted what scripts/packages.txt lists for: $*"; return 0; }
+  missing=$(missing_packages "$@")
+  [[ -z $missing ]] && return 0
+  if [[ ${MOTE_NO_INSTALL:-0} == 1 ]]; then
+    complain "missing packages: $missing"
+    return 1
+  fi
+  if [[ $(id -u) != 0 ]]; then
+    command -v sudo >/dev/null || { complain "missing packages (install them as root): $missing"; return 1; }
+    sudo=sudo
+  fi
+  say "Installing: $missing"
+  # Lists that are there already usually do; a bare machine has none.
+  # shellcheck disable=SC2086
+  $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null 2>&1 && return 0
+  $sudo apt-get update -qq || complain "apt-get update failed; trying with the lists that are there"
+  # shellcheck disable=SC2086
+  $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+}
