@@ -46,8 +46,8 @@ enum class GgufType : uint32_t {
 };
 const char* GgufTypeName(GgufType type);
 
-// One metadata value: a view into the header bytes, decoded on demand, so that a vocabulary costs no second copy. May be
-// copied; valid while its GgufFile lives.
+// One metadata value: a view into the header bytes, decoded on demand, so that a vocabulary costs no second copy. May
+// be copied; valid while its GgufFile lives.
 class GgufValue {
  public:
   GgufType type() const { return type_; }

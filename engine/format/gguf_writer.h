@@ -2,11 +2,13 @@
 #ifndef MOTE_ENGINE_FORMAT_GGUF_WRITER_H_
 #define MOTE_ENGINE_FORMAT_GGUF_WRITER_H_
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "engine/core/status.h"
@@ -16,7 +18,7 @@
 namespace mote {
 
 // Collects metadata and tensor descriptions, then produces the header; the caller writes the tensor bytes after it,
-// in order, each padded to alignment(). Names and keys must be unique; sizes are checked at Header().
+// in order, each padded to alignment(). What is wrong with a key, a name or a shape is told by Finish().
 class GgufWriter {
  public:
   void SetUint32(std::string_view key, uint32_t value);
@@ -30,12 +32,14 @@ class GgufWriter {
   void SetInt32s(std::string_view key, std::span<const int32_t> values);
   void SetUint32s(std::string_view key, std::span<const uint32_t> values);
   // Copies an entry of another file, whatever its type. A key set earlier is replaced, here and above.
+  // general.alignment and split.* are left out: they describe how the other file was laid out.
   void Copy(const GgufFile::Entry& entry);
 
   // name, type and shape are used; bytes and offset are computed.
   void AddTensor(const TensorInfo& tensor);
 
-  // The whole header with its padding, and the tensors with `bytes` and absolute `offset` filled in.
+  // The whole header with its padding, and the tensors with `bytes` and absolute `offset` filled in. file_bytes
+  // includes the padding after the last tensor. kInvalidArgument names the key or tensor that a reader would refuse.
   struct Layout {
     std::vector<uint8_t> header;
     std::vector<TensorInfo> tensors;
@@ -51,6 +55,7 @@ class GgufWriter {
   };
   void Set(std::string_view key, std::vector<uint8_t> encoded);
   std::vector<Item> items_;
+  std::unordered_map<std::string, size_t> positions_;  // of the keys in items_
   std::vector<TensorInfo> tensors_;
 };
 
