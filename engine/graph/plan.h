@@ -23,7 +23,7 @@ struct Plan {
   uint32_t max_outputs = 0;  // rows with logits, at most; <= max_tokens
   std::vector<Instruction> instructions;
   // Where each value lies in the arena, in bytes, aligned to kCacheLineBytes; values whose lives do not overlap share
-  // bytes. The result is not in the arena (kNone): it is written to the step's own buffer.
+  // bytes. The result is not in the arena (UINT64_MAX): it is written to the step's own buffer.
   std::vector<uint64_t> value_offset;
   uint64_t arena_bytes = 0;
 };

@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "engine/arch/arch.h"
 #include "engine/core/context.h"
@@ -40,7 +41,10 @@ struct MemoryReport {
 // Thread-safe after Load: sessions of one model may run from many threads.
 class Model {
  public:
+  // kOutOfMemory, with a table of what needs what, where it would be over params.memory_limit.
   static Result<std::unique_ptr<Model>> Load(std::unique_ptr<GgufFile> file, const ModelParams& params);
+  // What Load would need, without loading; a header is enough (GgufFile::FromSourcesHeaderOnly).
+  static Result<MemoryReport> Estimate(std::unique_ptr<GgufFile> file, const ModelParams& params);
   ~Model();
 
   const GgufFile& file() const { return *file_; }
@@ -55,14 +59,19 @@ class Model {
   std::string backend_description() const { return backend_->description(); }
   const MemoryReport& memory() const { return memory_; }
   Scheduler& scheduler() { return *scheduler_; }
+  Program& program() { return *program_; }
   const Platform& platform() const { return *platform_; }
 
-  // Renders messages with the model's template (or ChatML) and encodes the result; the template's control tokens count,
-  // those in the messages do not.
+  // Renders the messages with the model's template (or ChatML where it has none) and encodes the result. Control tokens
+  // count where the template writes them; the same words inside a message are plain text.
   Result<std::vector<int32_t>> EncodeChat(const ChatInput& input) const;
 
  private:
   Model() = default;
+  // Everything up to the point where weights would be loaded.
+  static Result<std::unique_ptr<Model>> Prepare(std::unique_ptr<GgufFile> file, const ModelParams& params);
+  Context MakeContext(const ModelParams& params) const;
+
   std::unique_ptr<Platform> platform_;
   std::unique_ptr<ThreadPool> pool_;
   std::unique_ptr<GgufFile> file_;

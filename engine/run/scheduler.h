@@ -12,6 +12,7 @@
 #include <span>
 #include <vector>
 
+#include "engine/core/buffer.h"
 #include "engine/core/context.h"
 #include "engine/core/status.h"
 #include "engine/graph/backend.h"
@@ -19,6 +20,7 @@
 namespace mote {
 
 // Called with each row's logits as they come, in the order of the tokens; false stops the evaluation with kCancelled.
+// May be called from the thread of another session that leads the step: keep it short.
 struct LogitsSink {
   bool (*row)(void* user, uint32_t index, std::span<const float> logits) = nullptr;
   void* user = nullptr;
@@ -42,13 +44,15 @@ class Scheduler {
  public:
   Scheduler(Program& program, std::unique_ptr<Monitor> monitor, uint32_t max_batch, uint32_t max_outputs,
             uint32_t vocab_size);
+  ~Scheduler();
   // Blocks until the job is done, cancelled or failed. From any thread; one job per session at a time.
   Status Run(Job& job);
 
  private:
   struct Entry;
-  // One step: first one row of every job that has one left (decodes), then prompt rows up to the batch.
-  Status StepOnce(std::vector<Entry*>& batch);
+  struct Batch;
+  void StepOnce(const std::vector<Entry*>& present);
+  void Deliver(Entry& entry);
 
   Program& program_;
   std::unique_ptr<Monitor> monitor_;
@@ -57,7 +61,7 @@ class Scheduler {
   const uint32_t vocab_size_;
   bool leading_ = false;
   std::vector<Entry*> entries_;  // waiting jobs, oldest first; guarded by monitor_
-  std::vector<float> logits_;    // (max_outputs, vocab): the leader's
+  Buffer logits_;                // (max_outputs, vocab) float32: the leader's; made with the first step
 };
 
 }  // namespace mote

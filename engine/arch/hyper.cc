@@ -1,0 +1,130 @@
+// Reading and checking the `<architecture>.*` keys.
+#include <math.h>
+
+#include <algorithm>
+
+#include "engine/arch/arch.h"
+
+namespace mote {
+namespace {
+
+class Reader {
+ public:
+  Reader(const GgufFile& file, std::string architecture) : file_(file), prefix_(std::move(architecture) + ".") {}
+
+  // The first failure sticks.
+  const Status& status() const { return status_; }
+  bool Has(const char* key) const { return file_.Find(prefix_ + key) != nullptr; }
+
+  uint32_t Uint(const char* key, uint64_t min, uint64_t max) {
+    return Check(key, file_.RequireUint(prefix_ + key), min, max);
+  }
+  uint32_t UintOr(const char* key, uint32_t fallback, uint64_t min, uint64_t max) {
+    return Has(key) ? Uint(key, min, max) : fallback;
+  }
+
+  float FloatOr(const char* key, double fallback, double min, double max) {
+    const Result<double> value = file_.FloatOr(prefix_ + key, fallback);
+    if (!value.ok()) return Fail(value.status()), 0;
+    if (!(*value >= min && *value <= max)) {
+      Fail(Error(Code::kMalformed, "%s%s is %g, expected %g to %g", prefix_.c_str(), key, *value, min, max));
+    }
+    return static_cast<float>(*value);
+  }
+
+  // One number for all layers, or an array with one per layer.
+  std::vector<uint32_t> PerLayer(const char* key, uint32_t layers, uint64_t min, uint64_t max) {
+    const GgufValue* value = file_.Find(prefix_ + key);
+    if (value == nullptr || value->type() != GgufType::kArray) {
+      return std::vector<uint32_t>(layers, Uint(key, min, max));
+    }
+    std::vector<uint32_t> out(layers, 0);
+    if (value->count() < layers) {
+      Fail(Error(Code::kMalformed, "%s%s has %llu elements, expected one for each of %u layers", prefix_.c_str(), key,
+                 static_cast<unsigned long long>(value->count()), layers));
+      return out;
+    }
+    for (uint32_t i = 0; i < layers; ++i) {
+      uint64_t element = 0;
+      if (!value->UintAt(i, &element)) {
+        Fail(Error(Code::kMalformed, "%s%s[%u] is not an unsigned integer", prefix_.c_str(), key, i));
+        return out;
+      }
+      out[i] = Check(key, element, min, max);
+    }
+    return out;
+  }
+
+  void Fail(Status status) {
+    if (status_.ok()) status_ = std::move(status);
+  }
+
+ private:
+  uint32_t Check(const char* key, const Result<uint64_t>& value, uint64_t min, uint64_t max) {
+    if (!value.ok()) return Fail(value.status()), 0;
+    if (*value < min || *value > max) {
+      Fail(Error(Code::kMalformed, "%s%s is %llu, expected %llu to %llu", prefix_.c_str(), key,
+                 static_cast<unsigned long long>(*value), static_cast<unsigned long long>(min),
+                 static_cast<unsigned long long>(max)));
+      return 0;
+    }
+    return static_cast<uint32_t>(*value);
+  }
+
+  const GgufFile& file_;
+  std::string prefix_;
+  Status status_;
+};
+
+}  // namespace
+
+Result<HyperParams> ReadHyperParams(const GgufFile& file) {
+  HyperParams h;
+  MOTE_ASSIGN_OR_RETURN(h.architecture, file.RequireString("general.architecture"));
+  MOTE_ASSIGN_OR_RETURN(h.name, file.StringOr("general.name", ""));
+  const TensorInfo* embedding = file.FindTensor("token_embd.weight");
+  if (embedding == nullptr) {
+    return Error(Code::kNotFound,
+                 "no tensor token_embd.weight: this file has no language model (a vocabulary or a projector?)");
+  }
+  if (embedding->rows() > (1u << 24)) {
+    return Error(Code::kMalformed, "token_embd.weight has %llu rows, at most %u are accepted",
+                 static_cast<unsigned long long>(embedding->rows()), 1u << 24);
+  }
+  h.vocab_size = static_cast<uint32_t>(embedding->rows());
+
+  Reader reader(file, h.architecture);
+  h.context_train = reader.Uint("context_length", 1, 1u << 24);
+  h.layers = reader.Uint("block_count", 1, 1024);
+  h.width = reader.Uint("embedding_length", 1, 1u << 20);
+  if (!reader.status().ok()) return reader.status();
+  h.heads = reader.PerLayer("attention.head_count", h.layers, 1, 1024);
+  h.kv_heads =
+      reader.Has("attention.head_count_kv") ? reader.PerLayer("attention.head_count_kv", h.layers, 1, 1024) : h.heads;
+  h.ff = reader.PerLayer("feed_forward_length", h.layers, 1, 1u << 22);
+  if (!reader.status().ok()) return reader.status();
+  h.key_dim = reader.UintOr("attention.key_length", h.width / h.heads[0], 2, 4096);
+  h.value_dim = reader.UintOr("attention.value_length", h.width / h.heads[0], 1, 4096);
+  h.norm_epsilon = reader.FloatOr("attention.layer_norm_rms_epsilon", 1e-5, 1e-12, 1);
+  h.rope_dims = reader.UintOr("rope.dimension_count", h.key_dim, 2, 4096);
+  h.rope_base = reader.FloatOr("rope.freq_base", 10000.0, 1e-3, 1e15);
+  h.window = reader.UintOr("attention.sliding_window", 0, 0, 1u << 30);
+  if (!reader.status().ok()) return reader.status();
+  if (h.key_dim < 2 || h.key_dim % 2 != 0 || h.value_dim == 0) {
+    return Error(Code::kMalformed, "heads of %u key and %u value columns: the first must be even and at least 2",
+                 h.key_dim, h.value_dim);
+  }
+  if (h.rope_dims % 2 != 0 || h.rope_dims > h.key_dim) {
+    return Error(Code::kMalformed, "%s.rope.dimension_count is %u, expected an even number up to the head's %u columns",
+                 h.architecture.c_str(), h.rope_dims, h.key_dim);
+  }
+  for (uint32_t i = 0; i < h.layers; ++i) {
+    if (h.heads[i] % h.kv_heads[i] != 0) {
+      return Error(Code::kMalformed, "layer %u has %u heads, not a multiple of its %u key/value heads", i, h.heads[i],
+                   h.kv_heads[i]);
+    }
+  }
+  return h;
+}
+
+}  // namespace mote

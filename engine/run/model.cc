@@ -1,0 +1,104 @@
+#include "engine/run/model.h"
+
+#include <algorithm>
+
+#include "engine/core/checked.h"
+
+namespace mote {
+namespace {
+
+constexpr uint32_t kDefaultContext =
+    8192;  // a cache that an 8 GB board can hold beside a model of a few billion values
+// Rows whose logits one step can give. A vocabulary of 128 k makes 32 rows 16 MiB; perplexity gains nothing from more.
+constexpr uint32_t kMaxOutputs = 32;
+
+// A table in one line: what needs what.
+std::string Describe(const MemoryReport& m) {
+  const auto mib = [](uint64_t bytes) { return std::to_string((bytes + (1 << 20) - 1) >> 20) + " MiB"; };
+  return "weights " + mib(m.weight_bytes) + ", scratch " + mib(m.scratch_bytes) + ", cache " + mib(m.cache_bytes) +
+         ", together " + mib(m.total());
+}
+
+Status CheckParams(const ModelParams& params) {
+  if (params.threads < 0 || params.threads > 1024) {
+    return Error(Code::kInvalidArgument, "%d threads; 0 (one per core) to 1024 are possible", params.threads);
+  }
+  if (params.max_batch == 0 || params.max_batch > 8192) {
+    return Error(Code::kInvalidArgument, "a batch of %u rows; 1 to 8192 are possible", params.max_batch);
+  }
+  if (params.context > (1u << 24)) {
+    return Error(Code::kInvalidArgument, "a context of %u tokens; up to %u are possible", params.context, 1u << 24);
+  }
+  return Status();
+}
+
+}  // namespace
+
+Model::~Model() = default;
+
+Result<std::unique_ptr<Model>> Model::Prepare(std::unique_ptr<GgufFile> file, const ModelParams& params) {
+  MOTE_RETURN_IF_ERROR(CheckParams(params));
+  std::unique_ptr<Model> model(new Model());
+  Model& m = *model;
+  m.file_ = std::move(file);
+  m.platform_ = CreatePlatform();
+  MOTE_ASSIGN_OR_RETURN(m.hyper_, ReadHyperParams(*m.file_));
+  m.context_ = params.context != 0 ? params.context : std::min(m.hyper_.context_train, kDefaultContext);
+  MOTE_RETURN_IF_ERROR(BuildGraph({*m.file_, m.hyper_, m.context_}, &m.graph_));
+  const uint32_t batch = std::min(params.max_batch, m.context_);
+  MOTE_ASSIGN_OR_RETURN(m.plan_, MakePlan(m.graph_, batch, std::min(batch, kMaxOutputs)));
+
+  MOTE_ASSIGN_OR_RETURN(m.pool_, m.platform_->CreateThreadPool(params.threads));
+  const Context context = m.MakeContext(params);
+  MOTE_ASSIGN_OR_RETURN(m.backend_, CreateCpuBackend(context, params.isa));
+  MOTE_ASSIGN_OR_RETURN(const MemoryNeed need, m.backend_->Measure(m.plan_));
+  m.memory_ = {need.weight_bytes, need.scratch_bytes, need.cache_bytes_per_token * m.context_};
+  return model;
+}
+
+Context Model::MakeContext(const ModelParams& params) const {
+  Context context;
+  context.platform = platform_.get();
+  context.pool = pool_.get();
+  context.log = params.log;
+  return context;
+}
+
+Result<MemoryReport> Model::Estimate(std::unique_ptr<GgufFile> file, const ModelParams& params) {
+  MOTE_ASSIGN_OR_RETURN(std::unique_ptr<Model> model, Prepare(std::move(file), params));
+  return model->memory_;
+}
+
+Result<std::unique_ptr<Model>> Model::Load(std::unique_ptr<GgufFile> file, const ModelParams& params) {
+  MOTE_ASSIGN_OR_RETURN(std::unique_ptr<Model> model, Prepare(std::move(file), params));
+  Model& m = *model;
+  if (params.memory_limit != 0 && m.memory_.total() > params.memory_limit) {
+    return Error(Code::kOutOfMemory, "%s does not fit the limit of %llu MiB: %s. A smaller context or batch needs less",
+                 m.file_->name().c_str(), static_cast<unsigned long long>(params.memory_limit >> 20),
+                 Describe(m.memory_).c_str());
+  }
+  MOTE_ASSIGN_OR_RETURN(m.tokenizer_, Tokenizer::Create(*m.file_));
+  if (static_cast<uint32_t>(m.tokenizer_->vocab_size()) > m.hyper_.vocab_size) {
+    return Error(Code::kMalformed, "the vocabulary has %d tokens but token_embd.weight only %u rows",
+                 m.tokenizer_->vocab_size(), m.hyper_.vocab_size);
+  }
+  // A template that does not parse must not keep the model from completing plain text.
+  MOTE_ASSIGN_OR_RETURN(const std::string source, m.file_->StringOr("tokenizer.chat_template", ""));
+  if (!source.empty()) {
+    Result<std::unique_ptr<ChatTemplate>> parsed = ChatTemplate::Parse(source);
+    if (parsed.ok()) {
+      m.chat_template_ = std::move(parsed).value();
+    } else {
+      m.template_error_ = parsed.status().message();
+    }
+  }
+  const Context context = m.MakeContext(params);
+  MOTE_ASSIGN_OR_RETURN(m.program_, m.backend_->Compile(m.plan_, *m.file_, context, params.progress));
+  m.scheduler_ = std::make_unique<Scheduler>(*m.program_, m.platform_->CreateMonitor(), m.plan_.max_tokens,
+                                             m.plan_.max_outputs, m.hyper_.vocab_size);
+  Log(context, LogLevel::kInfo, "%s on %s: %s", m.hyper_.architecture.c_str(), m.backend_->description().c_str(),
+      Describe(m.memory_).c_str());
+  return model;
+}
+
+}  // namespace mote

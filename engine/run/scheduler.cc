@@ -1,0 +1,146 @@
+#include "engine/run/scheduler.h"
+
+#include <algorithm>
+
+namespace mote {
+
+struct Scheduler::Entry {
+  Job* job = nullptr;
+  bool finished = false;
+  Status status;
+  // Of the step being made: this job's rows are [first_row, first_row + rows), its outputs start at first_output.
+  uint32_t rows = 0;
+  uint32_t first_output = 0;
+  uint32_t outputs = 0;
+
+  uint32_t left() const { return static_cast<uint32_t>(job->tokens.size()) - job->done; }
+  void Finish(Status s) {
+    finished = true;
+    status = std::move(s);
+  }
+};
+
+// The arrays that a Step points to.
+struct Scheduler::Batch {
+  std::vector<int32_t> tokens;
+  std::vector<int32_t> positions;
+  std::vector<uint32_t> sequences;
+  std::vector<KvCache*> caches;
+  std::vector<uint32_t> outputs;
+
+  // Takes up to `limit` of the entry's rows, as long as there is room for the outputs that they need.
+  void Take(Entry& entry, uint32_t limit, uint32_t max_outputs) {
+    const Job& job = *entry.job;
+    entry.first_output = static_cast<uint32_t>(outputs.size());
+    for (entry.rows = 0; entry.rows < std::min(limit, entry.left()); ++entry.rows) {
+      const uint32_t index = job.done + entry.rows;
+      const bool wanted = job.sink.row != nullptr || index + 1 == job.tokens.size();
+      if (wanted && outputs.size() == max_outputs) break;
+      if (wanted) outputs.push_back(static_cast<uint32_t>(tokens.size()));
+      tokens.push_back(job.tokens[index]);
+      positions.push_back(static_cast<int32_t>(job.start + index));
+      sequences.push_back(static_cast<uint32_t>(caches.size()));
+    }
+    entry.outputs = static_cast<uint32_t>(outputs.size()) - entry.first_output;
+    if (entry.rows > 0) caches.push_back(job.cache);
+  }
+};
+
+Scheduler::Scheduler(Program& program, std::unique_ptr<Monitor> monitor, uint32_t max_batch, uint32_t max_outputs,
+                     uint32_t vocab_size)
+    : program_(program),
+      monitor_(std::move(monitor)),
+      max_batch_(max_batch),
+      max_outputs_(max_outputs),
+      vocab_size_(vocab_size) {}
+
+Scheduler::~Scheduler() = default;
+
+Status Scheduler::Run(Job& job) {
+  Entry entry;
+  entry.job = &job;
+  MonitorLock lock(*monitor_);
+  entries_.push_back(&entry);
+  while (!entry.finished) {
+    if (leading_) {
+      monitor_->Wait();
+      continue;
+    }
+    leading_ = true;
+    std::vector<Entry*> present = entries_;
+    monitor_->Unlock();
+    StepOnce(present);
+    monitor_->Lock();
+    leading_ = false;
+    std::erase_if(entries_, [](const Entry* e) { return e->finished; });
+    monitor_->NotifyAll();
+  }
+  return entry.status;
+}
+
+void Scheduler::StepOnce(const std::vector<Entry*>& present) {
+  Batch batch;
+  for (Entry* entry : present) {
+    entry->rows = entry->outputs = 0;
+    if (entry->job->cancel != nullptr && entry->job->cancel->load(std::memory_order_relaxed)) {
+      entry->Finish(
+          Error(Code::kCancelled, "cancelled after %u of %zu tokens", entry->job->done, entry->job->tokens.size()));
+    }
+  }
+  // Running streams first, so that a long prompt never stalls them; then prompts, oldest first.
+  for (const bool decodes : {true, false}) {
+    for (Entry* entry : present) {
+      const uint32_t room = max_batch_ - static_cast<uint32_t>(batch.tokens.size());
+      if (entry->finished || room == 0 || (entry->left() == 1) != decodes) continue;
+      batch.Take(*entry, room, max_outputs_);
+    }
+  }
+  if (batch.tokens.empty()) return;
+
+  if (logits_.size() == 0) {
+    Result<Buffer> logits = Buffer::Create(uint64_t{max_outputs_} * vocab_size_ * sizeof(float), "logits of a step");
+    if (!logits.ok()) {
+      for (Entry* entry : present) entry->Finish(logits.status());
+      return;
+    }
+    logits_ = std::move(logits).value();
+  }
+  Step step;
+  step.tokens = batch.tokens;
+  step.positions = batch.positions;
+  step.sequences = batch.sequences;
+  step.caches = batch.caches;
+  step.outputs = batch.outputs;
+  step.logits = logits_.As<float>();
+  const Status status = program_.Run(step);
+  for (Entry* entry : present) {
+    if (entry->rows == 0) continue;
+    if (status.ok()) {
+      Deliver(*entry);
+    } else {
+      entry->Finish(status);
+    }
+  }
+}
+
+void Scheduler::Deliver(Entry& entry) {
+  Job& job = *entry.job;
+  const float* logits = logits_.As<float>() + uint64_t{entry.first_output} * vocab_size_;
+  const uint32_t before = job.done;
+  job.done += entry.rows;
+  if (job.sink.row != nullptr) {
+    for (uint32_t i = 0; i < entry.outputs; ++i) {
+      if (!job.sink.row(job.sink.user, before + i, {logits + uint64_t{i} * vocab_size_, vocab_size_})) {
+        return entry.Finish(
+            Error(Code::kCancelled, "stopped by the receiver of logits after %u tokens", before + i + 1));
+      }
+    }
+  }
+  if (job.progress != nullptr) job.progress(job.progress_user, job.done, static_cast<uint32_t>(job.tokens.size()));
+  if (entry.left() > 0) return;
+  const float* last = logits + uint64_t{entry.outputs - 1} * vocab_size_;
+  std::copy(last, last + vocab_size_, job.last_logits.begin());
+  entry.Finish(Status());
+}
+
+}  // namespace mote

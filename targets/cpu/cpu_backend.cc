@@ -1,0 +1,88 @@
+// The CPU as a backend: which kernels, what memory, what is refused.
+#include <stdio.h>
+
+#include <algorithm>
+#include <string>
+
+#include "engine/core/checked.h"
+#include "engine/graph/backend.h"
+#include "simd/kernels.h"
+#include "targets/cpu/cpu_program.h"
+
+namespace mote {
+namespace {
+
+class CpuBackend : public Backend {
+ public:
+  CpuBackend(const simd::KernelTable& kernels, int workers) : kernels_(kernels), workers_(workers) {}
+
+  const char* name() const override { return "cpu"; }
+
+  std::string description() const override {
+    return std::string("cpu (") + kernels_.name + ", " + std::to_string(workers_) +
+           (workers_ == 1 ? " thread)" : " threads)");
+  }
+
+  Result<MemoryNeed> Measure(const Plan& plan) const override {
+    MOTE_RETURN_IF_ERROR(CheckSupported(plan));
+    MemoryNeed need;
+    // A slice or a tied weight must not count twice: whole tensors, each once.
+    std::vector<const TensorInfo*> seen;
+    for (const Weight& weight : plan.graph->weights()) seen.push_back(weight.tensor);
+    std::sort(seen.begin(), seen.end());
+    seen.erase(std::unique(seen.begin(), seen.end()), seen.end());
+    for (const TensorInfo* tensor : seen) need.weight_bytes += tensor->bytes;
+    need.scratch_bytes = CpuScratch(plan, workers_).total_bytes();
+    need.cache_bytes_per_token = CpuKvCache::BytesPerToken(*plan.graph);
+    return need;
+  }
+
+  Result<std::unique_ptr<Program>> Compile(const Plan& plan, const GgufFile& file, const Context& context,
+                                           const LoadProgress& progress) override {
+    MOTE_RETURN_IF_ERROR(CheckSupported(plan));
+    MOTE_ASSIGN_OR_RETURN(std::unique_ptr<CpuProgram> program,
+                          CpuProgram::Create(plan, file, kernels_, *context.pool, progress));
+    return std::unique_ptr<Program>(std::move(program));
+  }
+
+ private:
+  Status CheckSupported(const Plan& plan) const {
+    for (const Weight& weight : plan.graph->weights()) {
+      const DType type = weight.tensor->type;
+      if (simd::MatMulOf(kernels_, type) == nullptr) {
+        return Error(Code::kUnsupported, "tensor %s has type %s, which the %s kernels do not multiply with",
+                     weight.tensor->name.c_str(), DTypeName(type), kernels_.name);
+      }
+      if (simd::UsesA8(type) && weight.cols % 32 != 0) {
+        return Error(Code::kMalformed, "tensor %s of type %s has %llu columns, not a multiple of 32",
+                     weight.tensor->name.c_str(), DTypeName(type), static_cast<unsigned long long>(weight.cols));
+      }
+    }
+    return Status();
+  }
+
+  const simd::KernelTable& kernels_;
+  const int workers_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Backend>> CreateCpuBackend(const Context& context, const std::string& isa) {
+  const simd::KernelTable* kernels = &simd::BestTable();
+  if (!isa.empty()) {
+    kernels = simd::FindTable(isa.c_str());
+    if (kernels == nullptr || !simd::CanRun(*kernels)) {
+      std::string possible;
+      for (const simd::KernelTable* table : simd::Tables()) {
+        if (!simd::CanRun(*table)) continue;
+        possible += possible.empty() ? "" : ", ";
+        possible += table->name;
+      }
+      return Error(Code::kInvalidArgument, "instruction set \"%s\" is not possible here; this CPU and build can run %s",
+                   isa.c_str(), possible.c_str());
+    }
+  }
+  return std::unique_ptr<Backend>(new CpuBackend(*kernels, context.pool->num_workers()));
+}
+
+}  // namespace mote

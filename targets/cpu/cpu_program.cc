@@ -1,0 +1,188 @@
+// Making a program: weights, scratch memory, phases.
+#include "targets/cpu/cpu_program.h"
+
+#include <string.h>
+
+#include <algorithm>
+
+#include "engine/core/checked.h"
+
+namespace mote {
+namespace {
+
+constexpr uint32_t kCountersPerInstruction = 4;  // a mixture of experts hands out tiles in that many phases
+constexpr uint64_t kTouchBytes = 64 << 20;       // between two reports of progress
+
+bool LooksAtOwnRowOnly(OpKind op) {
+  switch (op) {
+    case OpKind::kEmbed:
+    case OpKind::kRmsNorm:
+    case OpKind::kLayerNorm:
+    case OpKind::kAdd:
+    case OpKind::kRope:
+    case OpKind::kSelectOutputs:
+    case OpKind::kSoftcap:
+      return true;
+    case OpKind::kMatMul:
+    case OpKind::kGate:
+    case OpKind::kActivation:
+    case OpKind::kAttention:
+    case OpKind::kMoe:
+      return false;
+  }
+  return false;
+}
+
+uint64_t Align(uint64_t bytes) {
+  return (bytes + kCacheLineBytes - 1) & ~uint64_t{kCacheLineBytes - 1};
+}
+
+}  // namespace
+
+CpuScratch::CpuScratch(const Plan& plan, int num_workers) : arena_bytes(plan.arena_bytes) {
+  const Graph& graph = *plan.graph;
+  workers = static_cast<uint64_t>(num_workers);
+  uint64_t widest = 0;
+  for (const Node& node : graph.nodes()) {
+    if (node.op == OpKind::kMatMul) widest = std::max(widest, simd::A8RowBytes(graph.weight(node.weights[0]).cols));
+    if (node.op != OpKind::kMoe) continue;
+    const uint64_t width = graph.value(node.out).cols;
+    const uint64_t ff = graph.weight(node.weights[3]).cols;
+    const uint64_t slots = uint64_t{plan.max_tokens} * node.moe.used;
+    acts_bytes = std::max(acts_bytes, slots * simd::A8RowBytes(std::max(width, ff)));
+    moe_bytes = std::max(moe_bytes, CpuProgram::MoeBytes(node, plan.max_tokens, static_cast<uint32_t>(width), ff));
+  }
+  acts_bytes = std::max(acts_bytes, plan.max_tokens * widest);
+  own_acts_bytes = kOwnActsRows * widest;
+  for (const RopeTable& table : graph.ropes()) {
+    rope_bytes += 2 * Align(uint64_t{plan.max_tokens} * table.inverse_frequency.size() * sizeof(float));
+  }
+}
+
+Result<std::unique_ptr<CpuProgram>> CpuProgram::Create(const Plan& plan, const GgufFile& file,
+                                                       const simd::KernelTable& kernels, ThreadPool& pool,
+                                                       const LoadProgress& progress) {
+  std::unique_ptr<CpuProgram> program(new CpuProgram(plan, kernels, pool));
+  MOTE_RETURN_IF_ERROR(program->AllocateScratch());
+  MOTE_RETURN_IF_ERROR(program->LoadWeights(file, progress));
+  program->MakePhases();
+  return program;
+}
+
+Status CpuProgram::LoadWeights(const GgufFile& file, const LoadProgress& progress) {
+  uint64_t total = 0;
+  for (const Weight& weight : graph_.weights()) total += RowBytes(weight.tensor->type, weight.cols) * weight.rows;
+  uint64_t done = 0;
+  uint8_t touched = 0;
+  for (const Weight& weight : graph_.weights()) {
+    MOTE_ASSIGN_OR_RETURN(const std::span<const uint8_t> tensor, file.TensorBytes(*weight.tensor));
+    LoadedWeight loaded;
+    loaded.type = weight.tensor->type;
+    loaded.rows = weight.rows;
+    loaded.cols = weight.cols;
+    loaded.row_bytes = RowBytes(loaded.type, weight.cols);
+    loaded.matmul = simd::MatMulOf(kernels_, loaded.type);
+    loaded.uses_a8 = simd::UsesA8(loaded.type);
+    const uint64_t bytes = loaded.row_bytes * weight.rows;
+    const uint8_t* source = tensor.data() + loaded.row_bytes * weight.row_begin;
+    loaded.bytes = source;
+    if (weight.rows == 1 && loaded.type == DType::kF32) {
+      MOTE_ASSIGN_OR_RETURN(Buffer copy, Buffer::Create(bytes, weight.tensor->name.c_str()));
+      memcpy(copy.data(), source, bytes);
+      loaded.bytes = copy.data();
+      vectors_.push_back(std::move(copy));
+    } else {
+      // Brings the pages in now, with progress, rather than one fault at a time in the first answer.
+      for (uint64_t at = 0; at < bytes; at += 4096) {
+        touched = static_cast<uint8_t>(touched ^ const_cast<const volatile uint8_t*>(source)[at]);
+        if (progress.report != nullptr && at % kTouchBytes == 0) progress.report(progress.user, done + at, total);
+      }
+    }
+    done += bytes;
+    weights_.push_back(loaded);
+  }
+  if (progress.report != nullptr) progress.report(progress.user, total, total);
+  return Status();
+}
+
+Status CpuProgram::AllocateScratch() {
+  const CpuScratch sizes(plan_, pool_.num_workers());
+  MOTE_ASSIGN_OR_RETURN(arena_, Buffer::CreateZeroed(sizes.arena_bytes, "working memory"));
+  MOTE_ASSIGN_OR_RETURN(acts_, Buffer::CreateZeroed(sizes.acts_bytes, "quantised activations"));
+  MOTE_ASSIGN_OR_RETURN(rope_memory_, Buffer::CreateZeroed(sizes.rope_bytes, "rotary tables"));
+  MOTE_ASSIGN_OR_RETURN(moe_memory_, Buffer::CreateZeroed(sizes.moe_bytes, "mixture of experts"));
+  for (int worker = 0; worker < pool_.num_workers(); ++worker) {
+    MOTE_ASSIGN_OR_RETURN(Buffer own, Buffer::CreateZeroed(sizes.own_acts_bytes, "quantised activations of a worker"));
+    own_acts_.push_back(std::move(own));
+  }
+  uint8_t* at = rope_memory_.data();
+  for (const RopeTable& table : graph_.ropes()) {
+    RopeScratch rope;
+    rope.pairs = static_cast<uint32_t>(table.inverse_frequency.size());
+    const uint64_t bytes = Align(uint64_t{plan_.max_tokens} * rope.pairs * sizeof(float));
+    rope.cos = reinterpret_cast<float*>(at);
+    rope.sin = reinterpret_cast<float*>(at + bytes);
+    at += 2 * bytes;
+    rope_.push_back(rope);
+  }
+  num_counters_ = static_cast<uint32_t>(plan_.instructions.size()) * kCountersPerInstruction;
+  counters_ = std::make_unique<std::atomic<uint32_t>[]>(num_counters_);
+  return Status();
+}
+
+void CpuProgram::MakePhases() {
+  const auto node_of = [&](uint32_t i) -> const Node& { return graph_.nodes()[plan_.instructions[i].nodes[0]]; };
+  for (uint32_t i = 0; i < plan_.instructions.size(); ++i) {
+    const Node& node = node_of(i);
+    // The new keys and values of a row depend on that row alone; what follows, attention itself, looks at all.
+    const bool row_wise = LooksAtOwnRowOnly(node.op) || node.op == OpKind::kAttention;
+    const bool joins = row_wise && !phases_.empty() && phases_.back().row_wise && phases_.back().end == i &&
+                       node.op != OpKind::kSelectOutputs &&
+                       graph_.value(node.out).rows == graph_.value(node_of(i - 1).out).rows;
+    // Two selections in a row (residual and attention) read what was complete before the first of them.
+    const bool joins_selection = node.op == OpKind::kSelectOutputs && !phases_.empty() && phases_.back().row_wise &&
+                                 phases_.back().end == i && node_of(i - 1).op == OpKind::kSelectOutputs;
+    if (joins || joins_selection) {
+      phases_.back().end = i + 1;
+    } else {
+      phases_.push_back({i, i + 1, row_wise});
+    }
+    if (node.op == OpKind::kAttention) phases_.push_back({i, i + 1, false});
+  }
+}
+
+Result<std::unique_ptr<KvCache>> CpuProgram::CreateKvCache(uint32_t context) {
+  MOTE_ASSIGN_OR_RETURN(std::unique_ptr<CpuKvCache> cache, CpuKvCache::Create(graph_, context));
+  return std::unique_ptr<KvCache>(std::move(cache));
+}
+
+uint64_t CpuProgram::MoeBytes(const Node& node, uint32_t rows, uint32_t width, uint64_t ff) {
+  const uint64_t slots = uint64_t{rows} * node.moe.used;
+  return Align(uint64_t{rows} * node.moe.experts * 4) + 4 * Align(slots * 4) + Align((node.moe.experts + 1) * 4) +
+         2 * Align(slots * ff * 4) + Align(slots * width * 4);
+}
+
+CpuProgram::MoeScratch CpuProgram::MoeLayout(const Node& node) {
+  const uint64_t rows = plan_.max_tokens;
+  const uint64_t slots = rows * node.moe.used;
+  const uint64_t ff = graph_.weight(node.weights[3]).cols;
+  uint8_t* at = moe_memory_.data();
+  const auto take = [&](uint64_t bytes) {
+    uint8_t* begin = at;
+    at += Align(bytes);
+    return begin;
+  };
+  MoeScratch s;
+  s.router = reinterpret_cast<float*>(take(rows * node.moe.experts * 4));
+  s.expert = reinterpret_cast<int32_t*>(take(slots * 4));
+  s.weight = reinterpret_cast<float*>(take(slots * 4));
+  s.slot = reinterpret_cast<uint32_t*>(take(slots * 4));
+  s.row_of_slot = reinterpret_cast<uint32_t*>(take(slots * 4));
+  s.first = reinterpret_cast<uint32_t*>(take((node.moe.experts + 1) * 4));
+  s.gate = reinterpret_cast<float*>(take(slots * ff * 4));
+  s.up = reinterpret_cast<float*>(take(slots * ff * 4));
+  s.down = reinterpret_cast<float*>(take(slots * graph_.value(node.out).cols * 4));
+  return s;
+}
+
+}  // namespace mote

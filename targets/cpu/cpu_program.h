@@ -1,0 +1,156 @@
+// A plan made ready for the CPU, and its execution.
+//
+// All workers run the same list of phases and meet between them. Within a phase work is split over rows of the step,
+// rows of a weight, or heads, never over a sum: a row's logits are bit-identical for any number of workers and any
+// batch.
+#ifndef MOTE_TARGETS_CPU_CPU_PROGRAM_H_
+#define MOTE_TARGETS_CPU_CPU_PROGRAM_H_
+
+#include <stdint.h>
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "engine/core/buffer.h"
+#include "engine/core/context.h"
+#include "engine/graph/backend.h"
+#include "simd/kernels.h"
+#include "targets/cpu/kv_cache.h"
+
+namespace mote {
+
+// Sizes of the working memory of a program, in bytes.
+struct CpuScratch {
+  CpuScratch(const Plan& plan, int workers);
+  uint64_t arena_bytes = 0;
+  uint64_t acts_bytes = 0;      // one shared set of A8 rows, or the widest mixture of experts
+  uint64_t own_acts_bytes = 0;  // per worker: A8 rows of a small step
+  uint64_t rope_bytes = 0;      // cos and sin of every table
+  uint64_t moe_bytes = 0;
+  uint64_t workers = 0;
+  uint64_t total_bytes() const { return arena_bytes + acts_bytes + own_acts_bytes * workers + rope_bytes + moe_bytes; }
+};
+
+// Steps of up to this many rows are quantised by each worker for itself: cheaper than meeting once more. The result is
+// the same either way.
+inline constexpr uint32_t kOwnActsRows = 4;
+
+class CpuProgram : public Program {
+ public:
+  static Result<std::unique_ptr<CpuProgram>> Create(const Plan& plan, const GgufFile& file,
+                                                    const simd::KernelTable& kernels, ThreadPool& pool,
+                                                    const LoadProgress& progress);
+  Result<std::unique_ptr<KvCache>> CreateKvCache(uint32_t context) override;
+  Status Run(const Step& step) override;
+
+ private:
+  // A weight in memory: the file's own bytes (matrices), or a copy (float32 vectors, for alignment).
+  struct LoadedWeight {
+    const uint8_t* bytes = nullptr;
+    size_t row_bytes = 0;
+    uint64_t rows = 0;
+    uint64_t cols = 0;
+    DType type = DType::kF32;
+    simd::MatMulFn matmul = nullptr;
+    bool uses_a8 = false;
+    const float* floats() const { return reinterpret_cast<const float*>(bytes); }
+  };
+  // Instructions that only look at their own row run one after the other on each row without meeting in between.
+  struct Phase {
+    uint32_t begin = 0;  // instructions [begin, end) of the plan
+    uint32_t end = 0;
+    bool row_wise = false;
+  };
+  struct RopeScratch {
+    float* cos = nullptr;  // (rows of the step, pairs)
+    float* sin = nullptr;
+    uint32_t pairs = 0;
+  };
+
+  CpuProgram(const Plan& plan, const simd::KernelTable& kernels, ThreadPool& pool)
+      : plan_(plan), graph_(*plan.graph), kernels_(kernels), pool_(pool) {}
+  Status LoadWeights(const GgufFile& file, const LoadProgress& progress);
+  Status AllocateScratch();
+  void MakePhases();
+
+  // What the workers do; all const but for the buffers.
+  static void RunWorker(void* self, int worker);
+  void PrepareRows(uint32_t begin, uint32_t end);
+  void RunRowWise(const Phase& phase, int worker);
+  void RunNodeOnRows(const Node& node, uint32_t begin, uint32_t end);
+  void WriteCache(const Node& node, uint32_t begin, uint32_t end);
+  void RunMatMul(const Instruction& instruction, uint32_t counter, int worker);
+  void RunAttention(const Node& node, uint32_t counter);
+  void RunElements(const Node& node, int worker);
+  void RunMoe(const Node& node, uint32_t counter, int worker);
+  void RouteRow(const Node& node, uint32_t row);
+  void SortByExpert(const Node& node);
+  // What the experts read: quantised rows in acts_, slot by slot, or float rows of x.
+  struct ExpertInput {
+    uint32_t experts;
+    const uint32_t* first;        // (experts + 1)
+    const uint32_t* row_of_slot;  // null: the slot's own row
+    const float* x;
+    size_t act_stride;  // bytes between quantised rows
+  };
+  void ExpertTiles(const LoadedWeight& weight, const ExpertInput& input, float* out, uint32_t counter);
+
+  const uint8_t* QuantizeRows(const float* x, uint32_t cols, uint32_t rows, int worker);
+  uint32_t NumRows(Rows rows) const {
+    return static_cast<uint32_t>(rows == Rows::kTokens ? step_->tokens.size() : step_->outputs.size());
+  }
+  float* Values(ValueId id) {
+    return plan_.value_offset[id] == UINT64_MAX ? step_->logits
+                                                : reinterpret_cast<float*>(arena_.data() + plan_.value_offset[id]);
+  }
+  // [begin, end) of `count` for this worker: the same split in every phase, so that a worker finds its rows in its
+  // cache.
+  struct Range {
+    uint32_t begin, end;
+  };
+  Range Split(uint32_t count, int worker) const {
+    const uint64_t workers = static_cast<uint64_t>(pool_.num_workers());
+    const uint64_t w = static_cast<uint64_t>(worker);
+    return {static_cast<uint32_t>(count * w / workers), static_cast<uint32_t>(count * (w + 1) / workers)};
+  }
+  uint32_t NextTile(uint32_t counter) { return counters_[counter].fetch_add(1, std::memory_order_relaxed); }
+
+  const Plan& plan_;
+  const Graph& graph_;
+  const simd::KernelTable& kernels_;
+  ThreadPool& pool_;
+  std::vector<LoadedWeight> weights_;
+  std::vector<Buffer> vectors_;
+  std::vector<Phase> phases_;
+  std::unique_ptr<std::atomic<uint32_t>[]> counters_;  // kCountersPerInstruction per instruction, 0 before a step
+  uint32_t num_counters_ = 0;
+
+  Buffer arena_;
+  Buffer acts_;
+  std::vector<Buffer> own_acts_;  // per worker
+  Buffer rope_memory_;
+  std::vector<RopeScratch> rope_;
+  Buffer moe_memory_;
+  const Step* step_ = nullptr;
+
+  // Of the mixture of experts that runs, laid out in moe_memory_.
+  struct MoeScratch {
+    float* router = nullptr;    // (rows, experts): logits, then probabilities
+    int32_t* expert = nullptr;  // (rows, used): chosen, best first
+    float* weight = nullptr;    // (rows, used)
+    uint32_t* slot = nullptr;   // (rows, used): place of the pair among all, sorted by expert
+    uint32_t* first = nullptr;  // (experts + 1): first slot of each expert
+    uint32_t* row_of_slot = nullptr;
+    float* gate = nullptr;  // (rows * used, ff)
+    float* up = nullptr;    // (rows * used, ff)
+    float* down = nullptr;  // (rows * used, width)
+  };
+  static uint64_t MoeBytes(const Node& node, uint32_t rows, uint32_t width, uint64_t ff);
+  MoeScratch MoeLayout(const Node& node);
+  friend struct CpuScratch;
+};
+
+}  // namespace mote
+
+#endif  // MOTE_TARGETS_CPU_CPU_PROGRAM_H_

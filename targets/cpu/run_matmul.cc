@@ -1,0 +1,225 @@
+// Matrix products and the mixture of experts.
+#include <string.h>
+
+#include <algorithm>
+
+#include "targets/cpu/cpu_program.h"
+
+namespace mote {
+namespace {
+
+// Rows of a weight handed out at once. Decode: enough tiles that a worker which lost its core for a moment does not
+// hold up the others, each at least a few tens of KiB so that the hardware prefetcher gets going. Prefill: a tile's
+// weights (64 rows x 2048 in Q8_0: 139 KiB) and the activations of kTokenBlock rows (150 KiB) share the L2 cache.
+constexpr uint32_t kMaxTileRows = 64;
+constexpr uint32_t kTilesPerWorker = 8;
+constexpr uint32_t kTokenBlock = 64;
+
+uint32_t TileRows(uint64_t total_rows, int workers) {
+  const uint64_t fair = total_rows / (static_cast<uint64_t>(workers) * kTilesPerWorker);
+  return static_cast<uint32_t>(std::clamp<uint64_t>(fair / 8 * 8, 8, kMaxTileRows));
+}
+
+}  // namespace
+
+const uint8_t* CpuProgram::QuantizeRows(const float* x, uint32_t cols, uint32_t rows, int worker) {
+  const size_t row_bytes = simd::A8RowBytes(cols);
+  const bool own = rows <= kOwnActsRows;
+  uint8_t* acts = own ? own_acts_[static_cast<size_t>(worker)].data() : acts_.data();
+  const Range range = own ? Range{0, rows} : Split(rows, worker);
+  for (uint32_t row = range.begin; row < range.end; ++row) {
+    kernels_.quantize_a8(x + uint64_t{row} * cols, cols, acts + row * row_bytes);
+  }
+  if (!own) pool_.Sync();
+  return acts;
+}
+
+void CpuProgram::RunMatMul(const Instruction& instruction, uint32_t counter, int worker) {
+  const Node& first = graph_.nodes()[instruction.nodes[0]];
+  const uint32_t cols = graph_.value(first.in[0]).cols;
+  const uint32_t rows = NumRows(graph_.value(first.in[0]).rows);
+  if (rows == 0) return;
+  const float* x = Values(first.in[0]);
+  uint64_t total = 0;
+  bool any_a8 = false;
+  for (const uint32_t n : instruction.nodes) {
+    const LoadedWeight& weight = weights_[graph_.nodes()[n].weights[0]];
+    total += weight.rows;
+    any_a8 = any_a8 || weight.uses_a8;
+  }
+  const uint8_t* quantized = any_a8 ? QuantizeRows(x, cols, rows, worker) : nullptr;
+
+  // Tiles are numbered through all products of the instruction.
+  const uint32_t tile_rows = TileRows(total, pool_.num_workers());
+  uint32_t tile = NextTile(counter);
+  uint32_t before = 0;
+  for (const uint32_t n : instruction.nodes) {
+    const Node& node = graph_.nodes()[n];
+    const LoadedWeight& weight = weights_[node.weights[0]];
+    const uint32_t tiles = static_cast<uint32_t>((weight.rows + tile_rows - 1) / tile_rows);
+    const float* bias = node.weights[1] == kNone ? nullptr : weights_[node.weights[1]].floats();
+    float* out = Values(node.out);
+    for (; tile < before + tiles; tile = NextTile(counter)) {
+      const uint64_t row_begin = uint64_t{tile - before} * tile_rows;
+      simd::MatMulArgs args;
+      args.weights = weight.bytes + row_begin * weight.row_bytes;
+      args.row_bytes = weight.row_bytes;
+      args.rows = std::min<uint64_t>(tile_rows, weight.rows - row_begin);
+      args.k = cols;
+      args.act_stride_bytes = weight.uses_a8 ? simd::A8RowBytes(cols) : cols * sizeof(float);
+      args.out_stride = weight.rows;
+      for (uint32_t m = 0; m < rows; m += kTokenBlock) {
+        args.m = std::min(kTokenBlock, rows - m);
+        const uint8_t* acts = weight.uses_a8 ? quantized : reinterpret_cast<const uint8_t*>(x);
+        args.acts = acts + m * args.act_stride_bytes;
+        args.out = out + m * weight.rows + row_begin;
+        weight.matmul(args);
+        for (size_t r = 0; bias != nullptr && r < args.m; ++r) {
+          float* y = args.out + r * args.out_stride;
+          kernels_.add(y, bias + row_begin, args.rows, y);
+        }
+      }
+    }
+    before += tiles;
+  }
+}
+
+// Softmax of the router, the best `used` experts, and their weights.
+void CpuProgram::RouteRow(const Node& node, uint32_t row) {
+  const MoeParams& p = node.moe;
+  const MoeScratch s = MoeLayout(node);
+  const LoadedWeight& router = weights_[node.weights[0]];
+  const uint32_t width = graph_.value(node.out).cols;
+  const float* x = Values(node.in[0]) + uint64_t{row} * width;
+  float* probabilities = s.router + uint64_t{row} * p.experts;
+  simd::MatMulArgs args;
+  args.weights = router.bytes;
+  args.row_bytes = router.row_bytes;
+  args.rows = p.experts;
+  args.k = width;
+  args.m = 1;
+  args.out = probabilities;
+  args.out_stride = p.experts;
+  args.acts = x;
+  if (router.uses_a8) {
+    // The row's own first slot in the shared activations: filled again, later, with what the experts read.
+    uint8_t* acts = acts_.data() + uint64_t{row} * p.used *
+                                       simd::A8RowBytes(std::max<uint64_t>(width, weights_[node.weights[3]].cols));
+    kernels_.quantize_a8(x, width, acts);
+    args.acts = acts;
+  }
+  router.matmul(args);
+  kernels_.softmax(probabilities, p.experts, probabilities);
+  int32_t* experts = s.expert + uint64_t{row} * p.used;
+  float* weights = s.weight + uint64_t{row} * p.used;
+  for (uint32_t i = 0; i < p.used; ++i) {
+    uint32_t best = 0;
+    for (uint32_t e = 1; e < p.experts; ++e) {
+      if (probabilities[e] > probabilities[best]) best = e;
+    }
+    experts[i] = static_cast<int32_t>(best);
+    weights[i] = std::max(probabilities[best], 0.0f);
+    probabilities[best] = -1.0f;  // below every probability
+  }
+  float sum = 0;
+  for (uint32_t i = 0; i < p.used; ++i) sum += weights[i];
+  const float factor = (p.normalize && sum > 0 ? 1.0f / sum : 1.0f) * p.weight_scale;
+  for (uint32_t i = 0; i < p.used; ++i) weights[i] *= factor;
+}
+
+// Counting sort of all (row, chosen expert) pairs by expert: an expert's rows become one small matrix.
+void CpuProgram::SortByExpert(const Node& node) {
+  const MoeScratch s = MoeLayout(node);
+  const uint32_t rows = NumRows(graph_.value(node.out).rows);
+  const uint32_t pairs = rows * node.moe.used;
+  std::fill(s.first, s.first + node.moe.experts + 1, 0u);
+  for (uint32_t i = 0; i < pairs; ++i) ++s.first[s.expert[i] + 1];
+  for (uint32_t e = 0; e < node.moe.experts; ++e) s.first[e + 1] += s.first[e];
+  for (uint32_t i = 0; i < pairs; ++i) {
+    const uint32_t slot = s.first[s.expert[i]]++;
+    s.slot[i] = slot;
+    s.row_of_slot[slot] = i / node.moe.used;
+  }
+  for (uint32_t e = node.moe.experts; e > 0; --e) s.first[e] = s.first[e - 1];
+  s.first[0] = 0;
+}
+
+// out (slots, weight rows per expert) = each slot's activations times its expert's part of the weight. `x` is the float
+// source for weights that take floats: row_of_slot chooses its row, or the slot itself where row_of_slot is null.
+void CpuProgram::ExpertTiles(const LoadedWeight& weight, const ExpertInput& input, float* out, uint32_t counter) {
+  const uint64_t expert_rows = weight.rows / input.experts;
+  const uint32_t tiles_per_expert = static_cast<uint32_t>((expert_rows + kMaxTileRows - 1) / kMaxTileRows);
+  for (uint32_t tile = NextTile(counter); tile < input.experts * tiles_per_expert; tile = NextTile(counter)) {
+    const uint32_t expert = tile / tiles_per_expert;
+    const uint32_t slots = input.first[expert + 1] - input.first[expert];
+    if (slots == 0) continue;
+    const uint64_t row_begin = uint64_t{tile % tiles_per_expert} * kMaxTileRows;
+    simd::MatMulArgs args;
+    args.weights = weight.bytes + (expert * expert_rows + row_begin) * weight.row_bytes;
+    args.row_bytes = weight.row_bytes;
+    args.rows = std::min<uint64_t>(kMaxTileRows, expert_rows - row_begin);
+    args.k = weight.cols;
+    args.out_stride = expert_rows;
+    // Quantised activations lie slot by slot and go together; float rows are read where they are, one at a time.
+    const uint32_t together = weight.uses_a8 ? slots : 1;
+    for (uint32_t i = 0; i < slots; i += together) {
+      const uint64_t slot = input.first[expert] + i;
+      const uint64_t x_row = input.row_of_slot == nullptr ? slot : input.row_of_slot[slot];
+      args.m = together;
+      args.acts = weight.uses_a8 ? static_cast<const void*>(acts_.data() + slot * input.act_stride)
+                                 : input.x + x_row * weight.cols;
+      args.act_stride_bytes = input.act_stride;
+      args.out = out + slot * expert_rows + row_begin;
+      weight.matmul(args);
+    }
+  }
+}
+
+void CpuProgram::RunMoe(const Node& node, uint32_t counter, int worker) {
+  const MoeParams& p = node.moe;
+  const MoeScratch s = MoeLayout(node);
+  const LoadedWeight& gate = weights_[node.weights[1]];
+  const LoadedWeight& up = weights_[node.weights[2]];
+  const LoadedWeight& down = weights_[node.weights[3]];
+  const uint32_t width = graph_.value(node.out).cols;
+  const uint32_t ff = static_cast<uint32_t>(down.cols);
+  const uint32_t rows = NumRows(graph_.value(node.out).rows);
+  const float* x = Values(node.in[0]);
+  const Range own_rows = Split(rows, worker);
+  for (uint32_t row = own_rows.begin; row < own_rows.end; ++row) RouteRow(node, row);
+  pool_.Sync();
+  if (worker == 0) SortByExpert(node);
+  pool_.Sync();
+
+  const size_t act_stride = simd::A8RowBytes(std::max(width, ff));
+  const Range slots = Split(rows * p.used, worker);
+  if (gate.uses_a8 || up.uses_a8) {
+    for (uint32_t i = slots.begin; i < slots.end; ++i) {
+      kernels_.quantize_a8(x + uint64_t{s.row_of_slot[i]} * width, width, acts_.data() + i * act_stride);
+    }
+    pool_.Sync();
+  }
+  const ExpertInput from_rows{p.experts, s.first, s.row_of_slot, x, act_stride};
+  ExpertTiles(gate, from_rows, s.gate, counter);
+  ExpertTiles(up, from_rows, s.up, counter + 1);
+  pool_.Sync();
+  for (uint32_t i = slots.begin; i < slots.end; ++i) {
+    float* hidden = s.gate + uint64_t{i} * ff;
+    kernels_.gate(static_cast<simd::Activation>(p.activation), hidden, s.up + uint64_t{i} * ff, ff, hidden);
+    if (down.uses_a8) kernels_.quantize_a8(hidden, ff, acts_.data() + i * act_stride);
+  }
+  pool_.Sync();
+  ExpertTiles(down, {p.experts, s.first, nullptr, s.gate, act_stride}, s.down, counter + 2);
+  pool_.Sync();
+  float* out = Values(node.out);
+  for (uint32_t row = own_rows.begin; row < own_rows.end; ++row) {
+    float* y = out + uint64_t{row} * width;
+    memset(y, 0, width * sizeof(float));
+    for (uint32_t i = 0; i < p.used; ++i) {  // best expert first: an order that depends on this row alone
+      const uint64_t pair = uint64_t{row} * p.used + i;
+      kernels_.add_scaled(s.down + uint64_t{s.slot[pair]} * width, s.weight[pair], width, y);
+    }
+  }
+}
+
+}  // namespace mote

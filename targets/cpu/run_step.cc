@@ -1,0 +1,207 @@
+// Running a step: phases, and the operations that look at one row at a time.
+#include <math.h>
+#include <string.h>
+
+#include <algorithm>
+
+#include "quant/codec.h"
+#include "targets/cpu/cpu_program.h"
+
+namespace mote {
+namespace {
+
+constexpr uint32_t kCountersPerInstruction = 4;
+// Columns handed to a worker at once by element-wise operations. Cuts depend on the column alone, so that an element is
+// always computed by the same part of a kernel's loop, body or tail.
+constexpr uint32_t kElementColumns = 1024;
+
+simd::Activation KernelActivation(Activation activation) {
+  static_assert(static_cast<int>(Activation::kSilu) == static_cast<int>(simd::Activation::kSilu) &&
+                static_cast<int>(Activation::kRelu) == static_cast<int>(simd::Activation::kRelu));
+  return static_cast<simd::Activation>(activation);
+}
+
+}  // namespace
+
+Status CpuProgram::Run(const Step& step) {
+  if (step.tokens.empty() || step.tokens.size() > plan_.max_tokens || step.outputs.size() > plan_.max_outputs) {
+    return Error(Code::kInternal, "a step of %zu rows and %zu outputs; the plan has room for %u and %u",
+                 step.tokens.size(), step.outputs.size(), plan_.max_tokens, plan_.max_outputs);
+  }
+  step_ = &step;
+  for (uint32_t i = 0; i < num_counters_; ++i) counters_[i].store(0, std::memory_order_relaxed);
+  pool_.Run(&CpuProgram::RunWorker, this);
+  step_ = nullptr;
+  return Status();
+}
+
+void CpuProgram::RunWorker(void* self, int worker) {
+  CpuProgram& p = *static_cast<CpuProgram*>(self);
+  const Range rows = p.Split(p.NumRows(Rows::kTokens), worker);
+  p.PrepareRows(rows.begin, rows.end);
+  for (size_t i = 0; i < p.phases_.size(); ++i) {
+    const Phase& phase = p.phases_[i];
+    // The first phase is row-wise and splits as PrepareRows did: nobody needs another's rows yet.
+    if (i > 0) p.pool_.Sync();
+    if (phase.row_wise) {
+      p.RunRowWise(phase, worker);
+      continue;
+    }
+    const Instruction& instruction = p.plan_.instructions[phase.begin];
+    const Node& node = p.graph_.nodes()[instruction.nodes[0]];
+    const uint32_t counter = phase.begin * kCountersPerInstruction;
+    switch (node.op) {
+      case OpKind::kMatMul:
+        p.RunMatMul(instruction, counter, worker);
+        break;
+      case OpKind::kAttention:
+        p.RunAttention(node, counter);
+        break;
+      case OpKind::kMoe:
+        p.RunMoe(node, counter, worker);
+        break;
+      default:
+        p.RunElements(node, worker);
+        break;
+    }
+  }
+}
+
+// cos and sin of every rotary table for the rows' positions; in double, as positions reach millions.
+void CpuProgram::PrepareRows(uint32_t begin, uint32_t end) {
+  for (size_t t = 0; t < rope_.size(); ++t) {
+    const RopeTable& table = graph_.ropes()[t];
+    const RopeScratch& scratch = rope_[t];
+    for (uint32_t row = begin; row < end; ++row) {
+      for (uint32_t i = 0; i < scratch.pairs; ++i) {
+        const double angle =
+            static_cast<double>(step_->positions[row]) * static_cast<double>(table.inverse_frequency[i]);
+        scratch.cos[uint64_t{row} * scratch.pairs + i] = static_cast<float>(cos(angle)) * table.magnitude;
+        scratch.sin[uint64_t{row} * scratch.pairs + i] = static_cast<float>(sin(angle)) * table.magnitude;
+      }
+    }
+  }
+}
+
+void CpuProgram::RunRowWise(const Phase& phase, int worker) {
+  for (uint32_t i = phase.begin; i < phase.end; ++i) {
+    const Node& node = graph_.nodes()[plan_.instructions[i].nodes[0]];
+    const Range rows = Split(NumRows(graph_.value(node.out).rows), worker);
+    if (node.op == OpKind::kAttention) {
+      WriteCache(node, rows.begin, rows.end);
+    } else {
+      RunNodeOnRows(node, rows.begin, rows.end);
+    }
+  }
+}
+
+void CpuProgram::RunNodeOnRows(const Node& node, uint32_t begin, uint32_t end) {
+  const uint32_t cols = graph_.value(node.out).cols;
+  float* out = Values(node.out);
+  const float* in = node.in.empty() ? nullptr : Values(node.in[0]);
+  for (uint32_t row = begin; row < end; ++row) {
+    float* y = out + uint64_t{row} * cols;
+    const float* x = in == nullptr ? nullptr : in + uint64_t{row} * cols;
+    switch (node.op) {
+      case OpKind::kEmbed: {
+        const LoadedWeight& table = weights_[node.weights[0]];
+        DecodeRow(table.type, table.bytes + static_cast<uint64_t>(step_->tokens[row]) * table.row_bytes, y, cols);
+        if (node.scale != 1.0f) kernels_.scale(y, node.scale, cols, y);
+        break;
+      }
+      case OpKind::kRmsNorm:
+        for (uint32_t c = 0; c < cols; c += node.group) {
+          kernels_.rms_norm(x + c, weights_[node.weights[0]].floats(), node.group, node.epsilon, y + c);
+        }
+        break;
+      case OpKind::kLayerNorm: {
+        const float* bias = node.weights[1] == kNone ? nullptr : weights_[node.weights[1]].floats();
+        kernels_.layer_norm(x, weights_[node.weights[0]].floats(), bias, cols, node.epsilon, y);
+        break;
+      }
+      case OpKind::kAdd:
+        kernels_.add(x, Values(node.in[1]) + uint64_t{row} * cols, cols, y);
+        break;
+      case OpKind::kRope: {
+        const RopeScratch& scratch = rope_[node.rope];
+        const float* c = scratch.cos + uint64_t{row} * scratch.pairs;
+        const float* s = scratch.sin + uint64_t{row} * scratch.pairs;
+        const bool adjacent = graph_.ropes()[node.rope].layout == RopeTable::Layout::kAdjacent;
+        memcpy(y, x, cols * sizeof(float));
+        for (uint32_t head = 0; head < cols; head += node.group) {
+          (adjacent ? kernels_.rope_adjacent : kernels_.rope_split)(y + head, c, s, scratch.pairs);
+        }
+        break;
+      }
+      case OpKind::kSelectOutputs:
+        memcpy(y, in + uint64_t{step_->outputs[row]} * cols, cols * sizeof(float));
+        break;
+      case OpKind::kSoftcap:
+        kernels_.softcap(x, node.cap, cols, y);
+        break;
+      default:
+        break;
+    }
+  }
+}
+
+void CpuProgram::WriteCache(const Node& node, uint32_t begin, uint32_t end) {
+  const AttentionParams& a = node.attention;
+  const float* keys = Values(node.in[1]);
+  const float* values = Values(node.in[2]);
+  for (uint32_t row = begin; row < end; ++row) {
+    CpuKvCache& cache = static_cast<CpuKvCache&>(*step_->caches[step_->sequences[row]]);
+    const uint64_t position = static_cast<uint64_t>(step_->positions[row]);
+    for (uint32_t head = 0; head < a.kv_heads; ++head) {
+      kernels_.f32_to_f16(keys + (uint64_t{row} * a.kv_heads + head) * a.key_dim, a.key_dim,
+                          cache.Keys(a.layer, head) + position * a.key_dim);
+      kernels_.f32_to_f16(values + (uint64_t{row} * a.kv_heads + head) * a.value_dim, a.value_dim,
+                          cache.Values(a.layer, head) + position * a.value_dim);
+    }
+  }
+}
+
+// One tile is one row's heads that share a key/value head.
+void CpuProgram::RunAttention(const Node& node, uint32_t counter) {
+  const AttentionParams& a = node.attention;
+  const uint32_t tiles = NumRows(Rows::kTokens) * a.kv_heads;
+  const uint32_t group = a.heads / a.kv_heads;
+  // Rows from the last to the first: the longest ones start first, so that no worker is left with one at the end.
+  for (uint32_t tile = NextTile(counter); tile < tiles; tile = NextTile(counter)) {
+    const uint32_t row = NumRows(Rows::kTokens) - 1 - tile / a.kv_heads;
+    const uint32_t kv_head = tile % a.kv_heads;
+    CpuKvCache& cache = static_cast<CpuKvCache&>(*step_->caches[step_->sequences[row]]);
+    simd::AttentionArgs args;
+    args.q = Values(node.in[0]) + (uint64_t{row} * a.heads + uint64_t{kv_head} * group) * a.key_dim;
+    args.q_stride = a.key_dim;
+    args.heads = group;
+    args.k = cache.Keys(a.layer, kv_head);
+    args.v = cache.Values(a.layer, kv_head);
+    args.key_dim = a.key_dim;
+    args.value_dim = a.value_dim;
+    args.end = static_cast<size_t>(step_->positions[row]) + 1;
+    args.begin = a.window != 0 && args.end > a.window ? args.end - a.window : 0;
+    args.scale = a.scale;
+    args.softcap = a.softcap;
+    args.out = Values(node.out) + (uint64_t{row} * a.heads + uint64_t{kv_head} * group) * a.value_dim;
+    args.out_stride = a.value_dim;
+    kernels_.attention(args);
+  }
+}
+
+void CpuProgram::RunElements(const Node& node, int worker) {
+  const uint32_t cols = graph_.value(node.out).cols;
+  const uint32_t cuts = (cols + kElementColumns - 1) / kElementColumns;
+  const Range units = Split(NumRows(graph_.value(node.out).rows) * cuts, worker);
+  const float* gate = Values(node.in[0]);
+  const float* up = node.op == OpKind::kGate ? Values(node.in[1]) : nullptr;
+  float* out = Values(node.out);
+  for (uint32_t unit = units.begin; unit < units.end; ++unit) {
+    const uint32_t begin = unit % cuts * kElementColumns;
+    const uint64_t at = uint64_t{unit / cuts} * cols + begin;
+    kernels_.gate(KernelActivation(node.activation), gate + at, up == nullptr ? nullptr : up + at,
+                  std::min(kElementColumns, cols - begin), out + at);
+  }
+}
+
+}  // namespace mote
