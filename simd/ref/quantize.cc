@@ -1,0 +1,50 @@
+// Float rows to A8 rows, and to and from float16.
+#include <math.h>
+#include <string.h>
+
+#include "quant/codec.h"
+#include "simd/ref/reference.h"
+#include "simd/row_layout.h"
+
+namespace mote::simd::ref {
+
+void QuantizeA8(const float* x, size_t k, void* out) {
+  uint8_t* row = static_cast<uint8_t*>(out);
+  int8_t* codes = reinterpret_cast<int8_t*>(row);
+  uint8_t* scales = row + k;
+  uint8_t* sums = scales + k / 32 * sizeof(float);
+  for (size_t group = 0; group < k / 32; ++group) {
+    float values[32];
+    float largest = 0;
+    for (size_t i = 0; i < 32; ++i) {
+      const float value = x[group * 32 + i];
+      values[i] = isfinite(value) ? value : 0.0f;
+      largest = fmaxf(largest, fabsf(values[i]));
+    }
+    // Below kA8Smallest the factor would overflow; such a group is zero.
+    const bool zero = largest < kA8Smallest;
+    const float factor = zero ? 0.0f : 127.0f / largest;
+    const float scale = zero ? 0.0f : largest / 127.0f;
+    memcpy(scales + group * sizeof(float), &scale, sizeof(scale));
+    for (size_t half = 0; half < 2; ++half) {
+      int sum = 0;
+      for (size_t i = half * 16; i < half * 16 + 16; ++i) {
+        const int code = static_cast<int>(nearbyintf(values[i] * factor));
+        codes[group * 32 + i] = static_cast<int8_t>(code);
+        sum += code;
+      }
+      const float scaled = scale * static_cast<float>(sum);
+      memcpy(sums + (group * 2 + half) * sizeof(float), &scaled, sizeof(scaled));
+    }
+  }
+}
+
+void F32ToF16Row(const float* x, size_t n, uint16_t* out) {
+  for (size_t i = 0; i < n; ++i) out[i] = F32ToF16(x[i]);
+}
+
+void F16ToF32Row(const uint16_t* x, size_t n, float* out) {
+  for (size_t i = 0; i < n; ++i) out[i] = F16ToF32(x[i]);
+}
+
+}  // namespace mote::simd::ref

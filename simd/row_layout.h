@@ -1,0 +1,30 @@
+// How a table row is put together, and the constants that all rows share.
+#ifndef MOTE_SIMD_ROW_LAYOUT_H_
+#define MOTE_SIMD_ROW_LAYOUT_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "simd/kernels.h"
+
+namespace mote::simd {
+
+// A group of 32 activations whose largest magnitude is below 2^-100 becomes zero: 127 / largest would come near to
+// overflow, and the scale near to the subnormals.
+inline constexpr float kA8Smallest = 0x1p-100f;
+
+struct WeightKernel {
+  DType type;
+  MatMulFn function;
+};
+
+// `row` with its products filled in. Constant-evaluated: a table is data, not code that runs before main().
+template <size_t kCount>
+consteval KernelTable WithMatMul(KernelTable row, const WeightKernel (&kernels)[kCount]) {
+  for (const WeightKernel& kernel : kernels) row.matmul[static_cast<uint32_t>(kernel.type)] = kernel.function;
+  return row;
+}
+
+}  // namespace mote::simd
+
+#endif  // MOTE_SIMD_ROW_LAYOUT_H_

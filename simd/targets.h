@@ -1,0 +1,36 @@
+// Which instruction sets Highway compiles for us. Include before any hwy header.
+#ifndef MOTE_SIMD_TARGETS_H_
+#define MOTE_SIMD_TARGETS_H_
+
+// AVX-512 with VNNI: off unless wanted, because it lengthens compilation.
+#ifndef HWY_WANT_AVX3_DL
+#define HWY_WANT_AVX3_DL 1
+#endif
+// Newer Highway leaves SSE4 out as well where it is not wanted or the baseline.
+#ifndef HWY_WANT_SSE4
+#define HWY_WANT_SSE4 1
+#endif
+// No kernel uses AES or carry-less multiplication: without them the SSE4 row runs on CPUs that lack them.
+#ifndef HWY_DISABLE_PCLMUL_AES
+#define HWY_DISABLE_PCLMUL_AES 1
+#endif
+
+// Instruction sets that get no row. The names that this Highway does not know count as 0 in #if.
+//   SSE2, SSSE3: every x86-64 CPU since 2008 has SSE4.1; older ones get the scalar row.
+//   AVX3_ZEN4, AVX3_SPR, AVX10_2: bf16 and fp16 arithmetic, which no kernel uses; they run the VNNI row.
+//   SVE*: Arm servers with 128-bit SVE2 gain nothing over NEON with dot product; sizeless types would forbid our tiles.
+//   NEON_BF16: a row of its own only pays with packed bf16 weights.
+//   NEON, where Highway is new enough to know NEON_WITHOUT_AES: that one runs on every Arm CPU (Raspberry Pi 4). Older
+//   Highway's NEON names the crypto extension to the compiler, but neither it nor we use an instruction of it.
+#define HWY_DISABLED_TARGETS                                                                                  \
+  (HWY_SSE2 | HWY_SSSE3 | HWY_AVX3_ZEN4 | HWY_AVX3_SPR | HWY_AVX10_2 | HWY_AVX10_2_512 | HWY_SVE | HWY_SVE2 | \
+   HWY_SVE_256 | HWY_SVE2_128 | HWY_NEON_BF16 | (HWY_NEON_WITHOUT_AES ? HWY_NEON : 0))
+#define MOTE_TARGETS_NEON (HWY_NEON | HWY_NEON_WITHOUT_AES)
+
+// The same sources can be compiled again with other compiler flags, as a row of another name (neon_dot): everything
+// lives in a namespace of the variant, so that no two definitions share a symbol.
+#ifndef MOTE_VARIANT
+#define MOTE_VARIANT base
+#endif
+
+#endif  // MOTE_SIMD_TARGETS_H_
