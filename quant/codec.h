@@ -12,8 +12,8 @@
 
 namespace mote {
 
-float F16ToF32(uint16_t bits);      // exact, subnormals and NaN payloads kept
-uint16_t F32ToF16(float value);     // round to nearest even; overflow gives infinity
+float F16ToF32(uint16_t bits);      // exact, subnormals too; NaN keeps its payload and becomes quiet
+uint16_t F32ToF16(float value);     // round to nearest even; overflow gives infinity; NaN stays NaN
 float BF16ToF32(uint16_t bits);     // exact
 uint16_t F32ToBF16(float value);    // round to nearest even; NaN stays NaN
 float E8M0ToF32Half(uint8_t bits);  // MXFP4's block scale, halved: 2^(bits-128)
@@ -22,7 +22,8 @@ float E8M0ToF32Half(uint8_t bits);  // MXFP4's block scale, halved: 2^(bits-128)
 // The type must have is_weight.
 void DecodeRow(DType type, const void* src, float* dst, size_t values);
 // The inverse, by the published reference method (round to nearest for the simple types, error-minimising search of
-// scales for K and IQ4 types). NaN and infinity in src: false, dst unspecified.
+// scales for K and IQ4 types). False, dst unspecified: NaN or infinity in src, or a magnitude that the format cannot
+// hold (a scale beyond float16, a value beyond float16 or bfloat16).
 bool EncodeRow(DType type, const float* src, void* dst, size_t values);
 
 }  // namespace mote

@@ -1,0 +1,148 @@
+// Encoders of the formats whose scale follows from the extremes of the block: the same bits as ggml's
+// quantize_row_*_ref wherever those are defined.
+#include <math.h>
+#include <string.h>
+
+#include "quant/codec.h"
+#include "quant/encode.h"
+
+namespace mote {
+namespace {
+
+// The value of greatest magnitude, with its sign; the first of equals.
+float ExtremeOf(const float* x, int n) {
+  float extreme = 0;
+  for (int i = 0; i < n; ++i) {
+    if (fabsf(x[i]) > fabsf(extreme)) extreme = x[i];
+  }
+  return extreme;
+}
+
+// 1 / scale; 0 where the scale is 0 or so small that its inverse overflows (every value then decodes to 0 anyway).
+float InverseOf(float scale) {
+  const float inverse = scale != 0 ? 1.0f / scale : 0.0f;
+  return isfinite(inverse) ? inverse : 0.0f;
+}
+
+bool StoreF16(float value, uint16_t* out) {
+  *out = F32ToF16(value);
+  return (*out & 0x7c00u) != 0x7c00u;
+}
+
+int AtMost(int value, int limit) {
+  return value < limit ? value : limit;
+}
+
+// code = round(x / scale) + offset with the extreme on code 0: for it alone the range has one step more on its side.
+// Truncation of a value that is at least 0.5 rounds it down.
+template <class Block>
+bool EncodeSymmetric(const float* x, int offset, Block* block, int codes[kBlock]) {
+  const float scale = ExtremeOf(x, kBlock) / static_cast<float>(-offset);
+  const float inverse = InverseOf(scale);
+  if (!StoreF16(scale, &block->scale)) return false;
+  for (int v = 0; v < kBlock; ++v) {
+    codes[v] = AtMost(static_cast<int>(x[v] * inverse + (static_cast<float>(offset) + 0.5f)), 2 * offset - 1);
+  }
+  return true;
+}
+
+// code = round((x - min) / scale), the codes spread over [min, max].
+template <class Block>
+bool EncodeAffine(const float* x, int max_code, Block* block, int codes[kBlock]) {
+  float min = x[0];
+  float max = x[0];
+  for (int v = 1; v < kBlock; ++v) {
+    if (x[v] < min) min = x[v];
+    if (x[v] > max) max = x[v];
+  }
+  const float scale = (max - min) / static_cast<float>(max_code);
+  const float inverse = InverseOf(scale);
+  if (!StoreF16(scale, &block->scale) || !StoreF16(min, &block->min)) return false;
+  for (int v = 0; v < kBlock; ++v) {
+    codes[v] = AtMost(static_cast<int>((x[v] - min) * inverse + 0.5f), max_code);
+  }
+  return true;
+}
+
+void StoreNibbles(const int codes[kBlock], uint8_t out[kBlock / 2]) {
+  memset(out, 0, kBlock / 2);
+  for (int v = 0; v < kBlock; ++v) OrBits(out, NibbleOf32(v), codes[v] & 15);
+}
+
+void StoreHighBits(const int codes[kBlock], uint8_t out[kBlock / 8]) {
+  memset(out, 0, kBlock / 8);
+  for (int v = 0; v < kBlock; ++v) OrBits(out, {v / 8, v % 8}, codes[v] >> 4);
+}
+
+}  // namespace
+
+bool EncodeBlock(const float* x, BlockQ4_0* block) {
+  int codes[kBlock];
+  if (!EncodeSymmetric(x, 8, block, codes)) return false;
+  StoreNibbles(codes, block->codes);
+  return true;
+}
+
+bool EncodeBlock(const float* x, BlockQ4_1* block) {
+  int codes[kBlock];
+  if (!EncodeAffine(x, 15, block, codes)) return false;
+  StoreNibbles(codes, block->codes);
+  return true;
+}
+
+bool EncodeBlock(const float* x, BlockQ5_0* block) {
+  int codes[kBlock];
+  if (!EncodeSymmetric(x, 16, block, codes)) return false;
+  StoreNibbles(codes, block->codes);
+  StoreHighBits(codes, block->high);
+  return true;
+}
+
+bool EncodeBlock(const float* x, BlockQ5_1* block) {
+  int codes[kBlock];
+  if (!EncodeAffine(x, 31, block, codes)) return false;
+  StoreNibbles(codes, block->codes);
+  StoreHighBits(codes, block->high);
+  return true;
+}
+
+bool EncodeBlock(const float* x, BlockQ8_0* block) {
+  const float scale = fabsf(ExtremeOf(x, kBlock)) / 127.0f;
+  const float inverse = InverseOf(scale);
+  if (!StoreF16(scale, &block->scale)) return false;
+  for (int v = 0; v < kBlock; ++v) {
+    // Halves away from zero, as roundf, which compilers do not inline: the fraction is exact, so comparing it is too.
+    const float scaled = x[v] * inverse;
+    const int whole = static_cast<int>(scaled);
+    const float fraction = scaled - static_cast<float>(whole);
+    block->codes[v] = static_cast<int8_t>(whole + (fraction >= 0.5f) - (fraction <= -0.5f));
+  }
+  return true;
+}
+
+// The scale is the power of two that puts the extreme into [4, 8), so that 6, the largest element, is near; ties go to
+// the element of smaller index. Magnitudes below 2^-125 would need an exponent below 0: they share exponent 0.
+bool EncodeBlock(const float* x, BlockMXFP4* block) {
+  uint32_t bits;
+  const float extreme = fabsf(ExtremeOf(x, kBlock));
+  memcpy(&bits, &extreme, sizeof(bits));
+  const int exponent = static_cast<int>(bits >> 23);  // floor(log2) + 127; 0 for subnormals and zero
+  block->exponent = static_cast<uint8_t>(exponent > 2 ? exponent - 2 : 0);
+  const float scale = E8M0ToF32Half(block->exponent);
+  int codes[kBlock];
+  for (int v = 0; v < kBlock; ++v) {
+    float best_error = fabsf(x[v]);  // of code 0
+    codes[v] = 0;
+    for (int code = 1; code < 16; ++code) {
+      const float error = fabsf(static_cast<float>(kMXFP4Values[code]) * scale - x[v]);
+      if (error < best_error) {
+        best_error = error;
+        codes[v] = code;
+      }
+    }
+  }
+  StoreNibbles(codes, block->codes);
+  return true;
+}
+
+}  // namespace mote
