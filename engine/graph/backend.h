@@ -7,6 +7,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "engine/core/context.h"
 #include "engine/core/status.h"
@@ -75,6 +76,14 @@ class Backend {
 // Implemented by targets/cpu. `isa`: a row of the kernel table by name, or empty for the best that the CPU has (the
 // caller passes MOTE_ISA through). kInvalidArgument lists the rows that would have been accepted.
 Result<std::unique_ptr<Backend>> CreateCpuBackend(const Context& context, const std::string& isa);
+
+// A row of the CPU's kernel table, for choosing one and for telling people.
+struct CpuIsa {
+  const char* name;
+  bool can_run;  // by this CPU
+};
+// All rows in this build, best first; the first that can run is the one that an empty `isa` means.
+std::vector<CpuIsa> ListCpuIsas();
 
 }  // namespace mote
 
