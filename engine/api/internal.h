@@ -1,0 +1,123 @@
+// What stands behind the handles of mote.h, and the small tools of its functions.
+#ifndef MOTE_ENGINE_API_INTERNAL_H_
+#define MOTE_ENGINE_API_INTERNAL_H_
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/api/mote.h"
+#include "engine/core/status.h"
+#include "engine/run/generate.h"
+#include "engine/run/model.h"
+#include "engine/run/sampler.h"
+#include "engine/run/session.h"
+
+namespace mote::api {
+
+// A model, or with vocab_only the parts of one. Shared by its handle and its sessions.
+struct Loaded {
+  mote_log_fn log = nullptr;
+  void* log_user = nullptr;
+
+  std::unique_ptr<Model> model;  // null with vocab_only, and then:
+  std::unique_ptr<GgufFile> vocab_file;
+  std::unique_ptr<Tokenizer> vocab_tokenizer;
+  std::unique_ptr<ChatTemplate> vocab_template;
+  std::unique_ptr<Platform> vocab_platform;
+
+  // What mote_model_info points to.
+  std::string architecture;
+  std::string name;
+  std::string backend;
+  std::string template_source;
+  std::string template_error;
+
+  const Tokenizer& tokenizer() const { return model != nullptr ? model->tokenizer() : *vocab_tokenizer; }
+  const ChatTemplate* chat_template() const { return model != nullptr ? model->chat_template() : vocab_template.get(); }
+  const Platform& platform() const { return model != nullptr ? model->platform() : *vocab_platform; }
+  uint32_t vocab_size() const {
+    return model != nullptr ? model->vocab_size() : static_cast<uint32_t>(vocab_tokenizer->vocab_size());
+  }
+};
+
+// Hands a status to a C caller.
+mote_status Report(const Status& status, mote_error* error);
+// "`what` is null" as an error.
+Status NullArgument(const char* what);
+
+// ABI: new fields go to the end of a struct, and never into what was padding: an older caller leaves that unset.
+//
+// The caller's parameters, in this library's layout: `defaults`, overwritten by as many bytes as the caller knows.
+// No struct of this API comes near the upper bound: a larger size was never initialised.
+template <class T>
+Status ReadParams(const T* given, const char* type, T* params) {
+  if (given == nullptr) return {};
+  if (given->struct_size < sizeof(size_t) || given->struct_size > 65536) {
+    return Error(Code::kInvalidArgument, "struct_size of %s is %zu; begin with its default values", type,
+                 given->struct_size);
+  }
+  memcpy(static_cast<void*>(params), given, std::min(given->struct_size, sizeof(T)));
+  params->struct_size = sizeof(T);
+  return {};
+}
+
+// The other way, for results: fields that the caller does not know are left out.
+template <class T>
+Status CheckResultStruct(const T* result, const char* type) {
+  if (result == nullptr) return NullArgument(type);
+  if (result->struct_size < sizeof(size_t) || result->struct_size > 65536) {
+    return Error(Code::kInvalidArgument, "struct_size of %s is %zu; set it to sizeof(%s)", type, result->struct_size,
+                 type);
+  }
+  return {};
+}
+template <class T>
+void WriteResult(const T& value, T* result) {
+  const size_t known = std::min(result->struct_size, sizeof(T));
+  memcpy(reinterpret_cast<char*>(result) + sizeof(size_t), reinterpret_cast<const char*>(&value) + sizeof(size_t),
+         known - sizeof(size_t));
+}
+
+// "Buffers" in mote.h.
+template <class T>
+Status FillBuffer(const T* values, size_t count, T* buffer, size_t capacity, size_t* needed, const char* unit) {
+  if (needed == nullptr && buffer == nullptr) return NullArgument("the place for the size");
+  if (needed != nullptr) *needed = count;
+  if (buffer == nullptr) return {};
+  if (capacity < count) {
+    return Error(Code::kInvalidArgument, "%zu %s do not fit a buffer of %zu", count, unit, capacity);
+  }
+  std::copy_n(values, count, buffer);
+  return {};
+}
+
+Result<SamplerParams> ConvertSampling(const mote_sampling_params* given);
+
+}  // namespace mote::api
+
+struct mote_model {
+  std::shared_ptr<mote::api::Loaded> loaded;
+};
+
+struct mote_session {
+  std::shared_ptr<mote::api::Loaded> loaded;
+  std::unique_ptr<mote::Session> session;
+  std::atomic<bool> cancel{false};
+  // Of the last generation.
+  std::string text;
+  std::vector<int32_t> tokens;
+};
+
+struct mote_sampler {
+  mote::Sampler sampler;
+  uint32_t vocab_size;
+};
+
+#endif  // MOTE_ENGINE_API_INTERNAL_H_

@@ -1,0 +1,424 @@
+// mote in C++17: owners, containers and std::function over mote.h, header-only. No exceptions are thrown; works with
+// and without them. Everything that mote.h says about threads, ranges and lifetimes holds here.
+//
+// The inline namespace keeps these names apart from the engine's own in a static link.
+#ifndef MOTE_ENGINE_API_MOTE_HPP_
+#define MOTE_ENGINE_API_MOTE_HPP_
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "mote.h"
+
+namespace mote {
+inline namespace v0 {
+
+using Token = int32_t;
+
+struct Error {
+  mote_status code = MOTE_OK;
+  std::string message;
+};
+
+// A value, or an Error. value(), *, -> only when ok().
+template <class T>
+class [[nodiscard]] Result {
+ public:
+  Result(T value) : value_(std::move(value)) {}      // NOLINT: implicit, so that `return value;` reads well
+  Result(Error error) : error_(std::move(error)) {}  // NOLINT
+  bool ok() const { return value_.has_value(); }
+  explicit operator bool() const { return ok(); }
+  const Error& error() const { return error_; }
+  T& value() { return *value_; }
+  const T& value() const { return *value_; }
+  T* operator->() { return &*value_; }
+  const T* operator->() const { return &*value_; }
+  T& operator*() { return *value_; }
+  const T& operator*() const { return *value_; }
+
+ private:
+  std::optional<T> value_;
+  Error error_;
+};
+
+// Success, or an Error.
+template <>
+class [[nodiscard]] Result<void> {
+ public:
+  Result() = default;
+  Result(Error error) : error_(std::move(error)) {}  // NOLINT
+  bool ok() const { return error_.code == MOTE_OK; }
+  explicit operator bool() const { return ok(); }
+  const Error& error() const { return error_; }
+
+ private:
+  Error error_;
+};
+
+namespace internal {
+
+inline Error Take(mote_status status, const mote_error& error) {
+  return Error{status, error.message};
+}
+
+// Calls `call(buffer, capacity, &size, &error)` for the size, then for the contents.
+template <class Container, class Call>
+Result<Container> Fill(Call call) {
+  mote_error error = {};
+  size_t size = 0;
+  mote_status status = call(nullptr, size_t{0}, &size, &error);
+  if (status != MOTE_OK) return Take(status, error);
+  Container container(size, typename Container::value_type());
+  if (size > 0) status = call(container.data(), size, &size, &error);
+  if (status != MOTE_OK) return Take(status, error);
+  return container;
+}
+
+template <auto Function>
+struct Deleter {
+  template <class T>
+  void operator()(T* handle) const {
+    Function(handle);
+  }
+};
+
+}  // namespace internal
+
+struct ModelOptions {
+  int threads = 0;
+  uint32_t context = 0;
+  uint32_t max_batch = 512;
+  bool vocab_only = false;
+  uint64_t memory_limit = 0;
+  std::string isa;                                              // empty: the best one
+  std::function<void(mote_log_level, std::string_view)> log;    // kept while the model lives; called from any thread
+  std::function<void(uint64_t done, uint64_t total)> progress;  // bytes, while loading
+};
+
+struct SamplingOptions {
+  float temperature = 0.8f;
+  int top_k = 40;
+  float top_p = 0.95f;
+  float min_p = 0.05f;
+  float repeat_penalty = 1;
+  float presence_penalty = 0;
+  float frequency_penalty = 0;
+  int penalty_window = 64;
+  uint64_t seed = 0;
+  std::vector<mote_logit_bias> logit_bias;
+
+  // A view of this object.
+  mote_sampling_params ToC() const {
+    mote_sampling_params params = mote_sampling_default_params();
+    params.temperature = temperature;
+    params.top_k = top_k;
+    params.top_p = top_p;
+    params.min_p = min_p;
+    params.repeat_penalty = repeat_penalty;
+    params.presence_penalty = presence_penalty;
+    params.frequency_penalty = frequency_penalty;
+    params.penalty_window = penalty_window;
+    params.seed = seed;
+    params.logit_bias = logit_bias.data();
+    params.logit_bias_count = logit_bias.size();
+    return params;
+  }
+};
+
+struct ChatMessage {
+  std::string role;
+  std::string content;
+  std::string extra_json;  // empty: none
+};
+
+struct ChatOptions {
+  bool add_generation_prompt = true;
+  std::string tools_json;  // empty: none
+  std::string extra_json;
+  int64_t now = 0;  // 0: the clock's
+};
+
+class Model {
+ public:
+  static Result<Model> Load(const std::string& path, const ModelOptions& options = {}) {
+    return LoadWith(options, [&](const mote_model_params* params, mote_model** model, mote_error* error) {
+      return mote_model_load(path.c_str(), params, model, error);
+    });
+  }
+  // The bytes must stay until the model and its sessions are gone.
+  static Result<Model> LoadMemory(const void* bytes, uint64_t size, const ModelOptions& options = {}) {
+    return LoadWith(options, [&](const mote_model_params* params, mote_model** model, mote_error* error) {
+      return mote_model_load_memory(bytes, size, params, model, error);
+    });
+  }
+  using Read = std::function<int64_t(uint64_t offset, void* buffer, uint64_t bytes)>;
+  static Result<Model> LoadCallback(Read read, uint64_t size, const ModelOptions& options = {}) {
+    return LoadWith(options, [&](const mote_model_params* params, mote_model** model, mote_error* error) {
+      const auto call = [](void* user, uint64_t offset, void* buffer, uint64_t bytes) {
+        return (*static_cast<Read*>(user))(offset, buffer, bytes);
+      };
+      return mote_model_load_callback(call, &read, size, params, model, error);
+    });
+  }
+  static Result<mote_memory> Measure(const std::string& path, const ModelOptions& options = {}) {
+    const mote_model_params params = ToC(options, nullptr);
+    mote_memory memory = {};
+    memory.struct_size = sizeof(memory);
+    mote_error error = {};
+    const mote_status status = mote_model_measure(path.c_str(), &params, &memory, &error);
+    if (status != MOTE_OK) return internal::Take(status, error);
+    return memory;
+  }
+
+  // Its strings live as long as the model.
+  mote_model_info info() const {
+    mote_model_info info = {};
+    info.struct_size = sizeof(info);
+    mote_model_get_info(handle_.get(), &info, nullptr);
+    return info;
+  }
+
+  // flags: MOTE_ADD_SPECIAL | MOTE_PARSE_SPECIAL
+  Result<std::vector<Token>> Tokenize(std::string_view text, uint32_t flags = MOTE_ADD_SPECIAL) const {
+    return internal::Fill<std::vector<Token>>([&](Token* tokens, size_t capacity, size_t* count, mote_error* error) {
+      return mote_tokenize(handle_.get(), text.data(), text.size(), flags, tokens, capacity, count, error);
+    });
+  }
+  // flags: MOTE_SHOW_SPECIAL
+  Result<std::string> Detokenize(const std::vector<Token>& tokens, uint32_t flags = 0) const {
+    return internal::Fill<std::string>([&](char* text, size_t capacity, size_t* size, mote_error* error) {
+      return mote_detokenize(handle_.get(), tokens.data(), tokens.size(), flags, text, capacity, size, error);
+    });
+  }
+  Result<std::string> TokenText(Token token, uint32_t flags = 0) const {
+    return internal::Fill<std::string>([&](char* text, size_t capacity, size_t* size, mote_error* error) {
+      return mote_token_text(handle_.get(), token, flags, text, capacity, size, error);
+    });
+  }
+  bool IsEnd(Token token) const { return mote_token_is_end(handle_.get(), token) != 0; }
+  bool IsControl(Token token) const { return mote_token_is_control(handle_.get(), token) != 0; }
+  Token Find(std::string_view text) const { return mote_token_find(handle_.get(), text.data(), text.size()); }
+
+  Result<std::vector<Token>> TokenizeChat(const std::vector<ChatMessage>& messages,
+                                          const ChatOptions& options = {}) const {
+    const std::vector<mote_chat_message> list = ToC(messages);
+    const mote_chat_params params = ToC(options);
+    return internal::Fill<std::vector<Token>>([&](Token* tokens, size_t capacity, size_t* count, mote_error* error) {
+      return mote_chat_tokenize(handle_.get(), list.data(), list.size(), &params, tokens, capacity, count, error);
+    });
+  }
+  Result<std::string> RenderChat(const std::vector<ChatMessage>& messages, const ChatOptions& options = {}) const {
+    const std::vector<mote_chat_message> list = ToC(messages);
+    const mote_chat_params params = ToC(options);
+    return internal::Fill<std::string>([&](char* text, size_t capacity, size_t* size, mote_error* error) {
+      return mote_chat_render(handle_.get(), list.data(), list.size(), &params, text, capacity, size, error);
+    });
+  }
+
+  mote_model* handle() const { return handle_.get(); }
+
+ private:
+  using Log = std::function<void(mote_log_level, std::string_view)>;
+  using Handle = std::unique_ptr<mote_model, internal::Deleter<mote_model_free>>;
+  friend class Session;
+
+  template <class Call>
+  static Result<Model> LoadWith(const ModelOptions& options, Call call) {
+    Model model;
+    if (options.log) model.log_ = std::make_shared<Log>(options.log);
+    const mote_model_params params = ToC(options, model.log_.get());
+    mote_model* handle = nullptr;
+    mote_error error = {};
+    const mote_status status = call(&params, &handle, &error);
+    if (status != MOTE_OK) return internal::Take(status, error);
+    model.handle_ = Handle(handle);
+    return model;
+  }
+  static mote_model_params ToC(const ModelOptions& options, Log* log) {
+    mote_model_params params = mote_model_default_params();
+    params.threads = options.threads;
+    params.context = options.context;
+    params.max_batch = options.max_batch;
+    params.vocab_only = options.vocab_only ? 1 : 0;
+    params.memory_limit = options.memory_limit;
+    params.isa = options.isa.empty() ? nullptr : options.isa.c_str();
+    if (log != nullptr) {
+      params.log = [](void* user, mote_log_level level, const char* line) { (*static_cast<Log*>(user))(level, line); };
+      params.log_user = log;
+    }
+    if (options.progress) {
+      params.progress = [](void* user, uint64_t done, uint64_t total) {
+        static_cast<const ModelOptions*>(user)->progress(done, total);
+      };
+      params.progress_user = const_cast<ModelOptions*>(&options);
+    }
+    return params;
+  }
+  static std::vector<mote_chat_message> ToC(const std::vector<ChatMessage>& messages) {
+    std::vector<mote_chat_message> list;
+    for (const ChatMessage& m : messages) {
+      list.push_back({m.role.c_str(), m.content.c_str(), m.extra_json.empty() ? nullptr : m.extra_json.c_str()});
+    }
+    return list;
+  }
+  static mote_chat_params ToC(const ChatOptions& options) {
+    mote_chat_params params = mote_chat_default_params();
+    params.no_generation_prompt = options.add_generation_prompt ? 0 : 1;
+    params.tools_json = options.tools_json.empty() ? nullptr : options.tools_json.c_str();
+    params.extra_json = options.extra_json.empty() ? nullptr : options.extra_json.c_str();
+    params.now = options.now;
+    return params;
+  }
+
+  std::shared_ptr<Log> log_;  // also held by sessions, as they keep the model alive
+  Handle handle_;
+};
+
+struct GenerateOptions {
+  SamplingOptions sampling;
+  int max_tokens = -1;
+  bool ignore_eos = false;
+  std::vector<std::string> stop;
+  std::function<bool(std::string_view text, Token token)> on_text;    // false stops
+  std::function<void(size_t done, size_t total)> on_prompt_progress;  // in tokens
+};
+
+struct Generation {
+  std::string text;
+  std::vector<Token> tokens;
+  mote_finish_reason finish_reason = MOTE_FINISH_STOP;
+  uint32_t prompt_tokens = 0;
+  uint32_t cached_tokens = 0;
+  double prefill_seconds = 0;
+  double decode_seconds = 0;
+};
+
+class Session {
+ public:
+  static Result<Session> Create(const Model& model, uint32_t context = 0) {
+    mote_session* handle = nullptr;
+    mote_error error = {};
+    const mote_status status = mote_session_create(model.handle(), context, &handle, &error);
+    if (status != MOTE_OK) return internal::Take(status, error);
+    Session session;
+    session.log_ = model.log_;
+    session.handle_ = Handle(handle);
+    return session;
+  }
+
+  Result<Generation> Generate(const std::vector<Token>& prompt, const GenerateOptions& options = {}) {
+    const mote_sampling_params sampling = options.sampling.ToC();
+    std::vector<const char*> stop;
+    for (const std::string& s : options.stop) stop.push_back(s.c_str());
+    mote_generate_params params = mote_generate_default_params();
+    params.sampling = &sampling;
+    params.max_tokens = options.max_tokens;
+    params.ignore_eos = options.ignore_eos ? 1 : 0;
+    params.stop = stop.data();
+    params.stop_count = stop.size();
+    params.user = const_cast<GenerateOptions*>(&options);
+    if (options.on_text) {
+      params.on_text = [](void* user, const char* text, size_t size, Token token) {
+        return static_cast<const GenerateOptions*>(user)->on_text(std::string_view(text, size), token) ? 0 : 1;
+      };
+    }
+    if (options.on_prompt_progress) {
+      params.on_progress = [](void* user, size_t done, size_t total) {
+        static_cast<const GenerateOptions*>(user)->on_prompt_progress(done, total);
+      };
+    }
+    mote_generate_result result = {};
+    result.struct_size = sizeof(result);
+    mote_error error = {};
+    const mote_status status =
+        mote_session_generate(handle_.get(), prompt.data(), prompt.size(), &params, &result, &error);
+    if (status != MOTE_OK) return internal::Take(status, error);
+    Generation generation;
+    generation.text.assign(result.text, result.text_size);
+    generation.tokens.assign(result.tokens, result.tokens + result.token_count);
+    generation.finish_reason = static_cast<mote_finish_reason>(result.finish_reason);
+    generation.prompt_tokens = result.prompt_tokens;
+    generation.cached_tokens = result.cached_tokens;
+    generation.prefill_seconds = result.prefill_seconds;
+    generation.decode_seconds = result.decode_seconds;
+    return generation;
+  }
+
+  // on_logits: for every token, (vocab_size) values; false stops. Null: only the last token's logits are computed.
+  using OnLogits = std::function<bool(size_t index, const float* logits)>;
+  Result<void> Eval(const Token* tokens, size_t count, const OnLogits& on_logits = nullptr) {
+    mote_eval_params params = mote_eval_default_params();
+    if (on_logits) {
+      params.on_logits = [](void* user, size_t index, const float* logits) {
+        return (*static_cast<const OnLogits*>(user))(index, logits) ? 0 : 1;
+      };
+      params.user = const_cast<OnLogits*>(&on_logits);
+    }
+    mote_error error = {};
+    const mote_status status = mote_session_eval(handle_.get(), tokens, count, &params, &error);
+    if (status != MOTE_OK) return internal::Take(status, error);
+    return {};
+  }
+  Result<void> Eval(const std::vector<Token>& tokens, const OnLogits& on_logits = nullptr) {
+    return Eval(tokens.data(), tokens.size(), on_logits);
+  }
+
+  // (vocab_size) of the last token evaluated; null if there are none.
+  const float* logits() const { return mote_session_logits(handle_.get()); }
+  std::vector<Token> tokens() const {
+    size_t count = 0;
+    const Token* tokens = mote_session_tokens(handle_.get(), &count);
+    return std::vector<Token>(tokens, tokens + count);
+  }
+  uint32_t context() const { return mote_session_context(handle_.get()); }
+  uint64_t cache_size() const { return mote_session_cache_size(handle_.get()); }
+  void Truncate(uint32_t length) { mote_session_truncate(handle_.get(), length); }
+  uint32_t KeepPrefix(const std::vector<Token>& tokens) {
+    return mote_session_keep_prefix(handle_.get(), tokens.data(), tokens.size());
+  }
+  void Cancel() { mote_session_cancel(handle_.get()); }  // from any thread
+  void ClearCancel() { mote_session_clear_cancel(handle_.get()); }
+
+  mote_session* handle() const { return handle_.get(); }
+
+ private:
+  using Handle = std::unique_ptr<mote_session, internal::Deleter<mote_session_free>>;
+  std::shared_ptr<Model::Log> log_;
+  Handle handle_;
+};
+
+class Sampler {
+ public:
+  static Result<Sampler> Create(const Model& model, const SamplingOptions& options = {}) {
+    const mote_sampling_params params = options.ToC();
+    mote_sampler* handle = nullptr;
+    mote_error error = {};
+    const mote_status status = mote_sampler_create(model.handle(), &params, &handle, &error);
+    if (status != MOTE_OK) return internal::Take(status, error);
+    Sampler sampler;
+    sampler.handle_ = Handle(handle);
+    return sampler;
+  }
+  void Accept(Token token) { mote_sampler_accept(handle_.get(), token); }
+  Result<Token> Sample(const float* logits) {
+    Token token = 0;
+    mote_error error = {};
+    const mote_status status = mote_sampler_sample(handle_.get(), logits, &token, &error);
+    if (status != MOTE_OK) return internal::Take(status, error);
+    return token;
+  }
+
+ private:
+  using Handle = std::unique_ptr<mote_sampler, internal::Deleter<mote_sampler_free>>;
+  Handle handle_;
+};
+
+}  // namespace v0
+}  // namespace mote
+
+#endif  // MOTE_ENGINE_API_MOTE_HPP_

@@ -1,0 +1,272 @@
+// mote.h: sampling, sessions and generation.
+#include <span>
+#include <string_view>
+#include <utility>
+
+#include "engine/api/internal.h"
+
+namespace mote::api {
+namespace {
+
+static_assert(static_cast<int>(MOTE_FINISH_STOP) == static_cast<int>(FinishReason::kStop));
+static_assert(static_cast<int>(MOTE_FINISH_LENGTH) == static_cast<int>(FinishReason::kLength));
+static_assert(static_cast<int>(MOTE_FINISH_CANCELLED) == static_cast<int>(FinishReason::kCancelled));
+
+mote_sampling_params DefaultSampling() {
+  const SamplerParams defaults;
+  mote_sampling_params params = {};
+  params.struct_size = sizeof(params);
+  params.temperature = defaults.temperature;
+  params.top_k = defaults.top_k;
+  params.top_p = defaults.top_p;
+  params.min_p = defaults.min_p;
+  params.repeat_penalty = defaults.repeat_penalty;
+  params.presence_penalty = defaults.presence_penalty;
+  params.frequency_penalty = defaults.frequency_penalty;
+  params.penalty_window = defaults.penalty_window;
+  params.seed = defaults.seed;
+  return params;
+}
+
+mote_generate_params DefaultGenerate() {
+  mote_generate_params params = {};
+  params.struct_size = sizeof(params);
+  params.max_tokens = GenerateParams().max_tokens;
+  return params;
+}
+
+bool CallLogits(void* user, uint32_t index, std::span<const float> logits) {
+  const mote_eval_params& params = *static_cast<const mote_eval_params*>(user);
+  return params.on_logits(params.user, index, logits.data()) == 0;
+}
+
+void CallEvalProgress(void* user, uint32_t done, uint32_t total) {
+  const mote_eval_params& params = *static_cast<const mote_eval_params*>(user);
+  params.on_progress(params.user, done, total);
+}
+
+bool CallText(void* user, std::string_view text, int32_t token) {
+  const mote_generate_params& params = *static_cast<const mote_generate_params*>(user);
+  return params.on_text(params.user, text.data(), text.size(), token) == 0;
+}
+
+void CallPrefillProgress(void* user, uint32_t done, uint32_t total) {
+  const mote_generate_params& params = *static_cast<const mote_generate_params*>(user);
+  params.on_progress(params.user, done, total);
+}
+
+Result<std::span<const int32_t>> TokenSpan(const int32_t* tokens, size_t count) {
+  if (tokens == nullptr && count > 0) return NullArgument("tokens");
+  if (count > UINT32_MAX) return Error(Code::kInvalidArgument, "%zu tokens are more than any context holds", count);
+  return std::span<const int32_t>(tokens, count);
+}
+
+Status Eval(mote_session* session, const int32_t* tokens, size_t count, const mote_eval_params* given) {
+  if (session == nullptr) return NullArgument("session");
+  mote_eval_params params = {};
+  MOTE_RETURN_IF_ERROR(ReadParams(given, "mote_eval_params", &params));
+  MOTE_ASSIGN_OR_RETURN(const std::span<const int32_t> span, TokenSpan(tokens, count));
+  EvalOptions options;
+  options.cancel = &session->cancel;
+  if (params.on_logits != nullptr) {
+    options.sink.row = CallLogits;
+    options.sink.user = &params;
+  }
+  if (params.on_progress != nullptr) {
+    options.progress = CallEvalProgress;
+    options.progress_user = &params;
+  }
+  const Status status = session->session->Eval(span, options);
+  if (status.code() == Code::kCancelled) session->cancel.store(false);
+  return status;
+}
+
+Result<GenerateParams> ConvertGenerate(mote_generate_params& given) {
+  GenerateParams params;
+  MOTE_ASSIGN_OR_RETURN(params.sampler, ConvertSampling(given.sampling));
+  params.max_tokens = given.max_tokens;
+  params.ignore_eos = given.ignore_eos != 0;
+  if (given.stop == nullptr && given.stop_count > 0) return NullArgument("stop");
+  for (size_t i = 0; i < given.stop_count; ++i) {
+    if (given.stop[i] == nullptr) return Error(Code::kInvalidArgument, "stop string %zu is null", i);
+    params.stop.emplace_back(given.stop[i]);
+  }
+  if (given.on_text != nullptr) params.on_text = CallText;
+  if (given.on_progress != nullptr) params.on_prefill = CallPrefillProgress;
+  params.user = &given;
+  return params;
+}
+
+Status RunGenerate(mote_session* session, const int32_t* prompt, size_t count, const mote_generate_params* given,
+                   mote_generate_result* result) {
+  if (session == nullptr) return NullArgument("session");
+  if (result != nullptr) MOTE_RETURN_IF_ERROR(CheckResultStruct(result, "mote_generate_result"));
+  mote_generate_params c_params = DefaultGenerate();
+  MOTE_RETURN_IF_ERROR(ReadParams(given, "mote_generate_params", &c_params));
+  MOTE_ASSIGN_OR_RETURN(const std::span<const int32_t> span, TokenSpan(prompt, count));
+  MOTE_ASSIGN_OR_RETURN(GenerateParams params, ConvertGenerate(c_params));
+  params.cancel = &session->cancel;
+  MOTE_ASSIGN_OR_RETURN(GenerateResult generated, Generate(*session->session, span, params));
+  if (generated.finish == FinishReason::kCancelled) session->cancel.store(false);
+  session->text = std::move(generated.text);
+  session->tokens = std::move(generated.tokens);
+  if (result == nullptr) return {};
+  mote_generate_result filled = {};
+  filled.text = session->text.c_str();
+  filled.text_size = session->text.size();
+  filled.tokens = session->tokens.data();
+  filled.token_count = session->tokens.size();
+  filled.finish_reason = static_cast<int32_t>(generated.finish);
+  filled.prompt_tokens = generated.prompt_tokens;
+  filled.cached_tokens = generated.cached_tokens;
+  filled.prefill_seconds = generated.prefill_seconds;
+  filled.decode_seconds = generated.decode_seconds;
+  WriteResult(filled, result);
+  return {};
+}
+
+}  // namespace
+
+Result<SamplerParams> ConvertSampling(const mote_sampling_params* given) {
+  mote_sampling_params c = DefaultSampling();
+  MOTE_RETURN_IF_ERROR(ReadParams(given, "mote_sampling_params", &c));
+  SamplerParams params;
+  params.temperature = c.temperature;
+  params.top_k = c.top_k;
+  params.top_p = c.top_p;
+  params.min_p = c.min_p;
+  params.repeat_penalty = c.repeat_penalty;
+  params.presence_penalty = c.presence_penalty;
+  params.frequency_penalty = c.frequency_penalty;
+  params.penalty_window = c.penalty_window;
+  params.seed = c.seed;
+  if (c.logit_bias == nullptr && c.logit_bias_count > 0) return NullArgument("logit_bias");
+  for (size_t i = 0; i < c.logit_bias_count; ++i) {
+    params.logit_bias.emplace_back(c.logit_bias[i].token, c.logit_bias[i].bias);
+  }
+  return params;
+}
+
+}  // namespace mote::api
+
+using namespace mote;       // NOLINT: the functions below must stand outside
+using namespace mote::api;  // NOLINT
+
+extern "C" {
+
+void mote_sampling_params_init(mote_sampling_params* params, size_t struct_size) {
+  if (params == nullptr || struct_size < sizeof(size_t)) return;
+  params->struct_size = struct_size;
+  WriteResult(DefaultSampling(), params);
+}
+
+mote_status mote_sampler_create(const mote_model* model, const mote_sampling_params* params, mote_sampler** sampler,
+                                mote_error* error) {
+  if (model == nullptr) return Report(NullArgument("model"), error);
+  if (sampler == nullptr) return Report(NullArgument("sampler"), error);
+  const Result<SamplerParams> converted = ConvertSampling(params);
+  if (!converted.ok()) return Report(converted.status(), error);
+  const uint32_t vocab_size = model->loaded->vocab_size();
+  Result<Sampler> created = Sampler::Create(*converted, static_cast<int32_t>(vocab_size));
+  if (created.ok()) *sampler = new mote_sampler{std::move(created).value(), vocab_size};
+  return Report(created.status(), error);
+}
+
+void mote_sampler_free(mote_sampler* sampler) {
+  delete sampler;
+}
+
+void mote_sampler_accept(mote_sampler* sampler, int32_t token) {
+  if (sampler != nullptr) sampler->sampler.Accept(token);
+}
+
+mote_status mote_sampler_sample(mote_sampler* sampler, const float* logits, int32_t* token, mote_error* error) {
+  if (sampler == nullptr) return Report(NullArgument("sampler"), error);
+  if (logits == nullptr) return Report(NullArgument("logits"), error);
+  if (token == nullptr) return Report(NullArgument("token"), error);
+  const Result<int32_t> sampled = sampler->sampler.Sample({logits, sampler->vocab_size});
+  if (sampled.ok()) *token = *sampled;
+  return Report(sampled.status(), error);
+}
+
+mote_status mote_session_create(mote_model* model, uint32_t context, mote_session** session, mote_error* error) {
+  if (model == nullptr) return Report(NullArgument("model"), error);
+  if (session == nullptr) return Report(NullArgument("session"), error);
+  if (model->loaded->model == nullptr) {
+    return Report(Error(Code::kUnsupported, "the model was loaded with vocab_only: it has no sessions"), error);
+  }
+  Result<std::unique_ptr<Session>> created = Session::Create(*model->loaded->model, context);
+  if (!created.ok()) return Report(created.status(), error);
+  *session = new mote_session();
+  (*session)->loaded = model->loaded;
+  (*session)->session = std::move(created).value();
+  return MOTE_OK;
+}
+
+void mote_session_free(mote_session* session) {
+  if (session == nullptr) return;
+  session->session.reset();  // before the model that it refers to
+  delete session;
+}
+
+uint32_t mote_session_context(const mote_session* session) {
+  return session == nullptr ? 0 : session->session->context();
+}
+
+uint64_t mote_session_cache_size(const mote_session* session) {
+  return session == nullptr ? 0 : session->session->cache_bytes();
+}
+
+const int32_t* mote_session_tokens(const mote_session* session, size_t* count) {
+  if (count != nullptr) *count = session == nullptr ? 0 : session->session->tokens().size();
+  return session == nullptr ? nullptr : session->session->tokens().data();
+}
+
+const float* mote_session_logits(const mote_session* session) {
+  return session == nullptr || session->session->logits().empty() ? nullptr : session->session->logits().data();
+}
+
+void mote_session_truncate(mote_session* session, uint32_t length) {
+  if (session != nullptr) session->session->Truncate(length);
+}
+
+uint32_t mote_session_keep_prefix(mote_session* session, const int32_t* tokens, size_t count) {
+  if (session == nullptr) return 0;
+  return session->session->KeepPrefix({tokens, tokens == nullptr ? 0 : count});
+}
+
+void mote_session_cancel(mote_session* session) {
+  if (session != nullptr) session->cancel.store(true);
+}
+
+void mote_session_clear_cancel(mote_session* session) {
+  if (session != nullptr) session->cancel.store(false);
+}
+
+void mote_eval_params_init(mote_eval_params* params, size_t struct_size) {
+  if (params == nullptr || struct_size < sizeof(size_t)) return;
+  params->struct_size = struct_size;
+  WriteResult(mote_eval_params{}, params);
+}
+
+mote_status mote_session_eval(mote_session* session, const int32_t* tokens, size_t count,
+                              const mote_eval_params* params, mote_error* error) {
+  return Report(Eval(session, tokens, count, params), error);
+}
+
+const char* mote_finish_reason_name(mote_finish_reason reason) {
+  return FinishReasonName(static_cast<FinishReason>(reason));
+}
+
+void mote_generate_params_init(mote_generate_params* params, size_t struct_size) {
+  if (params == nullptr || struct_size < sizeof(size_t)) return;
+  params->struct_size = struct_size;
+  WriteResult(DefaultGenerate(), params);
+}
+
+mote_status mote_session_generate(mote_session* session, const int32_t* prompt, size_t prompt_count,
+                                  const mote_generate_params* params, mote_generate_result* result, mote_error* error) {
+  return Report(RunGenerate(session, prompt, prompt_count, params, result), error);
+}
+
+}  // extern "C"
