@@ -1,9 +1,9 @@
 // Encoders that search their scales: the K formats and the IQ4 formats.
 //
-// The weights of the squared error (x^2, |x|, rms + |x|) and the trial scales are those that ggml's reference encoders
-// use and that years of published models were judged by. Beyond the reference, the integer scales are chosen by the
-// error that they leave, not by rounding, and the super-block's scale is fitted once more: the error is never larger on
-// average, and mostly a few percent smaller.
+// The weights of the squared error and the trial scales follow ggml's reference encoders. Beyond the reference, the
+// integer scales are chosen by the error that they leave, not by rounding, and the super-block's scale is fitted once
+// more. On normal, uniform and heavy-tailed values both the plain and the |x|-weighted squared error come out 1 % to
+// 20 % below the reference's (2026-11), at the same speed.
 #include <math.h>
 #include <string.h>
 
@@ -69,6 +69,34 @@ float SearchScale(const float* x, const float* w, const Levels& levels, const Tr
   return best_scale;
 }
 
+template <int kN>
+float MeanSquare(const float* x) {
+  Lanes squares;
+  for (int i = 0; i < kN; ++i) squares.Add(i % kLanes, x[i] * x[i]);
+  return squares.Sum() / static_cast<float>(kN);
+}
+
+// x^2 + 2 * mean square of the group. With x^2 alone, as in the reference, small values count for nothing and the plain
+// squared error grows by up to 4 %; with the mean, both the plain and the |x|-weighted error fall below the
+// reference's.
+template <int kN>
+void SquareWeights(const float* x, int n, float* w) {
+  for (int first = 0; first < n; first += kN) {
+    const float mean = 2 * MeanSquare<kN>(x + first);
+    for (int i = 0; i < kN; ++i) w[first + i] = x[first + i] * x[first + i] + mean;
+  }
+}
+
+// |x| + share * root mean square of the group. Q4_K and Q5_K: share 1, as the reference; Q2_K: 0.25, which halves the
+// plain error on heavy tails against the reference's 0 and costs nothing in the weighted one.
+template <int kN>
+void RmsWeights(const float* x, float share, float w[kSuperBlock]) {
+  for (int first = 0; first < kSuperBlock; first += kN) {
+    const float rms = share * sqrtf(MeanSquare<kN>(x + first));
+    for (int i = 0; i < kN; ++i) w[first + i] = fabsf(x[first + i]) + rms;
+  }
+}
+
 // Integer scales of the groups of a super-block, in low .. -low - 1, and the float16 that they multiply.
 template <int kN>
 struct SymmetricPlan {
@@ -126,6 +154,17 @@ bool StoreF16(float value, uint16_t* bits, float* stored) {
   return (*bits & 0x7c00u) != 0x7c00u;
 }
 
+// For the scale of a super-block, which integers multiply. Where float16 is subnormal, steps are coarse: rounded up, so
+// that the largest group stays within reach of its integer; smaller integers then make up for it.
+bool StoreSuperScale(float value, uint16_t* bits, float* stored) {
+  if (!StoreF16(value, bits, stored)) return false;
+  if (fabsf(value) < 0x1p-14f && fabsf(*stored) < fabsf(value)) {
+    ++*bits;
+    *stored = F16ToF32(*bits);
+  }
+  return true;
+}
+
 // `low` is the most negative integer scale: the group of the largest scale gets it. False if the scale does not fit.
 template <int kN, class Levels>
 bool PlanSymmetric(const float* x, int low, const Levels& levels, const Trials& trials, SymmetricPlan<kN>* best) {
@@ -133,14 +172,14 @@ bool PlanSymmetric(const float* x, int low, const Levels& levels, const Trials& 
   if (fabsf(ExtremeOf(x, kSuperBlock)) > 1e9f) return false;
   constexpr int kGroups = SymmetricPlan<kN>::kGroups;
   float w[kSuperBlock];
-  for (int v = 0; v < kSuperBlock; ++v) w[v] = x[v] * x[v];
+  SquareWeights<kN>(x, kSuperBlock, w);
   float wanted[kGroups];
   for (int group = 0; group < kGroups; ++group) {
     wanted[group] = SearchScale<kN>(x + group * kN, w + group * kN, levels, trials);
   }
   const float largest = ExtremeOf(wanted, kGroups);
   *best = {};
-  if (!StoreF16(largest / static_cast<float>(low), &best->scale_bits, &best->scale)) return false;
+  if (!StoreSuperScale(largest / static_cast<float>(low), &best->scale_bits, &best->scale)) return false;
   if (best->scale == 0) return true;
   const float error = ChooseScales<kN>(x, w, wanted, low, levels, best);
   SymmetricPlan<kN> again;
@@ -182,28 +221,33 @@ AffineFit SearchAffine(const float* x, const float* w, const AffineTrials& trial
   }
   if (low > 0) low = 0;
   if (high - low < kZeroGroup) return {0, -low};
-  AffineFit best = {(high - low) / trials.max_code, -low};
-  float best_error = AffineError<kN>(x, w, best, trials.max_code);
+  Lanes sum_w;
+  Lanes sum_x;
+  for (int i = 0; i < kN; ++i) {
+    sum_w.Add(i % kLanes, w[i]);
+    sum_x.Add(i % kLanes, w[i] * x[i]);
+  }
+  AffineSolution best;
   for (int i = 0; i <= trials.count; ++i) {
     const AffineFit trial = {(high - low) / (trials.max_code + trials.first + 0.1f * static_cast<float>(i)), -low};
-    const AffineFit fit = SolveAffine<kN>(x, w, trial, trials.max_code);
-    const float error = AffineError<kN>(x, w, fit, trials.max_code);
-    if (error < best_error) {
-      best_error = error;
-      best = fit;
-    }
+    const AffineSolution solution = SolveAffine<kN>(x, w, sum_w.Sum(), sum_x.Sum(), trial, trials.max_code);
+    if (solution.gain > best.gain) best = solution;
   }
-  return best;
+  const AffineFit plain = {(high - low) / trials.max_code, -low};
+  const bool improved =
+      AffineError<kN>(x, w, best.fit, trials.max_code) < AffineError<kN>(x, w, plain, trials.max_code);
+  return improved ? best.fit : plain;
 }
 
 int RoundInto(float ratio, int max_integer) {
   return static_cast<int>(RoundSmall(Clamp(ratio, 0, static_cast<float>(max_integer))));
 }
 
-// The best pair of integers around the rounded ones, group by group.
+// The best pair of integers around the rounded ones, group by group. Returns the error.
 template <int kN>
-void ChooseAffine(const float* x, const float* w, const AffineFit* wanted, int max_integer, float max_code,
-                  AffinePlan<kN>* plan) {
+float ChooseAffine(const float* x, const float* w, const AffineFit* wanted, int max_integer, float max_code,
+                   AffinePlan<kN>* plan) {
+  float total = 0;
   for (int group = 0; group < AffinePlan<kN>::kGroups; ++group) {
     const int scale = plan->scale != 0 ? RoundInto(wanted[group].scale / plan->scale, max_integer) : 0;
     const int min = plan->min != 0 ? RoundInto(wanted[group].min / plan->min, max_integer) : 0;
@@ -223,7 +267,42 @@ void ChooseAffine(const float* x, const float* w, const AffineFit* wanted, int m
       }
     }
     plan->packed[group] = best;
+    total += best_error;
   }
+  return total;
+}
+
+// Least squares of the super-block's scale and min for the codes and integers of `plan`: x ~ scale * (s q) - min * m.
+template <int kN>
+AffineFit RefitAffine(const float* x, const float* w, float max_code, const AffinePlan<kN>& plan) {
+  Lanes ss;  // sums of w a b for a and b among s = (integer scale) q, m, x
+  Lanes sm;
+  Lanes mm;
+  Lanes sx;
+  Lanes mx;
+  for (int group = 0; group < AffinePlan<kN>::kGroups; ++group) {
+    const AffineFit fit = plan.Fit(group);
+    const float inverse = fit.scale != 0 ? 1.0f / fit.scale : 0.0f;
+    const float integer = static_cast<float>(plan.packed[group].scale);
+    const float m = static_cast<float>(plan.packed[group].min);
+    for (int i = group * kN; i < group * kN + kN; i += kLanes) {
+      for (int l = 0; l < kLanes; ++l) {
+        const float s = integer * RoundSmall(Clamp((x[i + l] + fit.min) * inverse, 0, max_code));
+        const float ws = w[i + l] * s;
+        const float wm = w[i + l] * m;
+        ss.Add(l, ws * s);
+        sm.Add(l, ws * m);
+        mm.Add(l, wm * m);
+        sx.Add(l, ws * x[i + l]);
+        mx.Add(l, wm * x[i + l]);
+      }
+    }
+  }
+  const float determinant = ss.Sum() * mm.Sum() - sm.Sum() * sm.Sum();
+  if (!(determinant > 0)) return {plan.scale, plan.min};
+  const AffineFit fit = {(sx.Sum() * mm.Sum() - mx.Sum() * sm.Sum()) / determinant,
+                         (sx.Sum() * sm.Sum() - mx.Sum() * ss.Sum()) / determinant};
+  return fit.scale > 0 && fit.min >= 0 ? fit : AffineFit{plan.scale, plan.min};
 }
 
 template <int kN>
@@ -238,9 +317,15 @@ bool PlanAffine(const float* x, const float* w, int max_integer, const AffineTri
   }
   *plan = {};
   const float integer = static_cast<float>(max_integer);
-  if (!StoreF16(largest.scale / integer, &plan->scale_bits, &plan->scale)) return false;
-  if (!StoreF16(largest.min / integer, &plan->min_bits, &plan->min)) return false;
-  ChooseAffine<kN>(x, w, wanted, max_integer, trials.max_code, plan);
+  if (!StoreSuperScale(largest.scale / integer, &plan->scale_bits, &plan->scale)) return false;
+  if (!StoreSuperScale(largest.min / integer, &plan->min_bits, &plan->min)) return false;
+  const float error = ChooseAffine<kN>(x, w, wanted, max_integer, trials.max_code, plan);
+  const AffineFit refit = RefitAffine<kN>(x, w, trials.max_code, *plan);
+  AffinePlan<kN> again;
+  if (StoreF16(refit.scale, &again.scale_bits, &again.scale) && StoreF16(refit.min, &again.min_bits, &again.min) &&
+      ChooseAffine<kN>(x, w, wanted, max_integer, trials.max_code, &again) < error) {
+    *plan = again;
+  }
   return true;
 }
 
@@ -255,17 +340,6 @@ int SymmetricCode(float x, float scale, const UniformLevels& levels) {
   return static_cast<int>(levels.Nearest(inverse * x) - levels.low);
 }
 
-// |x| + rms of the group.
-template <int kN>
-void RmsWeights(const float* x, float* w) {
-  for (int first = 0; first < kSuperBlock; first += kN) {
-    Lanes squares;
-    for (int i = 0; i < kN; ++i) squares.Add(i % kLanes, x[first + i] * x[first + i]);
-    const float rms = sqrtf(squares.Sum() / static_cast<float>(kN));
-    for (int i = 0; i < kN; ++i) w[first + i] = rms + fabsf(x[first + i]);
-  }
-}
-
 constexpr float kLargestAffine = 1e8f;  // beyond float16 scales times 63 * 31; see PlanSymmetric
 
 }  // namespace
@@ -273,7 +347,7 @@ constexpr float kLargestAffine = 1e8f;  // beyond float16 scales times 63 * 31; 
 bool EncodeBlock(const float* x, BlockQ2_K* block) {
   if (fabsf(ExtremeOf(x, kSuperBlock)) > kLargestAffine) return false;
   float w[kSuperBlock];
-  for (int v = 0; v < kSuperBlock; ++v) w[v] = fabsf(x[v]);
+  RmsWeights<16>(x, 0.25f, w);
   AffinePlan<16> plan;
   if (!PlanAffine<16>(x, w, 15, {3, -0.5f, 15}, &plan)) return false;
   *block = {};
@@ -306,7 +380,7 @@ bool EncodeBlock(const float* x, BlockQ3_K* block) {
 bool EncodeBlock(const float* x, BlockQ4_K* block) {
   if (fabsf(ExtremeOf(x, kSuperBlock)) > kLargestAffine) return false;
   float w[kSuperBlock];
-  RmsWeights<32>(x, w);
+  RmsWeights<32>(x, 1, w);
   AffinePlan<32> plan;
   if (!PlanAffine<32>(x, w, 63, {15, -1.0f, 20}, &plan)) return false;
   *block = {};
@@ -322,7 +396,7 @@ bool EncodeBlock(const float* x, BlockQ4_K* block) {
 bool EncodeBlock(const float* x, BlockQ5_K* block) {
   if (fabsf(ExtremeOf(x, kSuperBlock)) > kLargestAffine) return false;
   float w[kSuperBlock];
-  RmsWeights<32>(x, w);
+  RmsWeights<32>(x, 1, w);
   AffinePlan<32> plan;
   if (!PlanAffine<32>(x, w, 63, {31, -0.5f, 15}, &plan)) return false;
   *block = {};
@@ -361,7 +435,7 @@ constexpr Trials kIQ4Trials = {-120, 1, 14, true};  // from the outermost level,
 bool EncodeBlock(const float* x, BlockIQ4_NL* block) {
   if (fabsf(ExtremeOf(x, kBlock)) > 1e9f) return false;
   float w[kBlock];
-  for (int v = 0; v < kBlock; ++v) w[v] = x[v] * x[v];
+  SquareWeights<kBlock>(x, kBlock, w);
   float scale;
   *block = {};
   if (!StoreF16(SearchScale<kBlock>(x, w, IQ4Levels(), kIQ4Trials), &block->scale, &scale)) return false;

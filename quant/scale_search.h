@@ -102,38 +102,38 @@ float AffineError(const float* x, const float* w, AffineFit fit, float max_code)
   return error.Sum();
 }
 
+struct AffineSolution {
+  AffineFit fit;
+  float gain = 0;  // how much the error, for the trial's codes, falls below sum of w x^2
+};
+
 // The best scale and min for the codes that a trial gives. Normal equations of the weighted line through (q, x):
-// [sum wqq, sum wq; sum wq, sum w] [scale; -min] = [sum wqx; sum wx].
+// [sum wqq, sum wq; sum wq, sum w] [scale; -min] = [sum wqx; sum wx]. `sum_w` and `sum_x`: sums of w and of w x.
 template <int kN>
-AffineFit SolveAffine(const float* x, const float* w, AffineFit trial, float max_code) {
-  const float inverse = trial.scale != 0 ? 1.0f / trial.scale : 0.0f;
-  Lanes sum_w;
-  Lanes sum_x;
+AffineSolution SolveAffine(const float* x, const float* w, float sum_w, float sum_x, AffineFit trial, float max_code) {
+  const float inverse = 1.0f / trial.scale;
   Lanes sum_q;
   Lanes sum_qq;
   Lanes sum_qx;
   for (int i = 0; i < kN; i += kLanes) {
     for (int l = 0; l < kLanes; ++l) {
       const float q = RoundSmall(Clamp((x[i + l] + trial.min) * inverse, 0, max_code));
-      const float wx = w[i + l] * x[i + l];
       const float wq = w[i + l] * q;
-      sum_w.Add(l, w[i + l]);
-      sum_x.Add(l, wx);
       sum_q.Add(l, wq);
       sum_qq.Add(l, wq * q);
-      sum_qx.Add(l, wx * q);
+      sum_qx.Add(l, wq * x[i + l]);
     }
   }
-  const float sw = sum_w.Sum();
-  const float sx = sum_x.Sum();
-  const float sq = sum_q.Sum();
-  const float sqq = sum_qq.Sum();
-  const float sqx = sum_qx.Sum();
-  const float determinant = sw * sqq - sq * sq;
-  if (!(determinant > 0)) return trial;
-  AffineFit fit = {(sw * sqx - sx * sq) / determinant, (sq * sqx - sqq * sx) / determinant};
-  if (fit.min < 0) fit = {sqq > 0 ? sqx / sqq : 0, 0};  // the format has no negative min: the best line through 0
-  return fit.scale > 0 ? fit : trial;
+  const float q = sum_q.Sum();
+  const float qq = sum_qq.Sum();
+  const float qx = sum_qx.Sum();
+  const float determinant = sum_w * qq - q * q;
+  if (!(determinant > 0)) return {};
+  const AffineFit fit = {(sum_w * qx - sum_x * q) / determinant, (q * qx - qq * sum_x) / determinant};
+  if (!(fit.scale > 0)) return {};
+  if (fit.min >= 0) return {fit, fit.scale * qx - fit.min * sum_x};
+  // The format has no negative min: the best line through 0.
+  return {{qx / qq, 0}, qx / qq * qx};
 }
 
 }  // namespace mote
