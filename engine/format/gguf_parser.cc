@@ -60,7 +60,8 @@ static Status CheckOverlap(std::span<const TensorInfo> tensors) {
   return Status();
 }
 
-static Status CheckSplit(const GgufParser::Split& split, uint64_t number, uint64_t num_parts, uint64_t num_tensors) {
+// Whether a part that says this of itself may stand in place `number` of `num_parts`.
+static Status CheckPlace(const GgufParser::Split& split, uint64_t number, uint64_t num_parts) {
   if (split.count <= 1 && num_parts == 1) return Status();
   if (split.count != num_parts) {
     return split.count > 1
@@ -77,11 +78,6 @@ static Status CheckSplit(const GgufParser::Split& split, uint64_t number, uint64
     return Error(Code::kMalformed, "split.no says part %llu of %llu, but it stands in the place of part %llu",
                  static_cast<unsigned long long>(split.no) + 1, static_cast<unsigned long long>(split.count),
                  static_cast<unsigned long long>(number) + 1);
-  }
-  if (split.tensors.has_value() && *split.tensors != num_tensors) {
-    return Error(Code::kMalformed, "split.tensors.count is %llu, but the %llu parts hold %llu tensors",
-                 static_cast<unsigned long long>(*split.tensors), static_cast<unsigned long long>(num_parts),
-                 static_cast<unsigned long long>(num_tensors));
   }
   return Status();
 }
@@ -204,12 +200,14 @@ Result<std::unique_ptr<GgufFile>> GgufParser::Parse(std::vector<std::unique_ptr<
   impl.version = parts[0].version;
   impl.alignment = parts[0].alignment;
   MOTE_ASSIGN_OR_RETURN(impl.tensors, FixedArray<TensorInfo>::Create(num_tensors, "tensor descriptions"));
+  std::vector<Split> splits;
   size_t done = 0;
   for (size_t i = 0; i < parts.size(); ++i) {
     const Status status = [&]() -> Status {
       MOTE_ASSIGN_OR_RETURN(GgufMetadata metadata, BuildMetadata(parts[i]));
       MOTE_ASSIGN_OR_RETURN(const Split split, SplitOf(metadata));
-      MOTE_RETURN_IF_ERROR(CheckSplit(split, i, parts.size(), num_tensors));
+      splits.push_back(split);
+      MOTE_RETURN_IF_ERROR(CheckPlace(splits.back(), i, parts.size()));
       if (i == 0) impl.metadata = std::move(metadata);
       const std::span<TensorInfo> tensors =
           impl.tensors.span().subspan(done, static_cast<size_t>(parts[i].num_tensors));
@@ -217,6 +215,13 @@ Result<std::unique_ptr<GgufFile>> GgufParser::Parse(std::vector<std::unique_ptr<
       return BuildTensors(parts[i], static_cast<uint32_t>(i), header_only, tensors);
     }();
     if (!status.ok()) return status.Within(impl.parts[i]->name());
+  }
+  for (size_t i = 0; i < parts.size() && parts.size() > 1; ++i) {
+    if (splits[i].tensors.value_or(num_tensors) != num_tensors) {
+      return Error(Code::kMalformed, "%s: split.tensors.count is %llu, but the %zu parts hold %llu tensors",
+                   impl.parts[i]->name().c_str(), static_cast<unsigned long long>(*splits[i].tensors), parts.size(),
+                   static_cast<unsigned long long>(num_tensors));
+    }
   }
   size_t duplicate = NameIndex::kNone;
   const auto name_of = [&impl](size_t i) { return std::string_view(impl.tensors[i].name); };

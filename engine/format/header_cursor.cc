@@ -22,7 +22,9 @@ Status HeaderCursor::ReadString(const char* what, std::string_view* out) {
 Status HeaderCursor::CheckCount(const char* what, uint64_t count, uint64_t least_bytes) const {
   if (count <= remaining() / least_bytes) return Status();
   if (capped_ && count <= UINT32_MAX) return Ended(what);
-  return Error(Code::kMalformed, "%s at byte %zu: a count of %llu needs at least %llu byte(s) each, but %llu remain",
+  return Error(Code::kMalformed,
+               "%s at byte %zu: a count of %llu needs at least %llu byte(s) each, but %llu remain: the file "
+               "is cut off or damaged",
                what, position_, static_cast<unsigned long long>(count), static_cast<unsigned long long>(least_bytes),
                static_cast<unsigned long long>(remaining()));
 }
