@@ -32,8 +32,9 @@ PeakCount ScalarF32(uint64_t rounds) {
   float a = 1;
   for (uint64_t round = 0; round < rounds; ++round) {
     for (float& chain : acc) {
-      volatile float one = a;
-      chain += one * a;
+      MOTE_PEAK_OPAQUE(MOTE_PEAK_FLOAT_REGISTER, a);
+      chain += a * a;
+      MOTE_PEAK_OPAQUE(MOTE_PEAK_FLOAT_REGISTER, chain);
     }
   }
   double sum = 0;

@@ -41,7 +41,6 @@ struct ComputeRow {
 // Rows in this order: L1, L2, L3, memory (a level that is absent or unknown is left out), each with one worker and,
 // where the pool has more, with all; int8, bf16 (where the CPU has it), f32 likewise.
 struct Peaks {
-  const char* isa = "";  // row of simd/peaks.h
   std::vector<BandwidthRow> bandwidth;
   std::vector<ComputeRow> compute;
 

@@ -1,0 +1,98 @@
+// Peak loops of x86: SSE (always there), AVX2 with FMA, AVX-VNNI, AVX-512 with VNNI and BF16.
+#include "simd/peaks_impl.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+namespace mote::simd {
+namespace {
+
+// Chains: dot products and fused multiply-adds take 4 to 5 cycles and start twice per cycle, so that 10 have to be
+// under way at once. There are 32 registers with AVX-512: 16 chains; otherwise 16: 12 chains, the operands and two to
+// spare. Where the multiplication stands apart, only an addition is chained: 8 chains, which leaves registers for the
+// products.
+constexpr size_t kChainsZmm = 16;
+constexpr size_t kChainsVex = 12;
+constexpr size_t kChainsApart = 8;
+
+#define MOTE_TARGET(features) __attribute__((target(features)))
+
+#define MOTE_AVX512_VNNI MOTE_TARGET("avx512f,avx512bw,avx512vl,avx512vnni")
+#define MOTE_AVX512_BF16 MOTE_TARGET("avx512f,avx512bw,avx512vl,avx512bf16")
+#define MOTE_AVX512 MOTE_TARGET("avx512f,avx512bw,avx512vl")
+#define MOTE_AVX_VNNI MOTE_TARGET("avx2,avxvnni")
+#define MOTE_AVX2 MOTE_TARGET("avx2,fma")
+#define MOTE_SSSE3 MOTE_TARGET("ssse3")
+
+MOTE_PEAK_LOOP(Int8Vnni512, MOTE_AVX512_VNNI, "v", __m512i, int32_t, kChainsZmm, 64, _mm512_setzero_si512(),
+               _mm512_set1_epi8(3), _mm512_set1_epi8(-2), _mm512_dpbusd_epi32(acc, a, b))
+
+MOTE_PEAK_LOOP(Int8Vnni256, MOTE_AVX_VNNI, "x", __m256i, int32_t, kChainsVex, 32, _mm256_setzero_si256(),
+               _mm256_set1_epi8(3), _mm256_set1_epi8(-2), _mm256_dpbusd_avx_epi32(acc, a, b))
+
+// Without a dot product: pairs to 16 bits (saturating), those pairs to 32 bits by a multiplication with one, an
+// addition.
+#define MOTE_HIDE(reg, value)     \
+  ({                              \
+    MOTE_PEAK_OPAQUE(reg, value); \
+    value;                        \
+  })
+MOTE_PEAK_LOOP(Int8Madd512, MOTE_AVX512, "v", __m512i, int32_t, kChainsZmm, 64, _mm512_setzero_si512(),
+               _mm512_set1_epi8(3), _mm512_set1_epi8(-2),
+               _mm512_add_epi32(acc,
+                                _mm512_madd_epi16(_mm512_maddubs_epi16(MOTE_HIDE("v", a), b), _mm512_set1_epi16(1))))
+MOTE_PEAK_LOOP(Int8Madd256, MOTE_AVX2, "x", __m256i, int32_t, kChainsApart, 32, _mm256_setzero_si256(),
+               _mm256_set1_epi8(3), _mm256_set1_epi8(-2),
+               _mm256_add_epi32(acc,
+                                _mm256_madd_epi16(_mm256_maddubs_epi16(MOTE_HIDE("x", a), b), _mm256_set1_epi16(1))))
+MOTE_PEAK_LOOP(Int8Madd128, MOTE_SSSE3, "x", __m128i, int32_t, kChainsApart, 16, _mm_setzero_si128(), _mm_set1_epi8(3),
+               _mm_set1_epi8(-2),
+               _mm_add_epi32(acc, _mm_madd_epi16(_mm_maddubs_epi16(MOTE_HIDE("x", a), b), _mm_set1_epi16(1))))
+
+// 0x3F80 is 1 in bfloat16.
+MOTE_PEAK_LOOP(Bf16Dot512, MOTE_AVX512_BF16, "v", __m512, float, kChainsZmm, 32, _mm512_setzero_ps(),
+               _mm512_set1_epi16(0x3F80), _mm512_set1_epi16(0x3F80), _mm512_dpbf16_ps(acc, (__m512bh)a, (__m512bh)b))
+
+MOTE_PEAK_LOOP(F32Fma512, MOTE_AVX512, "v", __m512, float, kChainsZmm, 16, _mm512_setzero_ps(), _mm512_set1_ps(1),
+               _mm512_set1_ps(1), _mm512_fmadd_ps(a, b, acc))
+MOTE_PEAK_LOOP(F32Fma256, MOTE_AVX2, "x", __m256, float, kChainsVex, 8, _mm256_setzero_ps(), _mm256_set1_ps(1),
+               _mm256_set1_ps(1), _mm256_fmadd_ps(a, b, acc))
+MOTE_PEAK_LOOP(F32MulAdd128, , "x", __m128, float, kChainsApart, 4, _mm_setzero_ps(), _mm_set1_ps(1), _mm_set1_ps(1),
+               _mm_add_ps(acc, _mm_mul_ps(MOTE_HIDE("x", a), b)))
+
+MOTE_PEAK_READ(ReadSum512, MOTE_AVX512, __m512i, _mm512_setzero_si512(), _mm512_load_si512, _mm512_add_epi64)
+#define MOTE_LOAD256(p) _mm256_load_si256(reinterpret_cast<const __m256i*>(p))
+MOTE_PEAK_READ(ReadSum256, MOTE_AVX2, __m256i, _mm256_setzero_si256(), MOTE_LOAD256, _mm256_add_epi64)
+#define MOTE_LOAD128(p) _mm_load_si128(reinterpret_cast<const __m128i*>(p))
+MOTE_PEAK_READ(ReadSum128, , __m128i, _mm_setzero_si128(), MOTE_LOAD128, _mm_add_epi64)
+
+}  // namespace
+
+void AddX86Peaks(std::vector<PeakLoop>& loops, std::vector<ReadLoop>& reads) {
+  loops.insert(loops.end(), {
+                                {PeakKind::kInt8, "vpdpbusd zmm", "avx512f avx512bw avx512vl avx512_vnni", Int8Vnni512},
+                                {PeakKind::kInt8, "vpdpbusd ymm", "avx2 avx_vnni", Int8Vnni256},
+                                {PeakKind::kInt8, "vpmaddubsw zmm", "avx512f avx512bw avx512vl", Int8Madd512},
+                                {PeakKind::kInt8, "vpmaddubsw ymm", "avx2 fma", Int8Madd256},
+                                {PeakKind::kInt8, "pmaddubsw xmm", "ssse3", Int8Madd128},
+                                {PeakKind::kBf16, "vdpbf16ps zmm", "avx512f avx512bw avx512vl avx512_bf16", Bf16Dot512},
+                                {PeakKind::kF32, "vfmadd zmm", "avx512f avx512bw avx512vl", F32Fma512},
+                                {PeakKind::kF32, "vfmadd ymm", "avx2 fma", F32Fma256},
+                                {PeakKind::kF32, "mulps, addps xmm", "", F32MulAdd128},
+                            });
+  reads.insert(reads.end(), {
+                                {"512 bit", "avx512f avx512bw avx512vl", ReadSum512},
+                                {"256 bit", "avx2 fma", ReadSum256},
+                                {"128 bit", "", ReadSum128},
+                            });
+}
+
+}  // namespace mote::simd
+
+#else
+
+namespace mote::simd {
+void AddX86Peaks(std::vector<PeakLoop>&, std::vector<ReadLoop>&) {}
+}  // namespace mote::simd
+
+#endif
