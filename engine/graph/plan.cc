@@ -25,18 +25,65 @@ std::vector<Instruction> Fuse(const Graph& graph) {
   return instructions;
 }
 
+bool LooksAtOwnRowOnly(OpKind op) {
+  switch (op) {
+    case OpKind::kEmbed:
+    case OpKind::kRmsNorm:
+    case OpKind::kLayerNorm:
+    case OpKind::kAdd:
+    case OpKind::kRope:
+    case OpKind::kSelectOutputs:
+    case OpKind::kSoftcap:
+      return true;
+    case OpKind::kMatMul:
+    case OpKind::kGate:
+    case OpKind::kActivation:
+    case OpKind::kAttention:
+    case OpKind::kMoe:
+      return false;
+  }
+  return false;
+}
+
+std::vector<Phase> MakePhases(const Graph& graph, const std::vector<Instruction>& instructions) {
+  std::vector<Phase> phases;
+  const auto node_of = [&](uint32_t i) -> const Node& { return graph.nodes()[instructions[i].nodes[0]]; };
+  for (uint32_t i = 0; i < instructions.size(); ++i) {
+    const Node& node = node_of(i);
+    const bool row_wise = LooksAtOwnRowOnly(node.op) || node.op == OpKind::kAttention;
+    bool joins = row_wise && !phases.empty() && phases.back().row_wise && phases.back().end == i;
+    if (joins && node.op == OpKind::kSelectOutputs) {
+      // A selection reads other rows than its own: it must not share a phase with what wrote them. Two selections in
+      // a row (residual and attention) may stand together.
+      joins = node_of(i - 1).op == OpKind::kSelectOutputs;
+    } else if (joins) {
+      joins = graph.value(node.out).rows == graph.value(node_of(i - 1).out).rows;
+    }
+    if (joins) {
+      phases.back().end = i + 1;
+    } else {
+      phases.push_back({i, i + 1, row_wise});
+    }
+    if (node.op == OpKind::kAttention) phases.push_back({i, i + 1, false});
+  }
+  return phases;
+}
+
 struct Life {
-  uint32_t first = 0;  // instruction that writes the value
-  uint32_t last = 0;   // instruction that reads it last
+  uint32_t first = UINT32_MAX;  // phase that writes the value
+  uint32_t last = 0;            // phase that reads it last
 };
 
-std::vector<Life> Lives(const Graph& graph, const std::vector<Instruction>& instructions) {
+std::vector<Life> Lives(const Graph& graph, const Plan& plan) {
   std::vector<Life> lives(graph.num_values());
-  for (uint32_t i = 0; i < instructions.size(); ++i) {
-    for (const uint32_t n : instructions[i].nodes) {
-      const Node& node = graph.nodes()[n];
-      lives[node.out] = {i, i};
-      for (const ValueId in : node.in) lives[in].last = i;
+  for (uint32_t phase = 0; phase < plan.phases.size(); ++phase) {
+    for (uint32_t i = plan.phases[phase].begin; i < plan.phases[phase].end; ++i) {
+      for (const uint32_t n : plan.instructions[i].nodes) {
+        const Node& node = graph.nodes()[n];
+        lives[node.out].first = std::min(lives[node.out].first, phase);
+        lives[node.out].last = std::max(lives[node.out].last, phase);
+        for (const ValueId in : node.in) lives[in].last = std::max(lives[in].last, phase);
+      }
     }
   }
   return lives;
@@ -56,11 +103,12 @@ Result<Plan> MakePlan(const Graph& graph, uint32_t max_tokens, uint32_t max_outp
   plan.max_tokens = max_tokens;
   plan.max_outputs = max_outputs;
   plan.instructions = Fuse(graph);
+  plan.phases = MakePhases(graph, plan.instructions);
   plan.value_offset.assign(graph.num_values(), UINT64_MAX);
 
   // First fit by address among the values alive at the same time; values come in the order of their birth. Graphs have
   // a few thousand values and at most a dozen alive, so this stays linear in practice.
-  const std::vector<Life> lives = Lives(graph, plan.instructions);
+  const std::vector<Life> lives = Lives(graph, plan);
   struct Placed {
     uint64_t begin, end;
     uint32_t last;

@@ -17,13 +17,25 @@ struct Instruction {
   std::vector<uint32_t> nodes;  // indices into Graph::nodes(), all of one OpKind; more than one only for kMatMul
 };
 
+// Instructions [begin, end) that the workers of a backend run without meeting in between: either one instruction, or a
+// run of operations that each look at their own row alone (norms, sums, rotations, the new keys and values of a row),
+// which a worker carries out on its own rows, one after the other. Attention appears twice: its writing of the cache
+// ends a row-wise phase, attention itself is a phase of its own.
+struct Phase {
+  uint32_t begin = 0;
+  uint32_t end = 0;
+  bool row_wise = false;
+};
+
 struct Plan {
   const Graph* graph = nullptr;
   uint32_t max_tokens = 0;   // rows of a step, at most
   uint32_t max_outputs = 0;  // rows with logits, at most; <= max_tokens
   std::vector<Instruction> instructions;
-  // Where each value lies in the arena, in bytes, aligned to kCacheLineBytes; values whose lives do not overlap share
-  // bytes. The result is not in the arena (UINT64_MAX): it is written to the step's own buffer.
+  std::vector<Phase> phases;
+  // Where each value lies in the arena, in bytes, aligned to kCacheLineBytes; values whose lives (in whole phases:
+  // within one, workers are at different instructions) do not overlap share bytes. The result is not in the arena
+  // (UINT64_MAX): it is written to the step's own buffer.
   std::vector<uint64_t> value_offset;
   uint64_t arena_bytes = 0;
 };

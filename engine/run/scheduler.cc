@@ -6,7 +6,10 @@ namespace mote {
 
 struct Scheduler::Entry {
   Job* job = nullptr;
+  // The leader works on entries without the lock: what the owner waits for is set with the lock held, and only then may the
+  // entry, which lives on the owner's stack, go away.
   bool finished = false;
+  bool over = false;  // the leader's own note that it will be finished
   Status status;
   // Of the step being made: this job's rows are [first_row, first_row + rows), its outputs start at first_output.
   uint32_t rows = 0;
@@ -15,7 +18,7 @@ struct Scheduler::Entry {
 
   uint32_t left() const { return static_cast<uint32_t>(job->tokens.size()) - job->done; }
   void Finish(Status s) {
-    finished = true;
+    over = true;
     status = std::move(s);
   }
 };
@@ -72,7 +75,8 @@ Status Scheduler::Run(Job& job) {
     StepOnce(present);
     monitor_->Lock();
     leading_ = false;
-    std::erase_if(entries_, [](const Entry* e) { return e->finished; });
+    std::erase_if(entries_, [](const Entry* e) { return e->over; });
+    for (Entry* e : present) e->finished = e->over;
     monitor_->NotifyAll();
   }
   return entry.status;
@@ -91,7 +95,7 @@ void Scheduler::StepOnce(const std::vector<Entry*>& present) {
   for (const bool decodes : {true, false}) {
     for (Entry* entry : present) {
       const uint32_t room = max_batch_ - static_cast<uint32_t>(batch.tokens.size());
-      if (entry->finished || room == 0 || (entry->left() == 1) != decodes) continue;
+      if (entry->over || room == 0 || (entry->left() == 1) != decodes) continue;
       batch.Take(*entry, room, max_outputs_);
     }
   }

@@ -13,26 +13,6 @@ namespace {
 constexpr uint32_t kCountersPerInstruction = 4;  // a mixture of experts hands out tiles in that many phases
 constexpr uint64_t kTouchBytes = 64 << 20;       // between two reports of progress
 
-bool LooksAtOwnRowOnly(OpKind op) {
-  switch (op) {
-    case OpKind::kEmbed:
-    case OpKind::kRmsNorm:
-    case OpKind::kLayerNorm:
-    case OpKind::kAdd:
-    case OpKind::kRope:
-    case OpKind::kSelectOutputs:
-    case OpKind::kSoftcap:
-      return true;
-    case OpKind::kMatMul:
-    case OpKind::kGate:
-    case OpKind::kActivation:
-    case OpKind::kAttention:
-    case OpKind::kMoe:
-      return false;
-  }
-  return false;
-}
-
 uint64_t Align(uint64_t bytes) {
   return (bytes + kCacheLineBytes - 1) & ~uint64_t{kCacheLineBytes - 1};
 }
@@ -65,7 +45,6 @@ Result<std::unique_ptr<CpuProgram>> CpuProgram::Create(const Plan& plan, const G
   std::unique_ptr<CpuProgram> program(new CpuProgram(plan, kernels, pool));
   MOTE_RETURN_IF_ERROR(program->AllocateScratch());
   MOTE_RETURN_IF_ERROR(program->LoadWeights(file, progress));
-  program->MakePhases();
   return program;
 }
 
@@ -128,27 +107,6 @@ Status CpuProgram::AllocateScratch() {
   num_counters_ = static_cast<uint32_t>(plan_.instructions.size()) * kCountersPerInstruction;
   counters_ = std::make_unique<std::atomic<uint32_t>[]>(num_counters_);
   return Status();
-}
-
-void CpuProgram::MakePhases() {
-  const auto node_of = [&](uint32_t i) -> const Node& { return graph_.nodes()[plan_.instructions[i].nodes[0]]; };
-  for (uint32_t i = 0; i < plan_.instructions.size(); ++i) {
-    const Node& node = node_of(i);
-    // The new keys and values of a row depend on that row alone; what follows, attention itself, looks at all.
-    const bool row_wise = LooksAtOwnRowOnly(node.op) || node.op == OpKind::kAttention;
-    const bool joins = row_wise && !phases_.empty() && phases_.back().row_wise && phases_.back().end == i &&
-                       node.op != OpKind::kSelectOutputs &&
-                       graph_.value(node.out).rows == graph_.value(node_of(i - 1).out).rows;
-    // Two selections in a row (residual and attention) read what was complete before the first of them.
-    const bool joins_selection = node.op == OpKind::kSelectOutputs && !phases_.empty() && phases_.back().row_wise &&
-                                 phases_.back().end == i && node_of(i - 1).op == OpKind::kSelectOutputs;
-    if (joins || joins_selection) {
-      phases_.back().end = i + 1;
-    } else {
-      phases_.push_back({i, i + 1, row_wise});
-    }
-    if (node.op == OpKind::kAttention) phases_.push_back({i, i + 1, false});
-  }
 }
 
 Result<std::unique_ptr<KvCache>> CpuProgram::CreateKvCache(uint32_t context) {

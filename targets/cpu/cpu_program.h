@@ -56,12 +56,6 @@ class CpuProgram : public Program {
     bool uses_a8 = false;
     const float* floats() const { return reinterpret_cast<const float*>(bytes); }
   };
-  // Instructions that only look at their own row run one after the other on each row without meeting in between.
-  struct Phase {
-    uint32_t begin = 0;  // instructions [begin, end) of the plan
-    uint32_t end = 0;
-    bool row_wise = false;
-  };
   struct RopeScratch {
     float* cos = nullptr;  // (rows of the step, pairs)
     float* sin = nullptr;
@@ -72,7 +66,6 @@ class CpuProgram : public Program {
       : plan_(plan), graph_(*plan.graph), kernels_(kernels), pool_(pool) {}
   Status LoadWeights(const GgufFile& file, const LoadProgress& progress);
   Status AllocateScratch();
-  void MakePhases();
 
   // What the workers do; all const but for the buffers.
   static void RunWorker(void* self, int worker);
@@ -122,7 +115,6 @@ class CpuProgram : public Program {
   ThreadPool& pool_;
   std::vector<LoadedWeight> weights_;
   std::vector<Buffer> vectors_;
-  std::vector<Phase> phases_;
   std::unique_ptr<std::atomic<uint32_t>[]> counters_;  // kCountersPerInstruction per instruction, 0 before a step
   uint32_t num_counters_ = 0;
 

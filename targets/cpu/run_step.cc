@@ -39,8 +39,8 @@ void CpuProgram::RunWorker(void* self, int worker) {
   CpuProgram& p = *static_cast<CpuProgram*>(self);
   const Range rows = p.Split(p.NumRows(Rows::kTokens), worker);
   p.PrepareRows(rows.begin, rows.end);
-  for (size_t i = 0; i < p.phases_.size(); ++i) {
-    const Phase& phase = p.phases_[i];
+  for (size_t i = 0; i < p.plan_.phases.size(); ++i) {
+    const Phase& phase = p.plan_.phases[i];
     // The first phase is row-wise and splits as PrepareRows did: nobody needs another's rows yet.
     if (i > 0) p.pool_.Sync();
     if (phase.row_wise) {

@@ -1,0 +1,93 @@
+// Same input, same output: bit by bit, whatever the number of threads, the size of batches and the neighbours.
+#include <gtest/gtest.h>
+#include <string.h>
+
+#ifndef __wasm__
+#include <thread>
+#endif
+
+#include "engine/run/session.h"
+#include "tests/run/run_support.h"
+#include "tests/support/tiny_model.h"
+
+namespace mote::testing {
+namespace {
+
+bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+bool SameBits(const std::vector<std::vector<float>>& a, const std::vector<std::vector<float>>& b) {
+  if (a.size() != b.size()) return false;
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (!SameBits(a[i], b[i])) return false;
+  }
+  return true;
+}
+
+TinyModelOptions Options(const char* architecture, DType type) {
+  TinyModelOptions options;
+  options.architecture = architecture;
+  options.type = type;
+  return options;
+}
+
+struct Variant {
+  const char* architecture;
+  DType type;
+};
+constexpr Variant kVariants[] = {{"llama", DType::kF32},     {"llama", DType::kF16},     {"llama", DType::kQ8_0},
+                                 {"qwen2", DType::kQ4_K},    {"qwen3moe", DType::kQ6_K}, {"qwen3moe", DType::kF16},
+                                 {"gemma3", DType::kIQ4_XS}, {"phi3", DType::kQ5_1}};
+
+TEST(Determinism, ThreadsAndBatchesDoNotShow) {
+  for (const Variant& variant : kVariants) {
+    const std::vector<uint8_t> bytes = MakeTinyModel(Options(variant.architecture, variant.type));
+    std::vector<std::vector<float>> expected;
+    for (const int threads : {1, 2, 3, 64}) {
+      const std::unique_ptr<Model> model = LoadModel(bytes, {.threads = threads});
+      ASSERT_NE(model, nullptr);
+      const std::vector<int32_t> tokens = SomeTokens(70, model->vocab_size());
+      for (const size_t chunk : {0u, 1u, 2u, 5u, 33u}) {
+        if (threads == 64 && chunk == 1) continue;  // 64 workers on two cores: slow, and 2 rows show the same
+        const auto logits = AllLogits(*model, tokens, chunk);
+        if (expected.empty()) expected = logits;
+        EXPECT_TRUE(SameBits(logits, expected))
+            << variant.architecture << " " << DTypeName(variant.type) << ", threads " << threads << ", chunk " << chunk;
+      }
+    }
+  }
+}
+
+TEST(Determinism, SmallPlansGiveTheSameAsLargeOnes) {
+  const std::vector<uint8_t> bytes = MakeTinyModel(Options("llama", DType::kQ4_0));
+  const std::unique_ptr<Model> large = LoadModel(bytes, {.max_batch = 512});
+  const std::unique_ptr<Model> small = LoadModel(bytes, {.threads = 2, .max_batch = 7});
+  ASSERT_TRUE(large != nullptr && small != nullptr);
+  const std::vector<int32_t> tokens = SomeTokens(60, large->vocab_size());
+  EXPECT_TRUE(SameBits(AllLogits(*large, tokens), AllLogits(*small, tokens)));
+}
+
+#ifndef __wasm__
+TEST(Determinism, NeighboursDoNotShow) {
+  const std::vector<uint8_t> bytes = MakeTinyModel(Options("llama", DType::kQ8_0));
+  const std::unique_ptr<Model> model = LoadModel(bytes, {.threads = 2});
+  ASSERT_NE(model, nullptr);
+  constexpr int kSessions = 8;
+  std::vector<std::vector<int32_t>> prompts;
+  std::vector<std::vector<std::vector<float>>> alone(kSessions), together(kSessions);
+  for (int i = 0; i < kSessions; ++i) {
+    prompts.push_back(SomeTokens(20 + static_cast<size_t>(i) * 9, model->vocab_size(), static_cast<uint32_t>(i)));
+    alone[i] = AllLogits(*model, prompts[i], 3);
+  }
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kSessions; ++i) {
+    threads.emplace_back([&, i] { together[i] = AllLogits(*model, prompts[i], i % 2 == 0 ? 1 : 7); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (int i = 0; i < kSessions; ++i) EXPECT_TRUE(SameBits(alone[i], together[i])) << "session " << i;
+}
+#endif
+
+}  // namespace
+}  // namespace mote::testing

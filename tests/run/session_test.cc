@@ -1,0 +1,125 @@
+#include "engine/run/session.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+
+#include "tests/run/run_support.h"
+#include "tests/support/tiny_model.h"
+
+namespace mote::testing {
+namespace {
+
+class SessionTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    bytes_ = MakeTinyModel({});
+    model_ = LoadModel(bytes_, {.threads = 2, .context = 64, .max_batch = 16});
+    ASSERT_NE(model_, nullptr);
+    session_ = std::move(Session::Create(*model_, 0)).value();
+  }
+  std::vector<uint8_t> bytes_;
+  std::unique_ptr<Model> model_;
+  std::unique_ptr<Session> session_;
+};
+
+TEST_F(SessionTest, RefusesWhatDoesNotFitAndStaysUsable) {
+  const std::vector<int32_t> tokens = SomeTokens(64, model_->vocab_size());
+  ASSERT_TRUE(session_->Eval(std::span(tokens).first(60), {}).ok());
+  const Status full = session_->Eval(std::span(tokens).first(5), {});
+  EXPECT_EQ(full.code(), Code::kContextFull);
+  EXPECT_NE(full.message().find("60"), std::string::npos) << full.message();
+  EXPECT_EQ(session_->length(), 60u);
+  EXPECT_TRUE(session_->Eval(std::span(tokens).first(4), {}).ok());
+  EXPECT_EQ(session_->length(), 64u);
+}
+
+TEST_F(SessionTest, RefusesTokensOutsideTheVocabulary) {
+  for (const int32_t bad : {-1, static_cast<int32_t>(model_->vocab_size()), INT32_MAX, INT32_MIN}) {
+    const int32_t tokens[] = {1, bad};
+    EXPECT_EQ(session_->Eval(tokens, {}).code(), Code::kInvalidArgument) << bad;
+  }
+  EXPECT_EQ(session_->Eval({}, {}).code(), Code::kInvalidArgument);
+  EXPECT_EQ(session_->length(), 0u);
+}
+
+TEST_F(SessionTest, KeptPrefixGivesTheSameLogits) {
+  std::vector<int32_t> tokens = SomeTokens(40, model_->vocab_size());
+  ASSERT_TRUE(session_->Eval(tokens, {}).ok());
+  tokens[25] = (tokens[25] + 1) % static_cast<int32_t>(model_->vocab_size());
+  EXPECT_EQ(session_->KeepPrefix(tokens), 25u);
+  EXPECT_TRUE(session_->logits().empty());
+  ASSERT_TRUE(session_->Eval(std::span(tokens).subspan(25), {}).ok());
+  const std::vector<std::vector<float>> fresh = AllLogits(*model_, tokens);
+  EXPECT_TRUE(std::equal(session_->logits().begin(), session_->logits().end(), fresh.back().begin()));
+  // The same prompt again: its last token is computed again, for its logits.
+  EXPECT_EQ(session_->KeepPrefix(tokens), 39u);
+  EXPECT_EQ(session_->KeepPrefix({}), 0u);
+}
+
+TEST_F(SessionTest, CancelKeepsWhatIsDone) {
+  std::atomic<bool> cancel = false;
+  EvalOptions options;
+  options.cancel = &cancel;
+  options.progress = [](void* user, uint32_t done, uint32_t) {
+    if (done >= 32) static_cast<std::atomic<bool>*>(user)->store(true);
+  };
+  options.progress_user = &cancel;
+  const std::vector<int32_t> tokens = SomeTokens(60, model_->vocab_size());
+  EXPECT_EQ(session_->Eval(tokens, options).code(), Code::kCancelled);
+  EXPECT_EQ(session_->length(), 32u);  // two steps of 16
+  cancel = false;
+  options.progress = nullptr;
+  ASSERT_TRUE(session_->Eval(std::span(tokens).subspan(32), options).ok());
+  const std::vector<std::vector<float>> fresh = AllLogits(*model_, tokens);
+  EXPECT_TRUE(std::equal(session_->logits().begin(), session_->logits().end(), fresh.back().begin()));
+}
+
+TEST_F(SessionTest, ReceiverOfLogitsCanStop) {
+  EvalOptions options;
+  uint32_t seen = 0;
+  options.sink.user = &seen;
+  options.sink.row = [](void* user, uint32_t index, std::span<const float>) {
+    *static_cast<uint32_t*>(user) = index + 1;
+    return index < 4;
+  };
+  const std::vector<int32_t> tokens = SomeTokens(30, model_->vocab_size());
+  EXPECT_EQ(session_->Eval(tokens, options).code(), Code::kCancelled);
+  EXPECT_EQ(seen, 5u);
+}
+
+TEST(ModelParamsTest, RefusedWithTheRange) {
+  const std::vector<uint8_t> bytes = MakeTinyModel({});
+  for (const LoadOptions& bad : {LoadOptions{.threads = -1}, LoadOptions{.threads = 1025}, LoadOptions{.max_batch = 0},
+                                 LoadOptions{.max_batch = 8193}, LoadOptions{.context = (1u << 24) + 1}}) {
+    EXPECT_EQ(TryLoad(bytes, bad).status().code(), Code::kInvalidArgument);
+  }
+  const std::unique_ptr<Model> model = LoadModel(bytes, {.context = 32});
+  EXPECT_EQ(Session::Create(*model, 33).status().code(), Code::kInvalidArgument);
+}
+
+TEST(ModelParamsTest, MemoryLimitIsHeldBeforeLoading) {
+  const std::vector<uint8_t> bytes = MakeTinyModel({});
+  const auto load = [&](uint64_t limit) {
+    std::vector<std::unique_ptr<ByteSource>> parts;
+    parts.push_back(CreateMemorySource(bytes, "memory"));
+    ModelParams params;
+    params.threads = 1;
+    params.context = 1024;
+    params.memory_limit = limit;
+    params.isa = IsaUnderTest();
+    return Model::Load(std::move(GgufFile::FromSources(std::move(parts))).value(), params);
+  };
+  const auto loaded = load(0);
+  ASSERT_TRUE(loaded.ok());
+  const MemoryReport& need = (*loaded)->memory();
+  EXPECT_GT(need.weight_bytes, 1u << 20);
+  EXPECT_EQ(need.cache_bytes, 1024u * 2 * 4 * 32 * 2 * 2);  // layers, kv heads, head size, keys and values, float16
+  EXPECT_TRUE(load(need.total()).ok());
+  const Status refused = load(need.total() - 1).status();
+  EXPECT_EQ(refused.code(), Code::kOutOfMemory);
+  EXPECT_NE(refused.message().find("weights"), std::string::npos) << refused.message();
+}
+
+}  // namespace
+}  // namespace mote::testing
