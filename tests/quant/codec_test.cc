@@ -132,6 +132,15 @@ TEST(Encode, BitExactToGgmlWhereNothingIsSearched) {
   }
 }
 
+// Q8_0's halves go away from zero, as C's roundf has it. The extreme 127 makes the scale 1.
+TEST(Encode, Q8_0RoundsHalvesAwayFromZero) {
+  std::vector<float> x(32);
+  for (int i = 0; i < 31; ++i) x[i] = static_cast<float>(i / 2 - 7) + (i % 2 != 0 ? 0.5f : 0.25f);
+  x[31] = -127;
+  const std::vector<float> y = RoundTrip(DType::kQ8_0, x);
+  for (int i = 0; i < 32; ++i) EXPECT_EQ(y[i], std::round(x[i])) << x[i];
+}
+
 TEST(Encode, ErrorIsAtMostTheReferences) {
   const std::vector<float> x = GoldenInput();
   for (const GoldenError& golden : kGoldenError) {
