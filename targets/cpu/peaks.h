@@ -50,8 +50,10 @@ struct Peaks {
 };
 
 struct PeakOptions {
-  double sample_seconds = 0.004;  // length of one round, of all but the memory rows
-  int rounds = 9;
+  // Least length of one round, of all but the memory rows. Shorter than a scheduler's time slice (3 ms and more), so
+  // that beside other programs some rounds pass undisturbed; far longer than waking the workers (0.05 ms).
+  double sample_seconds = 0.001;
+  int rounds = 15;
   uint64_t memory_bytes = 0;  // 0: MemoryTestBytes(info)
 };
 
@@ -59,7 +61,8 @@ struct PeakOptions {
 // memory that is available (and 256 MiB where addresses have 32 bits).
 uint64_t MemoryTestBytes(const CpuInfo& info);
 
-// All rows; below 3 s. kOutOfMemory where the memory test does not fit.
+// All rows; 1 to 2 s, unless the memory itself comes slowly (a virtual machine's first gigabyte). kOutOfMemory where
+// the memory test does not fit.
 Result<Peaks> MeasurePeaks(ThreadPool& pool, const Clock& clock, const CpuInfo& info, const PeakOptions& options = {});
 
 // Read bandwidth of all workers of the pool over a fresh working set of `bytes`, each worker reading its own part

@@ -1,4 +1,6 @@
 // What the machine is, against what the system's own files say, and against made-up systems.
+#include "targets/cpu/cpu_info.h"
+
 #include <gtest/gtest.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -8,7 +10,6 @@
 #include <string>
 
 #include "engine/core/context.h"
-#include "targets/cpu/cpu_info.h"
 
 #if defined(__linux__)
 #include <stdlib.h>

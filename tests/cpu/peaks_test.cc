@@ -156,11 +156,9 @@ TEST(Peaks, MemoryThatIsNotThereIsAnError) {
   const std::unique_ptr<Platform> platform = CreatePlatform();
   Result<std::unique_ptr<ThreadPool>> pool = platform->CreateThreadPool(2);
   ASSERT_TRUE(pool.ok());
-  for (const uint64_t bytes : {UINT64_MAX, UINT64_MAX / 2, uint64_t{1} << 62}) {
-    const Result<Rate> rate = MeasureReadBandwidth(**pool, platform->clock(), bytes, 1);
-    ASSERT_FALSE(rate.ok());
-    EXPECT_EQ(rate.status().code(), Code::kOutOfMemory);
-  }
+  const Result<Rate> rate = MeasureReadBandwidth(**pool, platform->clock(), UINT64_MAX, 1);
+  ASSERT_FALSE(rate.ok());
+  EXPECT_EQ(rate.status().code(), Code::kOutOfMemory);
 }
 
 TEST(Peaks, BandwidthOfOddSizes) {
