@@ -100,7 +100,7 @@ class TinyModel {
 
   void AddHyperParams() {
     writer_.SetString("general.architecture", o_.architecture);
-    writer_.SetString("general.name", "tiny-" + o_.architecture);
+    writer_.SetString("general.name", "tiny random model");  // some engines look for families' names in here
     writer_.SetUint32(Key("context_length"), o_.context);
     writer_.SetUint32(Key("embedding_length"), o_.width);
     writer_.SetUint32(Key("block_count"), o_.layers);

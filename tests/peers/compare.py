@@ -1,0 +1,105 @@
+#!/usr/bin/python3
+"""Compares mote's logits with llama.cpp's on small random models of every family, weight type and rope scaling.
+
+  tests/peers/compare.py [--build build/release] [--tokens 512] [--only SUBSTRING] [MODEL.gguf ...]
+
+Needs npm packages (npm ci in tests/peers) and a build of mote. For every model the same pseudo-random tokens go through
+both engines; printed are the share of positions with the same most likely token and the relative error of the logits (root
+mean square over a row): the median and the worst of all positions. Fails where F32 or F16 agree on less than 99 % of positions, or
+F32's error is 1e-3 or more: its worst, or its median for mixtures of experts, where two experts of nearly the same
+probability may change places and one position then differs for good reason. Quantised weights are held to 8 % (experts to 20 %):
+both engines round activations to 8 bits, each in its own blocks.
+"""
+import argparse
+import array
+import math
+import os
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+FLOAT_TYPES = ("F32", "F16", "BF16")
+
+
+def random_tokens(count, vocab):
+    seed, out = 7, []
+    for _ in range(count):
+        seed = (seed * 1664525 + 1013904223) % 2**32
+        out.append((seed >> 8) % vocab)
+    return out
+
+
+def read_floats(path):
+    values = array.array("f")
+    with open(path, "rb") as file:
+        values.frombytes(file.read())
+    return values
+
+
+def compare(ours, theirs, count):
+    """(share of equal top-1, median and worst relative error) over `count` rows."""
+    vocab = len(theirs) // count
+    same, errors = 0, []
+    for row in range(count):
+        a = ours[row * vocab:(row + 1) * vocab]
+        b = theirs[row * vocab:(row + 1) * vocab]
+        same += max(range(vocab), key=a.__getitem__) == max(range(vocab), key=b.__getitem__)
+        error = math.fsum((x - y) ** 2 for x, y in zip(a, b))
+        errors.append(math.sqrt(error / math.fsum(y * y for y in b)))
+    errors.sort()
+    return same / count, errors[count // 2], errors[-1]
+
+
+def weight_type(path):
+    stem = os.path.basename(path).removesuffix(".gguf")
+    return "F32" if "-rope-" in stem else stem.rsplit("-", 1)[-1]
+
+
+def check(args, path, folder):
+    tokens = random_tokens(args.tokens, args.vocab)
+    words = ",".join(map(str, tokens))
+    ours_path, theirs_path = os.path.join(folder, "ours.bin"), os.path.join(folder, "theirs.bin")
+    subprocess.run([os.path.join(args.build, "mote"), "logits", path, "--tokens", words, "--out", ours_path],
+                   check=True, stderr=subprocess.DEVNULL)
+    subprocess.run([args.node, os.path.join(args.modules, "llama_logits.mjs"), path, words, theirs_path], check=True,
+                   stdout=subprocess.DEVNULL)
+    ours, theirs = read_floats(ours_path), read_floats(theirs_path)
+    if len(ours) != len(theirs) or not ours:
+        return f"{os.path.basename(path)}: {len(ours)} logits against {len(theirs)}", False
+    same, median, worst = compare(ours, theirs, args.tokens)
+    kind, experts = weight_type(path), "moe" in os.path.basename(path)
+    if kind in FLOAT_TYPES:
+        good = same >= 0.99 and (kind != "F32" or (median if experts else worst) < 1e-3)
+    else:
+        good = median < (0.2 if experts else 0.08)
+    return f"{os.path.basename(path):28s} top-1 {100 * same:6.2f} %   relative error {median:.1e}, worst {worst:.1e}", good
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="*")
+    parser.add_argument("--build", default="build/release")
+    parser.add_argument("--tokens", type=int, default=512)
+    parser.add_argument("--vocab", type=int, default=512, help="tokens are drawn below this id")
+    parser.add_argument("--only", default="")
+    parser.add_argument("--node", default="node")
+    parser.add_argument("--modules", default=HERE, help="folder with llama_logits.mjs and node_modules")
+    args = parser.parse_args()
+    failed = 0
+    with tempfile.TemporaryDirectory() as folder:
+        models = args.models
+        if not models:
+            made = subprocess.run([os.path.join(args.build, "peer_models"), folder], check=True, stdout=subprocess.PIPE, text=True)
+            models = made.stdout.split()
+        for path in models:
+            if args.only not in path:
+                continue
+            line, good = check(args, path, folder)
+            print(line + ("" if good else "   TOO FAR"), flush=True)
+            failed += not good
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
