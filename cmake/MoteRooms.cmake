@@ -22,9 +22,10 @@ function(mote_room name)
     # Highway is used by its headers alone: no run-time library, so nothing of it can abort or pick a target for us.
     target_compile_definitions(mote_${name} PRIVATE HWY_IS_DEBUG_BUILD=0)
     target_compile_options(mote_${name} PRIVATE $<$<NOT:$<CONFIG:Debug>>:-O3>)
+    mote_kernel_variants(${name} ${ROOM_DIR})
   endif()
-  # All rooms below, for linking test programs.
-  set(all ${name})
+  # All rooms below, for linking test programs. The variants of kernels go wherever the kernels go.
+  set(all ${name} ${MOTE_KERNEL_VARIANTS_${name}})
   foreach(used IN LISTS ROOM_USES)
     list(APPEND all ${used})
     list(APPEND all ${MOTE_ROOM_CLOSURE_${used}})
@@ -32,9 +33,28 @@ function(mote_room name)
   list(REMOVE_DUPLICATES all)
   set(MOTE_ROOM_CLOSURE_${name} ${all} CACHE INTERNAL "")
   set(rooms ${MOTE_ROOMS})
-  list(APPEND rooms ${name})
+  list(APPEND rooms ${name} ${MOTE_KERNEL_VARIANTS_${name}})
   list(REMOVE_DUPLICATES rooms)
   set(MOTE_ROOMS ${rooms} CACHE INTERNAL "")
+endfunction()
+
+# Compiles the kernels once more for instruction sets that Highway has no target for: same sources, other flags, another
+# namespace (MOTE_VARIANT), one more table row. Sets MOTE_KERNEL_VARIANTS_<name> to the rooms made.
+function(mote_kernel_variants name dir)
+  set(MOTE_KERNEL_VARIANTS_${name} "" CACHE INTERNAL "")
+  if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
+    return()
+  endif()
+  # What is directly in the folder; of that, what picks a row exists once.
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${dir}/*.cc)
+  list(REMOVE_ITEM sources ${CMAKE_SOURCE_DIR}/${dir}/dispatch.cc ${CMAKE_SOURCE_DIR}/${dir}/cpu_features.cc)
+  add_library(mote_${name}_neon_dot OBJECT ${sources})
+  target_link_libraries(mote_${name}_neon_dot PRIVATE mote_flags)
+  target_compile_definitions(mote_${name}_neon_dot PRIVATE HWY_IS_DEBUG_BUILD=0 MOTE_VARIANT=neon_dot)
+  target_compile_options(mote_${name}_neon_dot PRIVATE -fno-rtti -fno-exceptions -march=armv8.2-a+dotprod+fp16
+    $<$<NOT:$<CONFIG:Debug>>:-O3>)
+  target_compile_definitions(mote_${name} PRIVATE MOTE_HAVE_NEON_DOT)
+  set(MOTE_KERNEL_VARIANTS_${name} ${name}_neon_dot CACHE INTERNAL "")
 endfunction()
 
 # Links the objects of some rooms, and all rooms that they use, into a program.

@@ -1,8 +1,38 @@
 // The list of rows, and the choice among them. Happens once, at start: kernels are called through the table.
 #include <string.h>
 
+#include "simd/cpu_features.h"
 #include "simd/kernels.h"
 #include "simd/ref/reference.h"
+#include "simd/targets.h"
+
+// A row is where row.cc has defined it: one per compiled instruction set.
+#define MOTE_DECLARE_ROW(variant, target) \
+  namespace mote::simd::variant::target { \
+  extern const KernelTable kRow;          \
+  }
+
+#if HWY_TARGETS & HWY_AVX3_DL
+MOTE_DECLARE_ROW(base, N_AVX3_DL)
+#endif
+#if HWY_TARGETS & HWY_AVX3
+MOTE_DECLARE_ROW(base, N_AVX3)
+#endif
+#if HWY_TARGETS & HWY_AVX2
+MOTE_DECLARE_ROW(base, N_AVX2)
+#endif
+#if HWY_TARGETS & HWY_SSE4
+MOTE_DECLARE_ROW(base, N_SSE4)
+#endif
+#if defined(MOTE_HAVE_NEON_DOT)
+MOTE_DECLARE_ROW(neon_dot, MOTE_NEON_NAMESPACE)
+#endif
+#if HWY_TARGETS & MOTE_TARGET_NEON
+MOTE_DECLARE_ROW(base, MOTE_NEON_NAMESPACE)
+#endif
+#if HWY_TARGETS & HWY_WASM
+MOTE_DECLARE_ROW(base, N_WASM)
+#endif
 
 namespace mote::simd {
 namespace {
@@ -17,6 +47,27 @@ struct Row {
 };
 
 constexpr Row kRows[] = {
+#if HWY_TARGETS & HWY_AVX3_DL
+    {&base::N_AVX3_DL::kRow, CpuHasAvx512Vnni},
+#endif
+#if HWY_TARGETS & HWY_AVX3
+    {&base::N_AVX3::kRow, CpuHasAvx512},
+#endif
+#if HWY_TARGETS & HWY_AVX2
+    {&base::N_AVX2::kRow, CpuHasAvx2},
+#endif
+#if HWY_TARGETS & HWY_SSE4
+    {&base::N_SSE4::kRow, CpuHasSse4},
+#endif
+#if defined(MOTE_HAVE_NEON_DOT)
+    {&neon_dot::MOTE_NEON_NAMESPACE::kRow, CpuHasNeonDot},
+#endif
+#if HWY_TARGETS & MOTE_TARGET_NEON
+    {&base::MOTE_NEON_NAMESPACE::kRow, CpuHasNeon},
+#endif
+#if HWY_TARGETS & HWY_WASM
+    {&base::N_WASM::kRow, Always},
+#endif
     {&ref::kRow, Always},
 };
 constexpr size_t kNumRows = sizeof(kRows) / sizeof(kRows[0]);

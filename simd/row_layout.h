@@ -12,6 +12,8 @@ namespace mote::simd {
 // A group of 32 activations whose largest magnitude is below 2^-100 becomes zero: 127 / largest would come near to
 // overflow, and the scale near to the subnormals.
 inline constexpr float kA8Smallest = 0x1p-100f;
+// Larger magnitudes, infinity included, are clamped to this: sums of 16 values must stay finite. NaN becomes zero.
+inline constexpr float kA8Largest = 0x1p120f;
 
 struct WeightKernel {
   DType type;

@@ -18,7 +18,7 @@ void QuantizeA8(const float* x, size_t k, void* out) {
     float largest = 0;
     for (size_t i = 0; i < 32; ++i) {
       const float value = x[group * 32 + i];
-      values[i] = isfinite(value) ? value : 0.0f;
+      values[i] = isnan(value) ? 0.0f : fminf(fmaxf(value, -kA8Largest), kA8Largest);
       largest = fmaxf(largest, fabsf(values[i]));
     }
     // Below kA8Smallest the factor would overflow; such a group is zero.

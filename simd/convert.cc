@@ -1,0 +1,87 @@
+// Float rows to A8 rows, and to and from float16.
+#include "simd/targets.h"
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "simd/convert.cc"
+#include "hwy/foreach_target.h"
+//
+#include "simd/kernel_list-inl.h"
+#include "simd/row_layout.h"
+
+#if MOTE_VECTORS
+MOTE_BEFORE_NAMESPACE();
+namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE {
+namespace {
+
+// Vectors of at most 16 values: a sum belongs to 16.
+using DA = hn::CappedTag<float, 16>;
+using VA = hn::Vec<DA>;
+inline constexpr size_t kActLanes = hn::MaxLanes(DA());
+inline constexpr size_t kVectorsPer16 = 16 / kActLanes;
+
+// One bad value must not spoil its group.
+HWY_INLINE VA LoadClamped(DA d, const float* x) {
+  const VA v = hn::LoadU(d, x);
+  const VA number = hn::IfThenElseZero(hn::Eq(v, v), v);
+  return hn::Max(hn::Min(number, hn::Set(d, kA8Largest)), hn::Set(d, -kA8Largest));
+}
+
+}  // namespace
+
+// Bit for bit what ref/quantize.cc computes: the same divisions and products, and integers.
+void QuantizeA8(const float* x, size_t k, void* out) {
+  const DA d;
+  const hn::Rebind<int32_t, DA> di32;
+  const hn::Rebind<int8_t, DA> di8;
+  int8_t* codes = static_cast<int8_t*>(out);
+  uint8_t* scales = static_cast<uint8_t*>(out) + k;
+  uint8_t* sums = scales + k / 32 * sizeof(float);
+  for (size_t group = 0; group < k / 32; ++group) {
+    VA values[2 * kVectorsPer16];
+    VA largest = hn::Zero(d);
+    for (size_t i = 0; i < 2 * kVectorsPer16; ++i) {
+      values[i] = LoadClamped(d, x + group * 32 + i * kActLanes);
+      largest = hn::Max(largest, hn::Abs(values[i]));
+    }
+    const float magnitude = hn::GetLane(hn::MaxOfLanes(d, largest));
+    const bool zero = magnitude < kA8Smallest;
+    const float scale = zero ? 0.0f : magnitude / 127.0f;
+    const VA factor = hn::Set(d, zero ? 0.0f : 127.0f / magnitude);
+    memcpy(scales + group * sizeof(float), &scale, sizeof(scale));
+    for (size_t half = 0; half < 2; ++half) {
+      auto sum = hn::Zero(di32);
+      for (size_t i = 0; i < kVectorsPer16; ++i) {
+        const auto code = hn::NearestInt(hn::Mul(values[half * kVectorsPer16 + i], factor));
+        sum = hn::Add(sum, code);
+        hn::StoreU(hn::DemoteTo(di8, code), di8, codes + group * 32 + half * 16 + i * kActLanes);
+      }
+      const float scaled = scale * static_cast<float>(hn::GetLane(hn::SumOfLanes(di32, sum)));
+      memcpy(sums + (group * 2 + half) * sizeof(float), &scaled, sizeof(scaled));
+    }
+  }
+}
+
+void F32ToF16Row(const float* x, size_t n, uint16_t* out) {
+  const DF d;
+  size_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) StoreF16(hn::LoadU(d, x + i), d, out + i);
+  if (i < n) {
+    uint16_t padded[kLanes];
+    StoreF16(LoadPartial(d, x + i, n - i), d, padded);
+    memcpy(out + i, padded, (n - i) * sizeof(uint16_t));
+  }
+}
+
+void F16ToF32Row(const uint16_t* x, size_t n, float* out) {
+  const DF d;
+  size_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) hn::StoreU(LoadF16(d, x + i), d, out + i);
+  if (i < n) {
+    uint16_t padded[kLanes] = {};
+    memcpy(padded, x + i, (n - i) * sizeof(uint16_t));
+    StorePartial(LoadF16(d, padded), d, out + i, n - i);
+  }
+}
+
+}  // namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif

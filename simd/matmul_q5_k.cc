@@ -1,0 +1,20 @@
+// Matrix product with Q5_K weights.
+#include "simd/targets.h"
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "simd/matmul_q5_k.cc"
+#include "hwy/foreach_target.h"
+//
+#include "simd/kernel_list-inl.h"
+#include "simd/matmul_a8-inl.h"
+
+#if MOTE_VECTORS
+MOTE_BEFORE_NAMESPACE();
+namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE {
+
+void MatMulQ5_K(const MatMulArgs& args) {
+  MatMulA8<FormatQ5_K>(args);
+}
+
+}  // namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif

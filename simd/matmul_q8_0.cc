@@ -1,0 +1,20 @@
+// Matrix product with Q8_0 weights.
+#include "simd/targets.h"
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "simd/matmul_q8_0.cc"
+#include "hwy/foreach_target.h"
+//
+#include "simd/kernel_list-inl.h"
+#include "simd/matmul_a8-inl.h"
+
+#if MOTE_VECTORS
+MOTE_BEFORE_NAMESPACE();
+namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE {
+
+void MatMulQ8_0(const MatMulArgs& args) {
+  MatMulA8<FormatQ8_0>(args);
+}
+
+}  // namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif

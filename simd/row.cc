@@ -1,0 +1,67 @@
+// The table row of each instruction set.
+#include "simd/targets.h"
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "simd/row.cc"
+#include "hwy/foreach_target.h"
+//
+#include "simd/kernel_list-inl.h"
+#include "simd/row_layout.h"
+
+#if MOTE_VECTORS
+namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE {
+namespace {
+
+constexpr WeightKernel kMatMul[] = {
+    {DType::kF32, MatMulF32},     {DType::kF16, MatMulF16},       {DType::kBF16, MatMulBF16},
+    {DType::kQ4_0, MatMulQ4_0},   {DType::kQ4_1, MatMulQ4_1},     {DType::kQ5_0, MatMulQ5_0},
+    {DType::kQ5_1, MatMulQ5_1},   {DType::kQ8_0, MatMulQ8_0},     {DType::kQ2_K, MatMulQ2_K},
+    {DType::kQ3_K, MatMulQ3_K},   {DType::kQ4_K, MatMulQ4_K},     {DType::kQ5_K, MatMulQ5_K},
+    {DType::kQ6_K, MatMulQ6_K},   {DType::kIQ4_NL, MatMulIQ4_NL}, {DType::kIQ4_XS, MatMulIQ4_XS},
+    {DType::kMXFP4, MatMulMXFP4},
+};
+
+#if HWY_TARGET == HWY_SSE4
+constexpr const char* kName = "sse4";
+#elif HWY_TARGET == HWY_AVX2
+constexpr const char* kName = "avx2";
+#elif HWY_TARGET == HWY_AVX3
+constexpr const char* kName = "avx512";
+#elif HWY_TARGET == HWY_AVX3_DL
+constexpr const char* kName = "avx512_vnni";
+#elif HWY_TARGET == MOTE_TARGET_NEON && defined(__ARM_FEATURE_DOTPROD)
+constexpr const char* kName = "neon_dot";
+#elif HWY_TARGET == MOTE_TARGET_NEON
+constexpr const char* kName = "neon";
+#elif HWY_TARGET == HWY_WASM && defined(__wasm_relaxed_simd__)
+constexpr const char* kName = "wasm_relaxed";
+#elif HWY_TARGET == HWY_WASM
+constexpr const char* kName = "wasm";
+#else
+#error "An instruction set without a name: disable it in targets.h, or name it here and in dispatch.cc"
+#endif
+
+}  // namespace
+
+constinit const KernelTable kRow = WithMatMul({.name = kName,
+                                               .vector_bytes = HWY_MAX_BYTES,
+                                               .matmul = {},
+                                               .quantize_a8 = QuantizeA8,
+                                               .rms_norm = RmsNorm,
+                                               .layer_norm = LayerNorm,
+                                               .rope_adjacent = RopeAdjacent,
+                                               .rope_split = RopeSplit,
+                                               .attention = Attention,
+                                               .gate = Gate,
+                                               .add = Add,
+                                               .scale = Scale,
+                                               .add_scaled = AddScaled,
+                                               .softcap = Softcap,
+                                               .softmax = Softmax,
+                                               .f32_to_f16 = F32ToF16Row,
+                                               .f16_to_f32 = F16ToF32Row,
+                                               .top_k = TopK,
+                                               .max = Max},
+                                              kMatMul);
+
+}  // namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE
+#endif
