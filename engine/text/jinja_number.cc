@@ -1,0 +1,173 @@
+#include "engine/text/jinja_number.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <charconv>
+
+namespace mote::jinja {
+namespace {
+
+bool IsDecimal(char c) {
+  return c >= '0' && c <= '9';
+}
+
+size_t SkipDigits(std::string_view text, size_t i) {
+  while (i < text.size() && IsDecimal(text[i])) ++i;
+  return i;
+}
+
+// [sign] digits [. digits] [e [sign] digits], at least one digit before the exponent.
+bool IsDecimalNumber(std::string_view text) {
+  size_t i = !text.empty() && (text[0] == '-' || text[0] == '+');
+  const size_t whole = i;
+  i = SkipDigits(text, i);
+  size_t digits = i - whole;
+  if (i < text.size() && text[i] == '.') {
+    const size_t fraction = ++i;
+    i = SkipDigits(text, i);
+    digits += i - fraction;
+  }
+  if (digits == 0) return false;
+  if (i < text.size() && (text[i] | 32) == 'e') {
+    ++i;
+    if (i < text.size() && (text[i] == '-' || text[i] == '+')) ++i;
+    const size_t exponent = i;
+    i = SkipDigits(text, i);
+    if (i == exponent) return false;
+  }
+  return i == text.size();
+}
+
+}  // namespace
+
+int HexDigit(char c) {
+  if (IsDecimal(c)) return c - '0';
+  const char lower = static_cast<char>(c | 32);
+  return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+ParsedInteger ParseInteger(std::string_view text, int base, int64_t* out) {
+  const bool negative = !text.empty() && text[0] == '-';
+  if (!text.empty() && (text[0] == '-' || text[0] == '+')) text.remove_prefix(1);
+  bool prefixed = false;
+  if (text.size() > 2 && text[0] == '0') {
+    const char letter = static_cast<char>(text[1] | 32);
+    const int named = letter == 'x' ? 16 : letter == 'o' ? 8 : letter == 'b' ? 2 : 0;
+    if (named != 0 && (base == 0 || base == named)) {
+      base = named;
+      text.remove_prefix(2);
+      prefixed = true;
+    }
+  }
+  if (base == 0) {
+    // Python takes 0 and 00, and refuses 07: it would be octal elsewhere.
+    base = 10;
+    if (text.size() > 1 && text[0] == '0' && text.find_first_not_of("0_") != std::string_view::npos) {
+      return ParsedInteger::kNotANumber;
+    }
+  }
+  uint64_t magnitude = 0;
+  bool overflow = false;
+  bool digit_before = prefixed;  // an underscore may follow a digit or a prefix
+  for (const char c : text) {
+    if (c == '_') {
+      if (!digit_before) return ParsedInteger::kNotANumber;
+      digit_before = false;
+      continue;
+    }
+    const char lower = static_cast<char>(c | 32);
+    const int digit = IsDecimal(c) ? c - '0' : lower >= 'a' && lower <= 'z' ? lower - 'a' + 10 : 99;
+    if (digit >= base) return ParsedInteger::kNotANumber;
+    overflow = __builtin_mul_overflow(magnitude, static_cast<uint64_t>(base), &magnitude) || overflow;
+    overflow = __builtin_add_overflow(magnitude, static_cast<uint64_t>(digit), &magnitude) || overflow;
+    digit_before = true;
+  }
+  if (text.empty() || !digit_before || text[0] == '_') {
+    if (text.empty() || !digit_before || !prefixed) return ParsedInteger::kNotANumber;
+  }
+  constexpr uint64_t kLimit = uint64_t{1} << 63;
+  if (overflow || magnitude > kLimit || (magnitude == kLimit && !negative)) return ParsedInteger::kTooLarge;
+  *out = static_cast<int64_t>(negative ? 0 - magnitude : magnitude);
+  return ParsedInteger::kOk;
+}
+
+bool ParseDouble(std::string_view text, double* out) {
+  if (!IsDecimalNumber(text)) return false;
+  if (text[0] == '+') text.remove_prefix(1);
+#if defined(__cpp_lib_to_chars)
+  const std::from_chars_result result = std::from_chars(text.data(), text.data() + text.size(), *out);
+  if (result.ec == std::errc()) return true;
+#endif
+  // Out of range (infinity or zero is wanted), or a C++ library whose from_chars has no doubles: libc++, whose users
+  // here (wasm) know no locale but "C".
+  const std::string terminated(text);
+  *out = strtod(terminated.c_str(), nullptr);
+  return true;
+}
+
+std::string FormatDouble(double value) {
+  if (isnan(value)) return "nan";
+  if (isinf(value)) return value < 0 ? "-inf" : "inf";
+  char buffer[40];
+  const std::to_chars_result end = std::to_chars(buffer, buffer + sizeof(buffer), value, std::chars_format::scientific);
+  // d.ddde[+-]xx
+  std::string_view text(buffer, static_cast<size_t>(end.ptr - buffer));
+  std::string out;
+  if (text[0] == '-') {
+    out = "-";
+    text.remove_prefix(1);
+  }
+  const size_t e = text.find('e');
+  int exponent = 0;
+  for (const char c : text.substr(e + 2)) exponent = exponent * 10 + (c - '0');
+  if (text[e + 1] == '-') exponent = -exponent;
+  std::string digits(1, text[0]);
+  if (e > 2) digits.append(text.substr(2, e - 2));
+  const int count = static_cast<int>(digits.size());
+  if (exponent < -4 || exponent >= 16) {
+    out.append(digits, 0, 1);
+    if (count > 1) out.append(".").append(digits, 1);
+    char tail[16];
+    snprintf(tail, sizeof(tail), "e%c%02d", exponent < 0 ? '-' : '+', exponent < 0 ? -exponent : exponent);
+    return out + tail;
+  }
+  if (exponent < 0) return out + "0." + std::string(static_cast<size_t>(-exponent - 1), '0') + digits;
+  const size_t whole = static_cast<size_t>(exponent) + 1;
+  if (digits.size() <= whole) return out + digits + std::string(whole - digits.size(), '0') + ".0";
+  return out + digits.substr(0, whole) + "." + digits.substr(whole);
+}
+
+std::string FormatDoubleFixed(double value, char type, int precision) {
+  if (isnan(value)) return "nan";
+  if (isinf(value)) return value < 0 ? "-inf" : "inf";
+  const std::chars_format format = type == 'e'   ? std::chars_format::scientific
+                                   : type == 'f' ? std::chars_format::fixed
+                                                 : std::chars_format::general;
+  char buffer[480];  // 309 digits before the point, 100 after it
+  const std::to_chars_result end = std::to_chars(buffer, buffer + sizeof(buffer), value, format, precision);
+  return std::string(buffer, static_cast<size_t>(end.ptr - buffer));
+}
+
+double RoundDouble(double value, int64_t digits) {
+  // Past these bounds a double has no such digit (Python's own bounds for round()).
+  if (!isfinite(value) || digits > 323) return value;
+  if (digits < -308) return copysign(0.0, value);
+  if (digits >= 0) {
+    double rounded = value;
+    char buffer[720];
+    const std::to_chars_result end =
+        std::to_chars(buffer, buffer + sizeof(buffer), value, std::chars_format::fixed, static_cast<int>(digits));
+    ParseDouble({buffer, static_cast<size_t>(end.ptr - buffer)}, &rounded);
+    return rounded;
+  }
+  const double scale = pow(10.0, static_cast<double>(-digits));
+  const double scaled = value / scale;
+  double nearest = round(scaled);
+  if (fabs(scaled - nearest) == 0.5) nearest = 2.0 * round(scaled / 2.0);
+  return nearest * scale;
+}
+
+}  // namespace mote::jinja
