@@ -13,6 +13,9 @@ class Splitter {
  public:
   explicit Splitter(const std::vector<uint32_t>& masks) : masks_(masks.data()) {}
 
+  // Call before the first Apply() of a stage. Pieces then come in order.
+  void BeginStage(const Stage& stage) { barren_.assign(stage.alternatives.size(), 0); }
+
   // Cuts [begin, end) and appends the end of each piece to `out`, increasing.
   void Apply(const Stage& stage, size_t begin, size_t end, std::vector<uint32_t>* out) {
     switch (stage.kind) {
@@ -91,17 +94,22 @@ class Splitter {
   // The end of the match at `at` by the first alternative that matches; `at` if none does.
   size_t MatchAny(const Stage& stage, size_t at, size_t end) {
     const uint32_t mask = masks_[at];
-    for (const Alternative& alternative : stage.alternatives) {
+    for (size_t i = 0; i < stage.alternatives.size(); ++i) {
+      const Alternative& alternative = stage.alternatives[i];
       ++steps_;
-      if ((mask & alternative.first) == 0) continue;
-      const size_t stop = Match(alternative, at, end);
+      if ((mask & alternative.first) == 0 || at < barren_[i]) continue;
+      const size_t stop = Match(alternative, at, end, &barren_[i]);
       if (stop > at) return stop;
     }
     return at;
   }
 
   // Greedy, with backtracking: an element that fails makes the nearest repeat before it give back one character.
-  size_t Match(const Alternative& alternative, size_t start, size_t end) {
+  //
+  // Where an alternative starts with an unlimited repeat and fails, the rest of it has been tried after every character
+  // of that run: it fails from everywhere inside the run too. *barren is set to the run's end, so that no run is
+  // searched again and again (\s*[\r\n]+ before rules that take a part of the spaces only).
+  size_t Match(const Alternative& alternative, size_t start, size_t end, size_t* barren) {
     struct Frame {
       size_t floor;  // the repeat can end here at the earliest
       size_t stop;   // where it ends now
@@ -109,6 +117,7 @@ class Splitter {
     Frame frames[kMaxElements];
     const size_t count = alternative.elements.size();
     size_t at = start;
+    size_t first_run_end = start;
     size_t i = 0;
     while (i < count) {
       const Element& element = alternative.elements[i];
@@ -120,6 +129,7 @@ class Splitter {
           stop = RunEnd(at, end - at > element.max ? at + element.max : end, element.bit);
           fits = stop - at >= element.min;
           frames[i] = {at + element.min, stop};
+          if (i == 0 && element.max == kUnlimited) first_run_end = stop;
           break;
         case Element::Kind::kNotFollowedBy:
           fits = at == end || !Is(at, element.bit);
@@ -141,7 +151,10 @@ class Splitter {
         continue;
       }
       do {
-        if (i == 0) return start;
+        if (i == 0) {
+          *barren = first_run_end;
+          return start;
+        }
         --i;
       } while (frames[i].stop == frames[i].floor);
       ++steps_;
@@ -169,6 +182,7 @@ class Splitter {
   }
 
   const uint32_t* masks_;
+  std::vector<size_t> barren_;  // of each alternative: it matches nowhere before
   uint64_t steps_ = 0;
 };
 
@@ -230,6 +244,7 @@ uint64_t Pretokenizer::Split(std::string_view text, std::vector<uint32_t>* piece
   std::vector<uint32_t> next;
   for (const Stage& stage : stages_) {
     next.clear();
+    splitter.BeginStage(stage);
     size_t begin = 0;
     for (const uint32_t end : ends) {
       splitter.Apply(stage, begin, end, &next);

@@ -11,8 +11,6 @@ namespace mote {
 
 namespace {
 
-constexpr uint32_t kUnlimited = 0xFFFFFFFFu;
-
 struct NamedCategories {
   const char* name;
   uint32_t categories;

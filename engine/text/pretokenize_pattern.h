@@ -56,6 +56,8 @@ class SetTable {
   std::vector<Segment> segments_;
 };
 
+inline constexpr uint32_t kUnlimited = 0xFFFFFFFFu;
+
 struct Element {
   enum class Kind : uint8_t {
     kRepeat,         // `set`, between min and max times, greedy
