@@ -1,0 +1,31 @@
+// Ctrl+C: the first stops the answer, the second the program.
+#ifndef MOTE_EDGE_CLI_INTERRUPT_H_
+#define MOTE_EDGE_CLI_INTERRUPT_H_
+
+#include "engine/api/mote.h"
+
+namespace mote::cli {
+
+// While one of these lives, SIGINT cancels `session`; a second SIGINT before Reset() does what it does by default. One
+// at a time in a process, for signal handlers have no other place than globals.
+class InterruptGuard {
+ public:
+  explicit InterruptGuard(mote_session* session);
+  ~InterruptGuard();
+  InterruptGuard(const InterruptGuard&) = delete;
+  InterruptGuard& operator=(const InterruptGuard&) = delete;
+
+  bool interrupted() const;
+  // Forgets the interrupt, here and in the session.
+  void Reset();
+
+ private:
+  mote_session* session_;
+};
+
+// Writes to a pipe that nobody reads fail with an error instead of ending the program.
+void IgnoreBrokenPipes();
+
+}  // namespace mote::cli
+
+#endif  // MOTE_EDGE_CLI_INTERRUPT_H_

@@ -1,0 +1,103 @@
+// mote logits: the raw numbers, for comparing with other engines.
+#include <errno.h>
+#include <string.h>
+
+#include <bit>
+#include <memory>
+#include <string>
+
+#include "edge/cli/commands.h"
+#include "edge/cli/console.h"
+#include "edge/cli/model_loader.h"
+
+namespace mote::cli {
+namespace {
+
+struct LogitsOptions {
+  ModelOptions model;
+  std::vector<Token> tokens;
+  std::string prompt;
+  std::string out;
+  bool no_special = false;
+  bool json = false;
+};
+
+static_assert(std::endian::native == std::endian::little,
+              "the file is little-endian, and written as it lies in memory");
+
+// A file that is removed again unless the work was finished.
+class OutputFile {
+ public:
+  explicit OutputFile(const std::string& path) : path_(path), file_(fopen(path.c_str(), "wb")) {
+    if (file_ == nullptr) Fail(path + ": " + strerror(errno));
+  }
+  ~OutputFile() {
+    if (file_ == nullptr) return;
+    fclose(file_);
+    remove(path_.c_str());
+  }
+  OutputFile(const OutputFile&) = delete;
+  OutputFile& operator=(const OutputFile&) = delete;
+  bool Write(const void* data, size_t bytes) { return fwrite(data, 1, bytes, file_) == bytes; }
+  void Finish() {
+    FILE* const file = std::exchange(file_, nullptr);
+    if (fclose(file) != 0) {
+      const int error = errno;
+      remove(path_.c_str());
+      Fail(path_ + ": " + strerror(error));
+    }
+  }
+
+ private:
+  std::string path_;
+  FILE* file_;
+};
+
+int Logits(const LogitsOptions& options, bool has_tokens, bool has_prompt) {
+  options.model.PathOrUsage("logits");
+  if (has_tokens == has_prompt) WrongWords("logits needs one of --tokens 1,2,3 and -p TEXT");
+  if (options.out.empty()) WrongWords("logits needs --out FILE");
+  const Model model = LoadModel(options.model, "logits");
+  Session session = CreateSession(model);
+  const std::vector<Token> tokens =
+      has_tokens ? options.tokens
+                 : Take(model.Tokenize(options.prompt, options.no_special ? 0 : MOTE_ADD_SPECIAL | MOTE_PARSE_SPECIAL));
+  const size_t row_bytes = model.info().vocab_size * sizeof(float);
+  OutputFile file(options.out);
+  Progress progress("computing");
+  int write_error = 0;
+  const Result<void> result = session.Eval(tokens, [&](size_t index, const float* logits) {
+    progress.Update(index + 1, tokens.size());
+    if (file.Write(logits, row_bytes)) return true;
+    write_error = errno;
+    return false;
+  });
+  if (write_error != 0) Fail(options.out + ": " + strerror(write_error));
+  if (!result.ok()) FailWith(result.error().code, result.error().message);
+  file.Finish();
+  progress.Clear();
+  if (options.json) {
+    Write(Format("{\"tokens\":%zu,\"vocab\":%u,\"type\":\"float32\"}\n", tokens.size(), model.info().vocab_size));
+    FlushOutput();
+  } else {
+    Note(Format("%s: %zu tokens x %u logits, float32", options.out.c_str(), tokens.size(), model.info().vocab_size));
+  }
+  return kDone;
+}
+
+}  // namespace
+
+void AddLogits(CLI::App& app, Action* action) {
+  CLI::App* command = app.add_subcommand("logits", "Logits of every token to a file: (tokens, vocab) float32");
+  const auto options = std::make_shared<LogitsOptions>();
+  options->model.AddAll(*command);
+  CLI::Option* tokens = command->add_option("--tokens", options->tokens, "Token ids: 1,2,3")->delimiter(',');
+  CLI::Option* prompt = command->add_option("-p,--prompt", options->prompt, "Text");
+  command->add_flag("--no-special", options->no_special, "Neither add special tokens nor recognise them in the text");
+  command->add_option("--out", options->out,
+                      "The file to write; no header, little-endian, rows in the order of tokens");
+  command->add_flag("--json", options->json, "Say the shape as JSON");
+  command->callback([=] { *action = [=] { return Logits(*options, tokens->count() > 0, prompt->count() > 0); }; });
+}
+
+}  // namespace mote::cli

@@ -1,0 +1,72 @@
+#include "edge/cli/model_loader.h"
+
+#include <stdlib.h>
+
+#include <random>
+
+#include "edge/cli/console.h"
+
+namespace mote::cli {
+namespace {
+
+v0::ModelOptions Convert(const ModelOptions& options) {
+  const mote_model_params params = options.Params();
+  v0::ModelOptions converted;
+  converted.threads = params.threads;
+  converted.context = params.context;
+  converted.max_batch = params.max_batch;
+  converted.memory_limit = params.memory_limit;
+  if (params.isa != nullptr) converted.isa = params.isa;
+  if (options.verbose) converted.log = [](mote_log_level, std::string_view line) { Note(std::string(line)); };
+  return converted;
+}
+
+}  // namespace
+
+Model LoadModel(const ModelOptions& options, const char* command) {
+  const std::string& path = options.PathOrUsage(command);
+  v0::ModelOptions converted = Convert(options);
+  Progress progress("loading " + path.substr(path.rfind('/') + 1));
+  converted.progress = [&](uint64_t done, uint64_t total) { progress.Update(done, total); };
+  return Take(Model::Load(path, converted));
+}
+
+Model LoadVocabulary(const ModelOptions& options, const char* command) {
+  v0::ModelOptions converted;
+  converted.vocab_only = true;
+  return Take(Model::Load(options.PathOrUsage(command), converted));
+}
+
+Session CreateSession(const Model& model) {
+  return Take(Session::Create(model));
+}
+
+SamplingOptions ConvertSampling(const SamplingFlags& flags) {
+  SamplingOptions sampling;
+  sampling.temperature = flags.temperature;
+  sampling.top_k = flags.top_k;
+  sampling.top_p = flags.top_p;
+  sampling.min_p = flags.min_p;
+  sampling.repeat_penalty = flags.repeat_penalty;
+  sampling.penalty_window = flags.penalty_window;
+  sampling.presence_penalty = flags.presence_penalty;
+  sampling.frequency_penalty = flags.frequency_penalty;
+  sampling.seed = flags.seed;
+  if (!flags.has_seed()) {
+    std::random_device device;
+    sampling.seed = static_cast<uint64_t>(device()) << 32 | device();
+  }
+  for (const std::string& text : flags.logit_bias) {
+    char* end = nullptr;
+    const long token = strtol(text.c_str(), &end, 10);
+    const bool has_value = end != text.c_str() && *end == '=' && end[1] != '\0';
+    const float bias = has_value ? strtof(end + 1, &end) : 0;
+    if (!has_value || *end != '\0' || token < 0 || token > INT32_MAX) {
+      WrongWords("--logit-bias: \"" + text + "\" is not ID=VALUE; try --logit-bias 42=-inf");
+    }
+    sampling.logit_bias.push_back({static_cast<Token>(token), bias});
+  }
+  return sampling;
+}
+
+}  // namespace mote::cli

@@ -1,0 +1,125 @@
+#include "edge/cli/options.h"
+
+#include <stdlib.h>
+
+#include <cmath>
+
+#include "edge/cli/console.h"
+
+namespace mote::cli {
+
+CLI::Validator Within(double low, double high, bool above) {
+  std::string range = above ? Format("above %g and at most %g", low, high) : Format("%g to %g", low, high);
+  if (high >= 1e9) range = Format("%g or more", low);
+  const auto check = [=](std::string& text) -> std::string {
+    char* end = nullptr;
+    const double value = strtod(text.c_str(), &end);
+    if (text.empty() || *end != '\0') return "\"" + text + "\" is not a number; it must be " + range;
+    if ((above ? value > low : value >= low) && value <= high) return "";
+    return text + " is out of range; it must be " + range;
+  };
+  return CLI::Validator(check, "");
+}
+
+void ModelOptions::AddPath(CLI::App& command) {
+  command.add_option("MODEL", path, "A GGUF file; of a split model, any part");
+}
+
+void ModelOptions::AddThreads(CLI::App& command) {
+  command.add_option("-t,--threads", threads, "Threads; 0: one per core that this process may use")
+      ->check(Within(0, 1024));
+}
+
+void ModelOptions::AddAll(CLI::App& command) {
+  AddPath(command);
+  AddThreads(command);
+  command.add_option("-c,--ctx-size", context, "Context in tokens; 0: the model's, at most 8192")
+      ->check(Within(0, 1 << 24));
+  command.add_option("-b,--batch-size", batch, "Tokens computed in one step")->check(Within(1, 8192));
+  command.add_option("--memory-limit", memory_limit, "Refuse a model that needs more: 4G, 512M, bytes");
+  command.add_flag("-v,--verbose", verbose, "Say what the library says");
+}
+
+const std::string& ModelOptions::PathOrUsage(const char* command) const {
+  if (path.empty()) {
+    WrongWords(Format("no MODEL given, and this build has none built in; try mote %s MODEL.gguf", command));
+  }
+  return path;
+}
+
+std::string ForcedIsa() {
+  const char* wanted = getenv("MOTE_ISA");
+  if (wanted == nullptr || *wanted == '\0') return "";
+  std::string possible;
+  for (size_t i = 0; mote_isa_name(i) != nullptr; ++i) {
+    if (mote_isa_can_run(i) == 0) continue;
+    if (mote_isa_name(i) == std::string(wanted)) return wanted;
+    possible += (possible.empty() ? "" : ", ") + std::string(mote_isa_name(i));
+  }
+  WrongWords(Format("MOTE_ISA is \"%s\"; this build and CPU can run %s", wanted, possible.c_str()));
+}
+
+mote_model_params ModelOptions::Params() const {
+  mote_model_params params = mote_model_default_params();
+  params.threads = threads;
+  params.context = context;
+  params.max_batch = batch;
+  params.memory_limit = ParseBytes("--memory-limit", memory_limit);
+  isa_ = ForcedIsa();
+  params.isa = isa_.empty() ? nullptr : isa_.c_str();
+  if (verbose) {
+    params.log = [](void*, mote_log_level, const char* line) { Note(line); };
+  }
+  return params;
+}
+
+void SamplingFlags::Add(CLI::App& command) {
+  command.add_option("--temp,--temperature", temperature, "Temperature; 0: the likeliest token each time")
+      ->check(Within(0, 100));
+  command.add_option("--top-k", top_k, "Only the K likeliest tokens; 0: all")->check(Within(0, 2147483647));
+  command.add_option("--top-p", top_p, "Only the likeliest tokens that together reach P; 1: all")
+      ->check(Within(0, 1, /*above=*/true));
+  command.add_option("--min-p", min_p, "Only tokens at least P times as likely as the likeliest; 0: all")
+      ->check(Within(0, 1));
+  command.add_option("--repeat-penalty", repeat_penalty, "Makes repetition less likely; 1: off")
+      ->check(Within(0, 10, /*above=*/true));
+  command.add_option("--repeat-last-n", penalty_window, "Tokens that penalties look back at; -1: all, 0: none")
+      ->check(Within(-1, 2147483647));
+  command.add_option("--presence-penalty", presence_penalty, "Taken off the logit of a token seen before")
+      ->check(Within(-10, 10));
+  command.add_option("--frequency-penalty", frequency_penalty, "The same, for each time it was seen")
+      ->check(Within(-10, 10));
+  command.add_option("--logit-bias", logit_bias, "ID=VALUE added to a token's logit; -inf forbids it")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  seed_option = command.add_option("-s,--seed", seed, "Same seed, same text; without it, a new one each time");
+}
+
+uint64_t ParseBytes(const std::string& option, const std::string& text) {
+  if (text.empty()) return 0;
+  char* end = nullptr;
+  const double value = strtod(text.c_str(), &end);
+  while (*end == ' ') ++end;
+  std::string unit(end);
+  for (char& c : unit) c = static_cast<char>(toupper(static_cast<unsigned char>(c)));
+  int shift = -1;
+  if (unit.empty() || unit == "B") shift = 0;
+  if (unit == "K" || unit == "KB" || unit == "KIB") shift = 10;
+  if (unit == "M" || unit == "MB" || unit == "MIB") shift = 20;
+  if (unit == "G" || unit == "GB" || unit == "GIB") shift = 30;
+  if (unit == "T" || unit == "TB" || unit == "TIB") shift = 40;
+  const double bytes = shift < 0 ? -1 : std::ldexp(value, shift);
+  if (!(bytes >= 1 && bytes < 9e18)) {
+    WrongWords(option + ": \"" + text + "\" is not a size; it must be like 4G, 512M or a number of bytes");
+  }
+  return static_cast<uint64_t>(bytes);
+}
+
+void FailWith(mote_status code, const std::string& message) {
+  std::string advice;
+  if (code == MOTE_CONTEXT_FULL) advice = "; try a larger -c, or a shorter prompt";
+  if (code == MOTE_OUT_OF_MEMORY) advice = "; try a smaller -c or -b, or a model of fewer bits";
+  Fail(message + advice);
+}
+
+}  // namespace mote::cli

@@ -1,0 +1,67 @@
+// Options that several commands share, and the checks of their ranges.
+#ifndef MOTE_EDGE_CLI_OPTIONS_H_
+#define MOTE_EDGE_CLI_OPTIONS_H_
+
+#include <stdint.h>
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
+
+#include "engine/api/mote.h"
+
+namespace mote::cli {
+
+// `low` to `high`, told with the option's name: "--top-p is 3; it must be 0 to 1". Open at the lower end where `above`.
+CLI::Validator Within(double low, double high, bool above = false);
+
+struct ModelOptions {
+  std::string path;
+  int threads = 0;
+  uint32_t context = 0;
+  uint32_t batch = 512;
+  std::string memory_limit;
+  bool verbose = false;
+
+  // MODEL. Not required, so that the missing one can be told in our own words: see path_or_usage().
+  void AddPath(CLI::App& command);
+  void AddThreads(CLI::App& command);
+  void AddAll(CLI::App& command);  // MODEL, threads, context, batch, memory limit, verbose
+  const std::string& PathOrUsage(const char* command) const;
+  // As the C API wants them. MOTE_ISA is read here: the library itself looks at no environment. The pointers in the
+  // result are valid while this object is.
+  mote_model_params Params() const;
+
+ private:
+  mutable std::string isa_;
+};
+
+// The value of MOTE_ISA, checked against what this build and CPU can run; empty if unset.
+std::string ForcedIsa();
+
+struct SamplingFlags {
+  float temperature = 0.8f;
+  int top_k = 40;
+  float top_p = 0.95f;
+  float min_p = 0.05f;
+  float repeat_penalty = 1.0f;
+  int penalty_window = 64;
+  float presence_penalty = 0.0f;
+  float frequency_penalty = 0.0f;
+  uint64_t seed = 0;
+  CLI::Option* seed_option = nullptr;
+  std::vector<std::string> logit_bias;  // "ID=VALUE"
+
+  void Add(CLI::App& command);
+  bool has_seed() const { return seed_option != nullptr && seed_option->count() > 0; }
+};
+
+// "4G", "512 MiB", "1000000"; WrongWords names the option otherwise. 0: empty.
+uint64_t ParseBytes(const std::string& option, const std::string& text);
+
+// Failure with the message of a call that failed; some codes add what to try.
+[[noreturn]] void FailWith(mote_status code, const std::string& message);
+
+}  // namespace mote::cli
+
+#endif  // MOTE_EDGE_CLI_OPTIONS_H_

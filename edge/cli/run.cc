@@ -1,0 +1,156 @@
+// mote run: a prompt in, text out.
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "edge/cli/commands.h"
+#include "edge/cli/console.h"
+#include "edge/cli/interrupt.h"
+#include "edge/cli/run_options.h"
+
+namespace mote::cli {
+namespace {
+
+double PerSecond(size_t tokens, double seconds) {
+  return seconds > 0 ? static_cast<double>(tokens) / seconds : 0;
+}
+
+// Only half-precision caches exist: another type must not be taken and ignored.
+void CheckCacheType(const char* option, const std::string& type) {
+  if (type != "f16" && type != "F16") {
+    WrongWords(Format("%s is \"%s\"; this version keeps keys and values in f16 only", option, type.c_str()));
+  }
+}
+
+// Names of the timings as llama.cpp's server has them.
+nlohmann::json ToJson(const Generation& g, double load_seconds) {
+  const uint32_t computed = g.prompt_tokens - g.cached_tokens;
+  return {{"text", g.text},
+          {"tokens", g.tokens},
+          {"finish_reason", mote_finish_reason_name(g.finish_reason)},
+          {"prompt_tokens", g.prompt_tokens},
+          {"completion_tokens", g.tokens.size()},
+          {"timings",
+           {{"load_ms", load_seconds * 1e3},
+            {"prompt_n", computed},
+            {"prompt_ms", g.prefill_seconds * 1e3},
+            {"prompt_per_second", PerSecond(computed, g.prefill_seconds)},
+            {"predicted_n", g.tokens.size()},
+            {"predicted_ms", g.decode_seconds * 1e3},
+            {"predicted_per_second", PerSecond(g.tokens.size(), g.decode_seconds)}}}};
+}
+
+std::vector<Token> EncodePrompt(const RunOptions& options, const Model& model, const std::string& text) {
+  const mote_model_info info = model.info();
+  // A model without a template has not been taught turns: its text is continued as it is.
+  const bool chat = !options.no_chat && info.chat_template != nullptr;
+  if (!chat) {
+    if (!options.no_chat) Note("mote: the model has no chat template: the text is continued as it is (--no-chat)");
+    // Whoever asks for the bare prompt may write control tokens into it.
+    return Take(model.Tokenize(text, MOTE_ADD_SPECIAL | (options.no_chat ? MOTE_PARSE_SPECIAL : 0)));
+  }
+  if (info.template_error != nullptr) {
+    Note(std::string("mote: the model's chat template cannot be used (") + info.template_error + "): ChatML instead");
+  }
+  std::vector<ChatMessage> messages;
+  if (!options.system.empty()) messages.push_back({"system", options.system, ""});
+  messages.push_back({"user", text, ""});
+  return Take(model.TokenizeChat(messages));
+}
+
+int Answer(const RunOptions& options, const Model& model, const std::string& text, double load_seconds) {
+  Session session = CreateSession(model);
+  const std::vector<Token> prompt = EncodePrompt(options, model, text);
+  GenerateOptions generate = options.Generate();
+  Progress progress("reading the prompt");
+  generate.on_prompt_progress = [&](size_t done, size_t total) {
+    progress.Update(done, total);
+    if (done == total) progress.Clear();
+  };
+  bool written = true;
+  if (!options.json) {
+    generate.on_text = [&](std::string_view fresh, Token) {
+      written = fwrite(fresh.data(), 1, fresh.size(), stdout) == fresh.size() && fflush(stdout) == 0;
+      return written;
+    };
+  }
+  const InterruptGuard interrupt(session.handle());
+  const Generation generation = Take(session.Generate(prompt, generate));
+  progress.Clear();
+  if (!written) Fail(std::string("standard output: ") + strerror(errno));
+  if (options.json) {
+    Write(ToJson(generation, load_seconds).dump() + "\n");
+  } else if (IsTerminal(stdout)) {
+    Write("\n");
+  }
+  FlushOutput();
+  Note(Summary(generation));
+  return generation.finish_reason == MOTE_FINISH_CANCELLED ? kFailed : kDone;
+}
+
+int Run(const RunOptions& options, bool has_prompt) {
+  CheckCacheType("-ctk", options.cache_type_k);
+  CheckCacheType("-ctv", options.cache_type_v);
+  options.model.PathOrUsage("run");
+  options.Generate();  // wrong words are told before the work begins
+  if (has_prompt && !options.prompt_file.empty()) WrongWords("-p and -f both give the prompt; try one of them");
+  const bool chat = !has_prompt && options.prompt_file.empty() && IsTerminal(stdin);
+  if (chat && (options.json || options.no_chat)) {
+    WrongWords("--json and --no-chat need a prompt; try -p TEXT, or the prompt on standard input");
+  }
+  std::string text = options.prompt;
+  if (!chat && !has_prompt) {
+    text = ReadText(options.prompt_file.empty() ? "-" : options.prompt_file);
+    if (!text.empty() && text.back() == '\n') text.pop_back();  // the one that echo and editors add
+    if (text.empty()) WrongWords("the prompt is empty; try -p TEXT");
+  }
+  const auto start = std::chrono::steady_clock::now();
+  const Model model = LoadModel(options.model, "run");
+  return chat ? Chat(options, model) : Answer(options, model, text, SecondsSince(start));
+}
+
+}  // namespace
+
+GenerateOptions RunOptions::Generate() const {
+  GenerateOptions generate;
+  generate.sampling = ConvertSampling(sampling);
+  generate.max_tokens = max_tokens;
+  generate.ignore_eos = ignore_eos;
+  generate.stop = stop;
+  return generate;
+}
+
+std::string Summary(const Generation& g) {
+  std::string cached = g.cached_tokens > 0 ? Format(" (%u known)", g.cached_tokens) : "";
+  return Format("prompt %u tokens%s, %.1f tokens/s; answer %zu tokens, %.1f tokens/s; %s", g.prompt_tokens,
+                cached.c_str(), PerSecond(g.prompt_tokens - g.cached_tokens, g.prefill_seconds), g.tokens.size(),
+                PerSecond(g.tokens.size(), g.decode_seconds), mote_finish_reason_name(g.finish_reason));
+}
+
+void AddRun(CLI::App& app, Action* action) {
+  CLI::App* command = app.add_subcommand("run", "Answer a prompt, or chat");
+  const auto options = std::make_shared<RunOptions>();
+  options->model.AddAll(*command);
+  CLI::Option* prompt = command->add_option("-p,--prompt", options->prompt,
+                                            "The prompt; without it, standard input, or a chat on a terminal");
+  command->add_option("-f,--file", options->prompt_file, "Read the prompt from a file");
+  command->add_option("--system", options->system, "System message of the chat");
+  command
+      ->add_option("-n,--predict,--n-predict", options->max_tokens,
+                   "Tokens to write, at most; -1: until the context is full")
+      ->check(Within(-1, 2147483647));
+  options->sampling.Add(*command);
+  command->add_option("--stop", options->stop, "End before this text; may be given 16 times")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  command->add_flag("--ignore-eos", options->ignore_eos, "Never choose a token that ends the answer");
+  command->add_flag("--json", options->json, "One JSON object instead of text");
+  command->add_flag("--no-chat", options->no_chat, "The prompt as it is: no template, control tokens in it count");
+  command->add_option("--cache-type-k", options->cache_type_k, "(-ctk) type of cached keys: f16");
+  command->add_option("--cache-type-v", options->cache_type_v, "(-ctv) type of cached values: f16");
+  command->callback([=] { *action = [=] { return Run(*options, prompt->count() > 0); }; });
+}
+
+}  // namespace mote::cli

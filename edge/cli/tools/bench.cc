@@ -1,0 +1,270 @@
+// mote bench: speed of reading a prompt and of writing, beside what the machine can do at all.
+//
+// Each round measures the machine's read bandwidth and every row, one after the other, so that a change of the
+// machine's mood hits all of them alike.
+#include <chrono>
+#include <cmath>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "edge/cli/commands.h"
+#include "edge/cli/console.h"
+#include "edge/cli/options.h"
+#include "edge/cli/tools/model_file.h"
+#include "engine/api/mote.h"
+#include "targets/cpu/peaks.h"
+
+namespace mote::cli {
+namespace {
+
+struct BenchOptions {
+  ModelOptions model;
+  int prompt_tokens = 512;
+  int generated_tokens = 128;
+  int rounds = 5;
+  std::string format = "md";
+};
+
+struct Row {
+  std::string name;
+  int prompt = 0;               // tokens read in one evaluation, or
+  int generated = 0;            // tokens written one by one
+  std::vector<double> samples;  // tokens per second
+
+  // Share of the limit, 0 to 1, and the limit's name; empty if it could not be measured.
+  double share = 0;
+  std::string limit;
+};
+
+struct Stats {
+  double mean = 0;
+  double deviation = 0;  // of the sample
+  double median = 0;
+  double min = 0;
+  double max = 0;
+};
+
+Stats StatsOf(std::vector<double> samples) {
+  Stats stats;
+  if (samples.empty()) return stats;
+  std::sort(samples.begin(), samples.end());
+  const double n = static_cast<double>(samples.size());
+  for (const double s : samples) stats.mean += s / n;
+  double squares = 0;
+  for (const double s : samples) squares += (s - stats.mean) * (s - stats.mean);
+  stats.deviation = samples.size() > 1 ? std::sqrt(squares / (n - 1)) : 0;
+  const size_t middle = samples.size() / 2;
+  stats.median = samples.size() % 2 == 1 ? samples[middle] : (samples[middle - 1] + samples[middle]) / 2;
+  stats.min = samples.front();
+  stats.max = samples.back();
+  return stats;
+}
+
+// Handles of the C API, freed at the end: this file sees the engine's own headers, so it cannot use mote.hpp as well.
+struct Bench {
+  mote_model* model = nullptr;
+  mote_session* session = nullptr;
+  mote_model_info info = {};
+  ~Bench() {
+    mote_session_free(session);
+    mote_model_free(model);
+  }
+};
+
+void Check(mote_status status, const mote_error& error) {
+  if (status != MOTE_OK) FailWith(status, error.message);
+}
+
+void Load(const BenchOptions& options, Bench* bench) {
+  mote_error error = {};
+  mote_model_params params = options.model.Params();
+  if (params.context == 0)
+    params.context = static_cast<uint32_t>(std::max(options.prompt_tokens, options.generated_tokens));
+  Progress progress("loading");
+  params.progress = [](void* user, uint64_t done, uint64_t total) {
+    static_cast<Progress*>(user)->Update(done, total);
+  };
+  params.progress_user = &progress;
+  Check(mote_model_load(options.model.path.c_str(), &params, &bench->model, &error), error);
+  Check(mote_session_create(bench->model, 0, &bench->session, &error), error);
+  bench->info.struct_size = sizeof(bench->info);
+  Check(mote_model_get_info(bench->model, &bench->info, &error), error);
+  const int longest = std::max(options.prompt_tokens, options.generated_tokens);
+  if (static_cast<uint32_t>(longest) > bench->info.context) {
+    WrongWords(Format("%d tokens do not fit a context of %u; try a larger -c", longest, bench->info.context));
+  }
+}
+
+double Measure(Bench& bench, const Row& row, std::mt19937& random) {
+  std::uniform_int_distribution<int32_t> any(0, static_cast<int32_t>(bench.info.vocab_size) - 1);
+  mote_session_truncate(bench.session, 0);
+  mote_error error = {};
+  std::vector<int32_t> tokens(static_cast<size_t>(row.prompt + row.generated));
+  for (int32_t& token : tokens) token = any(random);
+  const auto start = std::chrono::steady_clock::now();
+  if (row.prompt > 0) {
+    Check(mote_session_eval(bench.session, tokens.data(), tokens.size(), nullptr, &error), error);
+  } else {
+    for (const int32_t& token : tokens) Check(mote_session_eval(bench.session, &token, 1, nullptr, &error), error);
+  }
+  return static_cast<double>(tokens.size()) / SecondsSince(start);
+}
+
+// Bytes that decoding reads per token: the weights, and on average half of what the cache has at the end.
+double BytesPerToken(const TokenWork& work, const mote_model_info& info, int generated) {
+  const double cache = static_cast<double>(info.cache_bytes) / info.context * generated / 2;
+  return static_cast<double>(work.bytes_read) + cache;
+}
+
+nlohmann::ordered_json RowToJson(const Row& row, const BenchOptions& options, const Bench& bench, const TokenWork& work,
+                                 const std::string& type, uint64_t bytes, double bandwidth) {
+  const Stats stats = StatsOf(row.samples);
+  nlohmann::ordered_json json = {{"test", row.name},
+                                 {"n_prompt", row.prompt},
+                                 {"n_gen", row.generated},
+                                 {"avg_ts", stats.mean},
+                                 {"stddev_ts", stats.deviation},
+                                 {"samples_ts", row.samples},
+                                 {"median_ts", stats.median},
+                                 {"min_ts", stats.min},
+                                 {"max_ts", stats.max},
+                                 {"model_filename", options.model.path},
+                                 {"model_type", std::string(bench.info.architecture) + " " + type},
+                                 {"model_size", bytes},
+                                 {"model_n_params", work.values},
+                                 {"backend", bench.info.backend},
+                                 {"n_threads", bench.info.threads},
+                                 {"read_bandwidth_bytes_per_second", bandwidth}};
+  json["limit"] = row.limit.empty() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(row.limit);
+  json["share_of_limit"] = row.limit.empty() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(row.share);
+  return json;
+}
+
+std::string CsvField(const nlohmann::ordered_json& value) {
+  if (value.is_null()) return "";
+  std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+  if (text.find_first_of(",\"\n") == std::string::npos) return text;
+  std::string quoted = "\"";
+  for (const char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return quoted + "\"";
+}
+
+void PrintCsv(const nlohmann::ordered_json& rows) {
+  std::string line;
+  for (const auto& [key, value] : rows[0].items()) line += (line.empty() ? "" : ",") + key;
+  Write(line + "\n");
+  for (const auto& row : rows) {
+    line.clear();
+    for (const auto& [key, value] : row.items()) line += (line.empty() ? "" : ",") + CsvField(value);
+    Write(line + "\n");
+  }
+}
+
+void PrintMarkdown(const std::vector<Row>& rows, const Bench& bench, const TokenWork& work, const std::string& type,
+                   uint64_t bytes, const Stats& bandwidth) {
+  Write("| model | size | params | backend | threads | test | t/s | share of limit |\n");
+  Write("| --- | ---: | ---: | --- | ---: | ---: | ---: | --- |\n");
+  for (const Row& row : rows) {
+    const Stats stats = StatsOf(row.samples);
+    const std::string share = row.limit.empty() ? "" : Format("%.1f %% of %s", row.share * 100, row.limit.c_str());
+    Write(Format("| %s %s | %s | %.2f M | %s | %d | %s | %.2f ± %.2f | %s |\n", bench.info.architecture, type.c_str(),
+                 HumanBytes(bytes).c_str(), static_cast<double>(work.values) / 1e6, bench.info.backend,
+                 bench.info.threads, row.name.c_str(), stats.mean, stats.deviation, share.c_str()));
+  }
+  Write(Format("\nread bandwidth %.1f GB/s (median; %.1f to %.1f)\n", bandwidth.median / 1e9, bandwidth.min / 1e9,
+               bandwidth.max / 1e9));
+}
+
+int RunBench(const BenchOptions& options) {
+  options.model.PathOrUsage("bench");
+  std::vector<Row> rows;
+  if (options.prompt_tokens > 0)
+    rows.push_back({Format("pp%d", options.prompt_tokens), options.prompt_tokens, 0, {}, 0, ""});
+  if (options.generated_tokens > 0)
+    rows.push_back({Format("tg%d", options.generated_tokens), 0, options.generated_tokens, {}, 0, ""});
+  if (rows.empty()) WrongWords("-p 0 and -n 0 leave nothing to measure");
+
+  Bench bench;
+  Load(options, &bench);
+  const std::unique_ptr<Platform> platform = CreatePlatform();
+  const std::unique_ptr<GgufFile> file = OpenModelFile(*platform, options.model.path);
+  const TokenWork work = WorkPerToken(*file);
+  const std::vector<TypeBytes> types = BytesByType(*file);
+  const std::string type = types.empty() ? "" : types[0].type;
+  uint64_t bytes = 0;
+  for (const TypeBytes& row : types) bytes += row.bytes;
+
+  const cpu::CpuInfo cpu_info = cpu::DetectCpu();
+  Result<std::unique_ptr<ThreadPool>> pool = platform->CreateThreadPool(bench.info.threads);
+  std::vector<double> bandwidth_samples;
+  std::mt19937 random(42);  // the same tokens each time
+  Progress progress("measuring");
+  const uint64_t steps = static_cast<uint64_t>(options.rounds) + 1;
+  for (uint64_t round = 0; round < steps; ++round) {
+    if (pool.ok()) {
+      const Result<cpu::Rate> rate =
+          cpu::MeasureReadBandwidth(**pool, platform->clock(), cpu::MemoryTestBytes(cpu_info), /*rounds=*/2);
+      if (rate.ok() && round > 0) bandwidth_samples.push_back(rate->max);
+    }
+    for (Row& row : rows) {
+      const double speed = Measure(bench, row, random);
+      if (round > 0) row.samples.push_back(speed);  // the first one touches the pages
+    }
+    progress.Update(round + 1, steps);
+  }
+  progress.Clear();
+
+  const Stats bandwidth = StatsOf(bandwidth_samples);
+  double peak = 0;
+  if (pool.ok()) {
+    cpu::PeakOptions peak_options;
+    peak_options.memory_bytes = 64 << 20;  // of no interest here
+    const Result<cpu::Peaks> peaks = cpu::MeasurePeaks(**pool, platform->clock(), cpu_info, peak_options);
+    const cpu::ComputeRow* row = peaks.ok() ? peaks->Compute(work.mostly_int8 ? "int8" : "f32") : nullptr;
+    if (row != nullptr) peak = row->ops_per_second.max;
+  }
+  for (Row& row : rows) {
+    const double speed = StatsOf(row.samples).median;
+    if (row.prompt > 0 && peak > 0) {
+      row.share = speed * 2 * static_cast<double>(work.multiplies) / peak;
+      row.limit = work.mostly_int8 ? "int8 peak" : "float32 peak";
+    } else if (row.generated > 0 && bandwidth.median > 0) {
+      row.share = speed * BytesPerToken(work, bench.info, row.generated) / bandwidth.median;
+      row.limit = "read bandwidth";
+    }
+  }
+
+  if (options.format == "md") {
+    PrintMarkdown(rows, bench, work, type, bytes, bandwidth);
+  } else {
+    nlohmann::ordered_json list = nlohmann::ordered_json::array();
+    for (const Row& row : rows) list.push_back(RowToJson(row, options, bench, work, type, bytes, bandwidth.median));
+    if (options.format == "json") {
+      Write(list.dump(1) + "\n");
+    } else {
+      PrintCsv(list);
+    }
+  }
+  FlushOutput();
+  return kDone;
+}
+
+}  // namespace
+
+void AddBench(CLI::App& app, Action* action) {
+  CLI::App* command = app.add_subcommand("bench", "Speed, and its share of what the machine can do");
+  const auto options = std::make_shared<BenchOptions>();
+  options->model.AddAll(*command);
+  command->add_option("-p,--n-prompt", options->prompt_tokens, "Tokens of the prompt row; 0: none")
+      ->check(Within(0, 1 << 24));
+  command->add_option("-n,--n-gen", options->generated_tokens, "Tokens of the writing row; 0: none")
+      ->check(Within(0, 1 << 24));
+  command->add_option("-r,--repetitions", options->rounds, "Rounds, after one to warm up")->check(Within(1, 1000));
+  command->add_option("-o,--output", options->format, "md, json or csv")->check(CLI::IsMember({"md", "json", "csv"}));
+  command->callback([=] { *action = [=] { return RunBench(*options); }; });
+}
+
+}  // namespace mote::cli

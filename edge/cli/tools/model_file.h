@@ -1,0 +1,40 @@
+// What can be told of a model from its header alone.
+#ifndef MOTE_EDGE_CLI_TOOLS_MODEL_FILE_H_
+#define MOTE_EDGE_CLI_TOOLS_MODEL_FILE_H_
+
+#include <stdint.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/core/context.h"
+#include "engine/format/gguf.h"
+
+namespace mote::cli {
+
+// Tensor data may be missing (a bare vocabulary, an unfinished download). Of a split model all parts are opened.
+std::unique_ptr<GgufFile> OpenModelFile(Platform& platform, const std::string& path);
+
+struct TypeBytes {
+  std::string type;
+  uint64_t tensors = 0;
+  uint64_t values = 0;
+  uint64_t bytes = 0;
+};
+// Largest first.
+std::vector<TypeBytes> BytesByType(const GgufFile& file);
+
+// What one token costs, whatever the context: for telling speeds as shares of the machine's limits.
+struct TokenWork {
+  uint64_t values = 0;  // of all tensors
+  uint64_t bytes_read =
+      0;  // weights that one decode step reads: without unused experts and all but a row of embeddings
+  uint64_t multiplies = 0;   // of the matrix products, without attention; as many additions
+  bool mostly_int8 = false;  // most of them are done in 8-bit integers (quantised weights), not in float32
+};
+TokenWork WorkPerToken(const GgufFile& file);
+
+}  // namespace mote::cli
+
+#endif  // MOTE_EDGE_CLI_TOOLS_MODEL_FILE_H_

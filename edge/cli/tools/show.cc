@@ -1,0 +1,200 @@
+// mote show: what a model file says of itself, and what running it would take.
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+#include "edge/cli/commands.h"
+#include "edge/cli/console.h"
+#include "edge/cli/options.h"
+#include "edge/cli/tools/model_file.h"
+#include "engine/api/mote.h"
+#include "quant/dtype.h"
+
+namespace mote::cli {
+namespace {
+
+constexpr size_t kTextColumns = 100;    // of a metadata string on a line
+constexpr uint64_t kArrayElements = 8;  // of a metadata array that are shown
+constexpr uint64_t kJsonElements = 64;  // arrays up to this length are whole in JSON
+
+// An ordered object: metadata and tensors come out as they stand in the file.
+using Json = nlohmann::ordered_json;
+
+Json ScalarToJson(const GgufValue& value) {
+  uint64_t u = 0;
+  int64_t i = 0;
+  double d = 0;
+  bool b = false;
+  std::string_view s;
+  if (value.type() == GgufType::kBool && value.GetBool(&b)) return b;
+  if (value.GetUint(&u)) return u;
+  if (value.GetInt(&i)) return i;
+  if (value.GetFloat(&d)) return d;
+  if (value.GetString(&s)) return std::string(s);
+  return nullptr;
+}
+
+Json ElementToJson(const GgufValue& value, uint64_t index) {
+  uint64_t u = 0;
+  int64_t i = 0;
+  double d = 0;
+  std::string_view s;
+  if (value.element_type() == GgufType::kBool && value.UintAt(index, &u)) return u != 0;
+  if (value.UintAt(index, &u)) return u;
+  if (value.IntAt(index, &i)) return i;
+  if (value.FloatAt(index, &d)) return d;
+  if (value.StringAt(index, &s)) return std::string(s);
+  return nullptr;
+}
+
+// Long arrays (vocabularies) are told by type and length, with their first elements.
+Json ValueToJson(const GgufValue& value, uint64_t whole, uint64_t first) {
+  if (value.type() != GgufType::kArray) return ScalarToJson(value);
+  Json list = Json::array();
+  const bool is_whole = value.count() <= whole;
+  for (uint64_t i = 0; i < (is_whole ? value.count() : first); ++i) list.push_back(ElementToJson(value, i));
+  if (is_whole) return list;
+  return {{"type", GgufTypeName(value.element_type())}, {"count", value.count()}, {"first", std::move(list)}};
+}
+
+std::string Dump(const Json& json, int indent = -1) {
+  return json.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string ValueToText(const GgufValue& value) {
+  std::string text;
+  if (value.type() == GgufType::kArray) {
+    text = Format("%s[%llu] ", GgufTypeName(value.element_type()), static_cast<unsigned long long>(value.count()));
+    Json list = Json::array();
+    for (uint64_t i = 0; i < std::min(value.count(), kArrayElements); ++i) list.push_back(ElementToJson(value, i));
+    text += Dump(list);
+    if (value.count() > kArrayElements) text.insert(text.size() - 1, ",...");
+  } else {
+    text = Dump(ScalarToJson(value));
+  }
+  if (text.size() <= kTextColumns) return text;
+  size_t cut = kTextColumns;
+  while (cut > 0 && (static_cast<unsigned char>(text[cut]) & 0xC0) == 0x80) --cut;  // not inside a character
+  return text.substr(0, cut) + Format("... (%zu bytes)", text.size());
+}
+
+std::string Shape(const TensorInfo& tensor) {
+  std::string text;
+  for (int i = 0; i < std::max(tensor.num_dims, 1); ++i) {
+    text += (i == 0 ? "" : " x ") + std::to_string(tensor.shape[static_cast<size_t>(i)]);
+  }
+  return text;
+}
+
+struct Need {
+  mote_memory memory = {};
+  std::string error;  // why it cannot be told, or why the model does not run
+};
+
+Need MeasureNeed(const ModelOptions& options) {
+  Need need;
+  need.memory.struct_size = sizeof(need.memory);
+  const mote_model_params params = options.Params();
+  mote_error error = {};
+  if (mote_model_measure(options.path.c_str(), &params, &need.memory, &error) != MOTE_OK) need.error = error.message;
+  return need;
+}
+
+void PrintJson(const GgufFile& file, const Need& need) {
+  Json json;
+  json["file"] = file.name();
+  json["version"] = file.version();
+  json["parts"] = file.num_parts();
+  json["file_bytes"] = file.file_bytes();
+  json["alignment"] = file.alignment();
+  Json& metadata = json["metadata"] = Json::object();
+  for (const GgufFile::Entry& entry : file.metadata()) {
+    metadata[std::string(entry.key)] = ValueToJson(entry.value, kJsonElements, kArrayElements);
+  }
+  uint64_t values = 0;
+  Json& tensors = json["tensors"] = Json::array();
+  for (const TensorInfo& t : file.tensors()) {
+    Json shape = Json::array();
+    for (int i = 0; i < t.num_dims; ++i) shape.push_back(t.shape[static_cast<size_t>(i)]);
+    tensors.push_back({{"name", t.name}, {"type", DTypeName(t.type)}, {"shape", shape}, {"bytes", t.bytes}});
+    values += t.values();
+  }
+  json["values"] = values;
+  Json& types = json["bytes_by_type"] = Json::object();
+  for (const TypeBytes& row : BytesByType(file)) {
+    types[row.type] = {{"tensors", row.tensors}, {"values", row.values}, {"bytes", row.bytes}};
+  }
+  if (need.error.empty()) {
+    json["memory"] = {{"weights", need.memory.weights},
+                      {"scratch", need.memory.scratch},
+                      {"cache", need.memory.cache},
+                      {"total", need.memory.total}};
+  } else {
+    json["memory"] = nullptr;
+    json["memory_error"] = need.error;
+  }
+  Write(Dump(json, 1) + "\n");
+}
+
+void PrintText(const GgufFile& file, const Need& need) {
+  const Colors colors(stdout);
+  const auto heading = [&](const std::string& text) { Write(colors.bold + text + colors.reset + "\n"); };
+  heading(Format("%s: GGUF version %u, %zu part%s, %s", file.name().c_str(), file.version(), file.num_parts(),
+                 file.num_parts() == 1 ? "" : "s", HumanBytes(file.file_bytes()).c_str()));
+  heading(Format("metadata (%zu)", file.metadata().size()));
+  for (const GgufFile::Entry& entry : file.metadata()) {
+    Write("  " + std::string(entry.key) + " = " + ValueToText(entry.value) + "\n");
+  }
+  heading(Format("tensors (%zu)", file.tensors().size()));
+  for (const TensorInfo& t : file.tensors()) {
+    Write(Format("  %-40s %-8s %-24s %s\n", t.name.c_str(), DTypeName(t.type), Shape(t).c_str(),
+                 HumanBytes(t.bytes).c_str()));
+  }
+  heading("bytes by type");
+  uint64_t values = 0;
+  uint64_t bytes = 0;
+  for (const TypeBytes& row : BytesByType(file)) {
+    Write(Format("  %-8s %6llu tensors %16llu values %12s\n", row.type.c_str(),
+                 static_cast<unsigned long long>(row.tensors), static_cast<unsigned long long>(row.values),
+                 HumanBytes(row.bytes).c_str()));
+    values += row.values;
+    bytes += row.bytes;
+  }
+  Write(Format("  %-8s %6zu tensors %16llu values %12s\n", "together", file.tensors().size(),
+               static_cast<unsigned long long>(values), HumanBytes(bytes).c_str()));
+  heading("memory needed");
+  if (!need.error.empty()) {
+    Write("  unknown: " + need.error + "\n");
+    return;
+  }
+  Write(Format("  weights %s, scratch %s, cache %s (one session, full context), together %s\n",
+               HumanBytes(need.memory.weights).c_str(), HumanBytes(need.memory.scratch).c_str(),
+               HumanBytes(need.memory.cache).c_str(), HumanBytes(need.memory.total).c_str()));
+}
+
+int Show(const ModelOptions& options, bool json) {
+  const std::unique_ptr<Platform> platform = CreatePlatform();
+  const std::unique_ptr<GgufFile> file = OpenModelFile(*platform, options.PathOrUsage("show"));
+  const Need need = MeasureNeed(options);
+  if (json) {
+    PrintJson(*file, need);
+  } else {
+    PrintText(*file, need);
+  }
+  FlushOutput();
+  return kDone;
+}
+
+}  // namespace
+
+void AddShow(CLI::App& app, Action* action) {
+  CLI::App* command = app.add_subcommand("show", "Metadata, tensors and memory needed by a model file");
+  const auto options = std::make_shared<ModelOptions>();
+  const auto json = std::make_shared<bool>(false);
+  options->AddAll(*command);
+  command->add_flag("--json", *json, "One JSON object; long arrays by their first elements");
+  command->callback([=] { *action = [=] { return Show(*options, *json); }; });
+}
+
+}  // namespace mote::cli

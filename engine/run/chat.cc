@@ -1,0 +1,216 @@
+// From messages to tokens, so that nobody but the template can open or close a turn.
+//
+// Control tokens are written as text by the template, and a message may hold the same words. Before rendering, a mark
+// is put into every such word of the messages; after it, what the words still hold the mark is known to come from a
+// message. The mark is a noncharacter, which no text may contain for interchange (The Unicode Standard, section 23.7).
+#include <algorithm>
+#include <array>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "engine/run/model.h"
+
+namespace mote {
+namespace {
+
+constexpr std::string_view kMark = "\xEF\xB7\x90";         // U+FDD0
+constexpr std::string_view kReplacement = "\xEF\xBF\xBD";  // U+FFFD
+
+// The control tokens as they are written, longest first among those that begin with the same byte.
+class ControlWords {
+ public:
+  explicit ControlWords(const Tokenizer& tokenizer) {
+    for (int32_t token = 0; token < tokenizer.vocab_size(); ++token) {
+      if (!tokenizer.IsControl(token)) continue;
+      std::string text = tokenizer.Piece(token, /*with_special=*/true);
+      if (!text.empty()) by_first_byte_[static_cast<uint8_t>(text[0])].push_back({std::move(text), token});
+    }
+    for (auto& words : by_first_byte_) {
+      std::stable_sort(words.begin(), words.end(),
+                       [](const Word& a, const Word& b) { return a.text.size() > b.text.size(); });
+    }
+  }
+
+  struct Word {
+    std::string text;
+    int32_t token;
+  };
+  // The longest one that `text` begins with, or null.
+  const Word* At(std::string_view text) const {
+    if (text.empty()) return nullptr;
+    for (const Word& word : by_first_byte_[static_cast<uint8_t>(text[0])]) {
+      if (text.substr(0, word.text.size()) == word.text) return &word;
+    }
+    return nullptr;
+  }
+
+  // Puts the mark behind the first character of every control word, overlapping ones included.
+  std::string Mark(std::string_view text) const {
+    std::string marked;
+    for (size_t i = 0; i < text.size();) {
+      if (text.substr(i, kMark.size()) == kMark) {
+        marked += kReplacement;
+        i += kMark.size();
+        continue;
+      }
+      const bool control = At(text.substr(i)) != nullptr;
+      do {
+        marked += text[i++];
+      } while (i < text.size() && (static_cast<uint8_t>(text[i]) & 0xC0) == 0x80);
+      if (control) marked += kMark;
+    }
+    return marked;
+  }
+
+ private:
+  std::array<std::vector<Word>, 256> by_first_byte_;
+};
+
+void AppendUtf8(uint32_t code, std::string* out) {
+  if (code < 0x80) {
+    *out += static_cast<char>(code);
+  } else if (code < 0x800) {
+    *out += {static_cast<char>(0xC0 | code >> 6), static_cast<char>(0x80 | (code & 0x3F))};
+  } else if (code < 0x10000) {
+    *out += {static_cast<char>(0xE0 | code >> 12), static_cast<char>(0x80 | (code >> 6 & 0x3F)),
+             static_cast<char>(0x80 | (code & 0x3F))};
+  } else {
+    *out += {static_cast<char>(0xF0 | code >> 18), static_cast<char>(0x80 | (code >> 12 & 0x3F)),
+             static_cast<char>(0x80 | (code >> 6 & 0x3F)), static_cast<char>(0x80 | (code & 0x3F))};
+  }
+}
+
+// The four hexadecimal digits of \uXXXX that `text` begins with; false if it does not.
+bool ReadUnicodeEscape(std::string_view text, uint32_t* code) {
+  if (text.size() < 6 || text[0] != '\\' || text[1] != 'u') return false;
+  *code = 0;
+  for (const char c : text.substr(2, 4)) {
+    uint32_t digit = 0;
+    if (c >= '0' && c <= '9') {
+      digit = static_cast<uint32_t>(c - '0');
+    } else if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f') {
+      digit = static_cast<uint32_t>((c | 0x20) - 'a' + 10);
+    } else {
+      return false;
+    }
+    *code = *code * 16 + digit;
+  }
+  return true;
+}
+
+// JSON with its characters written plainly where JSON allows it, so that no control word hides behind escapes. Text
+// that is not JSON stays as wrong as it was.
+std::string UnescapeJson(std::string_view json) {
+  std::string plain;
+  for (size_t i = 0; i < json.size();) {
+    uint32_t code = 0;
+    uint32_t low = 0;
+    if (ReadUnicodeEscape(json.substr(i), &code)) {
+      size_t bytes = 6;
+      if (code >= 0xD800 && code < 0xDC00 && ReadUnicodeEscape(json.substr(i + 6), &low) && low >= 0xDC00 &&
+          low < 0xE000) {
+        code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
+        bytes = 12;
+      }
+      const bool must_stay = code < 0x20 || code == '"' || code == '\\' || (code >= 0xD800 && code < 0xE000);
+      if (must_stay) {
+        plain += json.substr(i, bytes);
+      } else {
+        AppendUtf8(code, &plain);
+      }
+      i += bytes;
+    } else if (json[i] == '\\' && i + 1 < json.size()) {
+      if (json[i + 1] != '/') plain += '\\';
+      plain += json[i + 1];
+      i += 2;
+    } else {
+      plain += json[i++];
+    }
+  }
+  return plain;
+}
+
+ChatInput MarkInput(const ChatInput& input, const ControlWords& words) {
+  ChatInput marked = input;
+  for (ChatMessage& message : marked.messages) {
+    message.role = words.Mark(message.role);
+    message.content = words.Mark(message.content);
+    message.extra_json = words.Mark(UnescapeJson(message.extra_json));
+  }
+  marked.tools_json = words.Mark(UnescapeJson(input.tools_json));
+  marked.extra_json = words.Mark(UnescapeJson(input.extra_json));
+  return marked;
+}
+
+std::string WithoutMarks(std::string_view text) {
+  std::string clean;
+  for (size_t at = 0; at < text.size();) {
+    const size_t mark = std::min(text.find(kMark, at), text.size());
+    clean += text.substr(at, mark - at);
+    at = mark + kMark.size();
+  }
+  return clean;
+}
+
+// Text with marks: its unmarked control words become tokens; what stands between them is plain text.
+Result<std::vector<int32_t>> EncodeMarked(std::string_view text, const ControlWords& words,
+                                          const Tokenizer& tokenizer) {
+  std::vector<int32_t> tokens;
+  const auto append_plain = [&](std::string_view part) -> Status {
+    if (part.empty()) return {};
+    EncodeOptions plain;
+    plain.add_special = false;
+    MOTE_ASSIGN_OR_RETURN(const std::vector<int32_t> more, tokenizer.Encode(WithoutMarks(part), plain));
+    tokens.insert(tokens.end(), more.begin(), more.end());
+    return {};
+  };
+  size_t begin = 0;
+  for (size_t i = 0; i < text.size();) {
+    const ControlWords::Word* word = words.At(text.substr(i));
+    if (word == nullptr) {
+      ++i;
+      continue;
+    }
+    MOTE_RETURN_IF_ERROR(append_plain(text.substr(begin, i - begin)));
+    tokens.push_back(word->token);
+    i += word->text.size();
+    begin = i;
+  }
+  MOTE_RETURN_IF_ERROR(append_plain(text.substr(begin)));
+  return tokens;
+}
+
+}  // namespace
+
+Result<std::vector<int32_t>> Model::EncodeChat(const ChatInput& input) const {
+  const Tokenizer& tokenizer = *tokenizer_;
+  const ControlWords words(tokenizer);
+  ChatInput marked = MarkInput(input, words);
+  marked.bos_token = tokenizer.Piece(tokenizer.bos(), /*with_special=*/true);
+  marked.eos_token = tokenizer.Piece(tokenizer.eos(), /*with_special=*/true);
+
+  std::unique_ptr<ChatTemplate> chatml;
+  if (chat_template_ == nullptr) {
+    MOTE_ASSIGN_OR_RETURN(chatml, ChatTemplate::Parse(DefaultChatTemplate()));
+  }
+  MOTE_ASSIGN_OR_RETURN(const std::string text, (chatml != nullptr ? *chatml : *chat_template_).Render(marked));
+
+  std::vector<int32_t> tokens;
+  if (text.find(kMark) == std::string::npos) {
+    EncodeOptions options;
+    options.add_special = false;
+    options.parse_special = true;
+    MOTE_ASSIGN_OR_RETURN(tokens, tokenizer.Encode(text, options));
+  } else {
+    MOTE_ASSIGN_OR_RETURN(tokens, EncodeMarked(text, words, tokenizer));
+  }
+  // Most templates write BOS themselves; it must stand there once.
+  if (tokenizer.add_bos() && tokenizer.bos() != kNoToken && (tokens.empty() || tokens[0] != tokenizer.bos())) {
+    tokens.insert(tokens.begin(), tokenizer.bos());
+  }
+  return tokens;
+}
+
+}  // namespace mote
