@@ -14,6 +14,15 @@ namespace {
 
 using namespace testing;  // NOLINT: the helpers of this test
 
+// Other platforms run under an emulator.
+#if defined(__x86_64__)
+constexpr int kKeys = 1000000;
+constexpr int kEditedFiles = 10000;
+#else
+constexpr int kKeys = 100000;
+constexpr int kEditedFiles = 2000;
+#endif
+
 // The promise of docs/formats.md.
 uint64_t HeapLimit(uint64_t header_bytes) {
   return 4 * header_bytes + (uint64_t{16} << 20);
@@ -46,12 +55,12 @@ TEST(GgufMemory, TheMeterCounts) {
 }
 
 // Without the 16 MiB, on the dearest headers per byte: the shortest keys, strings and tensors.
-TEST(GgufMemory, G6OneMillionKeys) {
+TEST(GgufMemory, G6ManyKeys) {
   Bytes bytes;
   {
     GgufBuilder builder;
     char key[8];
-    for (int i = 0; i < 1000000; ++i) {
+    for (int i = 0; i < kKeys; ++i) {
       snprintf(key, sizeof(key), "%x", i);
       builder.Scalar<uint8_t>(key, kIdUint8, 1);
     }
@@ -59,11 +68,10 @@ TEST(GgufMemory, G6OneMillionKeys) {
   }
   const Parsed parsed = Measure(bytes);
   ASSERT_TRUE(parsed.file.ok()) << parsed.file.status().message();
-  EXPECT_EQ(parsed.file.value()->metadata().size(), 1000000u);
+  EXPECT_EQ(parsed.file.value()->metadata().size(), static_cast<size_t>(kKeys));
   EXPECT_LE(parsed.peak, 4 * bytes.size());
-  uint64_t one = 0;
-  EXPECT_TRUE(parsed.file.value()->Find("f423f")->GetUint(&one));
-  EXPECT_EQ(parsed.file.value()->Find("f4240"), nullptr);
+  EXPECT_NE(parsed.file.value()->Find("ffff"), nullptr);
+  EXPECT_EQ(parsed.file.value()->Find("0ffff"), nullptr);
 }
 
 TEST(GgufMemory, G6ManyEmptyStrings) {
@@ -200,13 +208,9 @@ void Edit(std::mt19937& random, const std::vector<size_t>& fields, Bytes* bytes)
   }
 }
 
-// 64 KiB files of random edits of a valid one: an error that says something, or a file that can be read through.
-TEST(GgufMemory, TenThousandRandomEdits) {
-#if defined(__x86_64__)
-  constexpr int kRounds = 10000;
-#else
-  constexpr int kRounds = 2000;  // emulated, where this is run
-#endif
+// Ten thousand 64 KiB files of random edits of a valid one: an error that says something, or a file that can be read
+// through.
+TEST(GgufMemory, RandomEdits) {
   GgufBuilder builder = SampleBuilder();
   std::vector<std::string> tokens;
   for (int i = 0; i < 1500; ++i) tokens.push_back("token" + std::to_string(i * i));
@@ -221,7 +225,7 @@ TEST(GgufMemory, TenThousandRandomEdits) {
   const std::vector<size_t> fields = LengthFields(good);
   std::mt19937 random(42);
   int opened = 0;
-  for (int round = 0; round < kRounds; ++round) {
+  for (int round = 0; round < kEditedFiles; ++round) {
     Bytes bytes = good;
     const int edits = 1 + static_cast<int>(random() % 12);
     for (int i = 0; i < edits; ++i) Edit(random, fields, &bytes);
@@ -238,8 +242,8 @@ TEST(GgufMemory, TenThousandRandomEdits) {
     }
   }
   // Both ends are met: edits of values pass, edits of lengths do not.
-  EXPECT_GT(opened, kRounds / 100);
-  EXPECT_LT(opened, kRounds * 9 / 10);
+  EXPECT_GT(opened, kEditedFiles / 100);
+  EXPECT_LT(opened, kEditedFiles * 9 / 10);
 }
 
 }  // namespace

@@ -3,9 +3,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define MOTE_HEAP_BY_ASAN 1
-#elif defined(__has_feature)
+// Clang alone: gcc comes without the header.
+#if defined(__has_feature)
 #if __has_feature(address_sanitizer)
 #define MOTE_HEAP_BY_ASAN 1
 #endif
@@ -59,10 +58,10 @@ namespace mote {
 
 inline int64_t StartHeapGrowth() {
   testing::g_heap.Start();
-  return static_cast<int64_t>(testing::g_heap.live);
+  return static_cast<int64_t>(testing::g_heap.live.load());
 }
 inline int64_t PeakHeap() {
-  return static_cast<int64_t>(testing::g_heap.peak);
+  return static_cast<int64_t>(testing::g_heap.peak.load());
 }
 
 }  // namespace mote

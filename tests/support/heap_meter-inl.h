@@ -1,25 +1,26 @@
 // Counts the heap: replaces the global operator new and delete of the program that includes it. To be included by
 // exactly one .cc file of a program, never by a header.
 //
-// Only operator new is seen, which is all that containers and make_unique use; Buffer (malloc) is not counted.
-// Single-threaded use.
+// Only operator new is seen, which is all that containers and make_unique use; Buffer (malloc) is not counted. Other
+// threads may allocate too, but then the numbers include theirs.
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 
+#include <atomic>
 #include <new>
 
 namespace mote {
 namespace testing {
 
 struct HeapMeter {
-  uint64_t live = 0;         // bytes asked for and not given back
-  uint64_t peak = 0;         // of live, since Start
-  uint64_t allocations = 0;  // that may fail (nothrow), since Start
-  uint64_t largest_throwing = 0;
-  uint64_t fail_at = 0;  // the allocation that may fail with this number does; 0: none
+  std::atomic<uint64_t> live{0};         // bytes asked for and not given back
+  std::atomic<uint64_t> peak{0};         // of live, since Start
+  std::atomic<uint64_t> allocations{0};  // that may fail (nothrow), since Start
+  std::atomic<uint64_t> largest_throwing{0};
+  std::atomic<uint64_t> fail_at{0};  // the allocation that may fail with this number does; 0: none
   void Start(uint64_t fail = 0) {
-    peak = live;
+    peak = live.load();
     allocations = 0;
     largest_throwing = 0;
     fail_at = fail;
@@ -37,8 +38,8 @@ inline void* MeteredAllocate(size_t bytes) {
   HeapHeader* header = static_cast<HeapHeader*>(malloc(bytes + sizeof(HeapHeader)));
   if (header == nullptr) return nullptr;
   header->bytes = bytes;
-  g_heap.live += bytes;
-  if (g_heap.live > g_heap.peak) g_heap.peak = g_heap.live;
+  const uint64_t live = g_heap.live += bytes;
+  if (live > g_heap.peak) g_heap.peak = live;
   return header + 1;
 }
 
