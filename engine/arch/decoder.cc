@@ -64,6 +64,11 @@ Decoder::Qkv Decoder::ProjectQkv(ValueId x, uint32_t layer) {
     const WeightId v = graph_.AddWeightSlice(tensor, q_rows + k_rows, v_rows, hyper_.width);
     return {graph_.MatMul(x, q), graph_.MatMul(x, k), graph_.MatMul(x, v)};
   }
+  if (!HasTensor(Name(layer, "attn_q.weight"))) {
+    Fail(Error(Code::kNotFound, "no tensor %s, nor %s with queries, keys and values in one",
+               Name(layer, "attn_q.weight").c_str(), fused.c_str()));
+    return {kNone, kNone, kNone};
+  }
   const WeightId q = Matrix(Name(layer, "attn_q.weight"), q_rows, hyper_.width);
   const WeightId k = Matrix(Name(layer, "attn_k.weight"), k_rows, hyper_.width);
   const WeightId v = Matrix(Name(layer, "attn_v.weight"), v_rows, hyper_.width);

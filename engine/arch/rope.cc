@@ -49,9 +49,14 @@ void Decoder::ScaleYarn(RopeTable* table, double factor, double original_context
     if (!s.ok()) return Fail(s);
   }
   const double dims = table->dims();
-  if (!(*fast > 0) || !(*slow > 0) || hyper_.rope_base == 1.0f) {
-    return Fail(Error(Code::kMalformed, "%s.rope.scaling: YaRN's beta_fast %g and beta_slow %g must be positive",
-                      hyper_.architecture.c_str(), *fast, *slow));
+  const bool in_range =
+      *extrapolation >= 0 && *extrapolation <= 1 && *fast > 0 && *fast < 1e6 && *slow > 0 && *slow < 1e6;
+  if (!in_range || hyper_.rope_base == 1.0f) {
+    return Fail(Error(Code::kMalformed,
+                      "%s.rope.scaling: yarn_ext_factor %g (expected 0 to 1), yarn_beta_fast %g, yarn_beta_slow %g "
+                      "(expected more than 0), rope.freq_base %g (expected other than 1)",
+                      hyper_.architecture.c_str(), *extrapolation, *fast, *slow,
+                      static_cast<double>(hyper_.rope_base)));
   }
   const auto dimension_of = [&](double turns) {
     return dims * log(original_context / (turns * 2 * M_PI)) / (2 * log(static_cast<double>(hyper_.rope_base)));

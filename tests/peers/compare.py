@@ -2,6 +2,7 @@
 """Compares mote's logits with llama.cpp's on small random models of every family, weight type and rope scaling.
 
   tests/peers/compare.py [--build build/release] [--tokens 512] [--only SUBSTRING] [MODEL.gguf ...]
+  tests/peers/compare.py --golden tests/golden/llama_cpp_logits.txt     writes llama.cpp's side for tests/run/golden_test.cc
 
 Needs npm packages (npm ci in tests/peers) and a build of mote. For every model the same pseudo-random tokens go through
 both engines; printed are the share of positions with the same most likely token and the relative error of the logits (root
@@ -56,15 +57,31 @@ def weight_type(path):
     return "F32" if "-rope-" in stem else stem.rsplit("-", 1)[-1]
 
 
+def llama_logits(args, path, folder, tokens):
+    out = os.path.join(folder, "theirs.bin")
+    subprocess.run([args.node, os.path.join(args.modules, "llama_logits.mjs"), path, ",".join(map(str, tokens)), out],
+                   check=True, stdout=subprocess.DEVNULL)
+    return read_floats(out)
+
+
+def golden_line(args, path, folder):
+    """name, tokens of the prompt, then `id:logit` of the eight most likely and every 64th token of the last position."""
+    tokens = random_tokens(args.tokens, args.vocab)
+    logits = llama_logits(args, path, folder, tokens)
+    vocab = len(logits) // args.tokens
+    last = logits[-vocab:]
+    best = sorted(range(vocab), key=last.__getitem__, reverse=True)[:8]
+    ids = best + [i for i in range(0, vocab, 64) if i not in best]
+    name = os.path.basename(path).removesuffix(".gguf")
+    return " ".join([name, str(args.tokens)] + [f"{i}:{last[i]:.7g}" for i in ids])
+
+
 def check(args, path, folder):
     tokens = random_tokens(args.tokens, args.vocab)
-    words = ",".join(map(str, tokens))
-    ours_path, theirs_path = os.path.join(folder, "ours.bin"), os.path.join(folder, "theirs.bin")
-    subprocess.run([os.path.join(args.build, "mote"), "logits", path, "--tokens", words, "--out", ours_path],
+    ours_path = os.path.join(folder, "ours.bin")
+    subprocess.run([os.path.join(args.build, "mote"), "logits", path, "--tokens", ",".join(map(str, tokens)), "--out", ours_path],
                    check=True, stderr=subprocess.DEVNULL)
-    subprocess.run([args.node, os.path.join(args.modules, "llama_logits.mjs"), path, words, theirs_path], check=True,
-                   stdout=subprocess.DEVNULL)
-    ours, theirs = read_floats(ours_path), read_floats(theirs_path)
+    ours, theirs = read_floats(ours_path), llama_logits(args, path, folder, tokens)
     if len(ours) != len(theirs) or not ours:
         return f"{os.path.basename(path)}: {len(ours)} logits against {len(theirs)}", False
     same, median, worst = compare(ours, theirs, args.tokens)
@@ -85,8 +102,11 @@ def main():
     parser.add_argument("--only", default="")
     parser.add_argument("--node", default="node")
     parser.add_argument("--modules", default=HERE, help="folder with llama_logits.mjs and node_modules")
+    parser.add_argument("--golden", help="write llama.cpp's logits after 24 tokens to this file and compare nothing")
     args = parser.parse_args()
-    failed = 0
+    if args.golden:
+        args.tokens = 24
+    failed, golden = 0, []
     with tempfile.TemporaryDirectory() as folder:
         models = args.models
         if not models:
@@ -95,9 +115,16 @@ def main():
         for path in models:
             if args.only not in path:
                 continue
+            if args.golden:
+                golden.append(golden_line(args, path, folder))
+                continue
             line, good = check(args, path, folder)
             print(line + ("" if good else "   TOO FAR"), flush=True)
             failed += not good
+    if args.golden:
+        with open(args.golden, "w", encoding="ascii") as file:
+            file.write("# Made by tests/peers/compare.py --golden with llama.cpp (node-llama-cpp 3.22.1).\n")
+            file.write("\n".join(golden) + "\n")
     return 1 if failed else 0
 
 

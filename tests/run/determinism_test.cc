@@ -47,9 +47,9 @@ TEST(Determinism, ThreadsAndBatchesDoNotShow) {
     for (const int threads : {1, 2, 3, 64}) {
       const std::unique_ptr<Model> model = LoadModel(bytes, {.threads = threads});
       ASSERT_NE(model, nullptr);
-      const std::vector<int32_t> tokens = SomeTokens(70, model->vocab_size());
+      const std::vector<int32_t> tokens = SomeTokens(40, model->vocab_size());
       for (const size_t chunk : {0u, 1u, 2u, 5u, 33u}) {
-        if (threads == 64 && chunk == 1) continue;  // 64 workers on two cores: slow, and 2 rows show the same
+        if (threads == 64 && chunk != 0 && chunk != 33) continue;  // 64 workers on a few cores are slow
         const auto logits = AllLogits(*model, tokens, chunk);
         if (expected.empty()) expected = logits;
         EXPECT_TRUE(SameBits(logits, expected))
