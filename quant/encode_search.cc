@@ -16,14 +16,6 @@
 namespace mote {
 namespace {
 
-float ExtremeOf(const float* x, int n) {
-  float extreme = 0;
-  for (int i = 0; i < n; ++i) {
-    if (fabsf(x[i]) > fabsf(extreme)) extreme = x[i];
-  }
-  return extreme;
-}
-
 // Nearest of the 16 IQ4 levels, by comparing with the midpoints; a midpoint goes to the upper level.
 struct IQ4Levels {
   static constexpr int Index(float x) {

@@ -5,18 +5,10 @@
 
 #include "quant/codec.h"
 #include "quant/encode.h"
+#include "quant/scale_search.h"
 
 namespace mote {
 namespace {
-
-// The value of greatest magnitude, with its sign; the first of equals.
-float ExtremeOf(const float* x, int n) {
-  float extreme = 0;
-  for (int i = 0; i < n; ++i) {
-    if (fabsf(x[i]) > fabsf(extreme)) extreme = x[i];
-  }
-  return extreme;
-}
 
 // 1 / scale; 0 where the scale is 0 or so small that its inverse overflows (every value then decodes to 0 anyway).
 float InverseOf(float scale) {

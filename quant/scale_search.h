@@ -26,6 +26,22 @@ inline float Clamp(float x, float low, float high) {
   return raised > high ? high : raised;
 }
 
+// The value of greatest magnitude, with its sign; the first of equals; 0 for none.
+inline float ExtremeOf(const float* x, int n) {
+  // Comparing with fabsf(extreme) instead of a magnitude of its own is miscompiled by clang 19 at -O3: unrolled, the
+  // first step's fabs is folded away (fabs of `x != 0 ? x : 0` becomes that value itself, sign and all).
+  float extreme = 0;
+  float largest = 0;
+  for (int i = 0; i < n; ++i) {
+    const float magnitude = fabsf(x[i]);
+    if (magnitude > largest) {
+      largest = magnitude;
+      extreme = x[i];
+    }
+  }
+  return extreme;
+}
+
 // Codes low .. high that stand for themselves.
 struct UniformLevels {
   float low;
