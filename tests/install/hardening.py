@@ -1,8 +1,9 @@
 #!/usr/bin/python3
-"""Reads a finished program and holds it to its hardening: hardening.py READELF PROGRAM [--fortify]
+"""Reads a finished program and its library and holds them to their hardening: hardening.py READELF PROGRAM LIBRARY.a
 
-Position independent, full RELRO, no executable stack, no writable and executable segment, stack protector, no search
-path for libraries; --fortify: calls of checked libc functions (optimised builds); on x86-64 control-flow protection.
+Position independent, full RELRO, no executable stack, no writable and executable segment, stack protector, checked libc
+functions, no search path for libraries; every object compiled for control-flow protection (IBT and SHSTK, or BTI and
+PAC). The program as a whole is not marked for that where the C library's start files are not, as in Debian 12.
 """
 import re
 import subprocess
@@ -17,7 +18,7 @@ def readelf(tool, *arguments):
 
 
 def main():
-    tool, program, *options = sys.argv[1:]
+    tool, program, library = sys.argv[1:]
     header = readelf(tool, "-h", program)
     segments = readelf(tool, "-l", program)
     dynamic = readelf(tool, "-d", program)
@@ -30,12 +31,15 @@ def main():
         "no segment both writable and executable": not re.search(r"LOAD\s.*\sRWE\s", segments),
         "stack protector": "__stack_chk_fail" in symbols,
         "no run path": not re.search(r"\((RPATH|RUNPATH)\)", dynamic),
+        "FORTIFY_SOURCE": re.search(r"__(mem|str|v?sn?printf|fprintf|read)\w*_chk\b", symbols),
     }
-    if "--fortify" in options:
-        checks["FORTIFY_SOURCE"] = re.search(r"__\w+_chk\b(?<!__stack_chk)", symbols)
-    if "X86-64" in header:
-        # The linker keeps the mark only where every object has it, the C library's start files included.
-        checks["control-flow protection (IBT, SHSTK)"] = re.search(r"IBT, SHSTK", readelf(tool, "-n", program))
+    feature = "IBT, SHSTK" if "X86-64" in header else "BTI, PAC" if "AArch64" in header else None
+    if feature:
+        objects = re.split(r"^File: ", readelf(tool, "-n", library), flags=re.MULTILINE)[1:]
+        bare = [notes.split("\n")[0] for notes in objects if feature not in notes]
+        checks[f"control-flow protection ({feature}) in {len(objects)} objects"] = objects and not bare
+        for name in bare:
+            print(f"without {feature}: {name}")
     wrong = [name for name, ok in checks.items() if not ok]
     for name in checks:
         print(f"{'WRONG' if name in wrong else 'ok   '}  {name}")
