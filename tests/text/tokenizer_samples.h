@@ -73,7 +73,7 @@ inline std::string ByteChar(int byte) {
 inline Vocab ByteLevel(const std::string& pre) {
   Vocab vocab{"gpt2", pre, {}, {}, false};
   for (int b = 0; b < 256; ++b) vocab.Add(ByteChar(b));
-  const char* merges[][2] = {{"a", "b"}, {"b", "a"}, {"ab", "ab"}, {"a", "a"},   {"aa", "aa"}, {"l", "o"},
+  const char* merges[][2] = {{"a", "b"}, {"b", "a"},  {"ab", "ab"},  {"a", "a"},        {"aa", "aa"},     {"l", "o"},
                              {"h", "e"}, {"l", "lo"}, {"he", "llo"}, {"\xC4\xA0", "a"}, {"aaaa", "aaaa"}, {"ab", "a"}};
   for (const auto& merge : merges) vocab.Merge(merge[0], merge[1]);
   vocab.Add("<|bos|>", TokenType::kControl);
@@ -94,8 +94,23 @@ inline Vocab Spm() {
   for (int b = 0; b < 256; ++b) {
     vocab.Add(std::string("<0x") + hex[b >> 4] + hex[b & 15] + ">", TokenType::kByte);
   }
-  const char* words[] = {"\xE2\x96\x81", "a", "b", "c", "ab", "ba", "\xE2\x96\x81" "a", "aab", "abab",
-                         "\xE2\x96\x81\xE2\x96\x81", "\xE2\x96\x81" "ab", "aa", "b\xE2\x96\x81", "cc", "cccc"};
+  const char* words[] = {"\xE2\x96\x81",
+                         "a",
+                         "b",
+                         "c",
+                         "ab",
+                         "ba",
+                         "\xE2\x96\x81"
+                         "a",
+                         "aab",
+                         "abab",
+                         "\xE2\x96\x81\xE2\x96\x81",
+                         "\xE2\x96\x81"
+                         "ab",
+                         "aa",
+                         "b\xE2\x96\x81",
+                         "cc",
+                         "cccc"};
   float score = 0;
   for (const char* word : words) vocab.Add(word, TokenType::kNormal, score -= 1);
   vocab.Add("<tool>", TokenType::kUserDefined);
