@@ -158,8 +158,8 @@ class BpeTokenizer final : public BaseTokenizer {
     }
   }
 
-  // Bytes that the vocabulary lacks (mostly those that no valid UTF-8 has) become U+FFFD, spelled in bytes; else the
-  // unknown token; else nothing.
+  // Bytes that the vocabulary lacks (mostly such as no valid UTF-8 has) give nothing, as with the models' own tools:
+  // the "unknown" token of these vocabularies is often the end of the text.
   void Emit(std::string_view word, const MergeSymbol& symbol, std::vector<int32_t>* out) const {
     if (symbol.token != kNoToken) {
       out->push_back(symbol.token);
@@ -167,13 +167,7 @@ class BpeTokenizer final : public BaseTokenizer {
     }
     for (const char c : word.substr(symbol.start, symbol.bytes)) {
       const int32_t token = byte_tokens_[static_cast<uint8_t>(c)];
-      if (token != kNoToken) {
-        out->push_back(token);
-      } else if (byte_tokens_[0xEF] != kNoToken && byte_tokens_[0xBF] != kNoToken && byte_tokens_[0xBD] != kNoToken) {
-        out->insert(out->end(), {byte_tokens_[0xEF], byte_tokens_[0xBF], byte_tokens_[0xBD]});
-      } else if (special_.unknown != kNoToken) {
-        out->push_back(special_.unknown);
-      }
+      if (token != kNoToken) out->push_back(token);
     }
   }
 

@@ -76,7 +76,7 @@ void TryFile(std::string_view bytes) {
   const int64_t before = StartHeapGrowth();
   const auto tokenizer = samples::CreateFrom(bytes);
   const uint64_t growth = static_cast<uint64_t>(PeakHeap() - before);
-  Require(growth <= 8 * bytes.size() + (uint64_t{16} << 20), "a tokenizer takes over 8 times its file and 16 MiB");
+  Require(growth <= 4 * bytes.size() + (uint64_t{16} << 20), "a tokenizer takes over 4 times its file and 16 MiB");
   if (!tokenizer.ok()) {
     Require(!tokenizer.status().message().empty(), "an error without a message");
     return;
