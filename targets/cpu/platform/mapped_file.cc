@@ -114,6 +114,9 @@ Result<std::unique_ptr<ByteSource>> OpenMappedFile(const std::string& path) {
     status = Error(Code::kUnsupported, "%s: %llu bytes do not fit this platform's address space", path.c_str(),
                    static_cast<Ull>(info.st_size));
   } else {
+    // No advice: measured here (KVM guest, virtual disk, 2 threads reading halves of 512 MiB, 2026), MADV_SEQUENTIAL,
+    // MADV_WILLNEED of the whole or in pieces and MADV_POPULATE_READ were no faster than none, and up to twice as slow,
+    // with a cold and with a warm cache: the kernel sees the two streams by itself.
     base = mmap(nullptr, static_cast<size_t>(info.st_size), PROT_READ, MAP_PRIVATE, descriptor, 0);
     if (base == MAP_FAILED) {
       status = Error(errno == ENOMEM ? Code::kOutOfMemory : Code::kIo, "%s: cannot map %llu bytes: %s", path.c_str(),
