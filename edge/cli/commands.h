@@ -18,6 +18,7 @@ void AddPerplexity(CLI::App& app, Action* action);
 void AddShow(CLI::App& app, Action* action);
 void AddBench(CLI::App& app, Action* action);
 void AddDoctor(CLI::App& app, Action* action);
+void AddQuantize(CLI::App& app, Action* action);
 
 }  // namespace mote::cli
 

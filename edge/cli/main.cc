@@ -81,6 +81,7 @@ int Dispatch(int argc, char** argv) {
   AddBench(app, &action);
   AddPerplexity(app, &action);
   AddDoctor(app, &action);
+  AddQuantize(app, &action);
 
   std::vector<std::string> words = RewriteArguments(argc, argv);
   if (words.empty()) WrongWords("no command given; the commands are " + CommandNames(app));

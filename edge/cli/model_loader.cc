@@ -51,10 +51,11 @@ SamplingOptions ConvertSampling(const SamplingFlags& flags) {
   sampling.penalty_window = flags.penalty_window;
   sampling.presence_penalty = flags.presence_penalty;
   sampling.frequency_penalty = flags.frequency_penalty;
-  sampling.seed = flags.seed;
-  if (!flags.has_seed()) {
+  if (flags.seed == "-1") {
     std::random_device device;
     sampling.seed = static_cast<uint64_t>(device()) << 32 | device();
+  } else {
+    sampling.seed = strtoull(flags.seed.c_str(), nullptr, 10);
   }
   for (const std::string& text : flags.logit_bias) {
     char* end = nullptr;

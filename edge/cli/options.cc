@@ -1,5 +1,6 @@
 #include "edge/cli/options.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include <cmath>
@@ -73,6 +74,17 @@ mote_model_params ModelOptions::Params() const {
   return params;
 }
 
+namespace {
+
+std::string CheckSeed(const std::string& text) {
+  const bool digits = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+  errno = 0;
+  if (text == "-1" || (digits && (strtoull(text.c_str(), nullptr, 10), errno == 0))) return "";
+  return text + " is not a seed; it must be 0 to 18446744073709551615, or -1 for a new one each time";
+}
+
+}  // namespace
+
 void SamplingFlags::Add(CLI::App& command) {
   command.add_option("--temp,--temperature", temperature, "Temperature; 0: the likeliest token each time")
       ->check(Within(0, 100));
@@ -92,7 +104,7 @@ void SamplingFlags::Add(CLI::App& command) {
   command.add_option("--logit-bias", logit_bias, "ID=VALUE added to a token's logit; -inf forbids it")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  seed_option = command.add_option("-s,--seed", seed, "Same seed, same text; without it, a new one each time");
+  command.add_option("-s,--seed", seed, "Same seed, same text; -1: a new one each time")->check(CheckSeed);
 }
 
 uint64_t ParseBytes(const std::string& option, const std::string& text) {

@@ -48,12 +48,10 @@ struct SamplingFlags {
   int penalty_window = 64;
   float presence_penalty = 0.0f;
   float frequency_penalty = 0.0f;
-  uint64_t seed = 0;
-  CLI::Option* seed_option = nullptr;
+  std::string seed = "-1";              // -1: a new one each time
   std::vector<std::string> logit_bias;  // "ID=VALUE"
 
   void Add(CLI::App& command);
-  bool has_seed() const { return seed_option != nullptr && seed_option->count() > 0; }
 };
 
 // "4G", "512 MiB", "1000000"; WrongWords names the option otherwise. 0: empty.

@@ -25,7 +25,7 @@ void CheckCacheType(const char* option, const std::string& type) {
 }
 
 // Names of the timings as llama.cpp's server has them.
-nlohmann::json ToJson(const Generation& g, double load_seconds) {
+nlohmann::ordered_json ToJson(const Generation& g, double load_seconds) {
   const uint32_t computed = g.prompt_tokens - g.cached_tokens;
   return {{"text", g.text},
           {"tokens", g.tokens},
