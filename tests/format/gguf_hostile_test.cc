@@ -221,6 +221,9 @@ TEST(GgufHostile, G4OffsetsAgainstTheFile) {
       EXPECT_EQ(header.value()->TensorBytes(header.value()->tensors()[0]).status().code(), Code::kIo);
     }
   }
+  // Ends between 2^63 and 2^64, where nothing wraps.
+  const Bytes beyond = OneTensor(1, {256}, 0, (uint64_t{1} << 63) - 512).Build();
+  EXPECT_EQ(OpenHeader(beyond).status().code(), Code::kMalformed);
   for (const uint64_t offset : {1, 8, 31, 33}) {
     ExpectRefused(OneTensor(1, {256}, 0, offset).Build(), Code::kMalformed, "is not a multiple of the alignment 32");
   }
@@ -239,6 +242,12 @@ TEST(GgufHostile, G4OverlappingTensors) {
   ExpectRefused(two(0, 32), Code::kMalformed, "\"first\" (64 bytes at 128) and \"second\" (at 160) overlap");
   ExpectRefused(two(96, 64), Code::kMalformed, "overlap");
   EXPECT_EQ(OpenHeader(two(0, 32)).status().code(), Code::kMalformed);
+  // By one byte, and not at all.
+  for (const uint64_t first_bytes : {32, 33}) {
+    GgufBuilder builder;
+    builder.TensorEntry("first", 1, {first_bytes}, 24, 0).TensorEntry("second", 1, {1}, 24, 32).Data(PatternBytes(64));
+    EXPECT_EQ(OpenBytes(builder.Build()).ok(), first_bytes == 32);
+  }
 }
 
 TEST(GgufHostile, G5Alignment) {
@@ -281,6 +290,7 @@ TEST(GgufHostile, G6KeysAndNames) {
   ExpectRefused(key(std::string_view("a\0b", 3)), Code::kMalformed, "\"a\\x00b\"");
   ExpectRefused(key("tab\there"), Code::kMalformed, "\\x09");
   ExpectRefused(key("\x1b[31mred"), Code::kMalformed, "\"\\x1b[31mred\"");
+  ExpectRefused(key("del\x7f"), Code::kMalformed, "\\x7f");
   ExpectRefused(key("sch\xc3\xb6n"), Code::kMalformed, "\\xc3\\xb6");
 
   const auto name = [](std::string_view text) {

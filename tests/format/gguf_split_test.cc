@@ -77,6 +77,9 @@ TEST(GgufSplit, AnyPartOpensTheWhole) {
     uint64_t total = 0;
     for (const auto& [path, bytes] : files.files) total += bytes.size();
     EXPECT_EQ(file.file_bytes(), total);
+    // The data of the last two parts, 32 bytes a tensor, and less than 32 bytes of padding in each part.
+    EXPECT_LE(file.header_bytes(), total - 4 * 32);
+    EXPECT_GT(file.header_bytes(), total - 4 * 32 - 3 * 32);
     for (const std::string& path : files.opened) EXPECT_TRUE(files.files.contains(path)) << path;
   }
 }
