@@ -143,6 +143,7 @@ std::vector<size_t> Lengths(DType type) {
 }
 
 class MatMul : public ::testing::TestWithParam<DType> {};
+class QuantisedMatMul : public ::testing::TestWithParam<DType> {};
 
 TEST_P(MatMul, AgreesWithDouble) {
   const DType type = GetParam();
@@ -254,9 +255,8 @@ TEST_P(MatMul, ZeroWeightsGiveZero) {
 }
 
 // Codes at their ends times activations at theirs: where 16-bit partial sums would overflow.
-TEST_P(MatMul, ExtremeCodes) {
+TEST_P(QuantisedMatMul, ExtremeCodes) {
   const DType type = GetParam();
-  if (!simd::UsesA8(type)) GTEST_SKIP() << "no codes";
   Random random(static_cast<uint64_t>(type) + 500);
   const DTypeInfo& info = *DTypeInfoOf(type);
   const ScaleFields fields = FieldsOf(type);
@@ -287,9 +287,8 @@ TEST_P(MatMul, ExtremeCodes) {
 }
 
 // Scales at the ends of float16 (and all exponents of MXFP4), subnormal ones included.
-TEST_P(MatMul, ExtremeScales) {
+TEST_P(QuantisedMatMul, ExtremeScales) {
   const DType type = GetParam();
-  if (!simd::UsesA8(type)) GTEST_SKIP() << "no scales";
   Random random(static_cast<uint64_t>(type) + 600);
   const DTypeInfo& info = *DTypeInfoOf(type);
   const ScaleFields fields = FieldsOf(type);
@@ -317,6 +316,14 @@ TEST_P(MatMul, ExtremeScales) {
 std::string TypeName(const ::testing::TestParamInfo<DType>& info) {
   return DTypeName(info.param);
 }
+std::vector<DType> QuantisedTypes() {
+  std::vector<DType> types;
+  for (DType type : WeightTypes()) {
+    if (simd::UsesA8(type)) types.push_back(type);
+  }
+  return types;
+}
+INSTANTIATE_TEST_SUITE_P(AllTypes, QuantisedMatMul, ::testing::ValuesIn(QuantisedTypes()), TypeName);
 INSTANTIATE_TEST_SUITE_P(AllTypes, MatMul, ::testing::ValuesIn(WeightTypes()), TypeName);
 
 }  // namespace
