@@ -109,7 +109,8 @@ Rate Measure(Timer& timer, Work& work, double units, const Plan& plan) {
       // Samples so far came from rounds that somebody interrupted, or they would have been as short.
       samples.clear();
       spent = 0;
-      repeats *= 2;
+      // Interruptions only lengthen, so that this does not overshoot; the bound is for clocks that stand still.
+      repeats *= static_cast<uint64_t>(std::clamp(plan.sample_seconds / std::max(seconds, 1e-9), 2.0, 16.0));
       continue;
     }
     spent += seconds;
