@@ -18,12 +18,20 @@ namespace {
 constexpr std::string_view kMark = "\xEF\xB7\x90";         // U+FDD0
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";  // U+FFFD
 
+// True for the token that stands for the unknown: written out, it counts as a control token does.
+bool IsUnknown(const GgufValue* types, int32_t token) {
+  int64_t type = 0;
+  return types != nullptr && types->IntAt(static_cast<uint64_t>(token), &type) &&
+         type == static_cast<int64_t>(TokenType::kUnknown);
+}
+
 // The control tokens as they are written, longest first among those that begin with the same byte.
 class ControlWords {
  public:
-  explicit ControlWords(const Tokenizer& tokenizer) {
+  ControlWords(const Tokenizer& tokenizer, const GgufFile& file) {
+    const GgufValue* types = file.Find("tokenizer.ggml.token_type");
     for (int32_t token = 0; token < tokenizer.vocab_size(); ++token) {
-      if (!tokenizer.IsControl(token)) continue;
+      if (!tokenizer.IsControl(token) && !IsUnknown(types, token)) continue;
       std::string text = tokenizer.Piece(token, /*with_special=*/true);
       if (!text.empty()) by_first_byte_[static_cast<uint8_t>(text[0])].push_back({std::move(text), token});
     }
@@ -186,7 +194,7 @@ Result<std::vector<int32_t>> EncodeMarked(std::string_view text, const ControlWo
 
 Result<std::vector<int32_t>> Model::EncodeChat(const ChatInput& input) const {
   const Tokenizer& tokenizer = *tokenizer_;
-  const ControlWords words(tokenizer);
+  const ControlWords words(tokenizer, *file_);
   ChatInput marked = MarkInput(input, words);
   marked.bos_token = tokenizer.Piece(tokenizer.bos(), /*with_special=*/true);
   marked.eos_token = tokenizer.Piece(tokenizer.eos(), /*with_special=*/true);
