@@ -16,22 +16,32 @@
 namespace mote {
 namespace {
 
-// Nearest of the 16 IQ4 levels, by comparing with the midpoints; a midpoint goes to the upper level.
-struct IQ4Levels {
-  static constexpr int Index(float x) {
+// Nearest of the 16 IQ4 levels. Twice the midpoints are integers, so a table over floor(2 x) decides as comparing
+// would; a midpoint goes to the upper level.
+class IQ4Levels {
+ public:
+  constexpr IQ4Levels() {
     int index = 0;
-    for (int i = 0; i < 15; ++i) index += 2 * x >= static_cast<float>(kIQ4Values[i] + kIQ4Values[i + 1]);
-    return index;
-  }
-  float Nearest(float x) const {
-    float level = kIQ4Values[0];
-    for (int i = 0; i < 15; ++i) {
-      const bool above = 2 * x >= static_cast<float>(kIQ4Values[i] + kIQ4Values[i + 1]);
-      level += above ? static_cast<float>(kIQ4Values[i + 1] - kIQ4Values[i]) : 0.0f;
+    for (int i = 0; i < kEntries; ++i) {
+      while (index < 15 && i + 2 * kLow >= kIQ4Values[index] + kIQ4Values[index + 1]) ++index;
+      index_[i] = static_cast<uint8_t>(index);
+      level_[i] = static_cast<float>(kIQ4Values[index]);
     }
-    return level;
   }
+  int Index(float x) const { return index_[Entry(x)]; }
+  float Nearest(float x) const { return level_[Entry(x)]; }
+
+ private:
+  static constexpr int kLow = kIQ4Values[0];
+  static constexpr int kEntries = 2 * (kIQ4Values[15] - kLow) + 1;
+  static int Entry(float x) {
+    return static_cast<int>(
+        2 * (Clamp(x, static_cast<float>(kLow), static_cast<float>(kIQ4Values[15])) - static_cast<float>(kLow)));
+  }
+  uint8_t index_[kEntries] = {};
+  float level_[kEntries] = {};
 };
+constexpr IQ4Levels kIQ4Levels;
 
 // The scale of one group without a min. Trials put the extreme value at `anchor` + step * (-count .. count), and, for
 // levels that are not symmetric, at the same with the other sign.
@@ -420,7 +430,7 @@ bool EncodeBlock(const float* x, BlockQ6_K* block) {
 
 namespace {
 
-constexpr Trials kIQ4Trials = {-120, 1, 14, true};  // from the outermost level, -127, to the other end's, 113
+constexpr Trials kIQ4Trials = {-120, 2, 7, true};  // from the outermost level, -127, to the other end's, 113
 
 }  // namespace
 
@@ -430,15 +440,15 @@ bool EncodeBlock(const float* x, BlockIQ4_NL* block) {
   SquareWeights<kBlock>(x, kBlock, w);
   float scale;
   *block = {};
-  if (!StoreF16(SearchScale<kBlock>(x, w, IQ4Levels(), kIQ4Trials), &block->scale, &scale)) return false;
+  if (!StoreF16(SearchScale<kBlock>(x, w, kIQ4Levels, kIQ4Trials), &block->scale, &scale)) return false;
   const float inverse = scale != 0 ? 1.0f / scale : 0.0f;
-  for (int v = 0; v < kBlock; ++v) OrBits(block->codes, NibbleOf32(v), IQ4Levels::Index(inverse * x[v]));
+  for (int v = 0; v < kBlock; ++v) OrBits(block->codes, NibbleOf32(v), kIQ4Levels.Index(inverse * x[v]));
   return true;
 }
 
 bool EncodeBlock(const float* x, BlockIQ4_XS* block) {
   SymmetricPlan<32> plan;
-  if (!PlanSymmetric<32>(x, -32, IQ4Levels(), kIQ4Trials, &plan)) return false;
+  if (!PlanSymmetric<32>(x, -32, kIQ4Levels, kIQ4Trials, &plan)) return false;
   *block = {};
   block->scale = plan.scale_bits;
   for (int group = 0; group < plan.kGroups; ++group) {
@@ -449,7 +459,7 @@ bool EncodeBlock(const float* x, BlockIQ4_XS* block) {
   for (int v = 0; v < kSuperBlock; ++v) {
     const float scale = plan.scale * static_cast<float>(plan.scales[v / 32]);
     const float inverse = scale != 0 ? 1.0f / scale : 0.0f;
-    OrBits(block->codes, NibbleOfGroup32(v), IQ4Levels::Index(inverse * x[v]));
+    OrBits(block->codes, NibbleOfGroup32(v), kIQ4Levels.Index(inverse * x[v]));
   }
   return true;
 }

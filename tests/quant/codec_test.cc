@@ -160,6 +160,38 @@ TEST(Encode, ErrorIsAtMostTheReferences) {
   }
 }
 
+// FNV-1a.
+uint64_t HashOf(const std::vector<uint8_t>& bytes) {
+  uint64_t hash = 0xcbf29ce484222325u;
+  for (uint8_t byte : bytes) hash = (hash ^ byte) * 0x100000001b3u;
+  return hash;
+}
+
+// A file quantized on one machine is the file quantized on any other. The figures change only when an encoder does;
+// that they are right is for the other tests.
+TEST(Encode, SameBitsOnEveryPlatform) {
+  struct Case {
+    DType type;
+    uint64_t hash;
+  };
+  constexpr Case kCases[] = {
+      {DType::kF32, 0x3078ea30873c1cb0u},    {DType::kF16, 0xc078b9f76478710du},
+      {DType::kBF16, 0x7b969545d389e011u},   {DType::kQ4_0, 0xc7262b383a191951u},
+      {DType::kQ4_1, 0xd75a2fb12bcff1fdu},   {DType::kQ5_0, 0x632a9567c5faa28eu},
+      {DType::kQ5_1, 0x75f6c9bcd2ec5b10u},   {DType::kQ8_0, 0x217ab995ed629582u},
+      {DType::kQ2_K, 0xe754f8bac772b762u},   {DType::kQ3_K, 0x4e1267ea7a639133u},
+      {DType::kQ4_K, 0x2aaf453612c67574u},   {DType::kQ5_K, 0x7457be1b1e002cfeu},
+      {DType::kQ6_K, 0x3b5c794bfdf5ccc3u},   {DType::kIQ4_NL, 0xf5a415c2c6ad96aau},
+      {DType::kIQ4_XS, 0x813e287bc12bb69bu}, {DType::kMXFP4, 0x8deb663786d8e0ffu},
+  };
+  const std::vector<float> x = GoldenInput();
+  for (const Case& c : kCases) {
+    std::vector<uint8_t> bytes(RowBytes(c.type, x.size()));
+    ASSERT_TRUE(EncodeRow(c.type, x.data(), bytes.data(), x.size()));
+    EXPECT_EQ(HashOf(bytes), c.hash) << DTypeName(c.type) << std::hex << " 0x" << HashOf(bytes);
+  }
+}
+
 TEST(Encode, TouchesOnlyItsRow) {
   const std::vector<float> input = GoldenInput();
   for (DType type : kWeights) {
