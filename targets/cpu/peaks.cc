@@ -132,23 +132,38 @@ struct ComputeWork final : Work {
 struct ReadWork final : Work {
   ReadLoop loop = {};
   uint8_t* data = nullptr;
-  size_t part_bytes = 0;
+  size_t stride = 0;      // bytes from one worker's part to the next's
+  size_t part_bytes = 0;  // at most stride
   uint64_t Do(int worker, uint64_t repeats) override {
     uint64_t sum = 0;
-    for (uint64_t i = 0; i < repeats; ++i) sum += loop.sum(data + static_cast<size_t>(worker) * part_bytes, part_bytes);
+    for (uint64_t i = 0; i < repeats; ++i) sum += loop.sum(data + static_cast<size_t>(worker) * stride, part_bytes);
     return sum;
   }
 };
 
-// Writes every page once, from the worker that will read it: pages that were never written all show the same zero page,
-// which lies in the first cache, and a page lies on the node of the worker that touched it first.
-void Touch(ThreadPool& pool, ReadWork& work) {
-  pool.Run(
-      [](void* argument, int worker) {
-        const ReadWork& read = *static_cast<ReadWork*>(argument);
-        memset(read.data + static_cast<size_t>(worker) * read.part_bytes, worker + 1, read.part_bytes);
-      },
-      &work);
+// Writes every page of the parts once, from the worker that will read it: pages that were never written all show the
+// same zero page, which lies in the first cache, and a page lies on the node of the worker that touched it first. Makes
+// the parts smaller, though not below `least` bytes, where that takes longer than `budget` seconds: a virtual machine
+// may get its memory from the host only now, a hundred times slower than it is afterwards.
+void Touch(ThreadPool& pool, const Clock& clock, ReadWork& work, uint64_t least, double budget) {
+  struct Touching {
+    const ReadWork& work;
+    size_t begin;
+    size_t end;
+  } touching = {work, 0, 0};
+  constexpr size_t kStep = size_t{16} << 20;
+  const double start = clock.Seconds();
+  while (touching.end < work.part_bytes && (touching.end < least || clock.Seconds() - start < budget)) {
+    touching.begin = touching.end;
+    touching.end += std::min(kStep, work.part_bytes - touching.end);
+    pool.Run(
+        [](void* argument, int worker) {
+          const Touching& t = *static_cast<Touching*>(argument);
+          memset(t.work.data + static_cast<size_t>(worker) * t.work.stride + t.begin, worker + 1, t.end - t.begin);
+        },
+        &touching);
+  }
+  work.part_bytes = touching.end;
 }
 
 // Asks for huge pages, where the system gives them to those who ask: touching a gigabyte takes a fifth of the time, and
@@ -175,6 +190,10 @@ uint64_t RoundDown(uint64_t value, uint64_t unit) {
   return value / unit * unit;
 }
 
+uint64_t LastCacheBytes(const CpuInfo& info) {
+  return std::max({info.l1d.bytes, info.l2.bytes, info.l3.bytes});
+}
+
 struct Level {
   const char* name;
   uint64_t part_bytes;  // of one worker
@@ -199,24 +218,33 @@ std::vector<Level> CacheLevels(const CpuInfo& info, int workers) {
   return levels;
 }
 
-Result<Rate> MeasureMemory(ThreadPool& pool, const Clock& clock, const ReadLoop& loop, uint64_t bytes, int rounds,
-                           Rate* one_worker) {
-  const uint64_t workers = static_cast<uint64_t>(pool.num_workers());
-  const uint64_t part = std::max<uint64_t>(RoundDown(bytes / workers, simd::kReadBlockBytes), simd::kReadBlockBytes);
-  MOTE_ASSIGN_OR_RETURN(Buffer buffer, Buffer::Create(part * workers, "memory test"));
+// The rows of one working set, of one worker (where asked for) and of all; the same where the pool has one.
+struct MemoryRates {
+  BandwidthRow one;
+  BandwidthRow all;
+};
+
+// `least`: bytes that are measured even if touching them is slow, at most `bytes`.
+Result<MemoryRates> MeasureMemory(ThreadPool& pool, const Clock& clock, const ReadLoop& loop, uint64_t bytes,
+                                  uint64_t least, int rounds, bool also_one) {
+  const int workers = pool.num_workers();
+  const uint64_t parts = static_cast<uint64_t>(workers);
+  const uint64_t part = std::max<uint64_t>(RoundDown(bytes / parts, simd::kReadBlockBytes), simd::kReadBlockBytes);
+  MOTE_ASSIGN_OR_RETURN(Buffer buffer, Buffer::Create(part * parts, "memory test"));
+  AdviseHugePages(buffer.data(), part * parts);
   ReadWork work;
   work.loop = loop;
   work.data = buffer.data();
-  work.part_bytes = static_cast<size_t>(part);  // fits, since the buffer does
-  AdviseHugePages(work.data, part * workers);
-  Touch(pool, work);
-  Timer all(pool, clock, pool.num_workers());
-  const Rate rate = Measure(all, work, static_cast<double>(part * workers), MemoryPlan(rounds));
-  if (one_worker != nullptr) {
-    Timer one(pool, clock, 1);
-    *one_worker = Measure(one, work, static_cast<double>(part), MemoryPlan(rounds));
-  }
-  return rate;
+  work.stride = work.part_bytes = static_cast<size_t>(part);  // fits, since the buffer does
+  Touch(pool, clock, work, least / parts, 0.7);
+  MemoryRates rates = {{"memory", work.part_bytes, 1, {}}, {"memory", work.part_bytes * parts, workers, {}}};
+  Timer all(pool, clock, workers);
+  rates.all.bytes_per_second = Measure(all, work, static_cast<double>(rates.all.bytes), MemoryPlan(rounds));
+  if (workers == 1) rates.one = rates.all;
+  if (workers == 1 || !also_one) return rates;
+  Timer one(pool, clock, 1);
+  rates.one.bytes_per_second = Measure(one, work, static_cast<double>(rates.one.bytes), MemoryPlan(rounds));
+  return rates;
 }
 
 Status MeasureCaches(ThreadPool& pool, const Clock& clock, const CpuInfo& info, const PeakOptions& options,
@@ -231,8 +259,8 @@ Status MeasureCaches(ThreadPool& pool, const Clock& clock, const CpuInfo& info, 
     ReadWork work;
     work.loop = loop;
     work.data = buffer.data();
-    work.part_bytes = static_cast<size_t>(level.part_bytes);
-    Touch(pool, work);
+    work.stride = work.part_bytes = static_cast<size_t>(level.part_bytes);
+    Touch(pool, clock, work, level.part_bytes, 0);
     for (int workers = 1;; workers = all_workers) {
       Timer timer(pool, clock, workers);
       const uint64_t bytes = level.part_bytes * static_cast<uint64_t>(workers);
@@ -283,8 +311,7 @@ const ComputeRow* Peaks::Compute(const char* kind) const {
 
 uint64_t MemoryTestBytes(const CpuInfo& info) {
   constexpr uint64_t kGiB = uint64_t{1} << 30;
-  const uint64_t last_cache = std::max({info.l1d.bytes, info.l2.bytes, info.l3.bytes});
-  uint64_t bytes = std::clamp(4 * last_cache, kGiB, 2 * kGiB);
+  uint64_t bytes = std::clamp(4 * LastCacheBytes(info), kGiB, 2 * kGiB);
   if (sizeof(size_t) == 4) bytes = kGiB / 4;
   if (info.memory_available > 0) bytes = std::min(bytes, info.memory_available / 4);
   return bytes;
@@ -296,16 +323,18 @@ Result<Peaks> MeasurePeaks(ThreadPool& pool, const Clock& clock, const CpuInfo& 
   MeasureCompute(pool, clock, info, options, peaks.compute);
   MOTE_RETURN_IF_ERROR(MeasureCaches(pool, clock, info, options, loop, peaks.bandwidth));
   const uint64_t bytes = options.memory_bytes != 0 ? options.memory_bytes : MemoryTestBytes(info);
-  Rate one;
-  MOTE_ASSIGN_OR_RETURN(const Rate all, MeasureMemory(pool, clock, loop, bytes, options.rounds, &one));
-  const int workers = pool.num_workers();
-  peaks.bandwidth.push_back({"memory", bytes / static_cast<uint64_t>(workers), 1, one});
-  if (workers > 1) peaks.bandwidth.push_back({"memory", bytes, workers, all});
+  const uint64_t least = 4 * LastCacheBytes(info);
+  MOTE_ASSIGN_OR_RETURN(const MemoryRates memory,
+                        MeasureMemory(pool, clock, loop, bytes, least, options.rounds, /*also_one=*/true));
+  peaks.bandwidth.push_back(memory.one);
+  if (pool.num_workers() > 1) peaks.bandwidth.push_back(memory.all);
   return peaks;
 }
 
 Result<Rate> MeasureReadBandwidth(ThreadPool& pool, const Clock& clock, uint64_t bytes, int rounds) {
-  return MeasureMemory(pool, clock, BestReadLoop(DetectCpu()), bytes, rounds, nullptr);
+  MOTE_ASSIGN_OR_RETURN(const MemoryRates memory, MeasureMemory(pool, clock, BestReadLoop(DetectCpu()), bytes, bytes,
+                                                                rounds, /*also_one=*/false));
+  return memory.all.bytes_per_second;
 }
 
 }  // namespace mote::cpu

@@ -61,8 +61,8 @@ struct PeakOptions {
 // memory that is available (and 256 MiB where addresses have 32 bits).
 uint64_t MemoryTestBytes(const CpuInfo& info);
 
-// All rows; 1 to 2 s, unless the memory itself comes slowly (a virtual machine's first gigabyte). kOutOfMemory where
-// the memory test does not fit.
+// All rows, in 1 to 2 s; where memory comes slowly (a virtual machine's first use of it), of less memory. kOutOfMemory
+// where the memory test does not fit.
 Result<Peaks> MeasurePeaks(ThreadPool& pool, const Clock& clock, const CpuInfo& info, const PeakOptions& options = {});
 
 // Read bandwidth of all workers of the pool over a fresh working set of `bytes`, each worker reading its own part
