@@ -16,9 +16,9 @@ set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)
 
 # Debian's clang also searches /usr/include for this target, where a header of the host could slip in. The order of
 # what remains is the compiler's own: the C++ library, the compiler's headers, the C library.
-string(APPEND CMAKE_C_FLAGS_INIT " -nostdlibinc -idirafter /usr/include/wasm32-wasi")
-string(APPEND CMAKE_CXX_FLAGS_INIT
-  " -nostdlibinc -isystem /usr/include/wasm32-wasi/c++/v1 -idirafter /usr/include/wasm32-wasi")
+set(CMAKE_C_FLAGS_INIT "-nostdlibinc -idirafter /usr/include/wasm32-wasi")
+set(CMAKE_CXX_FLAGS_INIT
+  "-nostdlibinc -isystem /usr/include/wasm32-wasi/c++/v1 -idirafter /usr/include/wasm32-wasi")
 
 set(CMAKE_EXE_LINKER_FLAGS_INIT "-Wno-unused-command-line-argument")  # the include options above, when linking
 
