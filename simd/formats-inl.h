@@ -93,8 +93,8 @@ HWY_INLINE hn::Vec<hn::Full128<uint16_t>> GatherU16(const uint8_t* p, size_t str
                    Load16(p + 6 * stride),
                    Load16(p + 7 * stride)};
   hn::Vec<hn::Full128<uint16_t>> result;
-  static_assert(sizeof(result) == sizeof(v));
-  memcpy(&result, &v, sizeof(v));
+  static_assert(sizeof(result.raw) == sizeof(v));
+  memcpy(&result.raw, &v, sizeof(v));
   return result;
 }
 // 8 floats as the chunk's scales. Whole vectors, as they will be loaded: the compiler can then keep them in registers.
@@ -159,7 +159,7 @@ HWY_INLINE hn::Vec<hn::Full128<T>> From32(uint32_t a, uint32_t b, uint32_t c, ui
   typedef uint32_t U32x4 __attribute__((vector_size(16)));
   const U32x4 v = {a, b, c, d};
   hn::Vec<hn::Full128<T>> result;
-  memcpy(&result, &v, sizeof(v));
+  memcpy(&result.raw, &v, sizeof(v));
   return result;
 }
 // {v0 v0 v1 v1 ...} of 8 bytes: per 32 values to per 16 values.
@@ -289,11 +289,13 @@ struct FormatMXFP4 : BlockFormat<BlockMXFP4, 12> {
                      chunk[kBlockBytes * 6],
                      chunk[kBlockBytes * 7]};
     const D8F d;
-    using DI = hn::Rebind<int32_t, D8F>;
-    hn::Vec<DI> parts[32 / (hn::MaxLanes(D8F()) * 4)];
-    static_assert(sizeof(parts) == sizeof(v));
-    memcpy(&parts, &v, sizeof(v));
-    for (size_t i = 0; i < 8 / hn::MaxLanes(d); ++i) StoreScales(PowerOfTwo(d, parts[i]), scales + i * hn::MaxLanes(d));
+    constexpr size_t kPartLanes = hn::MaxLanes(D8F());
+    for (size_t i = 0; i < 8; i += kPartLanes) {
+      hn::Vec<hn::Rebind<int32_t, D8F>> exponents;
+      static_assert(sizeof(exponents.raw) == kPartLanes * sizeof(int32_t));
+      memcpy(&exponents.raw, reinterpret_cast<const uint8_t*>(&v) + i * sizeof(int32_t), sizeof(exponents.raw));
+      StoreScales(PowerOfTwo(d, exponents), scales + i);
+    }
   }
   static HWY_INLINE VF BlockScale(const uint8_t* block) { return PowerOfTwo(DF(), hn::Set(DI32(), block[0])); }
 };

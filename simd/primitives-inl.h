@@ -137,7 +137,7 @@ HWY_INLINE hn::Vec<D> SetF16(D d, const void* p) {
 }
 
 // Rounds to nearest even; overflow gives infinity.
-HWY_INLINE void StoreF16(VF v, DF df, uint16_t* p) {
+HWY_INLINE void StoreF16(VF v, [[maybe_unused]] DF df, uint16_t* p) {
   const hn::Rebind<uint16_t, DF> du16;
 #if HWY_TARGET == HWY_SSE4 || HWY_ARCH_WASM
   const DU32 du32;
