@@ -1,0 +1,114 @@
+// mote.hpp over the same library.
+#include <gtest/gtest.h>
+#include <string.h>
+
+#include "engine/api/mote.hpp"
+
+// In api_test.cc, which sees the engine: here only the public names shall be known.
+std::vector<uint8_t> TinyModelForApiTests();
+
+namespace {
+
+namespace api = mote;
+
+class MoteHppTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    bytes_ = TinyModelForApiTests();
+    options_.threads = 1;
+    options_.context = 64;
+  }
+  std::vector<uint8_t> bytes_;
+  api::ModelOptions options_;
+};
+
+TEST_F(MoteHppTest, LoadsGeneratesAndStreams) {
+  int lines = 0;
+  uint64_t total = 0;
+  options_.log = [&](mote_log_level, std::string_view) { ++lines; };
+  options_.progress = [&](uint64_t, uint64_t all) { total = all; };
+  auto model = api::Model::LoadMemory(bytes_.data(), bytes_.size(), options_);
+  ASSERT_TRUE(model.ok()) << model.error().message;
+  EXPECT_GT(lines, 0);
+  EXPECT_GT(total, 0u);
+  EXPECT_STREQ(model->info().architecture, "llama");
+  auto session = api::Session::Create(*model);
+  ASSERT_TRUE(session.ok());
+  auto prompt = model->Tokenize("the rain");
+  ASSERT_TRUE(prompt.ok());
+  EXPECT_EQ(*model->Detokenize(*prompt), "the rain");
+
+  std::string streamed;
+  api::GenerateOptions generate;
+  generate.sampling.temperature = 0;
+  generate.max_tokens = 10;
+  generate.ignore_eos = true;
+  generate.on_text = [&](std::string_view text, api::Token) {
+    streamed += text;
+    return true;
+  };
+  auto answer = session->Generate(*prompt, generate);
+  ASSERT_TRUE(answer.ok()) << answer.error().message;
+  EXPECT_EQ(answer->text, streamed);
+  EXPECT_EQ(answer->tokens.size(), 10u);
+  EXPECT_EQ(answer->finish_reason, MOTE_FINISH_LENGTH);
+
+  generate.on_text = [](std::string_view, api::Token) { return false; };
+  answer = session->Generate(*prompt, generate);
+  ASSERT_TRUE(answer.ok());
+  EXPECT_EQ(answer->finish_reason, MOTE_FINISH_CANCELLED);
+}
+
+TEST_F(MoteHppTest, EvalAndSample) {
+  auto model = api::Model::LoadMemory(bytes_.data(), bytes_.size(), options_);
+  ASSERT_TRUE(model.ok());
+  auto session = api::Session::Create(*model, 32);
+  ASSERT_TRUE(session.ok());
+  EXPECT_EQ(session->context(), 32u);
+  size_t rows = 0;
+  ASSERT_TRUE(session->Eval({1, 300, 301}, [&](size_t, const float*) { return ++rows != 0; }).ok());
+  EXPECT_EQ(rows, 3u);
+  EXPECT_EQ(session->tokens(), (std::vector<api::Token>{1, 300, 301}));
+  auto sampler = api::Sampler::Create(*model);
+  ASSERT_TRUE(sampler.ok());
+  auto token = sampler->Sample(session->logits());
+  ASSERT_TRUE(token.ok());
+  EXPECT_GE(*token, 0);
+  session->Truncate(1);
+  EXPECT_EQ(session->logits(), nullptr);
+}
+
+TEST_F(MoteHppTest, CallbacksChatAndErrors) {
+  const auto read = [&](uint64_t offset, void* buffer, uint64_t bytes) {
+    memcpy(buffer, bytes_.data() + offset, bytes);
+    return static_cast<int64_t>(bytes);
+  };
+  auto model = api::Model::LoadCallback(read, bytes_.size(), options_);
+  ASSERT_TRUE(model.ok()) << model.error().message;
+  auto text = model->RenderChat({{"user", "hi", ""}});
+  ASSERT_TRUE(text.ok());
+  EXPECT_NE(text->find("hi"), std::string::npos);
+  auto tokens = model->TokenizeChat({{"user", "hi", ""}});
+  ASSERT_TRUE(tokens.ok());
+  EXPECT_GT(tokens->size(), 2u);
+  auto missing = api::Model::Load("no/such/file.gguf");
+  ASSERT_FALSE(missing.ok());
+  EXPECT_EQ(missing.error().code, MOTE_NOT_FOUND);
+  EXPECT_NE(missing.error().message.find("no/such/file.gguf"), std::string::npos);
+  EXPECT_FALSE(api::Model::Measure("no/such/file.gguf").ok());
+  EXPECT_TRUE(model->IsEnd(2));
+  EXPECT_EQ(model->Find("</s>"), 2);
+}
+
+TEST_F(MoteHppTest, MovesKeepEverythingAlive) {
+  auto loaded = api::Model::LoadMemory(bytes_.data(), bytes_.size(), options_);
+  ASSERT_TRUE(loaded.ok());
+  auto session = [&] {
+    api::Model model = std::move(*loaded);
+    return api::Session::Create(model);  // the model's handle goes, the model stays
+  }();
+  ASSERT_TRUE(session.ok());
+  EXPECT_TRUE(session->Eval({1, 2, 3}).ok());
+}
+
+}  // namespace
