@@ -24,7 +24,8 @@ CpuScratch::CpuScratch(const Plan& plan, int num_workers) : arena_bytes(plan.are
   workers = static_cast<uint64_t>(num_workers);
   uint64_t widest = 0;
   for (const Node& node : graph.nodes()) {
-    if (node.op == OpKind::kMatMul) widest = std::max(widest, simd::A8RowBytes(graph.weight(node.weights[0]).cols));
+    if (node.op == OpKind::kMatMul)
+      widest = std::max<uint64_t>(widest, simd::A8RowBytes(graph.weight(node.weights[0]).cols));
     if (node.op != OpKind::kMoe) continue;
     const uint64_t width = graph.value(node.out).cols;
     const uint64_t ff = graph.weight(node.weights[3]).cols;
