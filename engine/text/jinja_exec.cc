@@ -115,7 +115,6 @@ Interp::Flow Interp::ExecLoop(const Node& node, Iteration* iteration, Loop* loop
   Flow flow = Flow::kNext;
   Value item;
   bool more = iteration->Next(&item);
-  *any = more;
   while (more) {
     if (!Charge(1)) return Flow::kFail;
     Value next = Value::Missing();
@@ -131,8 +130,12 @@ Interp::Flow Interp::ExecLoop(const Node& node, Iteration* iteration, Loop* loop
     flow = Assign(Child(node, 0), item) ? ExecBlock(Child(node, 3)) : Flow::kFail;
     scope_ = outer;
     if (flow == Flow::kBreak || flow == Flow::kFail) break;
+    // As in jinja2: a turn that ends in break or continue does not count against the else block.
+    *any = *any || flow == Flow::kNext;
     ++loop->index0;
     loop->previous = item;
+    // The body may have made the list longer.
+    if (!more) more = iteration->Next(&next);
     item = next;
   }
   return flow == Flow::kFail ? flow : Flow::kNext;

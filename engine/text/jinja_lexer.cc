@@ -35,7 +35,9 @@ class Lexer {
     return false;
   }
   char At(size_t i) const { return i < source_.size() ? source_[i] : '\0'; }
-  bool Has(size_t i, std::string_view text) const { return source_.substr(i, text.size()) == text; }
+  bool Has(size_t i, std::string_view text) const {
+    return i <= source_.size() && source_.substr(i, text.size()) == text;
+  }
   void Add(TokenKind kind, size_t begin, size_t end) {
     tokens_.push_back({kind, static_cast<uint32_t>(begin), static_cast<uint32_t>(end - begin)});
   }

@@ -86,13 +86,22 @@ bool StripText(Interp& in, const Value& text, const Value& chars, bool left, boo
 }
 
 bool MapCase(Interp& in, const Value& text, bool upper, Value* out) {
+  constexpr uint32_t kSigma = 0x3a3;
+  constexpr uint32_t kFinalSigma = 0x3c2;
   const std::string_view view = text.str->view();
   if (!in.ChargeString(2 * view.size())) return false;
   std::string result;
+  bool after_letter = false;
   for (size_t i = 0; i < view.size();) {
     const Char c = DecodeChar(view, i);
-    upper ? AppendUpper(c.code, &result) : AppendLower(c.code, &result);
     i += c.bytes;
+    const bool before_letter = c.code == kSigma && i < view.size() && IsCased(DecodeChar(view, i).code);
+    if (upper) {
+      AppendUpper(c.code, &result);
+    } else {
+      AppendLower(c.code == kSigma && after_letter && !before_letter ? kFinalSigma : c.code, &result);
+    }
+    after_letter = IsCased(c.code);
   }
   return in.MakeString(result, text.str->markup, out);
 }
@@ -197,9 +206,7 @@ bool PushPiece(Interp& in, const Value& self, std::string_view piece, Value* lis
 bool SplitBlanks(Interp& in, const Value& self, int64_t most, bool from_right, Value* list) {
   std::string_view rest = from_right ? TrimRight(self.str->view()) : TrimLeft(self.str->view());
   for (; !rest.empty(); most -= most > 0) {
-    if (most == 0) {
-      return PushPiece(in, self, from_right ? TrimLeft(rest) : TrimRight(rest), list) || false;
-    }
+    if (most == 0) return PushPiece(in, self, rest, list);
     size_t begin = from_right ? rest.size() : 0;
     if (from_right) {
       while (begin > 0 && !IsSpace(DecodeCharBefore(rest, begin).code)) begin -= DecodeCharBefore(rest, begin).bytes;
