@@ -91,7 +91,9 @@ void AddLogits(CLI::App& app, Action* action) {
   CLI::App* command = app.add_subcommand("logits", "Logits of every token to a file: (tokens, vocab) float32");
   const auto options = std::make_shared<LogitsOptions>();
   options->model.AddAll(*command);
-  CLI::Option* tokens = command->add_option("--tokens", options->tokens, "Token ids: 1,2,3")->delimiter(',');
+  CLI::Option* tokens = command->add_option("--tokens", options->tokens, "Token ids: 1,2,3")
+                            ->delimiter(',')
+                            ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   CLI::Option* prompt = command->add_option("-p,--prompt", options->prompt, "Text");
   command->add_flag("--no-special", options->no_special, "Neither add special tokens nor recognise them in the text");
   command->add_option("--out", options->out,

@@ -68,6 +68,7 @@ int Dispatch(int argc, char** argv) {
   CLI::App app("mote runs language models from GGUF files on this machine.", "mote");
   app.require_subcommand(0, 1);
   app.set_help_flag("-h,--help", "Print this help");
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);  // scripts add to a line
   bool version = false;
   app.add_flag("--version", version, "Version, and the instruction set in use");
   app.footer(

@@ -1,0 +1,502 @@
+#!/usr/bin/python3
+"""The mote program from the outside: words, exit codes, what goes to stdout and what to stderr.
+
+    cli_test.py --program build/release/edge/mote --version 0.1.0 [--emulator "qemu;-L;DIR"] [--examples DIR]
+
+Runs from the top of the repository. What needs the real model says so aloud when ../shared is absent.
+"""
+import argparse
+import array
+import json
+import math
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+MODEL = "../shared/data/stories260K.gguf"
+EXPECTED = "../shared/data/stories260K.expected.json"
+VOCABULARIES = "../shared/data/tokenizers"
+TIMEOUT = 300
+options = None
+
+
+def command(*words):
+    return options.emulator + [options.program, *words]
+
+
+def environment(**extra):
+    env = {k: v for k, v in os.environ.items() if not k.startswith("MOTE_")}
+    env.update(extra)
+    return env
+
+
+def mote(*words, stdin=b"", env=None, stdout=subprocess.PIPE):
+    return subprocess.run(command(*words), input=stdin, stdout=stdout, stderr=subprocess.PIPE, timeout=TIMEOUT,
+                          env=env or environment())
+
+
+def read_floats(path):
+    with open(path, "rb") as file:
+        return array.array("f", file.read())
+
+
+def isas():
+    """The instruction sets that run here, as `mote --version` tells them."""
+    text = mote("--version").stdout.decode()
+    names = [re.search(r"instruction set: (\S+)", text).group(1)]
+    others = re.search(r"also built in: (.*)", text)
+    for name in others.group(1).split(", ") if others else []:
+        if "not on this CPU" not in name:
+            names.append(name)
+    return names
+
+
+needs_model = unittest.skipUnless(os.path.exists(MODEL), f"{MODEL} is absent")
+
+
+class Words(unittest.TestCase):
+    """Wrong words are exit code 2, one line on stderr, nothing on stdout."""
+
+    def assert_refused(self, code, *words, says=(), **keywords):
+        done = mote(*words, **keywords)
+        error = done.stderr.decode()
+        self.assertEqual(done.returncode, code, error)
+        self.assertEqual(done.stdout, b"")
+        self.assertTrue(error.startswith("mote: "), error)
+        self.assertEqual(error.count("\n"), 1, error)
+        self.assertNotIn("\033", error, "colours only on a terminal")
+        for word in says:
+            self.assertIn(word, error)
+
+    def test_commands(self):
+        names = ["run", "show", "tokenize", "logits", "bench", "perplexity", "doctor", "quantize"]
+        self.assert_refused(2, says=["no command", *names])
+        self.assert_refused(2, "dance", says=["dance", *names])
+        self.assert_refused(2, "--dance", says=["--dance"])
+        help_text = mote("--help").stdout.decode()
+        for name in names:
+            self.assertIn(name, help_text)
+            self.assertEqual(mote(name, "--help").returncode, 0)
+        for absent in ["serve", "pull", "verify", "sparsify"]:
+            self.assertNotIn(absent, help_text)
+            self.assert_refused(2, absent, says=["unknown command"])
+
+    def test_no_model(self):
+        for name in ["run", "show", "tokenize", "logits", "bench", "perplexity"]:
+            self.assert_refused(2, name, says=["no MODEL", f"mote {name} MODEL.gguf"])
+        self.assert_refused(2, "quantize", says=["IN OUT TYPE", "Q4_K_M"])
+
+    def test_ranges(self):
+        for option, bad, says in [("--temp", "-1", "0 to 100"), ("--temp", "nan", "0 to 100"), ("--top-k", "-1", "0 or more"),
+                                  ("--top-p", "0", "above 0"), ("--top-p", "1.5", "at most 1"), ("--min-p", "2", "0 to 1"),
+                                  ("-t", "1025", "1024"), ("-t", "two", "number"), ("--n-predict", "-2", "-1 or more"),
+                                  ("-c", "-1", "0"), ("-b", "0", "1"), ("--repeat-penalty", "0", "above 0"),
+                                  ("-s", "-2", "seed"), ("-s", "99999999999999999999", "seed"), ("-n", "1.5", "--predict")]:
+            with self.subTest(option=option, bad=bad):
+                self.assert_refused(2, "run", MODEL, "-p", "x", option, bad, says=["--", says])
+        self.assert_refused(2, "run", MODEL, "-p", "x", "--logit-bias", "5", says=["--logit-bias", "ID=VALUE"])
+        self.assert_refused(2, "run", MODEL, "-p", "x", "--memory-limit", "much", says=["--memory-limit", "4G"])
+        self.assert_refused(2, "run", MODEL, "-p", "x", "-ctk", "q8_0", says=["-ctk", "f16"])
+        self.assert_refused(2, "run", MODEL, "-p", "x", "-ctv", "q4_0", says=["-ctv", "f16"])
+        self.assert_refused(2, "run", MODEL, "-p", "x", "--image", "a.png", says=["--image"])
+        self.assert_refused(2, "bench", MODEL, "-o", "xml", says=["xml"])
+        self.assert_refused(2, "run", MODEL, "-p", "x", "-f", "y", says=["-p and -f"])
+
+    def test_files(self):
+        self.assert_refused(1, "run", "no/such.gguf", "-p", "x", says=["no/such.gguf", "No such file"])
+        self.assert_refused(1, "show", "no/such.gguf", says=["no/such.gguf"])
+        self.assert_refused(1, "show", "LICENSE", says=["LICENSE"])
+        self.assert_refused(1, "run", "LICENSE", "-p", "x", says=["LICENSE"])
+        self.assert_refused(1, "show", "engine", says=["engine"])
+
+    def test_isa(self):
+        self.assert_refused(2, "--version", env=environment(MOTE_ISA="z80"), says=["z80", "scalar"])
+        forced = mote("--version", env=environment(MOTE_ISA="scalar")).stdout.decode()
+        self.assertIn("scalar (forced by MOTE_ISA)", forced)
+
+    def test_version(self):
+        done = mote("--version")
+        self.assertEqual(done.returncode, 0)
+        self.assertEqual(done.stderr, b"")
+        self.assertEqual(done.stdout.decode().splitlines()[0], f"mote {options.version}")
+        self.assertIn(isas()[0], done.stdout.decode())
+
+
+@needs_model
+class Run(unittest.TestCase):
+    def test_expected_texts_on_every_isa(self):
+        with open(EXPECTED, encoding="utf-8") as file:
+            cases = json.load(file)["cases"]
+        self.assertEqual(len(cases), 3)
+        for isa in isas():
+            for case in cases:
+                with self.subTest(isa=isa, prompt=case["prompt"]):
+                    done = mote("run", MODEL, "--no-chat", "-p", case["prompt"], "--temp", "0", "-n", "100",
+                                env=environment(MOTE_ISA=isa))
+                    self.assertEqual(done.returncode, 0, done.stderr)
+                    text = done.stdout.decode()
+                    self.assertGreater(len(text), 150)
+                    self.assertTrue(case["greedy"].startswith(text), text)
+
+    def test_stdout_is_the_text_and_stderr_one_line(self):
+        done = mote("run", MODEL, "--no-chat", "-p", "The little dog", "--temp", "0", "-n", "10")
+        self.assertEqual(done.stdout, b" was a little girl named Lily. She")
+        lines = done.stderr.decode().splitlines()
+        self.assertEqual(len(lines), 1, lines)
+        self.assertRegex(lines[0], r"^prompt 5 tokens.*answer 10 tokens.*length$")
+
+    def test_json(self):
+        words = ["run", MODEL, "--no-chat", "--temp", "0", "-n", "12", "--json"]
+        done = mote(*words, "-p", "Once upon a time")
+        object = json.loads(done.stdout)
+        self.assertEqual(list(object),
+                         ["text", "tokens", "finish_reason", "prompt_tokens", "completion_tokens", "timings"])
+        self.assertEqual(object["prompt_tokens"], 5)
+        self.assertEqual(object["completion_tokens"], 12)
+        self.assertEqual(len(object["tokens"]), 12)
+        self.assertEqual(object["finish_reason"], "length")
+        self.assertGreater(object["timings"]["predicted_per_second"], 0)
+        plain = mote(*words[:-1], "-p", "Once upon a time").stdout.decode()
+        self.assertEqual(object["text"], plain)
+
+    def test_prompt_from_stdin_and_file(self):
+        words = ["run", MODEL, "--no-chat", "--temp", "0", "-n", "10"]
+        expected = mote(*words, "-p", "Tom had").stdout
+        self.assertEqual(mote(*words, stdin=b"Tom had\n").stdout, expected)
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(b"Tom had\n")
+            file.flush()
+            self.assertEqual(mote(*words, "-f", file.name).stdout, expected)
+        self.assertEqual(mote(*words, stdin=b"").returncode, 2)
+
+    def test_seeds(self):
+        words = ["run", MODEL, "--no-chat", "-p", "Once", "-n", "30", "--temp", "1.5", "--top-k", "0"]
+        first = mote(*words, "-s", "1").stdout
+        self.assertEqual(mote(*words, "-s", "1").stdout, first)
+        self.assertNotEqual(mote(*words, "-s", "2").stdout, first)
+        self.assertNotEqual(mote(*words).stdout, mote(*words, "-s", "-1").stdout)
+
+    def test_stop(self):
+        done = mote("run", MODEL, "--no-chat", "-p", "Once upon a time", "--temp", "0", "-n", "100", "--stop", "Lily",
+                    "--stop", "@")
+        self.assertEqual(done.stdout, b", there was a little girl named ")
+        self.assertTrue(done.stderr.decode().rstrip().endswith("stop"))
+
+    def test_threads_and_batches_do_not_show(self):
+        words = ["run", MODEL, "--no-chat", "-p", "Once upon a time there was", "--temp", "0", "-n", "40"]
+        expected = mote(*words, "-t", "1").stdout
+        self.assertEqual(mote(*words, "-t", "2", "-b", "3").stdout, expected)
+
+    def test_a_prompt_that_is_too_long(self):
+        done = mote("run", MODEL, "--no-chat", "-c", "16", stdin=b"word " * 100)
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr.decode(), r"mote: .*16.*; try a larger -c")
+
+    def test_memory_limit(self):
+        done = mote("run", MODEL, "-p", "x", "--memory-limit", "100K")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("weights", done.stderr.decode())
+
+    def test_output_that_cannot_be_written(self):
+        words = ["run", MODEL, "--no-chat", "-p", "Once", "-n", "5", "--temp", "0"]
+        if os.path.exists("/dev/full"):
+            with open("/dev/full", "wb") as full:
+                done = mote(*words, stdout=full)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("standard output", done.stderr.decode())
+        read_end, write_end = os.pipe()
+        os.close(read_end)
+        with os.fdopen(write_end, "wb") as broken:
+            done = mote(*words, stdout=broken)
+        self.assertEqual(done.returncode, 1, "a closed pipe is an error, not a signal")
+
+    def test_interrupt_keeps_what_was_written(self):
+        child = subprocess.Popen(command("run", MODEL, "--no-chat", "-p", "Once", "--ignore-eos", "-c", "16000", "--temp", "0"),
+                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                 env=environment())
+        first = child.stdout.read(1)
+        child.send_signal(signal.SIGINT)
+        rest, error = child.communicate(timeout=TIMEOUT)
+        self.assertTrue(first)
+        if child.returncode == 0:  # it was faster
+            return
+        self.assertEqual(child.returncode, 1, error)
+        self.assertIn(b"cancelled", error)
+
+
+@needs_model
+class Tools(unittest.TestCase):
+    def test_show(self):
+        object = json.loads(mote("show", MODEL, "--json").stdout)
+        self.assertEqual(object["metadata"]["general.architecture"], "llama")
+        self.assertEqual(object["metadata"]["tokenizer.ggml.tokens"]["count"], 512)
+        self.assertEqual(len(object["tensors"]), 48)
+        self.assertEqual(object["tensors"][0]["shape"], [64, 512])
+        self.assertEqual(sum(t["bytes"] for t in object["tensors"]), object["bytes_by_type"]["F32"]["bytes"])
+        self.assertEqual(object["memory"]["total"],
+                         sum(object["memory"][k] for k in ["weights", "scratch", "cache"]))
+        text = mote("show", MODEL).stdout.decode()
+        for word in ["general.name", "token_embd.weight", "F32", "memory needed", "cache"]:
+            self.assertIn(word, text)
+        self.assertNotIn("\033", text)
+
+    def test_tokenize(self):
+        done = mote("tokenize", MODEL, "-p", "Once upon a time")
+        self.assertEqual((done.returncode, done.stderr), (0, b""))
+        ids = [int(word) for word in done.stdout.split()]
+        self.assertEqual(ids[0], 1)
+        self.assertEqual(done.stdout.count(b"\n"), 1)
+        as_json = json.loads(mote("tokenize", MODEL, "-p", "Once upon a time", "--json").stdout)
+        self.assertEqual(as_json, ids)
+        self.assertEqual(json.loads(mote("tokenize", MODEL, "--json", "--no-special", stdin=b"Once upon a time").stdout),
+                         ids[1:])
+        # A control token in the text counts, unless --no-special.
+        self.assertEqual(json.loads(mote("tokenize", MODEL, "--json", "-p", "</s>").stdout), [1, 2])
+        self.assertNotIn(2, json.loads(mote("tokenize", MODEL, "--json", "--no-special", "-p", "</s>").stdout))
+
+    def test_logits(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "out.bin")
+            done = mote("logits", MODEL, "--tokens", "1,403,407,261,378", "--out", path)
+            self.assertEqual((done.returncode, done.stdout), (0, b""), done.stderr)
+            by_ids = read_floats(path)
+            self.assertEqual(len(by_ids), 5 * 512)
+            self.assertEqual(mote("logits", MODEL, "-p", "Once upon a time", "--out", path, "-b", "2").returncode, 0)
+            self.assertEqual(read_floats(path), by_ids)
+            last = by_ids[-512:]
+            text = mote("run", MODEL, "--no-chat", "-p", "Once upon a time", "--temp", "0", "-n", "1", "--json").stdout
+            self.assertEqual(json.loads(text)["tokens"], [last.index(max(last))])
+            for words in [["--out", path], ["--tokens", "1", "-p", "x", "--out", path], ["--tokens", "1"],
+                          ["--tokens", "a", "--out", path]]:
+                self.assertEqual(mote("logits", MODEL, *words).returncode, 2, words)
+            failed = os.path.join(folder, "failed.bin")
+            self.assertEqual(mote("logits", MODEL, "--tokens", "1,512", "--out", failed).returncode, 1)
+            self.assertFalse(os.path.exists(failed), "a failed run leaves no file")
+            self.assertEqual(mote("logits", MODEL, "--tokens", "1", "--out", folder).returncode, 1)
+
+    def test_perplexity_is_what_the_logits_say(self):
+        words = json.loads(mote("tokenize", MODEL, "--json", "-f", "LICENSE").stdout)
+        size = 64
+        loss, count = 0.0, 0
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "out.bin")
+            for chunk in range(2):
+                ids = words[chunk * size:(chunk + 1) * size]
+                asked = [1] + ids[1:]
+                mote("logits", MODEL, "--tokens", ",".join(map(str, asked)), "--out", path)
+                rows = read_floats(path)
+                for i in range(size // 2, size - 1):
+                    row = rows[i * 512:(i + 1) * 512]
+                    top = max(row)
+                    loss += top + math.log(sum(math.exp(x - top) for x in row)) - row[ids[i + 1]]
+                    count += 1
+        object = json.loads(mote("perplexity", MODEL, "-f", "LICENSE", "-c", str(size), "--chunks", "2", "--json").stdout)
+        self.assertEqual(object["tokens_scored"], count)
+        self.assertAlmostEqual(object["perplexity"] / math.exp(loss / count), 1, places=5)
+        done = mote("perplexity", MODEL, "-f", "LICENSE", "-c", str(size), "--chunks", "2")
+        self.assertRegex(done.stdout.decode(), r"^perplexity \d+\.\d+ \+/- \d+\.\d+\n$")
+        self.assertEqual(mote("perplexity", MODEL).returncode, 2)
+        self.assertEqual(mote("perplexity", MODEL, "-f", "no/such").returncode, 1)
+
+    def test_bench(self):
+        words = ["bench", MODEL, "-p", "16", "-n", "4", "-r", "2"]
+        rows = json.loads(mote(*words, "-o", "json").stdout)
+        self.assertEqual([row["test"] for row in rows], ["pp16", "tg4"])
+        for row in rows:
+            self.assertEqual(len(row["samples_ts"]), 2)
+            self.assertAlmostEqual(row["avg_ts"], sum(row["samples_ts"]) / 2, places=6)
+            self.assertGreaterEqual(row["stddev_ts"], 0)
+            self.assertGreater(row["read_bandwidth_bytes_per_second"], 0)
+            self.assertGreater(row["share_of_limit"], 0)
+        text = mote(*words, "-n", "0").stdout.decode()
+        self.assertIn("| pp16 |", text)
+        self.assertNotIn("tg", text)
+        lines = mote(*words, "-o", "csv").stdout.decode().splitlines()
+        self.assertEqual(len(lines), 3)
+        self.assertTrue(lines[0].startswith("test,n_prompt,n_gen,avg_ts,stddev_ts,samples_ts,"))
+
+    def test_doctor(self):
+        object = json.loads(mote("doctor", MODEL, "--json").stdout)
+        self.assertEqual(object["cpu"]["isa"], isas()[0])
+        self.assertTrue(object["model"]["runs"])
+        self.assertGreater(object["memory"]["total"], 0)
+        self.assertIn("memory", [row["level"] for row in object["peaks"]["bandwidth"]])
+        self.assertIn("int8", [row["kind"] for row in object["peaks"]["compute"]])
+        text = mote("doctor").stdout.decode()
+        for word in ["CPU", "ISA", "threads", "memory", "GB/s", "Gop/s", "what fits", "Q4_0"]:
+            self.assertIn(word, text)
+
+    def test_quantize(self):
+        with tempfile.TemporaryDirectory() as folder:
+            out = os.path.join(folder, "q8.gguf")
+            done = mote("quantize", MODEL, out, "q8_0")
+            self.assertEqual((done.returncode, done.stdout), (0, b""), done.stderr)
+            self.assertEqual(os.listdir(folder), ["q8.gguf"], "no partial file is left")
+            self.assertLess(os.path.getsize(out), os.path.getsize(MODEL) / 2)
+            text = mote("run", out, "--no-chat", "-p", "Once upon a time", "--temp", "0", "-n", "12").stdout.decode()
+            self.assertTrue(text.startswith(", there was a little"), text)
+            self.assertEqual(mote("quantize", MODEL, out, "Q9_9").returncode, 2)
+            self.assertEqual(mote("quantize", out, out, "q4_0").returncode, 2)
+            self.assertEqual(mote("quantize", MODEL, os.path.join(folder, "no", "x.gguf"), "q8_0").returncode, 1)
+            self.assertEqual(mote("quantize", os.path.join(folder, "missing"), out, "q8_0").returncode, 1)
+
+
+@unittest.skipUnless(os.path.isdir(VOCABULARIES), f"{VOCABULARIES} is absent")
+class Vocabularies(unittest.TestCase):
+    def test_files_without_tensors(self):
+        path = os.path.join(VOCABULARIES, "ggml-vocab-gpt-2.gguf")
+        self.assertEqual(json.loads(mote("tokenize", path, "--json", "-p", "Hello world").stdout), [15496, 995])
+        object = json.loads(mote("show", path, "--json").stdout)
+        self.assertEqual(object["tensors"], [])
+        self.assertIsNone(object["memory"])
+        self.assertEqual(mote("run", path, "-p", "x").returncode, 1)
+
+
+@needs_model
+class Terminal(unittest.TestCase):
+    """The chat, on a terminal of our own."""
+
+    def setUp(self):
+        self.child, self.terminal = pty.fork()
+        if self.child == 0:
+            os.environ.pop("MOTE_ISA", None)
+            os.environ["TERM"] = "xterm"
+            words = command("run", MODEL, "--temp", "0", "-n", "20")
+            os.execvp(words[0], words)
+        self.seen = b""
+
+    def tearDown(self):
+        try:
+            os.kill(self.child, signal.SIGKILL)
+            os.waitpid(self.child, 0)
+        except (ProcessLookupError, ChildProcessError):
+            pass
+        os.close(self.terminal)
+
+    def wait_for(self, what, seconds=60):
+        end = time.monotonic() + seconds
+        while not re.search(what, self.seen):
+            left = end - time.monotonic()
+            if left <= 0 or not select.select([self.terminal], [], [], left)[0]:
+                self.fail(f"{what!r} did not come; seen: {self.seen!r}")
+            try:
+                got = os.read(self.terminal, 4096)
+            except OSError:  # the other side has closed
+                got = b""
+            if not got:
+                self.fail(f"it ended before {what!r} came; seen: {self.seen!r}")
+            self.seen += got
+        match = re.search(what, self.seen)
+        self.seen = self.seen[match.end():]
+        return match
+
+    def say(self, line):
+        os.write(self.terminal, line + b"\r")
+
+    def exit_code(self):
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            # Whatever it still writes must be read, or it waits.
+            if select.select([self.terminal], [], [], 0.05)[0]:
+                try:
+                    os.read(self.terminal, 4096)
+                except OSError:
+                    pass
+            done, status = os.waitpid(self.child, os.WNOHANG)
+            if done:
+                return os.waitstatus_to_exitcode(status)
+        self.fail("it did not end")
+
+    def test_conversation(self):
+        self.wait_for(rb"/help lists")
+        self.wait_for(rb"> ")
+        self.say(b"hello")
+        self.wait_for(rb"prompt \d+ tokens.*answer")
+        self.say(b"and \\")
+        self.wait_for(rb"\. ")
+        self.say(b"more")
+        self.wait_for(rb"prompt \d+ tokens \(\d+ known\)")
+        self.say(b"/regen")
+        self.wait_for(rb"prompt \d+ tokens \(\d+ known\)")
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "chat.json")
+            self.say(b"/save " + path.encode())
+            self.wait_for(rb"4 messages in")
+            with open(path, encoding="utf-8") as file:
+                messages = json.load(file)
+        self.assertEqual([m["role"] for m in messages], ["user", "assistant"] * 2)
+        self.assertEqual(messages[2]["content"], "and \nmore")
+        self.say(b"/nonsense")
+        self.wait_for(rb"/clear +forget")
+        self.say(b"/clear")
+        self.wait_for(rb"> ")
+        self.say(b"/regen")
+        self.wait_for(rb"no answer yet")
+        self.say(b"/exit")
+        self.assertEqual(self.exit_code(), 0)
+
+    def test_end_of_input(self):
+        self.wait_for(rb"> ")
+        os.write(self.terminal, b"\x04")
+        self.assertEqual(self.exit_code(), 0)
+
+    def test_interrupt_at_the_prompt(self):
+        self.wait_for(rb"> ")
+        os.write(self.terminal, b"\x03")
+        self.wait_for(rb"again, or /exit, leaves")
+        self.wait_for(rb"> ")
+        os.write(self.terminal, b"\x03")
+        self.assertEqual(self.exit_code(), 0)
+
+
+@needs_model
+class Examples(unittest.TestCase):
+    def setUp(self):
+        if not options.examples:
+            self.skipTest("the examples are not built")
+
+    def run_example(self, name, *words, stdin=b""):
+        path = os.path.join(options.examples, "example_" + name)
+        return subprocess.run(options.emulator + [path, *words], input=stdin, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, timeout=TIMEOUT, env=environment())
+
+    def test_hello(self):
+        with open(EXPECTED, encoding="utf-8") as file:
+            case = json.load(file)["cases"][0]
+        for name in ["hello_c", "hello_cc"]:
+            done = self.run_example(name, MODEL, case["prompt"])
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertGreater(len(done.stdout), 80)
+            self.assertTrue(case["greedy"].encode().startswith(done.stdout))
+            self.assertEqual(self.run_example(name).returncode, 2)
+            failed = self.run_example(name, "no/such.gguf", "x")
+            self.assertEqual(failed.returncode, 1)
+            self.assertIn(b"no/such.gguf", failed.stderr)
+
+    def test_chat(self):
+        done = self.run_example("chat", MODEL, stdin=b"hi\nmore\n\n")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertGreaterEqual(done.stdout.count(b"\n"), 2)
+
+
+def main():
+    global options
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--program", required=True)
+    parser.add_argument("--version", required=True)
+    parser.add_argument("--emulator", default="")
+    parser.add_argument("--examples", default="")
+    options, rest = parser.parse_known_args()
+    options.emulator = [word for word in options.emulator.split(";") if word]
+    unittest.main(argv=[sys.argv[0], *rest])
+
+
+if __name__ == "__main__":
+    main()
