@@ -21,7 +21,7 @@ function(mote_room name)
   if(ROOM_KERNELS)
     # Highway is used by its headers alone: no run-time library, so nothing of it can abort or pick a target for us.
     target_compile_definitions(mote_${name} PRIVATE HWY_IS_DEBUG_BUILD=0)
-    target_compile_options(mote_${name} PRIVATE $<$<NOT:$<CONFIG:Debug>>:-O3>)
+    target_compile_options(mote_${name} PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-O3>)
     # gcc 12 turns an `if` within a loop over 512-bit vectors into masked operations whose mask is the one bit of the
     # condition: 15 of 16 lanes are lost. Our vectors are explicit; the scalar rows (ref/) keep the compiler's.
     file(GLOB explicit CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${ROOM_DIR}/*.cc)
@@ -56,7 +56,7 @@ function(mote_kernel_variants name dir)
   target_link_libraries(mote_${name}_neon_dot PRIVATE mote_flags)
   target_compile_definitions(mote_${name}_neon_dot PRIVATE HWY_IS_DEBUG_BUILD=0 MOTE_VARIANT=neon_dot)
   target_compile_options(mote_${name}_neon_dot PRIVATE -fno-rtti -fno-exceptions -march=armv8.2-a+dotprod+fp16
-    $<$<NOT:$<CONFIG:Debug>>:-O3>)
+    $<$<CONFIG:Release,RelWithDebInfo>:-O3>)
   target_compile_definitions(mote_${name} PRIVATE MOTE_HAVE_NEON_DOT)
   set(MOTE_KERNEL_VARIANTS_${name} ${name}_neon_dot CACHE INTERNAL "")
 endfunction()
