@@ -217,6 +217,13 @@ HWY_INLINE VI8 LoadTailActs(const uint8_t* codes) {
   return hn::LoadU(DI8(), Signed(codes + kHalf * kBytes));
 #endif
 }
+// Two floats, the other lanes zero.
+HWY_INLINE VF LoadPair(const uint8_t* p) {
+  const hn::RepartitionToWide<DU32> du64;
+  uint64_t bits;
+  memcpy(&bits, p, sizeof(bits));
+  return hn::BitCast(DF(), hn::IfThenElseZero(hn::FirstN(du64, 1), hn::Set(du64, bits)));
+}
 template <class Format, size_t kHalf>
 HWY_INLINE VU8 LoadTailCodes(const uint8_t* block) {
 #if HWY_MAX_BYTES == 64
@@ -238,7 +245,7 @@ HWY_INLINE void Block(const uint8_t* const (&blocks)[R], const Acts (&acts)[T], 
     VI32 start = hn::Zero(DI32());
     MOTE_UNROLL for (size_t v = 0; v < V; ++v) start = Correct<Format>(start, loaded[v]);
     const VF act_scale = hn::Set(df, LoadScalar(acts[t].scales));
-    const VF act_sums = LoadPartial(df, Floats(acts[t].sums), 2);
+    const VF act_sums = LoadPair(acts[t].sums);
     MOTE_UNROLL for (size_t r = 0; r < R; ++r) {
       VI32 dot = Dot<Format>(start, Prepare<Format>(LoadTailCodes<Format, 0>(blocks[r])), loaded[0]);
       if constexpr (V == 2) dot = Dot<Format>(dot, Prepare<Format>(LoadTailCodes<Format, 1>(blocks[r])), loaded[1]);

@@ -23,7 +23,9 @@ struct FormatF32 {
     return hn::LoadU(DF(), reinterpret_cast<const float*>(row + k * 4));
   }
   static HWY_INLINE VF LoadLast(const uint8_t* row, size_t k, size_t n) {
-    return LoadPartial(DF(), reinterpret_cast<const float*>(row + k * 4), n);
+    HWY_ALIGN float values[kLanes] = {};
+    memcpy(values, row + k * 4, n * 4);
+    return hn::Load(DF(), values);
   }
 };
 struct FormatF16 {
