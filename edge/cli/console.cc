@@ -63,9 +63,15 @@ void Note(const std::string& line) {
   fprintf(stderr, "%s%s%s\n", colors.dim, line.c_str(), colors.reset);
 }
 
+std::string Printable(std::string text) {
+  for (char& c : text) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = ' ';
+  }
+  return text;
+}
+
 void PrintFailure(const std::string& message) {
-  std::string line = message;
-  std::replace(line.begin(), line.end(), '\n', ' ');
+  const std::string line = Printable(message);
   const Colors colors(stderr);
   fprintf(stderr, "%smote:%s %s\n", colors.red, colors.reset, line.c_str());
 }

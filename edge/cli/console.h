@@ -45,7 +45,9 @@ void Write(std::string_view text);
 void FlushOutput();
 // One line to stderr, without colour; dimmed on a terminal.
 void Note(const std::string& line);
-// "mote: <message>" to stderr; line breaks in the message become spaces.
+// Text from a file on a line of its own: control characters, which a terminal would obey, become spaces.
+std::string Printable(std::string text);
+// "mote: <message>" to stderr, as Printable.
 void PrintFailure(const std::string& message);
 
 // How far a long piece of work is. Silent for the first second; then one line that is rewritten on a terminal, or a

@@ -144,11 +144,11 @@ void PrintText(const GgufFile& file, const Need& need) {
                  file.num_parts() == 1 ? "" : "s", HumanBytes(file.file_bytes()).c_str()));
   heading(Format("metadata (%zu)", file.metadata().size()));
   for (const GgufFile::Entry& entry : file.metadata()) {
-    Write("  " + std::string(entry.key) + " = " + ValueToText(entry.value) + "\n");
+    Write("  " + std::string(entry.key) + " = " + Printable(ValueToText(entry.value)) + "\n");
   }
   heading(Format("tensors (%zu)", file.tensors().size()));
   for (const TensorInfo& t : file.tensors()) {
-    Write(Format("  %-40s %-8s %-24s %s\n", t.name.c_str(), DTypeName(t.type), Shape(t).c_str(),
+    Write(Format("  %-40s %-8s %-24s %s\n", Printable(t.name).c_str(), DTypeName(t.type), Shape(t).c_str(),
                  HumanBytes(t.bytes).c_str()));
   }
   heading("bytes by type");
@@ -165,7 +165,7 @@ void PrintText(const GgufFile& file, const Need& need) {
                static_cast<unsigned long long>(values), HumanBytes(bytes).c_str()));
   heading("memory needed");
   if (!need.error.empty()) {
-    Write("  unknown: " + need.error + "\n");
+    Write("  unknown: " + Printable(need.error) + "\n");
     return;
   }
   Write(Format("  weights %s, scratch %s, cache %s (one session, full context), together %s\n",
