@@ -138,8 +138,8 @@ TEST(Sampler, GreedyTakesTheHighestAndTheLowestIdOfEquals) {
 
 TEST(Sampler, DrawsFromTheSoftmax) {
   Inputs inputs;
-  ExpectDistribution(Plain(), inputs.Logits(20, 3), 50000);
-  ExpectDistribution(Plain(), inputs.Logits(1000, 6), 50000);
+  ExpectDistribution(Plain(), inputs.Logits(20, 3), 30000);
+  ExpectDistribution(Plain(), inputs.Logits(300, 6), 8000);
 }
 
 TEST(Sampler, Temperature) {
@@ -147,13 +147,13 @@ TEST(Sampler, Temperature) {
   SamplerParams params = Plain();
   for (const float temperature : {0.3f, 0.8f, 2.5f, 100.0f}) {
     params.temperature = temperature;
-    ExpectDistribution(params, inputs.Logits(50, 4), 30000);
+    ExpectDistribution(params, inputs.Logits(50, 4), 8000);
   }
 }
 
 TEST(Sampler, EachFilterAndAllTogether) {
   Inputs inputs;
-  for (const int32_t top_k : {0, 1, 2, 7, 40, 299, 300, 5000}) {
+  for (const int32_t top_k : {0, 1, 2, 7, 40, 59, 60, 5000}) {
     for (const float top_p : {1.0f, 0.9f, 0.5f, 1e-6f}) {
       for (const float min_p : {0.0f, 0.05f, 0.5f, 1.0f}) {
         SamplerParams params = Plain();
@@ -163,7 +163,7 @@ TEST(Sampler, EachFilterAndAllTogether) {
         params.temperature = 0.9f;
         params.seed = static_cast<uint64_t>(top_k);
         SCOPED_TRACE(testing::Message() << "k " << top_k << " p " << top_p << " min_p " << min_p);
-        ExpectDistribution(params, inputs.Logits(300, 5), 1000);
+        ExpectDistribution(params, inputs.Logits(60, 5), 400);
       }
     }
   }
@@ -192,15 +192,15 @@ TEST(Sampler, TopKOfALargeVocabulary) {
 }
 
 TEST(Sampler, TopPOfALargeFlatVocabulary) {
-  constexpr size_t kVocab = 50000;
+  constexpr size_t kVocab = 5000;
   SamplerParams params = Plain();
   params.top_p = 0.5f;
   Sampler sampler = Make(params, kVocab);
   const std::vector<float> logits(kVocab, -3.0f);
   int32_t highest = 0;
   for (int i = 0; i < 300; ++i) highest = std::max(highest, Sample(sampler, logits));
-  EXPECT_LT(highest, 25000);
-  EXPECT_GT(highest, 24000);
+  EXPECT_LT(highest, 2500);
+  EXPECT_GT(highest, 2400);
 }
 
 TEST(Sampler, NonFiniteLogits) {
