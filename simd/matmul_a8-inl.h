@@ -126,12 +126,19 @@ HWY_INLINE VU8 LoadCodes(const uint8_t* chunk) {
 #endif
 }
 
-// Raw codes to what DotStep wants.
+// Codes as signed numbers, their offset taken off.
+template <class Format>
+HWY_INLINE VI8 SignedCodes(VU8 codes) {
+  if constexpr (Format::kOffset != 0) codes = hn::Sub(codes, hn::Set(DU8(), Format::kOffset));
+  return hn::BitCast(DI8(), codes);
+}
+
+// Raw codes to what Dot wants.
 template <class Format>
 HWY_INLINE VU8 Prepare(VU8 codes) {
   using L = Layout<Format>;
   if constexpr (L::kRaise) return hn::Xor(codes, hn::Set(DU8(), 0x80));
-  if constexpr (!Format::kSigned && !L::kUnsigned) return hn::Sub(codes, hn::Set(DU8(), Format::kOffset));
+  if constexpr (!Format::kSigned && !L::kUnsigned) return hn::BitCast(DU8(), SignedCodes<Format>(codes));
   return codes;
 }
 
@@ -150,11 +157,41 @@ HWY_INLINE VI32 Dot(VI32 sum, VU8 codes, VI8 acts) {
   return DotI8(sum, hn::BitCast(DI8(), codes), acts);
 }
 
+// Where the dot product is unsigned times signed over the whole range (VNNI) and codes carry an offset, either operand
+// may be the unsigned one: codes, corrected once per token, or activations raised by 128, corrected once per row. The
+// integers are the same; the cheaper one is that with fewer corrections.
+template <class Format, size_t R, size_t T>
+inline constexpr bool kRaiseActs = kDotTakesU8&& T > R&& Layout<Format>::kCorrection != 0;
+
+// A step of one vector of codes, by raised activations.
+template <class Format, size_t R, size_t T, size_t kStep>
+HWY_INLINE void RaisedStep(const uint8_t* const (&chunks)[R], const Acts (&acts)[T],
+                           const VF (&products)[R][T][Layout<Format>::kScaleVectors], VF (&sums)[R][T]) {
+  static_assert(Layout<Format>::kVectorsPerStep == 1);
+  const VU8 raise = hn::Set(DU8(), 0x80);
+  VU8 raised[T];
+  MOTE_UNROLL for (size_t t = 0; t < T; ++t) raised[t] =
+      hn::Xor(hn::LoadU(DU8(), acts[t].codes + kStep * kBytes), raise);
+  MOTE_UNROLL for (size_t r = 0; r < R; ++r) {
+    const VI8 codes = SignedCodes<Format>(LoadCodes<Format, kStep>(chunks[r]));
+    const VI32 start = hn::Sub(hn::Zero(DI32()), DotU8(hn::Zero(DI32()), raise, codes));
+    MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
+      const VF dot = hn::ConvertTo(DF(), DotU8(start, raised[t], codes));
+      sums[r][t] = hn::MulAdd(dot, Expand<Format, kStep>(products[r][t]), sums[r][t]);
+    }
+  }
+}
+
 // One step of a chunk for the whole tile, then the steps after it.
 template <class Format, size_t R, size_t T, size_t kStep>
 HWY_INLINE void Steps(const uint8_t* const (&chunks)[R], const Acts (&acts)[T],
                       const VF (&products)[R][T][Layout<Format>::kScaleVectors], VF (&sums)[R][T]) {
   using L = Layout<Format>;
+  if constexpr (kRaiseActs<Format, R, T>) {
+    RaisedStep<Format, R, T, kStep>(chunks, acts, products, sums);
+    if constexpr (kStep + 1 < L::kSteps) Steps<Format, R, T, kStep + 1>(chunks, acts, products, sums);
+    return;
+  }
   constexpr size_t V = L::kVectorsPerStep;
   VI8 loaded[T][V];
   VI32 starts[T];
