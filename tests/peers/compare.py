@@ -4,7 +4,9 @@
   tests/peers/compare.py [--build build/release] [--tokens 512] [--only SUBSTRING] [MODEL.gguf ...]
   tests/peers/compare.py --golden tests/golden/llama_cpp_logits.txt     writes llama.cpp's side for tests/run/golden_test.cc
 
-Needs npm packages (npm ci in tests/peers) and a build of mote. For every model the same pseudo-random tokens go through
+Needs npm packages (npm install in tests/peers), Node, and the targets mote_program and peer_models of a build:
+  cmake --preset release && cmake --build --preset release --target mote_program peer_models
+ For every model the same pseudo-random tokens go through
 both engines; printed are the share of positions with the same most likely token and the relative error of the logits (root
 mean square over a row): the median and the worst of all positions. Fails where F32 or F16 agree on less than 99 % of positions, or
 F32's error is 1e-3 or more: its worst, or its median for mixtures of experts, where two experts of nearly the same
@@ -79,7 +81,7 @@ def golden_line(args, path, folder):
 def check(args, path, folder):
     tokens = random_tokens(args.tokens, args.vocab)
     ours_path = os.path.join(folder, "ours.bin")
-    subprocess.run([os.path.join(args.build, "mote"), "logits", path, "--tokens", ",".join(map(str, tokens)), "--out", ours_path],
+    subprocess.run([os.path.join(args.build, "edge", "mote"), "logits", path, "--tokens", ",".join(map(str, tokens)), "--out", ours_path],
                    check=True, stderr=subprocess.DEVNULL)
     ours, theirs = read_floats(ours_path), llama_logits(args, path, folder, tokens)
     if len(ours) != len(theirs) or not ours:
@@ -110,7 +112,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         models = args.models
         if not models:
-            made = subprocess.run([os.path.join(args.build, "peer_models"), folder], check=True, stdout=subprocess.PIPE, text=True)
+            made = subprocess.run([os.path.join(args.build, "tests", "peer_models"), folder], check=True, stdout=subprocess.PIPE, text=True)
             models = made.stdout.split()
         for path in models:
             if args.only not in path:
