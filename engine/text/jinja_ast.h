@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include <deque>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -88,7 +89,14 @@ struct Ast {
   std::vector<std::string_view> names;
   std::deque<Str> strings;      // what the constants point to
   std::deque<std::string> own;  // bytes of strings that the source does not hold as they are
+  std::map<std::string_view, uint32_t> name_ids;  // into names
   uint32_t root = 0;
+
+  // kNone where the template never uses `name`.
+  uint32_t FindName(std::string_view name) const {
+    const auto found = name_ids.find(name);
+    return found == name_ids.end() ? kNone : found->second;
+  }
 };
 
 // One-based, column in bytes.

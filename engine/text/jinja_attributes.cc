@@ -138,6 +138,7 @@ bool Interp::Attribute(const Value& object, const Str& name, Value* out) {
     return true;
   }
   if (object.kind == Kind::kLoop && LoopAttribute(*object.loop, text, out)) return true;
+  if (!ChargeBytes(text.size())) return false;
   if (EntryOf(object, text, out)) return true;
   if (object.kind == Kind::kTuple && object.list->grouped && (text == "grouper" || text == "list")) {
     *out = object.list->items[text == "list"];
@@ -159,10 +160,11 @@ bool Interp::Item(const Value& object, const Value& index, Value* out) {
   if (object.IsUndefined()) return FailUndefined(object);
   const Str* name = index.IsString() ? index.str : nullptr;
   if (object.kind == Kind::kDict) {
-    const size_t found = object.dict->Find(index);
+    size_t found = 0;
+    if (!Lookup(*object.dict, index, &found)) return false;
     if (found != SIZE_MAX) {
       *out = object.dict->entries[found].value;
-      return Charge(1);
+      return true;
     }
   }
   // object["name"] falls back to object.name, as in jinja2.
@@ -170,12 +172,17 @@ bool Interp::Item(const Value& object, const Value& index, Value* out) {
   *out = Value::Undefined(nullptr, true);
   if (!index.IsIntegral()) return true;
   int64_t i = index.AsInt();
+  const int64_t asked = i;
   if (object.IsSequence() && ResolveIndex(static_cast<int64_t>(object.list->items.size()), &i)) {
     *out = object.list->items[static_cast<size_t>(i)];
   } else if (object.kind == Kind::kRange && ResolveIndex(object.range->length, &i)) {
     *out = Value::Int(object.range->At(i));
   } else if (object.IsString() && ResolveIndex(object.str->length, &i)) {
     return SliceString(*this, *object.str, {i, 1, 1}, out);
+  } else {
+    Value name;
+    if (!MakeString(std::to_string(asked), &name)) return false;
+    *out = Value::Undefined(name.str, true);
   }
   return true;
 }
@@ -211,7 +218,8 @@ bool Interp::AttributePath(const Value& object, const Value& path, Value* out) {
     const std::string_view part = rest.substr(0, dot);
     int64_t number = 0;
     const bool digits = part.find_first_not_of("0123456789") == std::string_view::npos;
-    Value index = Value::String(heap_.View(part));
+    Value index;
+    if (!View(part, false, &index)) return false;
     if (digits && ParseInteger(part, 10, &number) == ParsedInteger::kOk) index = Value::Int(number);
     Value next;
     if (!Charge(1) || !Item(value, index, &next)) return false;

@@ -98,13 +98,12 @@ bool Interp::EvalItems(const Node& node, Value* out) {
 
 bool Interp::EvalDict(const Node& node, Value* out) {
   if (!Charge(4)) return false;
-  Value dict = heap_.NewDict();
+  const Value dict = heap_.NewDict();
   for (uint32_t i = 0; i + 1 < node.b; i += 2) {
     Value key;
     Value value;
     if (!Eval(Child(node, i), &key) || !Eval(Child(node, i + 1), &value)) return false;
-    if (!Dict::IsKey(key)) return Fail("a dict's key cannot be of type '%s'", TypeName(key));
-    dict.dict->Set(key, value);
+    if (!Insert(dict.dict, key, value)) return false;
   }
   *out = dict;
   return true;
@@ -273,8 +272,8 @@ bool Interp::EvalArguments(uint32_t index, Args* args) {
     Value dict;
     if (!Eval(Child(node, next), &dict)) return false;
     if (dict.kind != Kind::kDict) return Fail("the argument after ** must be a dict, not '%s'", TypeName(dict));
-    if (!Charge(dict.dict->entries.size())) return false;
     for (const Dict::Entry& entry : dict.dict->entries) {
+      if (!Charge(1)) return false;
       if (!entry.key.IsString()) return Fail("names of arguments must be strings, not '%s'", TypeName(entry.key));
       args->named.emplace_back(entry.key.str->view(), entry.value);
     }

@@ -151,9 +151,7 @@ bool Interp::Assign(uint32_t target, const Value& value) {
     if (!EvalName(node, &object)) return false;
     if (object.kind != Kind::kNamespace)
       return Fail("cannot assign an attribute of '%s': it is no namespace", TypeName(object));
-    if (!Charge(1)) return false;
-    object.dict->Set(ast_.constants[node.b], value);
-    return true;
+    return Insert(object.dict, ast_.constants[node.b], value);
   }
   DepthScope depth(*this);
   std::vector<Value> items;
@@ -289,6 +287,7 @@ bool Interp::BindMacro(const Macro& macro, const Args& args, Scope* scope) {
   for (uint32_t i = 0; i < node.c; ++i) {
     const uint32_t parameter = ast_.pool[node.b + 1 + 2 * i];
     const uint32_t fallback = ast_.pool[node.b + 2 + 2 * i];
+    if (!Charge(1 + args.named.size() / 4)) return false;
     Value value = Value::Undefined(heap_.View(ast_.names[parameter]), false);
     bool given = i < args.positional.size();
     if (given) value = args.positional[i];
@@ -320,7 +319,7 @@ bool Interp::BindRest(const Node& node, const Args& args, const std::vector<bool
     if ((node.flag & kUsesCaller) && args.named[k].first == "caller") {
       caller = args.named[k].second;
     } else if (node.flag & kUsesKwargs) {
-      kwargs.dict->Set(Value::String(heap_.View(args.named[k].first)), args.named[k].second);
+      if (!InsertNamed(kwargs.dict, args.named[k].first, args.named[k].second)) return false;
     } else {
       return Fail("macro '%s' takes no argument '%s'", std::string(ast_.names[node.a]).c_str(),
                   std::string(args.named[k].first).c_str());

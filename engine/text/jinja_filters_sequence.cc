@@ -173,7 +173,9 @@ bool SortItems(Interp& in, std::vector<Value>* items, const Value& attribute, bo
     std::string_view rest = attribute.str->view();
     while (true) {
       const size_t comma = rest.find(',');
-      attributes.push_back(Value::String(in.heap().View(rest.substr(0, comma))));
+      Value part;
+      if (!in.View(rest.substr(0, comma), false, &part)) return false;
+      attributes.push_back(part);
       if (comma == std::string_view::npos) break;
       rest.remove_prefix(comma + 1);
     }
@@ -228,8 +230,9 @@ bool Unique(Interp& in, const Value& self, const Args& args, Value* out) {
     if (!SortKey(in, item, parts[1], Interp::Truth(parts[0]), &key) || !in.Charge(2)) return false;
     bool known = false;
     if (Dict::IsKey(key)) {
-      known = seen.Find(key) != SIZE_MAX;
-      if (!known) seen.Set(key, Value::None());
+      size_t at = 0;
+      if (!in.Lookup(seen, key, &at) || (at == SIZE_MAX && !in.Insert(&seen, key, Value::None()))) return false;
+      known = at != SIZE_MAX;
     } else {
       if (key.kind == Kind::kList || key.kind == Kind::kDict) {
         return in.Fail("unique: values of type '%s' cannot be told apart", Interp::TypeName(key));

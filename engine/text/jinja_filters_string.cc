@@ -100,9 +100,7 @@ bool ToText(Interp& in, const Value& self, const Args& args, Value* out) {
 
 bool Safe(Interp& in, const Value& self, const Args& args, Value* out) {
   Value text;
-  if (!in.Bind("safe", args, {}, nullptr) || !in.Text(self, &text) || !in.Charge(1)) return false;
-  *out = Value::String(in.heap().View(text.str->view(), true));
-  return true;
+  return in.Bind("safe", args, {}, nullptr) && in.Text(self, &text) && in.View(text.str->view(), true, out);
 }
 
 template <bool kForce>
@@ -176,7 +174,9 @@ bool FormatFilter(Interp& in, const Value& self, const Args& args, Value* out) {
   values.list->items = args.positional;
   if (!args.named.empty()) {
     values = in.heap().NewDict();
-    for (const auto& [name, value] : args.named) values.dict->Set(Value::String(in.heap().View(name)), value);
+    for (const auto& [name, value] : args.named) {
+      if (!in.InsertNamed(values.dict, name, value)) return false;
+    }
   }
   return in.Charge(2 + args.positional.size() + args.named.size()) && FormatPercent(in, text.str->view(), values, out);
 }

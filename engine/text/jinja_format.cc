@@ -170,6 +170,7 @@ bool FormatPercent(Interp& in, std::string_view format, const Value& values, Val
       const size_t close = format.find(')', i);
       if (close == std::string_view::npos) return in.Fail("a name in the format has no end");
       if (values.kind != Kind::kDict) return in.Fail("a format with names takes a dict");
+      if (!in.ChargeBytes(close - i)) return false;
       const Value* found = values.dict->Get(format.substr(i + 1, close - i - 1));
       if (found == nullptr) return in.Fail("the format names a value that is not there");
       value = *found;
@@ -298,7 +299,8 @@ bool Field(Interp& in, std::string_view field, const Args& args, size_t* automat
     const size_t from = i + 1;
     const size_t to = std::min(item ? field.find(']', from) : field.find_first_of(".[", from), field.size());
     const std::string_view part = field.substr(from, to - from);
-    Value key = Value::String(in.heap().View(part));
+    Value key;
+    if (!in.View(part, false, &key)) return false;
     int64_t position = 0;
     if (item && ParseInteger(part, 10, &position) == ParsedInteger::kOk) key = Value::Int(position);
     Value next;

@@ -32,12 +32,13 @@ bool MakeRange(Interp& in, const Value&, const Args& args, Value* out) {
 // dict(mapping or pairs, name=value, ...), for dict() and namespace().
 bool Fill(Interp& in, const char* name, const Args& args, Dict* dict) {
   if (args.positional.size() > 1) return in.Fail("%s takes one argument without a name at most", name);
-  if (!in.Charge(4 + args.named.size())) return false;
+  if (!in.Charge(4)) return false;
   if (!args.positional.empty()) {
     const Value& from = args.positional[0];
     if (from.kind == Kind::kDict) {
-      if (!in.Charge(from.dict->entries.size())) return false;
-      for (const Dict::Entry& entry : from.dict->entries) dict->Set(entry.key, entry.value);
+      for (const Dict::Entry& entry : from.dict->entries) {
+        if (!in.Insert(dict, entry.key, entry.value)) return false;
+      }
     } else {
       std::vector<Value> pairs;
       if (!in.Items(from, &pairs)) return false;
@@ -45,12 +46,13 @@ bool Fill(Interp& in, const char* name, const Args& args, Dict* dict) {
         std::vector<Value> two;
         if (!in.Items(pair, &two)) return false;
         if (two.size() != 2) return in.Fail("%s wants pairs, not %zu values", name, two.size());
-        if (!Dict::IsKey(two[0])) return in.Fail("a dict's key cannot be of type '%s'", Interp::TypeName(two[0]));
-        dict->Set(two[0], two[1]);
+        if (!in.Insert(dict, two[0], two[1])) return false;
       }
     }
   }
-  for (const auto& [key, value] : args.named) dict->Set(Value::String(in.heap().View(key)), value);
+  for (const auto& [key, value] : args.named) {
+    if (!in.InsertNamed(dict, key, value)) return false;
+  }
   return true;
 }
 

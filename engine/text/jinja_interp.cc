@@ -19,23 +19,19 @@ constexpr uint64_t kLongestString = 1u << 30;
 
 Interp::Interp(const Ast& ast, const TemplateLimits& limits, int64_t now)
     : ast_(ast), limits_(limits), now_(now), globals_(ast.names.size(), Value::Missing()), fuel_(limits.fuel) {
-  for (uint32_t i = 0; i < ast.names.size(); ++i) {
-    const std::string_view name = ast.names[i];
-    if (name == "loop") loop_name_ = i;
-    if (name == "caller") caller_name_ = i;
-    if (name == "varargs") varargs_name_ = i;
-    if (name == "kwargs") kwargs_name_ = i;
-    if (const Function* function = FindFunction(Globals(), name); function != nullptr) {
-      globals_[i] = Value::OfKind(Kind::kFunction);
-      globals_[i].function = function;
-    }
+  loop_name_ = ast.FindName("loop");
+  caller_name_ = ast.FindName("caller");
+  varargs_name_ = ast.FindName("varargs");
+  kwargs_name_ = ast.FindName("kwargs");
+  for (const Function& function : Globals()) {
+    Value value = Value::OfKind(Kind::kFunction);
+    value.function = &function;
+    SetGlobal(function.name, value);
   }
 }
 
 void Interp::SetGlobal(std::string_view name, const Value& value) {
-  for (size_t i = 0; i < ast_.names.size(); ++i) {
-    if (ast_.names[i] == name) globals_[i] = value;
-  }
+  if (const uint32_t i = ast_.FindName(name); i != kNone) globals_[i] = value;
 }
 
 Result<std::string> Interp::Run() {
@@ -70,7 +66,9 @@ bool Interp::FailAs(Code code, const char* format, ...) {
 bool Interp::FailUndefined(const Value& value) {
   if (value.str == nullptr) return Fail("an undefined value is used");
   const std::string name(value.str->view().substr(0, 80));
-  return value.attribute ? Fail("there is no attribute '%s'", name.c_str()) : Fail("'%s' is undefined", name.c_str());
+  if (!value.attribute) return Fail("'%s' is undefined", name.c_str());
+  const bool number = name.find_first_not_of("-0123456789") == std::string::npos;
+  return Fail(number ? "there is no element %s" : "there is no attribute '%s'", name.c_str());
 }
 
 bool Interp::Charge(uint64_t units) {
@@ -98,6 +96,28 @@ bool Interp::MakeString(std::string_view bytes, bool markup, Value* out) {
   if (!ChargeString(bytes.size())) return false;
   *out = heap_.NewString(bytes, markup);
   return true;
+}
+
+bool Interp::View(std::string_view bytes, bool markup, Value* out) {
+  if (!ChargeBytes(bytes.size())) return false;
+  *out = Value::String(heap_.View(bytes, markup));
+  return true;
+}
+
+bool Interp::Lookup(const Dict& dict, const Value& key, size_t* at) {
+  *at = dict.Find(key);
+  return ChargeBytes(key.IsString() ? key.str->size : 0);
+}
+
+bool Interp::Insert(Dict* dict, const Value& key, const Value& value) {
+  if (!Dict::IsKey(key)) return Fail("a dict's key cannot be of type '%s'", TypeName(key));
+  dict->Set(key, value);
+  return ChargeBytes(key.IsString() ? key.str->size : 0);
+}
+
+bool Interp::InsertNamed(Dict* dict, std::string_view name, const Value& value) {
+  Value key;
+  return View(name, false, &key) && Insert(dict, key, value);
 }
 
 bool Interp::Append(std::string* out, std::string_view bytes) {

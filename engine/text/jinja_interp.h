@@ -93,6 +93,12 @@ class Interp {
   bool ChargeString(uint64_t bytes);
   bool MakeString(std::string_view bytes, Value* out);
   bool MakeString(std::string_view bytes, bool markup, Value* out);
+  // A string of bytes that outlive the rendering.
+  bool View(std::string_view bytes, bool markup, Value* out);
+  // Dict lookups compare keys, which may be long: they are paid for as well. `*at` as from Dict::Find.
+  bool Lookup(const Dict& dict, const Value& key, size_t* at);
+  bool Insert(Dict* dict, const Value& key, const Value& value);
+  bool InsertNamed(Dict* dict, std::string_view name, const Value& value);
 
   // jinja_operators.cc
   bool Math(Binary op, const Value& left, const Value& right, Value* out);

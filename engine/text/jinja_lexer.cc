@@ -9,6 +9,7 @@
 namespace mote::jinja {
 namespace {
 
+constexpr size_t kLongestName = 256;
 constexpr size_t kNotFound = std::string_view::npos;
 
 bool IsDecimal(char c) {
@@ -165,6 +166,8 @@ class Lexer {
     if (IsDecimal(c)) return Number();
     if (IsNameStart(c)) {
       while (IsNameStart(At(at_)) || IsDecimal(At(at_))) ++at_;
+      // Work with names is not paid for by their length.
+      if (at_ - begin > kLongestName) return Fail(begin, "a name of more than 256 bytes");
       Add(TokenKind::kName, begin, at_);
       return true;
     }

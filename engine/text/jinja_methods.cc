@@ -147,8 +147,7 @@ bool KeyAndDefault(Interp& in, const char* name, const Value& self, const Args& 
   if (!Dict::IsKey(two[0]) && !two[0].IsUndefined()) {
     return in.Fail("%s takes a dict's key, not '%s'", name, Interp::TypeName(two[0]));
   }
-  *at = self.dict->Find(two[0]);
-  return true;
+  return in.Lookup(*self.dict, two[0], at);
 }
 
 bool DictGet(Interp& in, const Value& self, const Args& args, Value* out) {
@@ -168,7 +167,10 @@ bool DictPop(Interp& in, const Value& self, const Args& args, Value* out) {
     *out = two[1];
     return true;
   }
-  if (!in.Charge(1 + self.dict->entries.size())) return false;
+  // The index of a large dict is made anew.
+  uint64_t bytes = 0;
+  for (const Dict::Entry& entry : self.dict->entries) bytes += entry.key.IsString() ? entry.key.str->size : 0;
+  if (!in.Charge(self.dict->entries.size()) || !in.ChargeBytes(bytes)) return false;
   *out = self.dict->entries[at].value;
   self.dict->Erase(at);
   return true;
@@ -179,8 +181,7 @@ bool DictSetDefault(Interp& in, const Value& self, const Args& args, Value* out)
   size_t at = 0;
   if (!KeyAndDefault(in, "setdefault", self, args, two, &at) || !in.Charge(2)) return false;
   if (at == SIZE_MAX) {
-    if (!Dict::IsKey(two[0])) return in.FailUndefined(two[0]);
-    self.dict->Set(two[0], two[1].IsMissing() ? Value::None() : two[1]);
+    if (!in.Insert(self.dict, two[0], two[1].IsMissing() ? Value::None() : two[1])) return false;
     at = self.dict->entries.size() - 1;
   }
   *out = self.dict->entries[at].value;
@@ -192,13 +193,14 @@ bool DictUpdate(Interp& in, const Value& self, const Args& args, Value* out) {
   if (!args.positional.empty()) {
     const Value& other = args.positional[0];
     if (other.kind != Kind::kDict) return in.Fail("update takes a dict, not '%s'", Interp::TypeName(other));
-    if (!in.Charge(2 * other.dict->entries.size())) return false;
-    if (other.dict != self.dict) {
-      for (const Dict::Entry& entry : other.dict->entries) self.dict->Set(entry.key, entry.value);
+    for (size_t i = 0; other.dict != self.dict && i < other.dict->entries.size(); ++i) {
+      const Dict::Entry& entry = other.dict->entries[i];
+      if (!in.Insert(self.dict, entry.key, entry.value)) return false;
     }
   }
-  if (!in.Charge(2 * args.named.size())) return false;
-  for (const auto& [key, value] : args.named) self.dict->Set(Value::String(in.heap().View(key)), value);
+  for (const auto& [key, value] : args.named) {
+    if (!in.InsertNamed(self.dict, key, value)) return false;
+  }
   *out = Value::None();
   return true;
 }

@@ -198,8 +198,10 @@ bool SwapCase(Interp& in, const Value& self, const Args& args, Value* out) {
 }
 
 bool PushPiece(Interp& in, const Value& self, std::string_view piece, Value* list) {
-  list->list->items.push_back(Value::String(in.heap().View(piece, self.str->markup)));
-  return in.Charge(2);
+  Value text;
+  if (!in.View(piece, self.str->markup, &text)) return false;
+  list->list->items.push_back(text);
+  return in.Charge(1);
 }
 
 // At runs of white space; `most` < 0 for no bound. The rest after the last split keeps its inner blanks.

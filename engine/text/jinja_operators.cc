@@ -288,7 +288,8 @@ bool Interp::Equal(const Value& left, const Value& right, bool* out) {
       bool same = left.dict->entries.size() == right.dict->entries.size();
       for (size_t i = 0; same && i < left.dict->entries.size(); ++i) {
         const Dict::Entry& entry = left.dict->entries[i];
-        const size_t other = right.dict->Find(entry.key);
+        size_t other = 0;
+        if (!Lookup(*right.dict, entry.key, &other)) return false;
         if (other == SIZE_MAX) return true;
         if (!Equal(entry.value, right.dict->entries[other].value, &same)) return false;
       }
@@ -350,8 +351,10 @@ bool Interp::Contains(const Value& container, const Value& item, bool* out) {
       return Fail("'%s' cannot be a dict's key", TypeName(item));
     }
     const Dict* dict = container.kind == Kind::kDict ? container.dict : container.view->dict;
-    *out = dict->Find(item) != SIZE_MAX;
-    return Charge(1);
+    size_t at = 0;
+    if (!Lookup(*dict, item, &at)) return false;
+    *out = at != SIZE_MAX;
+    return true;
   }
   if (container.kind == Kind::kRange && item.IsIntegral()) {
     const Range& range = *container.range;

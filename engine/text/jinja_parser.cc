@@ -123,7 +123,7 @@ uint32_t Parser::StringConstant(std::string_view bytes, bool own) {
 }
 
 uint32_t Parser::NameId(std::string_view name) {
-  const auto [found, added] = name_ids_.emplace(name, static_cast<uint32_t>(ast_.names.size()));
+  const auto [found, added] = ast_.name_ids.emplace(name, static_cast<uint32_t>(ast_.names.size()));
   if (added) ast_.names.push_back(name);
   return found->second;
 }

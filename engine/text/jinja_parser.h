@@ -100,7 +100,6 @@ class Parser {
   int depth_ = 0;
   int loops_ = 0;           // enclosing for loops of the current macro
   uint8_t macro_uses_ = 0;  // of the macro that is being parsed
-  std::map<std::string_view, uint32_t> name_ids_;
   std::map<std::string, uint32_t, std::less<>> string_ids_;
   Status status_;
 };

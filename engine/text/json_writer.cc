@@ -116,8 +116,8 @@ class JsonWriter {
         if (entry->key.IsString() != entries[0]->key.IsString())
           return in_.Fail("tojson: keys of several types have no order");
       }
-      std::stable_sort(entries.begin(), entries.end(),
-                       [](const Dict::Entry* a, const Dict::Entry* b) { return KeyLess()(a->key, b->key); });
+      std::sort(entries.begin(), entries.end(),
+                [](const Dict::Entry* a, const Dict::Entry* b) { return KeyLess()(a->key, b->key); });
     }
     ++level_;
     bool first = true;

@@ -114,8 +114,8 @@ INSTANTIATE_TEST_SUITE_P(All, FamilyTest,
                                          "minimax_m2", "mistral_v1", "mistral_v3_tools", "openchat", "phi3", "phi4",
                                          "phi4_mini", "qwen2.5_tools", "qwen2_vl", "qwen3_thinking", "smollm3",
                                          "smolvlm", "solar", "starchat", "vicuna", "yi", "zephyr"),
-                         [](const testing::TestParamInfo<const char*>& info) {
-                           std::string name = info.param;
+                         [](const testing::TestParamInfo<const char*>& family) {
+                           std::string name = family.param;
                            for (char& c : name) c = c == '.' ? '_' : c;
                            return name;
                          });

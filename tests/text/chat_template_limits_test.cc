@@ -1,11 +1,21 @@
 // Chat templates that are hostile or broken: limits on work, depth and size, and what messages say.
 #include <gtest/gtest.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include <algorithm>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "engine/text/chat_template.h"
+
+// Sanitizers and unoptimised builds have larger frames, wasm has no threads to measure on.
+#if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && !defined(__wasm__)
+#include <pthread.h>
+#define MOTE_TEST_STACK 1
+#endif
 
 namespace mote {
 namespace {
@@ -22,8 +32,8 @@ std::string Times(const std::string& text, int count) {
   return out;
 }
 
-void ExpectCode(const std::string& source, Code code) {
-  const Result<std::string> text = Render(source);
+void ExpectCode(const std::string& source, Code code, const TemplateLimits& limits = {}) {
+  const Result<std::string> text = Render(source, limits);
   ASSERT_FALSE(text.ok()) << source.substr(0, 200) << " rendered " << text->size() << " bytes";
   EXPECT_EQ(text.status().code(), code) << source.substr(0, 200) << "\n" << text.status().message();
   EXPECT_LT(text.status().message().size(), 1024u);
@@ -115,6 +125,76 @@ TEST(ChatTemplateLimits, SearchIsLinear) {
   EXPECT_TRUE(Render("{{ ('a' * 2000000)|replace('a' * 1000000 ~ 'b', 'c')|length }}").ok());
 }
 
+// A step of fuel buys a bounded amount of work, however long the texts are: each of these took minutes, or would.
+TEST(ChatTemplateLimits, LongTextIsPaidFor) {
+  TemplateLimits limits;
+  limits.fuel = 100000;
+  const std::string head = "{% set s = 'a' * 400000 %}{% set t = s ~ '' %}{% set d = {s: 1} %}{% set l = [s, t] %}";
+  for (const char* work : {"s|safe",
+                           "d[t]",
+                           "d.get(t)",
+                           "t in d",
+                           "d == {t: 1}",
+                           "d.update({t: 2})",
+                           "dict(d)",
+                           "s == t",
+                           "s < t",
+                           "l|sort",
+                           "l|unique|list",
+                           "l|join",
+                           "l|max",
+                           "s|length ~ s",
+                           "s.startswith(t)",
+                           "s.split('b')",
+                           "s[1:]",
+                           "s[::2]",
+                           "s|reverse",
+                           "s|list",
+                           "s|trim('a')",
+                           "s.strip('b')",
+                           "s|upper",
+                           "s.isdigit()",
+                           "s|int",
+                           "s|float",
+                           "s|wordcount",
+                           "s|indent",
+                           "s|e",
+                           "s|tojson",
+                           "[s]|string",
+                           "s % ()",
+                           "s.format()",
+                           "s.replace('b', 'c')",
+                           "s.find('b')",
+                           "s.count('ab')",
+                           "s.partition('b')",
+                           "s.splitlines()",
+                           "s|title",
+                           "s|truncate(300000)",
+                           "s|replace('a', 'b')",
+                           "s.removeprefix('b')",
+                           "s.zfill(9)",
+                           "s.center(9)",
+                           "s.title()",
+                           "s is lower",
+                           "namespace(d)",
+                           "cycler(*l)",
+                           "l.index(t)",
+                           "l.count(t)",
+                           "'b' in s",
+                           "l * 2",
+                           "s * 1",
+                           "'%s' % s",
+                           "'{}'.format(s)",
+                           "s|default('x') ~ ''",
+                           "l|map('upper')|list",
+                           "l|select('eq', t)|list",
+                           "s|string ~ s"}) {
+    ExpectCode(head + "{% for i in range(1000000) %}{% set x = " + work + " %}{% endfor %}", Code::kInvalidArgument,
+               limits);
+  }
+  ExpectCode("{{ " + std::string(1000, 'x') + " }}", Code::kMalformed);
+}
+
 // Depth: what the parser refuses and what the evaluator refuses; the stack stays small for both (see StackUse).
 std::vector<std::string> DeepSources(int depth) {
   return {
@@ -149,6 +229,61 @@ TEST(ChatTemplateLimits, DeepSourceIsRefused) {
   EXPECT_TRUE(Render(Times("{% if 1 %}{% endif %}", 10000)).ok());
   EXPECT_TRUE(Render(Times("{% if 1 %}", 40) + "{{ ((((((((((1)))))))))) }}" + Times("{% endif %}", 40)).ok());
 }
+
+#ifdef MOTE_TEST_STACK
+// Runs `work` on a stack of its own, filled beforehand, and returns how many bytes of it were written.
+size_t StackUse(std::function<void()> work) {
+  constexpr uint8_t kPaint = 0xa5;
+  constexpr size_t kStack = 4 << 20;
+  void* stack = aligned_alloc(4096, kStack);
+  memset(stack, kPaint, kStack);
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  EXPECT_EQ(pthread_attr_setstack(&attributes, stack, kStack), 0);
+  pthread_t thread;
+  const auto body = [](void* argument) -> void* {
+    (*static_cast<std::function<void()>*>(argument))();
+    return nullptr;
+  };
+  EXPECT_EQ(pthread_create(&thread, &attributes, body, &work), 0);
+  pthread_join(thread, nullptr);
+  pthread_attr_destroy(&attributes);
+  const uint8_t* bytes = static_cast<const uint8_t*>(stack);
+  size_t untouched = 0;  // stacks grow down
+  while (untouched < kStack && bytes[untouched] == kPaint) ++untouched;
+  free(stack);
+  return kStack - untouched;
+}
+
+// At the limit of depth, whatever nests, the stack stays within 256 KiB: what a thread of a small host may have.
+TEST(ChatTemplateLimits, StackIsSmall) {
+  constexpr size_t kMost = 256 << 10;
+  std::vector<std::string> sources;
+  for (const int depth : {45, 95, 98, 1000}) {
+    for (const std::string& source : DeepSources(depth)) sources.push_back(source);
+  }
+  const std::string call =
+      "{% for i in [1] %}{% if 1 %}{% set x %}{{ [(1 + m(1 ~ m2()|default('')))]|first }}{% endset %}";
+  const std::string macro = "{% macro m(a, b=3) %}" + call + "{% endif %}{% endfor %}{% endmacro %}";
+  sources.push_back(macro + "{% macro m2() %}{{ m(1)|upper }}{% endmacro %}{{ m(1) }}");
+  sources.push_back("{% macro m() %}{% call m() %}{{ m() }}{% endcall %}{{ caller() }}{% endmacro %}{{ m() }}");
+  sources.push_back("{% macro m() %}{{ [1]|map('default', m())|list }}{% endmacro %}{{ m() }}");
+  sources.push_back("{% macro m() %}{% filter replace('a', m()) %}{% endfilter %}{% endmacro %}{{ m() }}");
+  sources.push_back(
+      "{% set n = namespace(x=[1]) %}{% for i in range(90) %}{% set n.x = [n.x] %}{% endfor %}"
+      "{{ n.x }}{{ n.x|tojson(indent=1) }}{{ n.x == [n.x] }}{{ n.x|string }}");
+  size_t most = 0;
+  for (const std::string& source : sources) {
+    const size_t used = StackUse([&] { (void)Render(source); });
+    EXPECT_LE(used, kMost) << source.substr(0, 200);
+    most = std::max(most, used);
+  }
+  ChatInput input;
+  input.tools_json = std::string(64, '[') + std::string(64, ']');
+  EXPECT_LE(StackUse([&] { EXPECT_TRUE(Render("{{ tools|tojson }}", {}, input).ok()); }), kMost);
+  RecordProperty("stack_bytes", static_cast<int>(most));
+}
+#endif
 
 TEST(ChatTemplateLimits, DeepValuesAreRefused) {
   const std::string deep = "{% set n = namespace(x=[1]) %}{% for i in range(5000) %}{% set n.x = [n.x] %}{% endfor %}";
@@ -187,6 +322,7 @@ TEST(ChatTemplateLimits, MessagesSayWhere) {
   EXPECT_EQ(message("\n {% frob %}"), "chat template, line 2, column 5: unknown statement 'frob'");
   EXPECT_EQ(message("\n\n{{ x.y }}"), "chat template, line 3: 'x' is undefined");
   EXPECT_EQ(message("{{ {}.y.z }}"), "chat template, line 1: there is no attribute 'y'");
+  EXPECT_EQ(message("{{ [1][-3].z }}"), "chat template, line 1: there is no element -3");
   EXPECT_EQ(message("\n{{ raise_exception('no ' ~ 'way') }}"), "chat template, line 2: no way");
   EXPECT_EQ(message("{{ 1|frob }}"), "chat template, line 1: there is no filter named 'frob'");
   EXPECT_EQ(Render("{{ 1|frob }}").status().code(), Code::kUnsupported);
