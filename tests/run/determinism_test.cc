@@ -29,6 +29,7 @@ TinyModelOptions Options(const char* architecture, DType type) {
   TinyModelOptions options;
   options.architecture = architecture;
   options.type = type;
+  options.ff = 256;
   return options;
 }
 
@@ -47,9 +48,11 @@ TEST(Determinism, ThreadsAndBatchesDoNotShow) {
     for (const int threads : {1, 2, 3, 64}) {
       const std::unique_ptr<Model> model = LoadModel(bytes, {.threads = threads});
       ASSERT_NE(model, nullptr);
-      const std::vector<int32_t> tokens = SomeTokens(40, model->vocab_size());
-      for (const size_t chunk : {0u, 1u, 2u, 5u, 33u}) {
-        if (threads == 64 && chunk != 0 && chunk != 33) continue;  // 64 workers on a few cores are slow
+      const std::vector<int32_t> tokens = SomeTokens(27, model->vocab_size());
+      // All at once, one by one, and by 5 (past the rows that workers quantise for themselves, with a rest of 2).
+      for (const size_t chunk : {0u, 1u, 5u}) {
+        if (threads != 3 && chunk == 1 && !expected.empty()) continue;
+        if (threads == 64 && chunk != 0) continue;  // 64 workers on a few cores are slow
         const auto logits = AllLogits(*model, tokens, chunk);
         if (expected.empty()) expected = logits;
         EXPECT_TRUE(SameBits(logits, expected))
