@@ -87,8 +87,8 @@ struct Ast {
   std::vector<uint32_t> pool;
   std::vector<Value> constants;
   std::vector<std::string_view> names;
-  std::deque<Str> strings;      // what the constants point to
-  std::deque<std::string> own;  // bytes of strings that the source does not hold as they are
+  std::deque<Str> strings;                        // what the constants point to
+  std::deque<std::string> own;                    // bytes of strings that the source does not hold as they are
   std::map<std::string_view, uint32_t> name_ids;  // into names
   uint32_t root = 0;
 

@@ -180,9 +180,9 @@ bool Interp::Item(const Value& object, const Value& index, Value* out) {
   } else if (object.IsString() && ResolveIndex(object.str->length, &i)) {
     return SliceString(*this, *object.str, {i, 1, 1}, out);
   } else {
-    Value name;
-    if (!MakeString(std::to_string(asked), &name)) return false;
-    *out = Value::Undefined(name.str, true);
+    Value position;
+    if (!MakeString(std::to_string(asked), &position)) return false;
+    *out = Value::Undefined(position.str, true);
   }
   return true;
 }
