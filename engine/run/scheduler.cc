@@ -3,11 +3,22 @@
 #include <algorithm>
 
 namespace mote {
+namespace {
+
+// Steps in a row that may pass a job over. Decoding streams alone can take every row or every output of every step;
+// after this many the oldest of those passed over gets its share before them.
+constexpr uint32_t kPatience = 8;
+// So that what the streams lose is small: an eighth of one step in kPatience.
+uint32_t ShareOf(uint32_t room) {
+  return std::max(1u, room / 8);
+}
+
+}  // namespace
 
 struct Scheduler::Entry {
   Job* job = nullptr;
-  // The leader works on entries without the lock: what the owner waits for is set with the lock held, and only then may the
-  // entry, which lives on the owner's stack, go away.
+  // The leader works on entries without the lock: what the owner waits for is set with the lock held, and only then may
+  // the entry, which lives on the owner's stack, go away.
   bool finished = false;
   bool over = false;  // the leader's own note that it will be finished
   Status status;
@@ -15,6 +26,7 @@ struct Scheduler::Entry {
   uint32_t rows = 0;
   uint32_t first_output = 0;
   uint32_t outputs = 0;
+  uint32_t passed_over = 0;  // steps in a row without a row of this job
 
   uint32_t left() const { return static_cast<uint32_t>(job->tokens.size()) - job->done; }
   void Finish(Status s) {
@@ -91,14 +103,18 @@ void Scheduler::StepOnce(const std::vector<Entry*>& present) {
           Error(Code::kCancelled, "cancelled after %u of %zu tokens", entry->job->done, entry->job->tokens.size()));
     }
   }
+  const auto waited = std::find_if(present.begin(), present.end(),
+                                   [](const Entry* e) { return !e->over && e->passed_over >= kPatience; });
+  if (waited != present.end()) batch.Take(**waited, ShareOf(max_batch_), ShareOf(max_outputs_));
   // Running streams first, so that a long prompt never stalls them; then prompts, oldest first.
   for (const bool decodes : {true, false}) {
     for (Entry* entry : present) {
       const uint32_t room = max_batch_ - static_cast<uint32_t>(batch.tokens.size());
-      if (entry->over || room == 0 || (entry->left() == 1) != decodes) continue;
+      if (entry->over || entry->rows > 0 || room == 0 || (entry->left() == 1) != decodes) continue;
       batch.Take(*entry, room, max_outputs_);
     }
   }
+  for (Entry* entry : present) entry->passed_over = entry->rows > 0 ? 0 : entry->passed_over + 1;
   if (batch.tokens.empty()) return;
 
   if (logits_.size() == 0) {

@@ -1,0 +1,101 @@
+// Who gets a place in a step when there are more jobs than places.
+#include "engine/run/scheduler.h"
+
+#include <gtest/gtest.h>
+
+#ifndef __wasm__
+#include <sched.h>
+
+#include <algorithm>
+#include <atomic>
+#include <thread>
+#include <vector>
+
+namespace mote::testing {
+namespace {
+
+class FakeCache : public KvCache {};
+
+// Takes a moment, so that whoever has finished is back in the queue before the next step, and counts.
+class FakeProgram : public Program {
+ public:
+  Result<std::unique_ptr<KvCache>> CreateKvCache(uint32_t) override { return std::unique_ptr<KvCache>(new FakeCache); }
+  Status Run(const Step& step) override {
+    for (int i = 0; i < 50; ++i) sched_yield();
+    std::fill(step.logits, step.logits + step.outputs.size() * kVocab, 0.0f);
+    if (++steps_ >= kMaxSteps) out_of_steps_ = true;
+    return Status();
+  }
+  bool out_of_steps() const { return out_of_steps_; }
+
+  static constexpr uint32_t kVocab = 4;
+  static constexpr int kMaxSteps = 3000;
+
+ private:
+  int steps_ = 0;  // the Scheduler lets one in at a time
+  std::atomic<bool> out_of_steps_ = false;
+};
+
+// Streams that decode for ever fill every step; a prompt, or an evaluation that wants every token's logits, must still
+// come through.
+void ExpectProgress(uint32_t max_batch, uint32_t max_outputs, bool wants_all_logits) {
+  FakeProgram program;
+  const std::unique_ptr<Platform> platform = CreatePlatform();
+  Scheduler scheduler(program, platform->CreateMonitor(), max_batch, max_outputs, FakeProgram::kVocab);
+  std::atomic<bool> prompt_done = false;
+  std::vector<std::thread> streams;
+  for (int i = 0; i < 12; ++i) {
+    streams.emplace_back([&] {
+      FakeCache cache;
+      const int32_t token = 1;
+      float logits[FakeProgram::kVocab];
+      while (!prompt_done && !program.out_of_steps()) {
+        Job job;
+        job.tokens = {&token, 1};
+        job.cache = &cache;
+        job.last_logits = logits;
+        EXPECT_TRUE(scheduler.Run(job).ok());
+      }
+    });
+  }
+  FakeCache cache;
+  const std::vector<int32_t> tokens(40, 2);
+  float logits[FakeProgram::kVocab];
+  Job job;
+  job.tokens = tokens;
+  job.cache = &cache;
+  job.last_logits = logits;
+  uint32_t rows = 0;
+  if (wants_all_logits) {
+    job.sink.user = &rows;
+    job.sink.row = [](void* user, uint32_t index, std::span<const float>) {
+      EXPECT_EQ(index, (*static_cast<uint32_t*>(user))++);
+      return true;
+    };
+  }
+  const Status status = scheduler.Run(job);
+  const bool in_time = !program.out_of_steps();
+  prompt_done = true;
+  for (std::thread& stream : streams) stream.join();
+  EXPECT_TRUE(status.ok()) << status.message();
+  EXPECT_EQ(job.done, tokens.size());
+  EXPECT_EQ(rows, wants_all_logits ? tokens.size() : 0);
+  EXPECT_TRUE(in_time) << "not done within " << FakeProgram::kMaxSteps << " steps";
+}
+
+TEST(Scheduler, StreamsDoNotStarveAPrompt) {
+  ExpectProgress(2, 2, false);
+  ExpectProgress(1, 1, false);
+}
+
+TEST(Scheduler, StreamsDoNotStarveWhoWantsEveryLogit) {
+  ExpectProgress(64, 4, true);
+}
+
+}  // namespace
+}  // namespace mote::testing
+#else
+TEST(Scheduler, NeedsThreads) {
+  GTEST_SKIP() << "no threads here: the scheduler has one job at a time";
+}
+#endif
