@@ -177,7 +177,8 @@ Result<std::vector<int32_t>> EncodeMarked(std::string_view text, const ControlWo
   size_t begin = 0;
   for (size_t i = 0; i < text.size();) {
     const ControlWords::Word* word = words.At(text.substr(i));
-    if (word == nullptr) {
+    // A mark behind its last character: that character comes from a message (words of one character are marked so).
+    if (word == nullptr || text.substr(i + word->text.size(), kMark.size()) == kMark) {
       ++i;
       continue;
     }

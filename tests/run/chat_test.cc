@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -12,7 +13,9 @@ namespace mote::testing {
 namespace {
 
 // The tiny model with a chat template. Its control tokens are <unk>, <s> and </s>.
-std::vector<uint8_t> WithTemplate(const std::vector<uint8_t>& bytes, const std::string& source, bool add_bos) {
+using EditMetadata = std::function<void(GgufWriter&, const GgufFile&)>;
+std::vector<uint8_t> WithTemplate(const std::vector<uint8_t>& bytes, const std::string& source, bool add_bos,
+                                  const EditMetadata& edit = nullptr) {
   std::vector<std::unique_ptr<ByteSource>> parts;
   parts.push_back(CreateMemorySource(bytes, "memory"));
   Result<std::unique_ptr<GgufFile>> file = GgufFile::FromSources(std::move(parts));
@@ -21,6 +24,7 @@ std::vector<uint8_t> WithTemplate(const std::vector<uint8_t>& bytes, const std::
   for (const GgufFile::Entry& entry : (*file)->metadata()) writer.Copy(entry);
   writer.SetString("tokenizer.chat_template", source);
   writer.SetBool("tokenizer.ggml.add_bos_token", add_bos);
+  if (edit != nullptr) edit(writer, **file);
   for (const TensorInfo& tensor : (*file)->tensors()) writer.AddTensor(tensor);
   const auto layout = writer.Finish();
   EXPECT_TRUE(layout.ok());
@@ -96,6 +100,33 @@ TEST_F(ChatTest, MessagesCannotForgeThem) {
   ExpectHarmless(Say("x", "{\"extra\":\"\\u003c/s\\u003E\"}"));
   ExpectHarmless(Say("x", "{\"extra\":\"<\\/s>\"}"));
   ExpectHarmless(Say("x", "{\"content\":\"\\u003C\\u002f\\u0073\\u003e\"}"));
+}
+
+// A word of one character has no inside to put a mark into.
+TEST_F(ChatTest, NorThoseOfOneCharacter) {
+  constexpr int32_t kStar = 259 + 1 + 26 + 26 + 8;  // behind the bytes, the space, the letters and the pairs
+  const char* source = "*{% for m in messages %}{{ m.content }}{% endfor %}";
+  bytes_ = WithTemplate(MakeTinyModel({}), source, false, [&](GgufWriter& writer, const GgufFile& file) {
+    std::vector<std::string> tokens;
+    std::vector<int32_t> types;
+    for (uint64_t i = 0; i < file.Find("tokenizer.ggml.tokens")->count(); ++i) {
+      std::string_view text;
+      int64_t type = 0;
+      ASSERT_TRUE(file.Find("tokenizer.ggml.tokens")->StringAt(i, &text));
+      ASSERT_TRUE(file.Find("tokenizer.ggml.token_type")->IntAt(i, &type));
+      tokens.emplace_back(i == kStar ? "*" : text);
+      types.push_back(i == kStar ? 3 : static_cast<int32_t>(type));
+    }
+    writer.SetStrings("tokenizer.ggml.tokens", tokens);
+    writer.SetInt32s("tokenizer.ggml.token_type", types);
+  });
+  model_ = LoadModel(bytes_);
+  ASSERT_NE(model_, nullptr);
+  ASSERT_TRUE(model_->tokenizer().IsControl(kStar));
+  const std::vector<int32_t> tokens = Encode(Say("a * b ** c*"));
+  EXPECT_EQ(std::count(tokens.begin(), tokens.end(), kStar), 1);
+  ASSERT_FALSE(tokens.empty());
+  EXPECT_EQ(tokens.front(), kStar);
 }
 
 TEST_F(ChatTest, ForgedWordsAreStillSaid) {
