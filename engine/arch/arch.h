@@ -42,6 +42,8 @@ struct BuildInput {
   const GgufFile& file;
   const HyperParams& hyper;
   uint32_t context = 0;  // of the longest session (LongRoPE chooses its factors by it)
+  // The file may be a header alone: no tensor is read, rotary factors become 1. Such a graph can be measured, not run.
+  bool shapes_only = false;
 };
 
 struct Architecture {

@@ -142,6 +142,11 @@ ValueId Decoder::MoeFfn(ValueId x, uint32_t layer, bool normalize) {
                static_cast<unsigned long long>(*ff), static_cast<unsigned long long>(*used)));
     return kNone;
   }
+  if (!(*weight_scale >= 0 && *weight_scale <= 1e6)) {
+    Fail(Error(Code::kMalformed, "%s.expert_weights_scale is %g, expected 0 (none) to 1e6", hyper_.architecture.c_str(),
+               *weight_scale));
+    return kNone;
+  }
   MoeParams params;
   params.experts = static_cast<uint32_t>(*experts);
   params.used = static_cast<uint32_t>(*used);

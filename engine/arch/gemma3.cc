@@ -26,8 +26,13 @@ Status BuildGemma3(const BuildInput& input, Graph* graph) {
   if (!cap.ok()) return cap.status();
   const Result<double> local_base = d.FloatKey("rope.freq_base_swa", kLocalRopeBase);
   if (!local_base.ok()) return local_base.status();
-  if (!(*local_base > 0))
-    return Error(Code::kMalformed, "gemma3.rope.freq_base_swa is %g, expected more than 0", *local_base);
+  if (!(*local_base >= 1e-3 && *local_base <= 1e15)) {
+    return Error(Code::kMalformed, "gemma3.rope.freq_base_swa is %g, expected 0.001 to 1e15", *local_base);
+  }
+  // An infinite cap times tanh(0) is NaN.
+  if (!(*cap >= 0 && *cap <= 1e6)) {
+    return Error(Code::kMalformed, "gemma3.final_logit_softcapping is %g, expected 0 (none) to 1e6", *cap);
+  }
 
   const RopeId global = d.ReadRope(RopeTable::Layout::kSplit);
   RopeTable local_table;

@@ -8,6 +8,8 @@
 namespace mote {
 namespace {
 
+constexpr uint32_t kMaxHeadDim = 4096;
+
 class Reader {
  public:
   Reader(const GgufFile& file, std::string architecture) : file_(file), prefix_(std::move(architecture) + ".") {}
@@ -103,16 +105,18 @@ Result<HyperParams> ReadHyperParams(const GgufFile& file) {
       reader.Has("attention.head_count_kv") ? reader.PerLayer("attention.head_count_kv", h.layers, 1, 1024) : h.heads;
   h.ff = reader.PerLayer("feed_forward_length", h.layers, 1, 1u << 22);
   if (!reader.status().ok()) return reader.status();
-  h.key_dim = reader.UintOr("attention.key_length", h.width / h.heads[0], 2, 4096);
-  h.value_dim = reader.UintOr("attention.value_length", h.width / h.heads[0], 1, 4096);
+  h.key_dim = reader.UintOr("attention.key_length", h.width / h.heads[0], 2, kMaxHeadDim);
+  h.value_dim = reader.UintOr("attention.value_length", h.width / h.heads[0], 1, kMaxHeadDim);
   h.norm_epsilon = reader.FloatOr("attention.layer_norm_rms_epsilon", 1e-5, 1e-12, 1);
-  h.rope_dims = reader.UintOr("rope.dimension_count", h.key_dim, 2, 4096);
+  h.rope_dims = reader.UintOr("rope.dimension_count", h.key_dim, 2, kMaxHeadDim);
   h.rope_base = reader.FloatOr("rope.freq_base", 10000.0, 1e-3, 1e15);
   h.window = reader.UintOr("attention.sliding_window", 0, 0, 1u << 30);
   if (!reader.status().ok()) return reader.status();
-  if (h.key_dim < 2 || h.key_dim % 2 != 0 || h.value_dim == 0) {
-    return Error(Code::kMalformed, "heads of %u key and %u value columns: the first must be even and at least 2",
-                 h.key_dim, h.value_dim);
+  // Where the file does not give them they come from the width, which may be far larger.
+  if (h.key_dim < 2 || h.key_dim % 2 != 0 || h.value_dim == 0 || std::max(h.key_dim, h.value_dim) > kMaxHeadDim) {
+    return Error(Code::kMalformed,
+                 "heads of %u key and %u value columns: both must be at most %u, the first even and at least 2",
+                 h.key_dim, h.value_dim, kMaxHeadDim);
   }
   if (h.rope_dims % 2 != 0 || h.rope_dims > h.key_dim) {
     return Error(Code::kMalformed, "%s.rope.dimension_count is %u, expected an even number up to the head's %u columns",

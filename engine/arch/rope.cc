@@ -25,9 +25,10 @@ bool Decoder::ReadFloats(const char* name, size_t count, std::vector<float>* out
                static_cast<unsigned long long>(tensor->values()), DTypeName(tensor->type), count));
     return false;
   }
+  out->assign(count, 1.0f);
+  if (input_.shapes_only) return true;
   const auto bytes = input_.file.TensorBytes(*tensor);
   if (!bytes.ok()) return Fail(bytes.status()), false;
-  out->resize(count);
   memcpy(out->data(), bytes->data(), count * sizeof(float));
   for (const float value : *out) {
     if (!(value > 0) || !isfinite(value)) {
@@ -108,6 +109,18 @@ RopeId Decoder::ReadRope(RopeTable::Layout layout) {
   } else if (*type != "" && *type != "none" && *type != "longrope" && *type != "yarn") {
     Fail(Error(Code::kUnsupported, "%stype is \"%s\"; mote knows none, linear, yarn and longrope", prefix.c_str(),
                type->c_str()));
+    return kNone;
+  }
+  // Factors near zero overflow; one infinite frequency would make every logit NaN. (Zero is a pair that never turns.)
+  const auto is_usable = [](float v) { return v >= 0 && isfinite(v); };
+  if (!is_usable(table.magnitude) ||
+      !std::all_of(table.inverse_frequency.begin(), table.inverse_frequency.end(), is_usable)) {
+    Fail(
+        Error(Code::kMalformed,
+              "%sfactor %g, attn_factor %g, rope.freq_base %g and rotary factors give angles that are not finite, or a "
+              "magnitude of %g",
+              prefix.c_str(), *factor, *magnitude, static_cast<double>(hyper_.rope_base),
+              static_cast<double>(table.magnitude)));
     return kNone;
   }
   return graph_.AddRope(std::move(table));

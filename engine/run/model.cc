@@ -36,7 +36,8 @@ Status CheckParams(const ModelParams& params) {
 
 Model::~Model() = default;
 
-Result<std::unique_ptr<Model>> Model::Prepare(std::unique_ptr<GgufFile> file, const ModelParams& params) {
+Result<std::unique_ptr<Model>> Model::Prepare(std::unique_ptr<GgufFile> file, const ModelParams& params,
+                                              bool shapes_only) {
   MOTE_RETURN_IF_ERROR(CheckParams(params));
   std::unique_ptr<Model> model(new Model());
   Model& m = *model;
@@ -44,7 +45,7 @@ Result<std::unique_ptr<Model>> Model::Prepare(std::unique_ptr<GgufFile> file, co
   m.platform_ = CreatePlatform();
   MOTE_ASSIGN_OR_RETURN(m.hyper_, ReadHyperParams(*m.file_));
   m.context_ = params.context != 0 ? params.context : std::min(m.hyper_.context_train, kDefaultContext);
-  MOTE_RETURN_IF_ERROR(BuildGraph({*m.file_, m.hyper_, m.context_}, &m.graph_));
+  MOTE_RETURN_IF_ERROR(BuildGraph({*m.file_, m.hyper_, m.context_, shapes_only}, &m.graph_));
   const uint32_t batch = std::min(params.max_batch, m.context_);
   MOTE_ASSIGN_OR_RETURN(m.plan_, MakePlan(m.graph_, batch, std::min(batch, kMaxOutputs)));
 
@@ -52,7 +53,9 @@ Result<std::unique_ptr<Model>> Model::Prepare(std::unique_ptr<GgufFile> file, co
   const Context context = m.MakeContext(params);
   MOTE_ASSIGN_OR_RETURN(m.backend_, CreateCpuBackend(context, params.isa));
   MOTE_ASSIGN_OR_RETURN(const MemoryNeed need, m.backend_->Measure(m.plan_));
-  m.memory_ = {need.weight_bytes, need.scratch_bytes, need.cache_bytes_per_token * m.context_};
+  // The scheduler's logits are as much scratch as the backend's arena.
+  const uint64_t logits_bytes = uint64_t{m.plan_.max_outputs} * m.hyper_.vocab_size * sizeof(float);
+  m.memory_ = {need.weight_bytes, need.scratch_bytes + logits_bytes, need.cache_bytes_per_token * m.context_};
   return model;
 }
 
@@ -65,12 +68,12 @@ Context Model::MakeContext(const ModelParams& params) const {
 }
 
 Result<MemoryReport> Model::Estimate(std::unique_ptr<GgufFile> file, const ModelParams& params) {
-  MOTE_ASSIGN_OR_RETURN(std::unique_ptr<Model> model, Prepare(std::move(file), params));
+  MOTE_ASSIGN_OR_RETURN(std::unique_ptr<Model> model, Prepare(std::move(file), params, /*shapes_only=*/true));
   return model->memory_;
 }
 
 Result<std::unique_ptr<Model>> Model::Load(std::unique_ptr<GgufFile> file, const ModelParams& params) {
-  MOTE_ASSIGN_OR_RETURN(std::unique_ptr<Model> model, Prepare(std::move(file), params));
+  MOTE_ASSIGN_OR_RETURN(std::unique_ptr<Model> model, Prepare(std::move(file), params, /*shapes_only=*/false));
   Model& m = *model;
   if (params.memory_limit != 0 && m.memory_.total() > params.memory_limit) {
     return Error(Code::kOutOfMemory, "%s does not fit the limit of %llu MiB: %s. A smaller context or batch needs less",

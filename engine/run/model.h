@@ -69,7 +69,8 @@ class Model {
  private:
   Model() = default;
   // Everything up to the point where weights would be loaded.
-  static Result<std::unique_ptr<Model>> Prepare(std::unique_ptr<GgufFile> file, const ModelParams& params);
+  static Result<std::unique_ptr<Model>> Prepare(std::unique_ptr<GgufFile> file, const ModelParams& params,
+                                                bool shapes_only);
   Context MakeContext(const ModelParams& params) const;
 
   std::unique_ptr<Platform> platform_;

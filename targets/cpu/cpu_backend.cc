@@ -31,7 +31,11 @@ class CpuBackend : public Backend {
     for (const Weight& weight : plan.graph->weights()) seen.push_back(weight.tensor);
     std::sort(seen.begin(), seen.end());
     seen.erase(std::unique(seen.begin(), seen.end()), seen.end());
-    for (const TensorInfo* tensor : seen) need.weight_bytes += tensor->bytes;
+    Checked64 weight_bytes = 0;
+    for (const TensorInfo* tensor : seen) weight_bytes = weight_bytes + tensor->bytes;
+    // A header without its data can claim any sizes.
+    if (!weight_bytes.FitsIn(INT64_MAX)) return Error(Code::kMalformed, "the tensors have 2^63 bytes or more together");
+    need.weight_bytes = weight_bytes.value();
     need.scratch_bytes = CpuScratch(plan, workers_).total_bytes();
     need.cache_bytes_per_token = CpuKvCache::BytesPerToken(*plan.graph);
     return need;

@@ -144,6 +144,40 @@ TEST(HostileModel, FloatsOutOfRange) {
   }
 }
 
+TEST(HostileModel, FactorsThatMakeLogitsNaN) {
+  const auto expect_refused = [](const std::vector<uint8_t>& good, const char* key, std::vector<float> values) {
+    for (const float value : values) {
+      const Status status = TryToRun(Rewrite(good, [&](GgufWriter& w) { w.SetFloat32(key, value); }));
+      EXPECT_EQ(status.code(), Code::kMalformed) << key << " = " << value;
+    }
+  };
+  for (const char* type : {"yarn", "linear"}) {
+    TinyModelOptions scaled = SmallOptions("llama");
+    scaled.rope_scaling = type;
+    expect_refused(MakeTinyModel(scaled), "llama.rope.scaling.factor", {1e-44f});
+  }
+  const std::vector<uint8_t> gemma = MakeTinyModel(SmallOptions("gemma3"));
+  expect_refused(gemma, "gemma3.rope.freq_base_swa", {0.0f, -1.0f, INFINITY, NAN});
+  expect_refused(gemma, "gemma3.final_logit_softcapping", {-1.0f, INFINITY, NAN});
+  expect_refused(MakeTinyModel(SmallOptions("qwen3moe")), "qwen3moe.expert_weights_scale", {-1.0f, INFINITY, NAN});
+}
+
+// The head's size comes from the width where no key gives it: the same bounds hold.
+TEST(HostileModel, HeadsDerivedFromTheWidthAreBounded) {
+  const std::vector<uint8_t> good = MakeTinyModel(SmallOptions("llama"));
+  const auto widen = [](GgufWriter& w) {
+    w.SetUint32("llama.embedding_length", 1u << 20);
+    w.SetUint32("llama.attention.head_count", 1);
+    w.SetUint32("llama.attention.head_count_kv", 1);
+  };
+  for (const char* key : {"llama.attention.key_length", "llama.attention.value_length"}) {
+    const std::vector<uint8_t> bytes = Rewrite(good, widen, nullptr, key);
+    const Status status = ReadHyperParams(*Parse(bytes)).status();
+    EXPECT_EQ(status.code(), Code::kMalformed) << key;
+    EXPECT_NE(status.message().find("1048576"), std::string::npos) << status.message();
+  }
+}
+
 TEST(HostileModel, MissingTensorsAndKeysAreNamed) {
   for (const char* family : {"llama", "qwen3moe", "gemma3", "phi3"}) {
     const std::vector<uint8_t> good = MakeTinyModel(SmallOptions(family));

@@ -121,5 +121,52 @@ TEST(ModelParamsTest, MemoryLimitIsHeldBeforeLoading) {
   EXPECT_NE(refused.message().find("weights"), std::string::npos) << refused.message();
 }
 
+Result<MemoryReport> Measure(std::span<const uint8_t> header, const ModelParams& params) {
+  std::vector<std::unique_ptr<ByteSource>> parts;
+  parts.push_back(CreateMemorySource(header, "memory"));
+  MOTE_ASSIGN_OR_RETURN(std::unique_ptr<GgufFile> file, GgufFile::FromSourcesHeaderOnly(std::move(parts)));
+  return Model::Estimate(std::move(file), params);
+}
+
+// Rotary factors are tensors: where only the header is there, they are not.
+TEST(ModelParamsTest, AHeaderIsEnoughToMeasure) {
+  for (const char* scaling : {"", "llama3", "longrope"}) {
+    TinyModelOptions options;
+    options.rope_scaling = scaling;
+    const std::vector<uint8_t> bytes = MakeTinyModel(options);
+    std::vector<std::unique_ptr<ByteSource>> parts;
+    parts.push_back(CreateMemorySource(bytes, "memory"));
+    const uint64_t header_bytes = (*GgufFile::FromSources(std::move(parts)))->header_bytes();
+    ModelParams params;
+    params.threads = 1;
+    params.context = 512;
+    params.isa = IsaUnderTest();
+    const Result<MemoryReport> report = Measure(std::span(bytes).first(header_bytes), params);
+    ASSERT_TRUE(report.ok()) << scaling << ": " << report.status().message();
+    const std::unique_ptr<Model> model = LoadModel(bytes, {.context = 512});
+    ASSERT_NE(model, nullptr);
+    EXPECT_EQ(report->total(), model->memory().total()) << scaling;
+  }
+}
+
+// One step gives up to 32 rows of logits, which with a vocabulary of 512 are 64 KiB beside the backend's own scratch.
+TEST(ModelParamsTest, TheLogitsOfAStepAreCounted) {
+  const std::vector<uint8_t> bytes = MakeTinyModel({});
+  const std::unique_ptr<Model> model = LoadModel(bytes, {.context = 512});
+  ASSERT_NE(model, nullptr);
+  Graph graph;
+  ASSERT_TRUE(BuildGraph({model->file(), model->hyper(), 512}, &graph).ok());
+  const Result<Plan> plan = MakePlan(graph, 512, 32);
+  ASSERT_TRUE(plan.ok());
+  const std::unique_ptr<Platform> platform = CreatePlatform();
+  const std::unique_ptr<ThreadPool> pool = std::move(platform->CreateThreadPool(1)).value();
+  Context context;
+  context.platform = platform.get();
+  context.pool = pool.get();
+  const Result<MemoryNeed> need = (*CreateCpuBackend(context, IsaUnderTest()))->Measure(*plan);
+  ASSERT_TRUE(need.ok());
+  EXPECT_EQ(model->memory().scratch_bytes, need->scratch_bytes + 32 * 512 * sizeof(float));
+}
+
 }  // namespace
 }  // namespace mote::testing

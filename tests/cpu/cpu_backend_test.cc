@@ -1,0 +1,45 @@
+// What the CPU backend says it needs.
+#include <gtest/gtest.h>
+
+#include "engine/graph/backend.h"
+
+namespace mote::testing {
+namespace {
+
+TensorInfo Matrix(const char* name, uint64_t rows, uint64_t cols) {
+  TensorInfo tensor;
+  tensor.name = name;
+  tensor.num_dims = 2;
+  tensor.shape = {cols, rows, 1, 1};
+  tensor.bytes = rows * cols * sizeof(float);
+  return tensor;
+}
+
+// A header without its data may claim any sizes: their sum must not wrap around to a small one.
+TEST(CpuBackend, WeightsBeyond64BitsAreRefused) {
+  TensorInfo embedding = Matrix("embedding", 8, 4), down = Matrix("down", 4, 4), head = Matrix("head", 8, 4);
+  const auto measure = [&]() -> Result<MemoryNeed> {
+    Graph graph;
+    const ValueId x = graph.Embed(graph.AddWeight(&embedding, 8, 4), 1);
+    const ValueId y = graph.MatMul(x, graph.AddWeight(&down, 4, 4));
+    graph.SetResult(graph.MatMul(graph.SelectOutputs(y), graph.AddWeight(&head, 8, 4)));
+    MOTE_ASSIGN_OR_RETURN(const Plan plan, MakePlan(graph, 4, 1));
+    const std::unique_ptr<Platform> platform = CreatePlatform();
+    MOTE_ASSIGN_OR_RETURN(const std::unique_ptr<ThreadPool> pool, platform->CreateThreadPool(1));
+    Context context;
+    context.platform = platform.get();
+    context.pool = pool.get();
+    MOTE_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, CreateCpuBackend(context, ""));
+    return backend->Measure(plan);
+  };
+  const Result<MemoryNeed> small = measure();
+  ASSERT_TRUE(small.ok()) << small.status().message();
+  EXPECT_EQ(small->weight_bytes, (32u + 16u + 32u) * 4u);
+  for (TensorInfo* tensor : {&embedding, &down, &head}) tensor->bytes = uint64_t{1} << 62;
+  EXPECT_EQ(measure().status().code(), Code::kMalformed);
+  embedding.bytes = down.bytes = (uint64_t{1} << 63) - 1;  // wraps past 2^64
+  EXPECT_EQ(measure().status().code(), Code::kMalformed);
+}
+
+}  // namespace
+}  // namespace mote::testing
