@@ -1,14 +1,18 @@
 /* mote: language models from GGUF files, in C. This header and mote.hpp are the whole public interface.
  *
- * Errors   Every call that can fail returns a mote_status and takes, last, an optional mote_error that receives the same
- *          code and one line for people: what was wrong, with names and sizes, and what would have been right. A call
- *          that fails leaves its outputs as they were unless it says otherwise. There is no global state: any number of
- *          models may live in one process.
+ * Errors   Every call that can fail returns a mote_status and takes, last, an optional mote_error that receives
+ *          the same code and one line for people: what was wrong, with names and sizes, and what would have been
+ *          right. A call that fails leaves its outputs as they were unless it says otherwise. There is no global
+ *          state: any number of models may live in one process.
+ *
  * Manners  The library never prints, aborts or exits; no C++ exception leaves it. Callbacks must return normally: no
- *          exceptions, no longjmp. They may call any function of this header, except on the session that calls them.
+ *          exceptions, no longjmp. They may call any function of this header but those that compute with the model
+ *          (eval, generate): progress and logits callbacks come from the step that all sessions share.
+ *
  * Threads  A model may be used by many threads at once. A session, a sampler: one thread at a time, but for
- *          mote_session_cancel. Sessions of one model may run at once; their work is joined into batches, and what one
- *          session computes does not depend on its neighbours.
+ *          mote_session_cancel. Sessions of one model may run at once; their work is joined into batches, and what
+ *          one session computes does not depend on its neighbours.
+ *
  * Structs  Parameters begin with struct_size, the size that the caller was compiled with: fields that an older caller
  *          does not know keep their defaults, fields that an older library does not know are ignored. Start from
  *          mote_..._default_params().
@@ -148,10 +152,10 @@ typedef struct mote_model_info {
   uint32_t context;           /* longest session */
   uint32_t context_train;     /* what the model was trained for */
   uint32_t layers;
-  uint32_t width;    /* of the embedding */
+  uint32_t width; /* of the embedding */
   int32_t threads;
-  int32_t bos_token; /* -1: none */
-  int32_t eos_token; /* -1: none */
+  int32_t bos_token;     /* -1: none */
+  int32_t eos_token;     /* -1: none */
   uint64_t weight_bytes; /* see mote_memory */
   uint64_t scratch_bytes;
   uint64_t cache_bytes;
@@ -188,7 +192,7 @@ MOTE_API int32_t mote_token_find(const mote_model* model, const char* text, size
 
 /* The layout is final. */
 typedef struct mote_chat_message {
-  const char* role;       /* "system", "user", "assistant", "tool" */
+  const char* role; /* "system", "user", "assistant", "tool" */
   const char* content;
   const char* extra_json; /* a JSON object of further fields (tool_calls, name, ...), or NULL */
 } mote_chat_message;
@@ -260,8 +264,7 @@ MOTE_API void mote_sampler_free(mote_sampler* sampler);
 /* Adds a token to what the penalties look at (those of the prompt too). */
 MOTE_API void mote_sampler_accept(mote_sampler* sampler, int32_t token);
 /* logits: (vocab_size), as from mote_session_logits. Does not accept the token. */
-MOTE_API mote_status mote_sampler_sample(mote_sampler* sampler, const float* logits, int32_t* token,
-                                         mote_error* error);
+MOTE_API mote_status mote_sampler_sample(mote_sampler* sampler, const float* logits, int32_t* token, mote_error* error);
 
 /* ---- Sessions --------------------------------------------------------------------------------------------------- */
 
@@ -336,7 +339,7 @@ typedef struct mote_generate_params {
   const mote_sampling_params* sampling; /* NULL: the defaults */
   int32_t max_tokens;                   /* -1: until the context is full; 0: only computes the prompt. default -1 */
   int32_t ignore_eos;                   /* 1: never choose a token that ends the answer */
-  const char* const* stop; /* generation ends before any of these; up to 16, of 1 to 1024 bytes, UTF-8 */
+  const char* const* stop;              /* generation ends before any of these; up to 16, of 1 to 1024 bytes, UTF-8 */
   size_t stop_count;
   mote_text_fn on_text;         /* NULL: none */
   mote_progress_fn on_progress; /* of the prompt; NULL: none */
