@@ -18,7 +18,7 @@ if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE Release)
 endif()
 foreach(language C CXX)
-  set(CMAKE_${language}_FLAGS_SANITIZE "-O1 -g1" CACHE STRING "Flags of the sanitizer builds")
+  set(CMAKE_${language}_FLAGS_SANITIZE "-O2 -g1" CACHE STRING "Flags of the sanitizer builds")
 endforeach()
 
 set(MOTE_WASM OFF)
