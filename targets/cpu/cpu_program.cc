@@ -10,8 +10,7 @@
 namespace mote {
 namespace {
 
-constexpr uint32_t kCountersPerInstruction = 4;  // a mixture of experts hands out tiles in that many phases
-constexpr uint64_t kTouchBytes = 64 << 20;       // between two reports of progress
+constexpr uint64_t kTouchBytes = 64 << 20;  // between two reports of progress
 
 uint64_t Align(uint64_t bytes) {
   return (bytes + kCacheLineBytes - 1) & ~uint64_t{kCacheLineBytes - 1};
@@ -105,7 +104,7 @@ Status CpuProgram::AllocateScratch() {
     at += 2 * bytes;
     rope_.push_back(rope);
   }
-  num_counters_ = static_cast<uint32_t>(plan_.instructions.size()) * kCountersPerInstruction;
+  num_counters_ = static_cast<uint32_t>(plan_.instructions.size()) * CountersPerInstruction();
   counters_ = std::make_unique<std::atomic<uint32_t>[]>(num_counters_);
   return Status();
 }

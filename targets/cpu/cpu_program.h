@@ -8,6 +8,7 @@
 
 #include <stdint.h>
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <vector>
@@ -74,6 +75,10 @@ class CpuProgram : public Program {
   void RunNodeOnRows(const Node& node, uint32_t begin, uint32_t end);
   void WriteCache(const Node& node, uint32_t begin, uint32_t end);
   void RunMatMul(const Instruction& instruction, uint32_t counter, int worker);
+  void MatMulTile(const Node& node, uint64_t row_begin, uint32_t tile_rows, const uint8_t* acts);
+  uint32_t NextOwnTile(uint32_t counter, uint32_t tiles, int worker);
+  // Of one instruction: one counter per worker's region, and at least as many as a mixture of experts has phases.
+  uint32_t CountersPerInstruction() const { return static_cast<uint32_t>(std::max(pool_.num_workers(), 4)); }
   void RunAttention(const Node& node, uint32_t counter);
   void RunElements(const Node& node, int worker);
   void RunMoe(const Node& node, uint32_t counter, int worker);
@@ -115,7 +120,7 @@ class CpuProgram : public Program {
   ThreadPool& pool_;
   std::vector<LoadedWeight> weights_;
   std::vector<Buffer> vectors_;
-  std::unique_ptr<std::atomic<uint32_t>[]> counters_;  // kCountersPerInstruction per instruction, 0 before a step
+  std::unique_ptr<std::atomic<uint32_t>[]> counters_;  // CountersPerInstruction() each, 0 before a step
   uint32_t num_counters_ = 0;
 
   Buffer arena_;

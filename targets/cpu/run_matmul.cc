@@ -34,12 +34,49 @@ const uint8_t* CpuProgram::QuantizeRows(const float* x, uint32_t cols, uint32_t 
   return acts;
 }
 
+// Each worker walks a region of its own, so that it reads one long stream, and helps out in the others' when it is
+// done.
+uint32_t CpuProgram::NextOwnTile(uint32_t counter, uint32_t tiles, int worker) {
+  const uint32_t workers = static_cast<uint32_t>(pool_.num_workers());
+  for (uint32_t i = 0; i < workers; ++i) {
+    const uint32_t region = (static_cast<uint32_t>(worker) + i) % workers;
+    const Range range = Split(tiles, static_cast<int>(region));
+    const uint32_t tile = range.begin + NextTile(counter + region);
+    if (tile < range.end) return tile;
+  }
+  return tiles;
+}
+
+// One tile of one product: weight rows [row_begin, row_begin + tile_rows) for all rows of the step.
+void CpuProgram::MatMulTile(const Node& node, uint64_t row_begin, uint32_t tile_rows, const uint8_t* acts) {
+  const LoadedWeight& weight = weights_[node.weights[0]];
+  const uint32_t rows = NumRows(graph_.value(node.out).rows);
+  const float* bias = node.weights[1] == kNone ? nullptr : weights_[node.weights[1]].floats();
+  simd::MatMulArgs args;
+  args.weights = weight.bytes + row_begin * weight.row_bytes;
+  args.row_bytes = weight.row_bytes;
+  args.rows = std::min<uint64_t>(tile_rows, weight.rows - row_begin);
+  args.k = weight.cols;
+  args.act_stride_bytes = weight.uses_a8 ? simd::A8RowBytes(weight.cols) : weight.cols * sizeof(float);
+  args.out_stride = weight.rows;
+  if (!weight.uses_a8) acts = reinterpret_cast<const uint8_t*>(Values(node.in[0]));
+  for (uint32_t m = 0; m < rows; m += kTokenBlock) {
+    args.m = std::min(kTokenBlock, rows - m);
+    args.acts = acts + m * args.act_stride_bytes;
+    args.out = Values(node.out) + m * weight.rows + row_begin;
+    weight.matmul(args);
+    for (size_t r = 0; bias != nullptr && r < args.m; ++r) {
+      float* y = args.out + r * args.out_stride;
+      kernels_.add(y, bias + row_begin, args.rows, y);
+    }
+  }
+}
+
 void CpuProgram::RunMatMul(const Instruction& instruction, uint32_t counter, int worker) {
   const Node& first = graph_.nodes()[instruction.nodes[0]];
   const uint32_t cols = graph_.value(first.in[0]).cols;
   const uint32_t rows = NumRows(graph_.value(first.in[0]).rows);
   if (rows == 0) return;
-  const float* x = Values(first.in[0]);
   uint64_t total = 0;
   bool any_a8 = false;
   for (const uint32_t n : instruction.nodes) {
@@ -47,40 +84,20 @@ void CpuProgram::RunMatMul(const Instruction& instruction, uint32_t counter, int
     total += weight.rows;
     any_a8 = any_a8 || weight.uses_a8;
   }
-  const uint8_t* quantized = any_a8 ? QuantizeRows(x, cols, rows, worker) : nullptr;
+  const uint8_t* acts = any_a8 ? QuantizeRows(Values(first.in[0]), cols, rows, worker) : nullptr;
 
   // Tiles are numbered through all products of the instruction.
   const uint32_t tile_rows = TileRows(total, pool_.num_workers());
-  uint32_t tile = NextTile(counter);
-  uint32_t before = 0;
-  for (const uint32_t n : instruction.nodes) {
-    const Node& node = graph_.nodes()[n];
-    const LoadedWeight& weight = weights_[node.weights[0]];
-    const uint32_t tiles = static_cast<uint32_t>((weight.rows + tile_rows - 1) / tile_rows);
-    const float* bias = node.weights[1] == kNone ? nullptr : weights_[node.weights[1]].floats();
-    float* out = Values(node.out);
-    for (; tile < before + tiles; tile = NextTile(counter)) {
-      const uint64_t row_begin = uint64_t{tile - before} * tile_rows;
-      simd::MatMulArgs args;
-      args.weights = weight.bytes + row_begin * weight.row_bytes;
-      args.row_bytes = weight.row_bytes;
-      args.rows = std::min<uint64_t>(tile_rows, weight.rows - row_begin);
-      args.k = cols;
-      args.act_stride_bytes = weight.uses_a8 ? simd::A8RowBytes(cols) : cols * sizeof(float);
-      args.out_stride = weight.rows;
-      for (uint32_t m = 0; m < rows; m += kTokenBlock) {
-        args.m = std::min(kTokenBlock, rows - m);
-        const uint8_t* acts = weight.uses_a8 ? quantized : reinterpret_cast<const uint8_t*>(x);
-        args.acts = acts + m * args.act_stride_bytes;
-        args.out = out + m * weight.rows + row_begin;
-        weight.matmul(args);
-        for (size_t r = 0; bias != nullptr && r < args.m; ++r) {
-          float* y = args.out + r * args.out_stride;
-          kernels_.add(y, bias + row_begin, args.rows, y);
-        }
-      }
-    }
-    before += tiles;
+  const auto tiles_of = [&](uint32_t n) {
+    return static_cast<uint32_t>((weights_[graph_.nodes()[n].weights[0]].rows + tile_rows - 1) / tile_rows);
+  };
+  uint32_t tiles = 0;
+  for (const uint32_t n : instruction.nodes) tiles += tiles_of(n);
+  for (uint32_t tile = NextOwnTile(counter, tiles, worker); tile < tiles; tile = NextOwnTile(counter, tiles, worker)) {
+    uint32_t at = tile;
+    size_t which = 0;
+    while (at >= tiles_of(instruction.nodes[which])) at -= tiles_of(instruction.nodes[which++]);
+    MatMulTile(graph_.nodes()[instruction.nodes[which]], uint64_t{at} * tile_rows, tile_rows, acts);
   }
 }
 

@@ -10,7 +10,6 @@
 namespace mote {
 namespace {
 
-constexpr uint32_t kCountersPerInstruction = 4;
 // Columns handed to a worker at once by element-wise operations. Cuts depend on the column alone, so that an element is
 // always computed by the same part of a kernel's loop, body or tail.
 constexpr uint32_t kElementColumns = 1024;
@@ -49,7 +48,7 @@ void CpuProgram::RunWorker(void* self, int worker) {
     }
     const Instruction& instruction = p.plan_.instructions[phase.begin];
     const Node& node = p.graph_.nodes()[instruction.nodes[0]];
-    const uint32_t counter = phase.begin * kCountersPerInstruction;
+    const uint32_t counter = phase.begin * p.CountersPerInstruction();
     switch (node.op) {
       case OpKind::kMatMul:
         p.RunMatMul(instruction, counter, worker);
