@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import unittest
 
@@ -397,6 +398,14 @@ class Terminal(unittest.TestCase):
         self.seen = self.seen[match.end():]
         return match
 
+    def wait_for_prompt(self):
+        """Until the program reads keys: the line editor prints its prompt before it takes the terminal over, and a key that
+        comes in between is lost. Without a line editor nothing can be seen, so a while is given."""
+        self.wait_for(rb"> ")
+        end = time.monotonic() + 1
+        while termios.tcgetattr(self.terminal)[3] & termios.ICANON and time.monotonic() < end:
+            time.sleep(0.01)
+
     def say(self, line):
         os.write(self.terminal, line + b"\r")
 
@@ -416,7 +425,7 @@ class Terminal(unittest.TestCase):
 
     def test_conversation(self):
         self.wait_for(rb"/help lists")
-        self.wait_for(rb"> ")
+        self.wait_for_prompt()
         self.say(b"hello")
         self.wait_for(rb"prompt \d+ tokens.*answer")
         self.say(b"and \\")
@@ -436,22 +445,22 @@ class Terminal(unittest.TestCase):
         self.say(b"/nonsense")
         self.wait_for(rb"/clear +forget")
         self.say(b"/clear")
-        self.wait_for(rb"> ")
+        self.wait_for_prompt()
         self.say(b"/regen")
         self.wait_for(rb"no answer yet")
         self.say(b"/exit")
         self.assertEqual(self.exit_code(), 0)
 
     def test_end_of_input(self):
-        self.wait_for(rb"> ")
+        self.wait_for_prompt()
         os.write(self.terminal, b"\x04")
         self.assertEqual(self.exit_code(), 0)
 
     def test_interrupt_at_the_prompt(self):
-        self.wait_for(rb"> ")
+        self.wait_for_prompt()
         os.write(self.terminal, b"\x03")
         self.wait_for(rb"again, or /exit, leaves")
-        self.wait_for(rb"> ")
+        self.wait_for_prompt()
         os.write(self.terminal, b"\x03")
         self.assertEqual(self.exit_code(), 0)
 
