@@ -64,6 +64,9 @@ class ByteSource {
   virtual Result<std::span<const uint8_t>> View(uint64_t offset, uint64_t bytes) = 0;
   // Tells the system that these pages will not be read again soon (after packing). Never fails; may do nothing.
   virtual void Release(uint64_t offset, uint64_t bytes) = 0;
+  // True if views are pages of a file that the system reads, drops and reads again as it sees fit, and that change or
+  // vanish with the file: what is read often is better copied.
+  virtual bool mapped() const { return false; }
 };
 
 class FileSystem {
@@ -96,6 +99,8 @@ class Platform {
   virtual std::unique_ptr<Monitor> CreateMonitor() = 0;
   // `workers` <= 0: one per physical core that this process may use. At most 1024.
   virtual Result<std::unique_ptr<ThreadPool>> CreateThreadPool(int workers) = 0;
+  // Says that this memory, not touched yet, will be streamed again and again: large pages would pay. May do nothing.
+  virtual void PreferLargePages(void* memory, uint64_t bytes) = 0;
 };
 
 // Implemented by the platform folder that the library is linked with. Stateless: each call makes a new one.

@@ -107,6 +107,7 @@ class GgufFile {
   // The tensor's bytes. kIo if the file shrank meanwhile.
   Result<std::span<const uint8_t>> TensorBytes(const TensorInfo& tensor) const;
   void ReleaseTensor(const TensorInfo& tensor) const;  // see ByteSource::Release
+  bool IsMapped(const TensorInfo& tensor) const;       // see ByteSource::mapped
   const std::string& name() const;                     // of the first part
 
   // Typed look-ups with the error that a user can act on: kNotFound names the key, kMalformed says what type was met.

@@ -72,6 +72,10 @@ Result<std::span<const uint8_t>> GgufFile::TensorBytes(const TensorInfo& tensor)
   return bytes.ok() ? bytes : bytes.status().Within("tensor " + Quote(tensor.name));
 }
 
+bool GgufFile::IsMapped(const TensorInfo& tensor) const {
+  return tensor.part < impl_->parts.size() && impl_->parts[tensor.part]->mapped();
+}
+
 void GgufFile::ReleaseTensor(const TensorInfo& tensor) const {
   if (tensor.part < impl_->parts.size()) impl_->parts[tensor.part]->Release(tensor.offset, tensor.bytes);
 }

@@ -45,7 +45,7 @@ class CpuBackend : public Backend {
                                            const LoadProgress& progress) override {
     MOTE_RETURN_IF_ERROR(CheckSupported(plan));
     MOTE_ASSIGN_OR_RETURN(std::unique_ptr<CpuProgram> program,
-                          CpuProgram::Create(plan, file, kernels_, *context.pool, progress));
+                          CpuProgram::Create(plan, file, kernels_, context, progress));
     return std::unique_ptr<Program>(std::move(program));
   }
 

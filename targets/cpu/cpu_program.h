@@ -40,13 +40,14 @@ inline constexpr uint32_t kOwnActsRows = 4;
 class CpuProgram : public Program {
  public:
   static Result<std::unique_ptr<CpuProgram>> Create(const Plan& plan, const GgufFile& file,
-                                                    const simd::KernelTable& kernels, ThreadPool& pool,
+                                                    const simd::KernelTable& kernels, const Context& context,
                                                     const LoadProgress& progress);
   Result<std::unique_ptr<KvCache>> CreateKvCache(uint32_t context) override;
   Status Run(const Step& step) override;
 
  private:
-  // A weight in memory: the file's own bytes (matrices), or a copy (float32 vectors, for alignment).
+  // A weight in memory: a copy (matrices of a mapped file, for large pages; float32 vectors, for alignment), or the
+  // file's own bytes.
   struct LoadedWeight {
     const uint8_t* bytes = nullptr;
     size_t row_bytes = 0;
@@ -65,7 +66,9 @@ class CpuProgram : public Program {
 
   CpuProgram(const Plan& plan, const simd::KernelTable& kernels, ThreadPool& pool)
       : plan_(plan), graph_(*plan.graph), kernels_(kernels), pool_(pool) {}
-  Status LoadWeights(const GgufFile& file, const LoadProgress& progress);
+  Status LoadWeights(const GgufFile& file);
+  void CopyMatrices(const GgufFile& file, Platform& platform, const LoadProgress& progress);
+  std::vector<bool> StreamedWeights() const;
   Status AllocateScratch();
 
   // What the workers do; all const but for the buffers.
@@ -120,6 +123,7 @@ class CpuProgram : public Program {
   ThreadPool& pool_;
   std::vector<LoadedWeight> weights_;
   std::vector<Buffer> vectors_;
+  Buffer matrices_;
   std::unique_ptr<std::atomic<uint32_t>[]> counters_;  // CountersPerInstruction() each, 0 before a step
   uint32_t num_counters_ = 0;
 

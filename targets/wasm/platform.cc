@@ -125,6 +125,7 @@ class WasmPlatform final : public Platform {
   FileSystem& files() override { return files_; }
   const Clock& clock() const override { return clock_; }
   std::unique_ptr<Monitor> CreateMonitor() override { return std::make_unique<SingleThreadMonitor>(); }
+  void PreferLargePages(void*, uint64_t) override {}
   Result<std::unique_ptr<ThreadPool>> CreateThreadPool(int workers) override {
     if (workers > 1024) {
       return Error(Code::kInvalidArgument, "thread pool: %d workers; 1 to 1024 are possible", workers);

@@ -48,6 +48,7 @@ class MappedFile final : public ByteSource {
     return std::span<const uint8_t>(base_ + offset, static_cast<size_t>(bytes));
   }
 
+  bool mapped() const override { return true; }
   void Release(uint64_t offset, uint64_t bytes) override {
     if (offset >= size_) return;
     if (bytes > size_ - offset) bytes = size_ - offset;

@@ -1,6 +1,7 @@
 // CreatePlatform() for Linux: pthreads, mmap, the monotonic clock.
 #include <pthread.h>
 #include <stdint.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include <memory>
@@ -62,6 +63,12 @@ class NativePlatform final : public Platform {
   FileSystem& files() override { return files_; }
   const Clock& clock() const override { return clock_; }
   std::unique_ptr<Monitor> CreateMonitor() override { return std::make_unique<NativeMonitor>(); }
+  void PreferLargePages(void* memory, uint64_t bytes) override {
+    constexpr uintptr_t kLargePage = uintptr_t{2} << 20;
+    const uintptr_t begin = (reinterpret_cast<uintptr_t>(memory) + kLargePage - 1) & ~(kLargePage - 1);
+    const uintptr_t end = (reinterpret_cast<uintptr_t>(memory) + bytes) & ~(kLargePage - 1);
+    if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+  }
   Result<std::unique_ptr<ThreadPool>> CreateThreadPool(int workers) override {
     const native::Topology topology = native::DetectTopology();
     if (workers <= 0) workers = topology.DefaultWorkers();
