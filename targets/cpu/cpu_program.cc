@@ -87,14 +87,18 @@ std::vector<bool> CpuProgram::StreamedWeights() const {
 // the memory for it, weights stay where they are.
 void CpuProgram::CopyMatrices(const GgufFile& file, Platform& platform, const LoadProgress& progress) {
   std::vector<bool> wanted = StreamedWeights();
-  uint64_t total = 0;
+  uint64_t all = 0;
+  uint64_t total = 0;  // of what is copied
   for (size_t i = 0; i < weights_.size(); ++i) {
+    if (wanted[i]) all += Align(weights_[i].row_bytes * weights_[i].rows);
     wanted[i] = wanted[i] && file.IsMapped(*graph_.weight(static_cast<WeightId>(i)).tensor);
     if (wanted[i]) total += Align(weights_[i].row_bytes * weights_[i].rows);
   }
-  if (total == 0) return;
   Result<Buffer> memory = Buffer::Create(total, "weights");
-  if (!memory.ok()) return;
+  if (total == 0 || !memory.ok()) {
+    if (progress.report != nullptr) progress.report(progress.user, all, all);
+    return;
+  }
   matrices_ = std::move(memory).value();
   platform.PreferLargePages(matrices_.data(), matrices_.size());
   struct Copy {
