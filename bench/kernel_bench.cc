@@ -42,8 +42,7 @@ std::vector<uint8_t> Pool(size_t bytes) {
 }
 
 void MatMul(benchmark::State& state, const mote::simd::KernelTable* table, DType type, Shape shape) {
-  const size_t row_bytes = mote::RowBytes(type, shape.k);
-  const size_t matrix_bytes = row_bytes * shape.n;
+  const size_t matrix_bytes = mote::simd::PackedBytes(*table, type, shape.n, shape.k);
   const size_t matrices = kPoolBytes / matrix_bytes + 1;
   const std::vector<uint8_t> pool = Pool(matrices * matrix_bytes);
   std::vector<float> x(shape.k);
@@ -59,8 +58,9 @@ void MatMul(benchmark::State& state, const mote::simd::KernelTable* table, DType
     }
   }
   std::vector<float> out(shape.m * shape.n);
+  alignas(64) static thread_local uint8_t scratch[mote::simd::kMatMulScratchBytes];
   mote::simd::MatMulArgs args;
-  args.row_bytes = row_bytes;
+  args.scratch = scratch;
   args.rows = shape.n;
   args.k = shape.k;
   args.acts = acts.data();
@@ -71,7 +71,7 @@ void MatMul(benchmark::State& state, const mote::simd::KernelTable* table, DType
   const mote::simd::MatMulFn matmul = mote::simd::MatMulOf(*table, type);
   size_t next = 0;
   for (auto _ : state) {
-    args.weights = pool.data() + next * matrix_bytes;
+    args.panels = pool.data() + next * matrix_bytes;
     next = next + 1 < matrices ? next + 1 : 0;
     matmul(args);
     benchmark::DoNotOptimize(out.data());
@@ -123,7 +123,8 @@ void Attention(benchmark::State& state, const mote::simd::KernelTable* table, si
 }
 
 void RegisterAll(const mote::simd::KernelTable* table) {
-  const Shape shapes[] = {{1, 2048, 2048}, {1, 576, 1536}, {4, 2048, 2048}, {64, 2048, 2048}};
+  const Shape shapes[] = {{1, 2048, 2048},  {1, 576, 1536},   {4, 2048, 2048},   {8, 2048, 2048},
+                          {16, 2048, 2048}, {64, 2048, 2048}, {512, 2048, 2048}, {512, 8192, 2048}};
   benchmark::RegisterBenchmark("read", Read)->Threads(1)->Threads(2)->UseRealTime();
   for (uint32_t id = 0; id < 40; ++id) {
     if (table->matmul[id] == nullptr) continue;

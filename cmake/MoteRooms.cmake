@@ -51,7 +51,7 @@ function(mote_kernel_variants name dir)
   endif()
   # What is directly in the folder; of that, what picks a row or measures the machine exists once.
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${dir}/*.cc)
-  list(FILTER sources EXCLUDE REGEX "/(dispatch|cpu_features|peaks[a-z0-9_]*)\\.cc$")
+  list(FILTER sources EXCLUDE REGEX "/(dispatch|pack|cpu_features|peaks[a-z0-9_]*)\\.cc$")
   add_library(mote_${name}_neon_dot OBJECT ${sources})
   target_link_libraries(mote_${name}_neon_dot PRIVATE mote_flags)
   target_compile_definitions(mote_${name}_neon_dot PRIVATE HWY_IS_DEBUG_BUILD=0 MOTE_VARIANT=neon_dot)

@@ -34,7 +34,8 @@ void QuantizeA8(const float* x, size_t k, void* out) {
   const hn::Rebind<int8_t, DA> di8;
   int8_t* codes = static_cast<int8_t*>(out);
   uint8_t* scales = static_cast<uint8_t*>(out) + k;
-  uint8_t* sums = scales + k / 32 * sizeof(float);
+  uint8_t* sums = scales + k / 8;
+  uint8_t* sums16 = sums + k / 8;
   for (size_t group = 0; group < k / 32; ++group) {
     VA values[2 * kVectorsPer16];
     VA largest = hn::Zero(d);
@@ -47,6 +48,7 @@ void QuantizeA8(const float* x, size_t k, void* out) {
     const float scale = zero ? 0.0f : magnitude / 127.0f;
     const VA factor = hn::Set(d, zero ? 0.0f : 127.0f / magnitude);
     memcpy(scales + group * sizeof(float), &scale, sizeof(scale));
+    int32_t minus_sum = 0;
     for (size_t half = 0; half < 2; ++half) {
       auto sum = hn::Zero(di32);
       for (size_t i = 0; i < kVectorsPer16; ++i) {
@@ -54,9 +56,11 @@ void QuantizeA8(const float* x, size_t k, void* out) {
         sum = hn::Add(sum, code);
         hn::StoreU(hn::DemoteTo(di8, code), di8, codes + group * 32 + half * 16 + i * kActLanes);
       }
-      const float scaled = scale * static_cast<float>(hn::GetLane(hn::SumOfLanes(di32, sum)));
-      memcpy(sums + (group * 2 + half) * sizeof(float), &scaled, sizeof(scaled));
+      const int32_t minus_half = -hn::GetLane(hn::SumOfLanes(di32, sum));
+      minus_sum += minus_half;
+      memcpy(sums16 + (group * 2 + half) * sizeof(int32_t), &minus_half, sizeof(minus_half));
     }
+    memcpy(sums + group * sizeof(int32_t), &minus_sum, sizeof(minus_sum));
   }
 }
 

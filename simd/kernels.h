@@ -15,28 +15,35 @@
 #include <span>
 
 #include "quant/dtype.h"
+#include "simd/pack.h"
 
 namespace mote::simd {
 
 // Activations as the quantised products want them ("A8"), one row of K values, K a multiple of 32:
-//   int8 values[K]; float scales[K / 32]; float sums[K / 16]
-// value = scales[k / 32] * values[k], |values| <= 127, rounded to nearest even; sums[i] = scale * (sum of the 16 int8
-// values), the term that a weight format's minimum or offset is multiplied with.
-constexpr size_t A8RowBytes(size_t k) {
-  return (k + k / 32 * 4 + k / 16 * 4 + 63) / 64 * 64;
+//   int8 values[K]; float scales[K / 32]; int32 sums[K / 32]; int32 sums16[K / 16]
+// value = scales[k / 32] * values[k], |values| <= 127, rounded to nearest even; sums and sums16: minus the sum of 32 or
+// 16 int8 values, which a weight format's offset or minimum is multiplied with.
+constexpr size_t A8Bytes(size_t k) {
+  return k + k / 32 * 4 + k / 32 * 4 + k / 16 * 4;
 }
+constexpr size_t A8RowBytes(size_t k) {
+  return (A8Bytes(k) + 63) / 64 * 64;
+}
+
+// Scratch memory of a matrix product, for each thread that calls one.
+inline constexpr size_t kMatMulScratchBytes = 128 * 1024;
 
 // out[m * out_stride + n] = sum over k of acts[m][k] * weights[n][k], for n in [0, rows) and m in [0, m).
 struct MatMulArgs {
-  const uint8_t* weights = nullptr;  // first of `rows` rows in GGUF layout, row_bytes apart
-  size_t row_bytes = 0;
+  const uint8_t* panels = nullptr;  // weights as `pack` leaves them, from the first row of a panel on
   size_t rows = 0;
   size_t k = 0;
-  const void* acts = nullptr;  // m rows: float (K), or A8 where uses_a8(type)
+  const void* acts = nullptr;  // m rows: float (K), or A8 where UsesA8(type)
   size_t act_stride_bytes = 0;
   size_t m = 0;
   float* out = nullptr;
-  size_t out_stride = 0;  // floats
+  size_t out_stride = 0;       // floats
+  uint8_t* scratch = nullptr;  // kMatMulScratchBytes, aligned to 64
 };
 using MatMulFn = void (*)(const MatMulArgs& args);
 
@@ -66,6 +73,11 @@ enum class Activation : uint8_t { kSilu, kGelu, kGeluTanh, kRelu };
 struct KernelTable {
   const char* name;     // "scalar", "sse4", "avx2", "avx512", "avx512_vnni", "neon", "neon_dot", "wasm", "wasm_relaxed"
   size_t vector_bytes;  // 4 for scalar
+
+  // Rows of a packed panel, quantised and float (simd/pack.h): where a matrix may be cut.
+  size_t panel_rows;
+  size_t float_panel_rows;
+  void (*pack)(const PackArgs& args);
 
   // Null where the type is not a weight. Index with MatMulOf().
   MatMulFn matmul[40];
@@ -101,6 +113,15 @@ bool UsesA8(DType type);
 inline MatMulFn MatMulOf(const KernelTable& table, DType type) {
   const uint32_t id = static_cast<uint32_t>(type);
   return id < 40 ? table.matmul[id] : nullptr;
+}
+
+inline size_t PanelRows(const KernelTable& table, DType type) {
+  return UsesA8(type) ? table.panel_rows : table.float_panel_rows;
+}
+// Bytes of `rows` packed rows, those that fill up the last panel included.
+inline size_t PackedBytes(const KernelTable& table, DType type, size_t rows, size_t k) {
+  const size_t panel = PanelRows(table, type);
+  return (rows + panel - 1) / panel * panel * RowBytes(type, k);
 }
 
 // All rows compiled into this binary, best first; the last one is always "scalar" (simd/ref).

@@ -5,14 +5,14 @@
 #include "hwy/foreach_target.h"
 //
 #include "simd/kernel_list-inl.h"
-#include "simd/matmul_a8-inl.h"
+#include "simd/matmul_panel-inl.h"
 
 #if MOTE_VECTORS
 MOTE_BEFORE_NAMESPACE();
 namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE {
 
 void MatMulIQ4_XS(const MatMulArgs& args) {
-  MatMulA8<FormatIQ4_XS>(args);
+  MatMulPanels<FormatIQ4_XS>(args);
 }
 
 }  // namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE

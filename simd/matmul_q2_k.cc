@@ -5,14 +5,14 @@
 #include "hwy/foreach_target.h"
 //
 #include "simd/kernel_list-inl.h"
-#include "simd/matmul_a8-inl.h"
+#include "simd/matmul_panel-inl.h"
 
 #if MOTE_VECTORS
 MOTE_BEFORE_NAMESPACE();
 namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE {
 
 void MatMulQ2_K(const MatMulArgs& args) {
-  MatMulA8<FormatQ2_K>(args);
+  MatMulPanels<FormatQ2_K>(args);
 }
 
 }  // namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE

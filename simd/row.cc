@@ -40,10 +40,17 @@ constexpr const char* kName = "wasm";
 #error "An instruction set without a name: disable it in targets.h, or name it here and in dispatch.cc"
 #endif
 
+void Pack(const PackArgs& args) {
+  PackPanels(args, UsesA8(args.type) ? kLanes : kLanes * kFloatPanelVectors, kDotTakesU8);
+}
+
 }  // namespace
 
 constinit const KernelTable kRow = WithMatMul({.name = kName,
                                                .vector_bytes = HWY_MAX_BYTES,
+                                               .panel_rows = kLanes,
+                                               .float_panel_rows = kLanes * kFloatPanelVectors,
+                                               .pack = Pack,
                                                .matmul = {},
                                                .quantize_a8 = QuantizeA8,
                                                .rms_norm = RmsNorm,

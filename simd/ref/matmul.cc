@@ -1,4 +1,5 @@
-// Matrix product of every weight type: decode 256 weights with the published formula, multiply, add.
+// Matrix product of every weight type, its "panels" being single rows as in the file: decode 256 weights with the
+// published formula, multiply, add.
 #include <string.h>
 
 #include "quant/codec.h"
@@ -28,12 +29,17 @@ void LoadActs(const MatMulArgs& args, bool a8, size_t token, size_t begin, size_
 
 }  // namespace
 
+void Pack(const PackArgs& args) {
+  memcpy(args.panels, args.rows, args.num_rows * RowBytes(args.type, args.k));
+}
+
 template <DType kType>
 void MatMul(const MatMulArgs& args) {
   const DTypeInfo& info = *DTypeInfoOf(kType);
   const bool a8 = UsesA8(kType);
+  const size_t row_bytes = RowBytes(kType, args.k);
   for (size_t n = 0; n < args.rows; ++n) {
-    const uint8_t* weight_row = args.weights + n * args.row_bytes;
+    const uint8_t* weight_row = args.panels + n * row_bytes;
     for (size_t token0 = 0; token0 < args.m; token0 += kTokens) {
       const size_t tokens = args.m - token0 < kTokens ? args.m - token0 : kTokens;
       float lanes[kTokens][kLanes] = {};

@@ -13,6 +13,7 @@ void QuantizeA8(const float* x, size_t k, void* out) {
   int8_t* codes = reinterpret_cast<int8_t*>(row);
   uint8_t* scales = row + k;
   uint8_t* sums = scales + k / 32 * sizeof(float);
+  uint8_t* sums16 = sums + k / 32 * sizeof(int32_t);
   for (size_t group = 0; group < k / 32; ++group) {
     float values[32];
     float largest = 0;
@@ -26,16 +27,18 @@ void QuantizeA8(const float* x, size_t k, void* out) {
     const float factor = zero ? 0.0f : 127.0f / largest;
     const float scale = zero ? 0.0f : largest / 127.0f;
     memcpy(scales + group * sizeof(float), &scale, sizeof(scale));
+    int32_t minus_sum = 0;
     for (size_t half = 0; half < 2; ++half) {
-      int sum = 0;
+      int32_t minus_half = 0;
       for (size_t i = half * 16; i < half * 16 + 16; ++i) {
         const int code = static_cast<int>(nearbyintf(values[i] * factor));
         codes[group * 32 + i] = static_cast<int8_t>(code);
-        sum += code;
+        minus_half -= code;
       }
-      const float scaled = scale * static_cast<float>(sum);
-      memcpy(sums + (group * 2 + half) * sizeof(float), &scaled, sizeof(scaled));
+      minus_sum += minus_half;
+      memcpy(sums16 + (group * 2 + half) * sizeof(int32_t), &minus_half, sizeof(minus_half));
     }
+    memcpy(sums + group * sizeof(int32_t), &minus_sum, sizeof(minus_sum));
   }
 }
 

@@ -17,6 +17,7 @@ extern const KernelTable kRow;
 template <DType kType>
 void MatMul(const MatMulArgs& args);
 
+void Pack(const PackArgs& args);
 void QuantizeA8(const float* x, size_t k, void* out);
 void RmsNorm(const float* x, const float* weight, size_t n, float epsilon, float* out);
 void LayerNorm(const float* x, const float* weight, const float* bias, size_t n, float epsilon, float* out);

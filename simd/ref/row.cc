@@ -20,6 +20,9 @@ constexpr WeightKernel kMatMul[] = {
 
 constinit const KernelTable kRow = WithMatMul({.name = "scalar",
                                                .vector_bytes = 4,
+                                               .panel_rows = 1,
+                                               .float_panel_rows = 1,
+                                               .pack = Pack,
                                                .matmul = {},
                                                .quantize_a8 = QuantizeA8,
                                                .rms_norm = RmsNorm,

@@ -1,10 +1,8 @@
 // The CPU as a backend: which kernels, what memory, what is refused.
 #include <stdio.h>
 
-#include <algorithm>
 #include <string>
 
-#include "engine/core/checked.h"
 #include "engine/graph/backend.h"
 #include "simd/kernels.h"
 #include "targets/cpu/cpu_program.h"
@@ -26,16 +24,9 @@ class CpuBackend : public Backend {
   Result<MemoryNeed> Measure(const Plan& plan) const override {
     MOTE_RETURN_IF_ERROR(CheckSupported(plan));
     MemoryNeed need;
-    // A slice or a tied weight must not count twice: whole tensors, each once.
-    std::vector<const TensorInfo*> seen;
-    for (const Weight& weight : plan.graph->weights()) seen.push_back(weight.tensor);
-    std::sort(seen.begin(), seen.end());
-    seen.erase(std::unique(seen.begin(), seen.end()), seen.end());
-    Checked64 weight_bytes = 0;
-    for (const TensorInfo* tensor : seen) weight_bytes = weight_bytes + tensor->bytes;
+    need.weight_bytes = CpuWeights::ResidentBytes(*plan.graph, kernels_);
     // A header without its data can claim any sizes.
-    if (!weight_bytes.FitsIn(INT64_MAX)) return Error(Code::kMalformed, "the tensors have 2^63 bytes or more together");
-    need.weight_bytes = weight_bytes.value();
+    if (need.weight_bytes > INT64_MAX) return Error(Code::kMalformed, "the tensors have 2^63 bytes or more together");
     need.scratch_bytes = CpuScratch(plan, workers_).total_bytes();
     need.cache_bytes_per_token = CpuKvCache::BytesPerToken(*plan.graph);
     return need;

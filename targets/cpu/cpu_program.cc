@@ -1,8 +1,6 @@
 // Making a program: weights, scratch memory, phases.
 #include "targets/cpu/cpu_program.h"
 
-#include <string.h>
-
 #include <algorithm>
 
 #include "engine/core/checked.h"
@@ -42,90 +40,8 @@ Result<std::unique_ptr<CpuProgram>> CpuProgram::Create(const Plan& plan, const G
                                                        const LoadProgress& progress) {
   std::unique_ptr<CpuProgram> program(new CpuProgram(plan, kernels, *context.pool));
   MOTE_RETURN_IF_ERROR(program->AllocateScratch());
-  MOTE_RETURN_IF_ERROR(program->LoadWeights(file));
-  program->CopyMatrices(file, *context.platform, progress);
+  MOTE_ASSIGN_OR_RETURN(program->weights_, CpuWeights::Load(*plan.graph, file, kernels, context, progress));
   return program;
-}
-
-Status CpuProgram::LoadWeights(const GgufFile& file) {
-  for (const Weight& weight : graph_.weights()) {
-    MOTE_ASSIGN_OR_RETURN(const std::span<const uint8_t> tensor, file.TensorBytes(*weight.tensor));
-    LoadedWeight loaded;
-    loaded.type = weight.tensor->type;
-    loaded.rows = weight.rows;
-    loaded.cols = weight.cols;
-    loaded.row_bytes = RowBytes(loaded.type, weight.cols);
-    loaded.matmul = simd::MatMulOf(kernels_, loaded.type);
-    loaded.uses_a8 = simd::UsesA8(loaded.type);
-    loaded.bytes = tensor.data() + loaded.row_bytes * weight.row_begin;
-    if (weight.rows == 1 && loaded.type == DType::kF32) {
-      MOTE_ASSIGN_OR_RETURN(Buffer copy, Buffer::Create(loaded.row_bytes, weight.tensor->name.c_str()));
-      memcpy(copy.data(), loaded.bytes, loaded.row_bytes);
-      loaded.bytes = copy.data();
-      vectors_.push_back(std::move(copy));
-    }
-    weights_.push_back(loaded);
-  }
-  return Status();
-}
-
-// Weights that products read in whole. An embedding that is not also the output has its rows looked up, a few per step.
-std::vector<bool> CpuProgram::StreamedWeights() const {
-  std::vector<bool> streamed(weights_.size(), false);
-  for (const Node& node : graph_.nodes()) {
-    if (node.op == OpKind::kMatMul) streamed[node.weights[0]] = true;
-    if (node.op == OpKind::kMoe) {
-      for (const WeightId id : node.weights) streamed[id] = true;
-    }
-  }
-  return streamed;
-}
-
-// Copies the streamed matrices of a mapped file into memory of large pages, one after the other, and gives the file's
-// pages back as it goes: peak memory stays near that of the model. Decode is bound by reading weights, and reads 10 to
-// 20 % faster so (Q8_0, 1B values, 2 cores of Zen 5 under KVM, 2026-11): prefetchers stop at the end of a page. Without
-// the memory for it, weights stay where they are.
-void CpuProgram::CopyMatrices(const GgufFile& file, Platform& platform, const LoadProgress& progress) {
-  std::vector<bool> wanted = StreamedWeights();
-  uint64_t all = 0;
-  uint64_t total = 0;  // of what is copied
-  for (size_t i = 0; i < weights_.size(); ++i) {
-    if (wanted[i]) all += Align(weights_[i].row_bytes * weights_[i].rows);
-    wanted[i] = wanted[i] && file.IsMapped(*graph_.weight(static_cast<WeightId>(i)).tensor);
-    if (wanted[i]) total += Align(weights_[i].row_bytes * weights_[i].rows);
-  }
-  Result<Buffer> memory = Buffer::Create(total, "weights");
-  if (total == 0 || !memory.ok()) {
-    if (progress.report != nullptr) progress.report(progress.user, all, all);
-    return;
-  }
-  matrices_ = std::move(memory).value();
-  platform.PreferLargePages(matrices_.data(), matrices_.size());
-  struct Copy {
-    uint8_t* to;
-    const uint8_t* from;
-    uint64_t bytes;
-    uint64_t workers;
-  };
-  uint64_t done = 0;
-  for (size_t i = 0; i < weights_.size(); ++i) {
-    if (!wanted[i]) continue;
-    Copy copy = {matrices_.data() + done, weights_[i].bytes, weights_[i].row_bytes * weights_[i].rows,
-                 static_cast<uint64_t>(pool_.num_workers())};
-    pool_.Run(
-        [](void* argument, int worker) {
-          const Copy& c = *static_cast<const Copy*>(argument);
-          const uint64_t w = static_cast<uint64_t>(worker);
-          const uint64_t begin = c.bytes / c.workers * w;
-          const uint64_t end = w + 1 == c.workers ? c.bytes : c.bytes / c.workers * (w + 1);
-          memcpy(c.to + begin, c.from + begin, end - begin);
-        },
-        &copy);
-    weights_[i].bytes = copy.to;
-    done += Align(copy.bytes);
-    file.ReleaseTensor(*graph_.weight(static_cast<WeightId>(i)).tensor);
-    if (progress.report != nullptr) progress.report(progress.user, done, total);
-  }
 }
 
 Status CpuProgram::AllocateScratch() {
@@ -137,6 +53,8 @@ Status CpuProgram::AllocateScratch() {
   for (int worker = 0; worker < pool_.num_workers(); ++worker) {
     MOTE_ASSIGN_OR_RETURN(Buffer own, Buffer::CreateZeroed(sizes.own_acts_bytes, "quantised activations of a worker"));
     own_acts_.push_back(std::move(own));
+    MOTE_ASSIGN_OR_RETURN(Buffer scratch, Buffer::Create(simd::kMatMulScratchBytes, "unpacked weights of a worker"));
+    unpacked_.push_back(std::move(scratch));
   }
   uint8_t* at = rope_memory_.data();
   for (const RopeTable& table : graph_.ropes()) {

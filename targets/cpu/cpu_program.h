@@ -18,6 +18,7 @@
 #include "engine/graph/backend.h"
 #include "simd/kernels.h"
 #include "targets/cpu/kv_cache.h"
+#include "targets/cpu/weights.h"
 
 namespace mote {
 
@@ -30,7 +31,9 @@ struct CpuScratch {
   uint64_t rope_bytes = 0;      // cos and sin of every table
   uint64_t moe_bytes = 0;
   uint64_t workers = 0;
-  uint64_t total_bytes() const { return arena_bytes + acts_bytes + own_acts_bytes * workers + rope_bytes + moe_bytes; }
+  uint64_t total_bytes() const {
+    return arena_bytes + acts_bytes + (own_acts_bytes + simd::kMatMulScratchBytes) * workers + rope_bytes + moe_bytes;
+  }
 };
 
 // Steps of up to this many rows are quantised by each worker for itself: cheaper than meeting once more. The result is
@@ -46,18 +49,6 @@ class CpuProgram : public Program {
   Status Run(const Step& step) override;
 
  private:
-  // A weight in memory: a copy (matrices of a mapped file, for large pages; float32 vectors, for alignment), or the
-  // file's own bytes.
-  struct LoadedWeight {
-    const uint8_t* bytes = nullptr;
-    size_t row_bytes = 0;
-    uint64_t rows = 0;
-    uint64_t cols = 0;
-    DType type = DType::kF32;
-    simd::MatMulFn matmul = nullptr;
-    bool uses_a8 = false;
-    const float* floats() const { return reinterpret_cast<const float*>(bytes); }
-  };
   struct RopeScratch {
     float* cos = nullptr;  // (rows of the step, pairs)
     float* sin = nullptr;
@@ -66,9 +57,6 @@ class CpuProgram : public Program {
 
   CpuProgram(const Plan& plan, const simd::KernelTable& kernels, ThreadPool& pool)
       : plan_(plan), graph_(*plan.graph), kernels_(kernels), pool_(pool) {}
-  Status LoadWeights(const GgufFile& file);
-  void CopyMatrices(const GgufFile& file, Platform& platform, const LoadProgress& progress);
-  std::vector<bool> StreamedWeights() const;
   Status AllocateScratch();
 
   // What the workers do; all const but for the buffers.
@@ -78,14 +66,14 @@ class CpuProgram : public Program {
   void RunNodeOnRows(const Node& node, uint32_t begin, uint32_t end);
   void WriteCache(const Node& node, uint32_t begin, uint32_t end);
   void RunMatMul(const Instruction& instruction, uint32_t counter, int worker);
-  void MatMulTile(const Node& node, uint64_t row_begin, uint32_t tile_rows, const uint8_t* acts);
+  void MatMulTile(const Node& node, uint64_t row_begin, uint32_t tile_rows, const uint8_t* acts, int worker);
   uint32_t NextOwnTile(uint32_t counter, uint32_t tiles, int worker);
   // Of one instruction: one counter per worker's region, and at least as many as a mixture of experts has phases.
   uint32_t CountersPerInstruction() const { return static_cast<uint32_t>(std::max(pool_.num_workers(), 4)); }
   void RunAttention(const Node& node, uint32_t counter);
   void RunElements(const Node& node, int worker);
   void RunMoe(const Node& node, uint32_t counter, int worker);
-  void RouteRow(const Node& node, uint32_t row);
+  void RouteRow(const Node& node, uint32_t row, int worker);
   void SortByExpert(const Node& node);
   // What the experts read: quantised rows in acts_, slot by slot, or float rows of x.
   struct ExpertInput {
@@ -95,7 +83,7 @@ class CpuProgram : public Program {
     const float* x;
     size_t act_stride;  // bytes between quantised rows
   };
-  void ExpertTiles(const LoadedWeight& weight, const ExpertInput& input, float* out, uint32_t counter);
+  void ExpertTiles(const CpuWeight& weight, const ExpertInput& input, float* out, uint32_t counter, int worker);
 
   const uint8_t* QuantizeRows(const float* x, uint32_t cols, uint32_t rows, int worker);
   uint32_t NumRows(Rows rows) const {
@@ -121,15 +109,14 @@ class CpuProgram : public Program {
   const Graph& graph_;
   const simd::KernelTable& kernels_;
   ThreadPool& pool_;
-  std::vector<LoadedWeight> weights_;
-  std::vector<Buffer> vectors_;
-  Buffer matrices_;
+  CpuWeights weights_;
   std::unique_ptr<std::atomic<uint32_t>[]> counters_;  // CountersPerInstruction() each, 0 before a step
   uint32_t num_counters_ = 0;
 
   Buffer arena_;
   Buffer acts_;
   std::vector<Buffer> own_acts_;  // per worker
+  std::vector<Buffer> unpacked_;  // per worker: scratch of the matrix product
   Buffer rope_memory_;
   std::vector<RopeScratch> rope_;
   Buffer moe_memory_;

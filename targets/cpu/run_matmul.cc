@@ -9,15 +9,17 @@ namespace mote {
 namespace {
 
 // Rows of a weight handed out at once. Decode: enough tiles that a worker which lost its core for a moment does not
-// hold up the others, each at least a few tens of KiB so that the hardware prefetcher gets going. Prefill: a tile's
-// weights (64 rows x 2048 in Q8_0: 139 KiB) and the activations of kTokenBlock rows (150 KiB) share the L2 cache.
+// hold up the others, each at least a few tens of KiB so that the hardware prefetcher gets going. Prefill: a multiple
+// of what the many-token kernel unpacks together, few enough that many workers all get some.
 constexpr uint32_t kMaxTileRows = 64;
 constexpr uint32_t kTilesPerWorker = 8;
-constexpr uint32_t kTokenBlock = 64;
+// Steps of more rows use the kernel that unpacks weights, two panels at a time.
+constexpr uint32_t kFewRows = 8;
 
-uint32_t TileRows(uint64_t total_rows, int workers) {
+// `step`: the panel rows of the widest panel.
+uint32_t TileRows(uint64_t total_rows, int workers, uint32_t step) {
   const uint64_t fair = total_rows / (static_cast<uint64_t>(workers) * kTilesPerWorker);
-  return static_cast<uint32_t>(std::clamp<uint64_t>(fair / 8 * 8, 8, kMaxTileRows));
+  return static_cast<uint32_t>(std::clamp<uint64_t>(fair / step * step, step, std::max(kMaxTileRows, step)));
 }
 
 }  // namespace
@@ -48,27 +50,24 @@ uint32_t CpuProgram::NextOwnTile(uint32_t counter, uint32_t tiles, int worker) {
 }
 
 // One tile of one product: weight rows [row_begin, row_begin + tile_rows) for all rows of the step.
-void CpuProgram::MatMulTile(const Node& node, uint64_t row_begin, uint32_t tile_rows, const uint8_t* acts) {
-  const LoadedWeight& weight = weights_[node.weights[0]];
-  const uint32_t rows = NumRows(graph_.value(node.out).rows);
-  const float* bias = node.weights[1] == kNone ? nullptr : weights_[node.weights[1]].floats();
+void CpuProgram::MatMulTile(const Node& node, uint64_t row_begin, uint32_t tile_rows, const uint8_t* acts, int worker) {
+  const CpuWeight& weight = weights_[node.weights[0]];
   simd::MatMulArgs args;
-  args.weights = weight.bytes + row_begin * weight.row_bytes;
-  args.row_bytes = weight.row_bytes;
+  args.panels = weight.PanelsAt(0, row_begin);
   args.rows = std::min<uint64_t>(tile_rows, weight.rows - row_begin);
   args.k = weight.cols;
+  args.acts = weight.uses_a8 ? static_cast<const void*>(acts) : Values(node.in[0]);
   args.act_stride_bytes = weight.uses_a8 ? simd::A8RowBytes(weight.cols) : weight.cols * sizeof(float);
+  args.m = NumRows(graph_.value(node.out).rows);
+  args.out = Values(node.out) + row_begin;
   args.out_stride = weight.rows;
-  if (!weight.uses_a8) acts = reinterpret_cast<const uint8_t*>(Values(node.in[0]));
-  for (uint32_t m = 0; m < rows; m += kTokenBlock) {
-    args.m = std::min(kTokenBlock, rows - m);
-    args.acts = acts + m * args.act_stride_bytes;
-    args.out = Values(node.out) + m * weight.rows + row_begin;
-    weight.matmul(args);
-    for (size_t r = 0; bias != nullptr && r < args.m; ++r) {
-      float* y = args.out + r * args.out_stride;
-      kernels_.add(y, bias + row_begin, args.rows, y);
-    }
+  args.scratch = unpacked_[static_cast<size_t>(worker)].data();
+  weight.matmul(args);
+  if (node.weights[1] == kNone) return;
+  const float* bias = weights_[node.weights[1]].floats() + row_begin;
+  for (size_t r = 0; r < args.m; ++r) {
+    float* y = args.out + r * args.out_stride;
+    kernels_.add(y, bias, args.rows, y);
   }
 }
 
@@ -78,16 +77,18 @@ void CpuProgram::RunMatMul(const Instruction& instruction, uint32_t counter, int
   const uint32_t rows = NumRows(graph_.value(first.in[0]).rows);
   if (rows == 0) return;
   uint64_t total = 0;
+  uint32_t panel_rows = 1;
   bool any_a8 = false;
   for (const uint32_t n : instruction.nodes) {
-    const LoadedWeight& weight = weights_[graph_.nodes()[n].weights[0]];
+    const CpuWeight& weight = weights_[graph_.nodes()[n].weights[0]];
     total += weight.rows;
+    panel_rows = std::max(panel_rows, weight.panel_rows);
     any_a8 = any_a8 || weight.uses_a8;
   }
   const uint8_t* acts = any_a8 ? QuantizeRows(Values(first.in[0]), cols, rows, worker) : nullptr;
 
   // Tiles are numbered through all products of the instruction.
-  const uint32_t tile_rows = TileRows(total, pool_.num_workers());
+  const uint32_t tile_rows = TileRows(total, pool_.num_workers(), rows > kFewRows ? 2 * panel_rows : panel_rows);
   const auto tiles_of = [&](uint32_t n) {
     return static_cast<uint32_t>((weights_[graph_.nodes()[n].weights[0]].rows + tile_rows - 1) / tile_rows);
   };
@@ -97,21 +98,21 @@ void CpuProgram::RunMatMul(const Instruction& instruction, uint32_t counter, int
     uint32_t at = tile;
     size_t which = 0;
     while (at >= tiles_of(instruction.nodes[which])) at -= tiles_of(instruction.nodes[which++]);
-    MatMulTile(graph_.nodes()[instruction.nodes[which]], uint64_t{at} * tile_rows, tile_rows, acts);
+    MatMulTile(graph_.nodes()[instruction.nodes[which]], uint64_t{at} * tile_rows, tile_rows, acts, worker);
   }
 }
 
 // Softmax of the router, the best `used` experts, and their weights.
-void CpuProgram::RouteRow(const Node& node, uint32_t row) {
+void CpuProgram::RouteRow(const Node& node, uint32_t row, int worker) {
   const MoeParams& p = node.moe;
   const MoeScratch s = MoeLayout(node);
-  const LoadedWeight& router = weights_[node.weights[0]];
+  const CpuWeight& router = weights_[node.weights[0]];
   const uint32_t width = graph_.value(node.out).cols;
   const float* x = Values(node.in[0]) + uint64_t{row} * width;
   float* probabilities = s.router + uint64_t{row} * p.experts;
   simd::MatMulArgs args;
-  args.weights = router.bytes;
-  args.row_bytes = router.row_bytes;
+  args.panels = router.panels;
+  args.scratch = unpacked_[static_cast<size_t>(worker)].data();
   args.rows = p.experts;
   args.k = width;
   args.m = 1;
@@ -163,18 +164,20 @@ void CpuProgram::SortByExpert(const Node& node) {
 
 // out (slots, weight rows per expert) = each slot's activations times its expert's part of the weight. `x` is the float
 // source for weights that take floats: row_of_slot chooses its row, or the slot itself where row_of_slot is null.
-void CpuProgram::ExpertTiles(const LoadedWeight& weight, const ExpertInput& input, float* out, uint32_t counter) {
-  const uint64_t expert_rows = weight.rows / input.experts;
-  const uint32_t tiles_per_expert = static_cast<uint32_t>((expert_rows + kMaxTileRows - 1) / kMaxTileRows);
+void CpuProgram::ExpertTiles(const CpuWeight& weight, const ExpertInput& input, float* out, uint32_t counter,
+                             int worker) {
+  const uint64_t expert_rows = weight.part_rows;
+  const uint32_t tile_rows = std::max(kMaxTileRows / weight.panel_rows, 1u) * weight.panel_rows;
+  const uint32_t tiles_per_expert = static_cast<uint32_t>((expert_rows + tile_rows - 1) / tile_rows);
   for (uint32_t tile = NextTile(counter); tile < input.experts * tiles_per_expert; tile = NextTile(counter)) {
     const uint32_t expert = tile / tiles_per_expert;
     const uint32_t slots = input.first[expert + 1] - input.first[expert];
     if (slots == 0) continue;
-    const uint64_t row_begin = uint64_t{tile % tiles_per_expert} * kMaxTileRows;
+    const uint64_t row_begin = uint64_t{tile % tiles_per_expert} * tile_rows;
     simd::MatMulArgs args;
-    args.weights = weight.bytes + (expert * expert_rows + row_begin) * weight.row_bytes;
-    args.row_bytes = weight.row_bytes;
-    args.rows = std::min<uint64_t>(kMaxTileRows, expert_rows - row_begin);
+    args.panels = weight.PanelsAt(expert, row_begin);
+    args.rows = std::min<uint64_t>(tile_rows, expert_rows - row_begin);
+    args.scratch = unpacked_[static_cast<size_t>(worker)].data();
     args.k = weight.cols;
     args.out_stride = expert_rows;
     // Quantised activations lie slot by slot and go together; float rows are read where they are, one at a time.
@@ -195,15 +198,15 @@ void CpuProgram::ExpertTiles(const LoadedWeight& weight, const ExpertInput& inpu
 void CpuProgram::RunMoe(const Node& node, uint32_t counter, int worker) {
   const MoeParams& p = node.moe;
   const MoeScratch s = MoeLayout(node);
-  const LoadedWeight& gate = weights_[node.weights[1]];
-  const LoadedWeight& up = weights_[node.weights[2]];
-  const LoadedWeight& down = weights_[node.weights[3]];
+  const CpuWeight& gate = weights_[node.weights[1]];
+  const CpuWeight& up = weights_[node.weights[2]];
+  const CpuWeight& down = weights_[node.weights[3]];
   const uint32_t width = graph_.value(node.out).cols;
   const uint32_t ff = static_cast<uint32_t>(down.cols);
   const uint32_t rows = NumRows(graph_.value(node.out).rows);
   const float* x = Values(node.in[0]);
   const Range own_rows = Split(rows, worker);
-  for (uint32_t row = own_rows.begin; row < own_rows.end; ++row) RouteRow(node, row);
+  for (uint32_t row = own_rows.begin; row < own_rows.end; ++row) RouteRow(node, row, worker);
   pool_.Sync();
   if (worker == 0) SortByExpert(node);
   pool_.Sync();
@@ -217,8 +220,8 @@ void CpuProgram::RunMoe(const Node& node, uint32_t counter, int worker) {
     pool_.Sync();
   }
   const ExpertInput from_rows{p.experts, s.first, s.row_of_slot, x, act_stride};
-  ExpertTiles(gate, from_rows, s.gate, counter);
-  ExpertTiles(up, from_rows, s.up, counter + 1);
+  ExpertTiles(gate, from_rows, s.gate, counter, worker);
+  ExpertTiles(up, from_rows, s.up, counter + 1, worker);
   pool_.Sync();
   for (uint32_t i = slots.begin; i < slots.end; ++i) {
     float* hidden = s.gate + uint64_t{i} * ff;
@@ -226,7 +229,7 @@ void CpuProgram::RunMoe(const Node& node, uint32_t counter, int worker) {
     if (down.uses_a8) kernels_.quantize_a8(hidden, ff, acts_.data() + i * act_stride);
   }
   pool_.Sync();
-  ExpertTiles(down, {p.experts, s.first, nullptr, s.gate, act_stride}, s.down, counter + 2);
+  ExpertTiles(down, {p.experts, s.first, nullptr, s.gate, act_stride}, s.down, counter + 2, worker);
   pool_.Sync();
   float* out = Values(node.out);
   for (uint32_t row = own_rows.begin; row < own_rows.end; ++row) {

@@ -103,8 +103,8 @@ void CpuProgram::RunNodeOnRows(const Node& node, uint32_t begin, uint32_t end) {
     const float* x = in == nullptr ? nullptr : in + uint64_t{row} * cols;
     switch (node.op) {
       case OpKind::kEmbed: {
-        const LoadedWeight& table = weights_[node.weights[0]];
-        DecodeRow(table.type, table.bytes + static_cast<uint64_t>(step_->tokens[row]) * table.row_bytes, y, cols);
+        const CpuWeight& table = weights_[node.weights[0]];
+        DecodeRow(table.type, table.file_rows + static_cast<uint64_t>(step_->tokens[row]) * table.row_bytes, y, cols);
         if (node.scale != 1.0f) kernels_.scale(y, node.scale, cols, y);
         break;
       }

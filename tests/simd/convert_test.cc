@@ -13,19 +13,21 @@ namespace {
 struct A8 {
   std::vector<int8_t> codes;
   std::vector<float> scales;
-  std::vector<float> sums;
+  std::vector<int32_t> sums;    // minus the codes' sums, of 32
+  std::vector<int32_t> sums16;  // and of 16
 };
 
 A8 Quantize(const simd::KernelTable& table, const std::vector<float>& x, size_t misalign) {
   const size_t k = x.size();
-  const size_t bytes = k + k / 32 * 4 + k / 16 * 4;
+  const size_t bytes = simd::A8Bytes(k);
   Guarded<uint8_t> row(bytes, misalign);
   table.quantize_a8(x.data(), k, row.data());
   EXPECT_TRUE(row.GuardsIntact()) << table.name << " k=" << k;
-  A8 a8{std::vector<int8_t>(k), std::vector<float>(k / 32), std::vector<float>(k / 16)};
+  A8 a8{std::vector<int8_t>(k), std::vector<float>(k / 32), std::vector<int32_t>(k / 32), std::vector<int32_t>(k / 16)};
   memcpy(a8.codes.data(), row.data(), k);
   memcpy(a8.scales.data(), row.data() + k, k / 32 * 4);
-  memcpy(a8.sums.data(), row.data() + k + k / 32 * 4, k / 16 * 4);
+  memcpy(a8.sums.data(), row.data() + k + k / 8, k / 32 * 4);
+  memcpy(a8.sums16.data(), row.data() + k + k / 4, k / 16 * 4);
   return a8;
 }
 
@@ -51,7 +53,10 @@ TEST(QuantizeA8, IsWithinHalfAStep) {
         for (size_t i = 0; i < k / 16; ++i) {
           int sum = 0;
           for (size_t j = 0; j < 16; ++j) sum += a8.codes[i * 16 + j];
-          ASSERT_EQ(a8.sums[i], a8.scales[i / 2] * static_cast<float>(sum)) << table->name;
+          ASSERT_EQ(a8.sums16[i], -sum) << table->name;
+        }
+        for (size_t i = 0; i < k / 32; ++i) {
+          ASSERT_EQ(a8.sums[i], a8.sums16[2 * i] + a8.sums16[2 * i + 1]) << table->name;
         }
       }
     }
@@ -74,6 +79,7 @@ TEST(QuantizeA8, IsTheSameOnEveryRow) {
       ASSERT_EQ(got.codes, want.codes) << table->name << " round " << round;
       ASSERT_EQ(got.scales, want.scales) << table->name << " round " << round;
       ASSERT_EQ(got.sums, want.sums) << table->name << " round " << round;
+      ASSERT_EQ(got.sums16, want.sums16) << table->name << " round " << round;
     }
   }
 }
@@ -102,7 +108,7 @@ TEST(QuantizeA8, HostileInputStaysFinite) {
     for (const simd::KernelTable* table : RunnableRows()) {
       const A8 a8 = Quantize(*table, x, 1);
       for (float scale : a8.scales) EXPECT_TRUE(std::isfinite(scale)) << table->name << " " << bad;
-      for (float sum : a8.sums) EXPECT_TRUE(std::isfinite(sum)) << table->name << " " << bad;
+      for (int32_t sum : a8.sums) EXPECT_LE(std::abs(sum), 32 * 127) << table->name << " " << bad;
       for (int8_t code : a8.codes) EXPECT_GE(code, -127) << table->name << " " << bad;
       EXPECT_EQ(a8.codes[64], 127) << "the neighbouring group is not touched";
     }
@@ -113,7 +119,7 @@ TEST(QuantizeA8, ZeroIsZero) {
   for (const simd::KernelTable* table : RunnableRows()) {
     const A8 a8 = Quantize(*table, std::vector<float>(64, 0.0f), 0);
     for (float scale : a8.scales) EXPECT_EQ(scale, 0.0f);
-    for (float sum : a8.sums) EXPECT_EQ(sum, 0.0f);
+    for (int32_t sum : a8.sums) EXPECT_EQ(sum, 0);
     for (int8_t code : a8.codes) EXPECT_EQ(code, 0);
   }
 }

@@ -1,6 +1,7 @@
 // Matrix products of every weight type on every row against a sum in double, and to the bit against themselves.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "simd/kernels.h"
@@ -20,6 +21,35 @@ class Bytes {
  private:
   std::unique_ptr<uint8_t[]> storage_;
   uint8_t* data_;
+};
+
+// A table row's packed copy of a matrix, and scratch memory, exactly as large as promised.
+struct alignas(64) Scratch {
+  uint8_t bytes[simd::kMatMulScratchBytes];
+};
+struct Packed {
+  const simd::KernelTable& table;
+  DType type;
+  size_t k;
+  Bytes panels;
+  std::unique_ptr<Scratch> scratch;
+
+  Packed(const simd::KernelTable& table_arg, DType type_arg, const uint8_t* rows, size_t num_rows, size_t k_arg,
+         size_t misalign)
+      : table(table_arg),
+        type(type_arg),
+        k(k_arg),
+        panels(simd::PackedBytes(table, type, num_rows, k), misalign),
+        scratch(new Scratch) {
+    memset(panels.data(), 0xa5, simd::PackedBytes(table, type, num_rows, k));
+    table.pack({type, rows, num_rows, k, panels.data()});
+  }
+
+  void Multiply(simd::MatMulArgs args, size_t first_row = 0) {
+    args.panels = panels.data() + first_row * RowBytes(type, k);
+    args.scratch = scratch->bytes;
+    simd::MatMulOf(table, type)(args);
+  }
 };
 
 // A product with its inputs; weights and acts lie unaligned where `misalign` is not 0.
@@ -51,7 +81,7 @@ struct Product {
   }
 
   size_t ActBytes() const {
-    const size_t last = simd::UsesA8(type) ? k + k / 32 * 4 + k / 16 * 4 : act_stride;
+    const size_t last = simd::UsesA8(type) ? simd::A8Bytes(k) : act_stride;
     return (m - 1) * act_stride + last;
   }
 
@@ -77,7 +107,7 @@ struct Product {
     }
     std::vector<uint8_t> a8(simd::A8RowBytes(k));
     simd::Tables().back()->quantize_a8(x.data(), k, a8.data());
-    memcpy(row, a8.data(), k + k / 32 * 4 + k / 16 * 4);
+    memcpy(row, a8.data(), simd::A8Bytes(k));
     for (size_t i = 0; i < k; ++i) {
       float scale;
       memcpy(&scale, a8.data() + k + i / 32 * 4, sizeof(scale));
@@ -87,8 +117,6 @@ struct Product {
 
   simd::MatMulArgs Args(float* out, size_t out_stride) {
     simd::MatMulArgs args;
-    args.weights = weights.data();
-    args.row_bytes = row_bytes;
     args.rows = rows;
     args.k = k;
     args.acts = acts.data();
@@ -97,6 +125,13 @@ struct Product {
     args.out = out;
     args.out_stride = out_stride;
     return args;
+  }
+
+  Packed PackFor(const simd::KernelTable& table) {
+    return Packed(table, type, weights.data(), rows, k, simd::UsesA8(type) ? rows % 4 : 0);
+  }
+  void Multiply(const simd::KernelTable& table, float* out, size_t out_stride) {
+    PackFor(table).Multiply(Args(out, out_stride));
   }
 
   // The min is added as a product of its own with the sum of the acts, so that a small weight may be the difference of
@@ -156,7 +191,7 @@ TEST_P(MatMul, AgreesWithDouble) {
       const std::vector<Expected> want = product.WantAll();
       for (const simd::KernelTable* table : RunnableRows()) {
         Guarded<float> out(rows * m, misalign);
-        simd::MatMulOf(*table, type)(product.Args(out.data(), rows));
+        product.Multiply(*table, out.data(), rows);
         EXPECT_TRUE(AllClose(out.span(), want, Label(*table, product)));
         EXPECT_TRUE(out.GuardsIntact()) << Label(*table, product);
       }
@@ -169,40 +204,42 @@ TEST_P(MatMul, DoesNotDependOnTheSplit) {
   const DType type = GetParam();
   Random random(static_cast<uint64_t>(type) + 100);
   const size_t k = Lengths(type).back();
-  for (size_t m : {1, 2, 5, 16, 23}) {
-    Product product(type, k, 11, m, 1, random);
+  for (size_t m : {1, 2, 7, 9, 23}) {
+    Product product(type, k, 75, m, 1, random);
     for (const simd::KernelTable* table : RunnableRows()) {
+      Packed packed = product.PackFor(*table);
       std::vector<float> all(m * product.rows);
-      simd::MatMulOf(*table, type)(product.Args(all.data(), product.rows));
+      packed.Multiply(product.Args(all.data(), product.rows));
+      const size_t panel = simd::PanelRows(*table, type);
       for (size_t t = 0; t < m; ++t) {
-        for (size_t r = 0; r < product.rows; ++r) {
-          float alone = 0;
-          simd::MatMulArgs args = product.Args(&alone, 1);
-          args.weights += r * product.row_bytes;
-          args.rows = 1;
+        for (size_t first = 0; first < product.rows; first += panel) {
+          const size_t rows = std::min(panel, product.rows - first);
+          std::vector<float> alone(rows);
+          simd::MatMulArgs args = product.Args(alone.data(), rows);
+          args.rows = rows;
           args.acts = product.acts.data() + t * product.act_stride;
           args.m = 1;
-          simd::MatMulOf(*table, type)(args);
-          ASSERT_EQ(memcmp(&alone, &all[t * product.rows + r], sizeof(float)), 0)
-              << Label(*table, product) << " row " << r << " token " << t << ": " << alone << " alone, "
-              << all[t * product.rows + r] << " together";
+          packed.Multiply(args, first);
+          ASSERT_EQ(memcmp(alone.data(), &all[t * product.rows + first], rows * sizeof(float)), 0)
+              << Label(*table, product) << " from row " << first << " token " << t << ": " << alone[0] << " alone, "
+              << all[t * product.rows + first] << " together";
         }
       }
     }
   }
 }
 
-// Many rows and tokens: the walk over blocks of rows, against the scalar row's outputs as a second opinion.
+// Many rows and tokens, and K in more than one part.
 TEST_P(MatMul, WalksManyRows) {
   const DType type = GetParam();
   Random random(static_cast<uint64_t>(type) + 200);
-  const size_t k = 2048;
-  const size_t rows = 128 * 1024 / RowBytes(type, k) + 7;  // more than one block of rows
+  const size_t k = 2048 + 256;
+  const size_t rows = 64 + 32 + 16 + 7;
   Product product(type, k, rows, 9, 0, random);
   const std::vector<Expected> want = product.WantAll();
   for (const simd::KernelTable* table : RunnableRows()) {
     Guarded<float> out(rows * 9);
-    simd::MatMulOf(*table, type)(product.Args(out.data(), rows));
+    product.Multiply(*table, out.data(), rows);
     EXPECT_TRUE(AllClose(out.span(), want, Label(*table, product)));
     EXPECT_TRUE(out.GuardsIntact());
   }
@@ -214,7 +251,7 @@ TEST_P(MatMul, WritesOnlyItsColumns) {
   Product product(type, 256, 3, 5, 0, random);
   for (const simd::KernelTable* table : RunnableRows()) {
     Guarded<float> out(5 * 7);
-    simd::MatMulOf(*table, type)(product.Args(out.data(), 7));
+    product.Multiply(*table, out.data(), 7);
     for (size_t t = 0; t < 5; ++t) {
       for (size_t r = 0; r < 7; ++r) {
         EXPECT_EQ(out.IsPoison(t * 7 + r), r >= 3) << table->name << " token " << t << " column " << r;
@@ -248,7 +285,7 @@ TEST_P(MatMul, ZeroWeightsGiveZero) {
     for (float weight : product.decoded) ASSERT_EQ(weight, 0.0f);
     for (const simd::KernelTable* table : RunnableRows()) {
       std::vector<float> out(15, 1.0f);
-      simd::MatMulOf(*table, type)(product.Args(out.data(), 5));
+      product.Multiply(*table, out.data(), 5);
       for (float value : out) EXPECT_EQ(value, 0.0f) << Label(*table, product);
     }
   }
@@ -280,7 +317,7 @@ TEST_P(QuantisedMatMul, ExtremeCodes) {
     const std::vector<Expected> want = product.WantAll();
     for (const simd::KernelTable* table : RunnableRows()) {
       Guarded<float> out(20);
-      simd::MatMulOf(*table, type)(product.Args(out.data(), 5));
+      product.Multiply(*table, out.data(), 5);
       EXPECT_TRUE(AllClose(out.span(), want, Label(*table, product) + " bytes " + std::to_string(pattern)));
     }
   }
@@ -307,7 +344,7 @@ TEST_P(QuantisedMatMul, ExtremeScales) {
     const std::vector<Expected> want = product.WantAll();
     for (const simd::KernelTable* table : RunnableRows()) {
       Guarded<float> out(15);
-      simd::MatMulOf(*table, type)(product.Args(out.data(), 5));
+      product.Multiply(*table, out.data(), 5);
       EXPECT_TRUE(AllClose(out.span(), want, Label(*table, product) + " scale bits " + std::to_string(bits)));
     }
   }

@@ -64,6 +64,9 @@ TEST(Tables, EveryRowHasEveryKernel) {
     for (uint32_t id = 0; id < 40; ++id) {
       EXPECT_EQ(table->matmul[id] != nullptr, scalar.matmul[id] != nullptr) << DTypeName(id);
     }
+    EXPECT_NE(table->pack, nullptr);
+    EXPECT_GE(table->panel_rows, 1u);
+    EXPECT_GE(table->float_panel_rows, table->panel_rows);
     EXPECT_NE(table->quantize_a8, nullptr);
     EXPECT_NE(table->rms_norm, nullptr);
     EXPECT_NE(table->layer_norm, nullptr);
@@ -82,7 +85,7 @@ TEST(Tables, EveryRowHasEveryKernel) {
     EXPECT_NE(table->max, nullptr);
   }
   // The list above is by hand: a new member makes the table larger.
-  EXPECT_EQ(sizeof(simd::KernelTable), (2 + 40 + 16) * sizeof(void*)) << "name the new kernel in this test";
+  EXPECT_EQ(sizeof(simd::KernelTable), (5 + 40 + 16) * sizeof(void*)) << "name the new kernel in this test";
 }
 
 TEST(Tables, EveryWeightTypeHasAProduct) {

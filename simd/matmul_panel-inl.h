@@ -1,0 +1,244 @@
+// Matrix product of quantised weights in panels (simd/pack.h) with A8 activations.
+//
+// A lane is a row: a vector of 16 rows x 4 values of k times 4 activations in every lane adds to 16 sums at once. Per
+// (row, token) and block of 32 values, in the order of blocks:
+//   t = scale * dot                       (scale0 * dot0, then + scale1 * dot1 where scales cover 16 values)
+//   t = t + min * -(sum of the activations' codes)          (each 16 values where scales do)
+//   sum = sum + t * (scale of the activations)
+// Dots are integers, exact in any order; the float operations are these in every kernel. So results do not depend on
+// how a product is cut into tiles, nor on which of the two regimes computes it:
+//   - few tokens: straight from the panels, one after the other, bound by memory. This file.
+//   - many: two panels at a time are unpacked, once for all tokens, into vectors of codes and of scales in `scratch`,
+//     which simd/gemm.cc multiplies: bound by arithmetic. One kernel there serves all formats.
+#if defined(MOTE_SIMD_MATMUL_PANEL_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef MOTE_SIMD_MATMUL_PANEL_INL_H_
+#undef MOTE_SIMD_MATMUL_PANEL_INL_H_
+#else
+#define MOTE_SIMD_MATMUL_PANEL_INL_H_
+#endif
+
+#include "simd/gemm-inl.h"
+#include "simd/kernels.h"
+#include "simd/panel_formats-inl.h"
+
+#if MOTE_VECTORS
+MOTE_BEFORE_NAMESPACE();
+namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE {
+
+// Up to here the few-token kernel: it reads weights once too, and unpacks them once per kFewTile tokens.
+inline constexpr size_t kFewTokens = 8;
+inline constexpr size_t kFewTile = 4;
+
+constexpr int Log2(int power) {
+  return power == 1 ? 0 : 1 + Log2(power / 2);
+}
+
+// What a format's codes become for this instruction set's dot product.
+template <class F>
+struct Operand {
+  static constexpr bool kUnsigned = F::kSigned ? kDotTakesU8 : (kPreferUnsigned || F::kOffset == 0);
+  static constexpr int kOffset = !kUnsigned ? 0 : F::kSigned ? 128 : F::kOffset;
+  static constexpr int kShift = kOffset == 0 ? 0 : Log2(kOffset);
+  using Kind = GemmKind<F::kSub, F::kHasMin, kUnsigned, kOffset != 0>;
+};
+
+template <class F, size_t kBlock, size_t kJ>
+HWY_INLINE VU8 LoadCodes(const uint8_t* chunk, size_t n, size_t unit) {
+  const VU8 codes = F::template Codes<kBlock, kJ>(chunk, n, unit);
+  if constexpr (!Operand<F>::kUnsigned && F::kOffset != 0) return hn::Sub(codes, hn::Set(DU8(), F::kOffset));
+  return codes;
+}
+
+// Bytes of a chunk of n blocks of 32.
+template <class F>
+constexpr size_t ChunkBytes(size_t n) {
+  return n * 32 / F::kFileValues * F::kFileBytes * kPanelRows;
+}
+
+// ---- Few tokens
+
+// A chunk's scales and mins, where the format unpacks them all at once.
+template <class F>
+struct ChunkScales {
+  static constexpr size_t kGroups = F::kSuper ? 256 / F::kSub : 1;
+  HWY_ALIGN float scales[kGroups * kPanelRows];
+  HWY_ALIGN float mins[(F::kHasMin ? kGroups : 1) * kPanelRows];
+
+  HWY_INLINE void Load(const uint8_t* chunk) {
+    if constexpr (F::kSuper) F::Scales(chunk, scales, mins);
+  }
+  // Of 16-value half kHalf of a block (0 where scales cover all of it).
+  template <size_t kHalf>
+  HWY_INLINE VF Scale(const uint8_t* chunk, size_t n, size_t block) const {
+    if constexpr (F::kSuper) return hn::Load(DF(), scales + (block * (32 / F::kSub) + kHalf) * kPanelRows);
+    if constexpr (!F::kSuper) return F::Scale(chunk, n, block);
+  }
+  template <size_t kHalf>
+  HWY_INLINE VF Min(const uint8_t* chunk, size_t n, size_t block) const {
+    if constexpr (F::kSuper) return hn::Load(DF(), mins + (block * (32 / F::kSub) + kHalf) * kPanelRows);
+    if constexpr (!F::kSuper) return F::Min(chunk, n, block);
+  }
+};
+
+// dots[half][t] of one block.
+template <class F, size_t kBlock, size_t kJ, size_t T>
+HWY_INLINE void FewDots(const uint8_t* chunk, size_t n, size_t unit, const A8Block (&acts)[T],
+                        VI32 (&dots)[32 / F::kSub][T]) {
+  constexpr size_t kHalf = kJ * 4 / F::kSub;
+  const VU8 codes = LoadCodes<F, kBlock, kJ>(chunk, n, unit);
+  MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
+    dots[kHalf][t] = DotCodes<Operand<F>::kUnsigned>(dots[kHalf][t], codes, acts[t].Codes(kJ));
+  }
+  if constexpr (kJ + 1 < 8) FewDots<F, kBlock, kJ + 1, T>(chunk, n, unit, acts, dots);
+}
+
+// The blocks of one unit, from kBlock on.
+template <class F, size_t kBlock, size_t T>
+HWY_INLINE void FewUnit(const uint8_t* chunk, size_t n, size_t unit, const ChunkScales<F>& scales,
+                        const A8Row (&rows)[T], size_t first_block, VF (&sums)[T]) {
+  using Kind = typename Operand<F>::Kind;
+  const size_t block = unit * F::kBlocks + kBlock;
+  A8Block acts[T];
+  VI32 dots[Kind::kHalves][T];
+  MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
+    acts[t] = rows[t].Block(first_block + block);
+    MOTE_UNROLL for (size_t h = 0; h < Kind::kHalves; ++h) {
+      dots[h][t] = Kind::Start(acts[t], h, Operand<F>::kShift);
+    }
+  }
+  FewDots<F, kBlock, 0, T>(chunk, n, unit, acts, dots);
+  typename Kind::Scales s;
+  s.scale[0] = scales.template Scale<0>(chunk, n, block);
+  if constexpr (Kind::kHalves == 2) s.scale[1] = scales.template Scale<1>(chunk, n, block);
+  if constexpr (F::kHasMin) {
+    s.min[0] = scales.template Min<0>(chunk, n, block);
+    if constexpr (Kind::kHalves == 2) s.min[1] = scales.template Min<1>(chunk, n, block);
+  }
+  MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
+    VI32 of_token[Kind::kHalves];
+    MOTE_UNROLL for (size_t h = 0; h < Kind::kHalves; ++h) of_token[h] = dots[h][t];
+    sums[t] = Kind::Add(sums[t], of_token, s, acts[t]);
+  }
+  if constexpr (kBlock + 1 < F::kBlocks) {
+    FewUnit<F, kBlock + 1, T>(chunk, n, unit, scales, rows, first_block, sums);
+  }
+}
+
+// One panel times T tokens from `token` on.
+template <class F, size_t T>
+HWY_NOINLINE void FewTile(const MatMulArgs& args, const uint8_t* panel, size_t row, size_t token) {
+  A8Row rows[T];
+  VF sums[T];
+  MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
+    rows[t] = A8Row(args, token + t);
+    sums[t] = hn::Zero(DF());
+  }
+  const size_t blocks = args.k / 32;
+  for (size_t first = 0; first < blocks; first += kChunkBlocks) {
+    const size_t n = blocks - first < kChunkBlocks ? blocks - first : kChunkBlocks;
+    ChunkScales<F> scales;
+    scales.Load(panel);
+    const size_t units = F::kSuper ? kChunkBlocks / F::kBlocks : n;
+    for (size_t unit = 0; unit < units; ++unit) FewUnit<F, 0, T>(panel, n, unit, scales, rows, first, sums);
+    panel += ChunkBytes<F>(n);
+  }
+  MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
+    StoreRows(sums[t], args.out + (token + t) * args.out_stride + row, args.rows - row);
+  }
+}
+
+// ---- Many tokens: unpacking for simd/gemm.cc
+
+template <class F, size_t kBlock, size_t kJ>
+HWY_INLINE void UnpackCodes(const uint8_t* chunk, size_t n, size_t unit, uint8_t* codes) {
+  hn::Store(LoadCodes<F, kBlock, kJ>(chunk, n, unit), DU8(), codes + kJ * kGemmPanels * kWordBytes);
+  if constexpr (kJ + 1 < 8) UnpackCodes<F, kBlock, kJ + 1>(chunk, n, unit, codes);
+}
+
+template <class F, size_t kBlock>
+HWY_INLINE void UnpackUnit(const uint8_t* chunk, size_t n, size_t unit, const ChunkScales<F>& scales,
+                           size_t first_block, const GemmWeights& to) {
+  constexpr size_t kHalves = 32 / F::kSub;
+  const size_t block = unit * F::kBlocks + kBlock;
+  const size_t at = first_block + block;
+  UnpackCodes<F, kBlock, 0>(chunk, n, unit, to.codes + at * 8 * kGemmPanels * kWordBytes);
+  float* s = to.scales + at * kHalves * kGemmPanels * kPanelRows;
+  float* m = to.mins + at * kHalves * kGemmPanels * kPanelRows;
+  hn::Store(scales.template Scale<0>(chunk, n, block), DF(), s);
+  if constexpr (kHalves == 2) hn::Store(scales.template Scale<1>(chunk, n, block), DF(), s + kGemmPanels * kPanelRows);
+  if constexpr (F::kHasMin) {
+    hn::Store(scales.template Min<0>(chunk, n, block), DF(), m);
+    if constexpr (kHalves == 2) hn::Store(scales.template Min<1>(chunk, n, block), DF(), m + kGemmPanels * kPanelRows);
+  }
+  if constexpr (kBlock + 1 < F::kBlocks) UnpackUnit<F, kBlock + 1>(chunk, n, unit, scales, first_block, to);
+}
+
+// `blocks` blocks of a panel, whole chunks but for the end of a row.
+template <class F>
+HWY_NOINLINE void UnpackPanel(const uint8_t* panel, size_t blocks, const GemmWeights& to) {
+  for (size_t first = 0; first < blocks; first += kChunkBlocks) {
+    const size_t n = blocks - first < kChunkBlocks ? blocks - first : kChunkBlocks;
+    ChunkScales<F> scales;
+    scales.Load(panel);
+    const size_t units = F::kSuper ? kChunkBlocks / F::kBlocks : n;
+    for (size_t unit = 0; unit < units; ++unit) UnpackUnit<F, 0>(panel, n, unit, scales, first, to);
+    panel += ChunkBytes<F>(n);
+  }
+}
+
+// Panels [0, 2) from `panels` on, K in parts that stay in the L2 cache.
+template <class F>
+HWY_INLINE void ManyTokens(const MatMulArgs& args, const uint8_t* panels, size_t panel_bytes, size_t row) {
+  using Kind = typename Operand<F>::Kind;
+  const size_t rows = args.rows - row;
+  const size_t blocks = args.k / 32;
+  GemmArgs gemm;
+  gemm.weights = GemmScratch(args.scratch);
+  gemm.rows = rows < kGemmPanels * kPanelRows ? rows : kGemmPanels * kPanelRows;
+  gemm.shift = Operand<F>::kShift;
+  for (size_t first = 0; first < blocks; first += kGemmBlocks) {
+    gemm.first_block = first;
+    gemm.blocks = blocks - first < kGemmBlocks ? blocks - first : kGemmBlocks;
+    for (size_t p = 0; p < kGemmPanels; ++p) {
+      // A pair that lacks its second panel takes the first one twice; what comes of it is not stored.
+      const size_t from = rows > p * kPanelRows ? p : 0;
+      GemmWeights to = gemm.weights;
+      to.codes += p * kWordBytes;
+      to.scales += p * kPanelRows;
+      to.mins += p * kPanelRows;
+      UnpackPanel<F>(panels + from * panel_bytes + first / kChunkBlocks * ChunkBytes<F>(kChunkBlocks), gemm.blocks, to);
+    }
+    Gemm<Kind>(args, gemm, row);
+  }
+}
+
+// ---- The walk
+
+template <class F, size_t T>
+HWY_INLINE size_t FewTiles(const MatMulArgs& args, const uint8_t* panel, size_t row, size_t token) {
+  for (; token + T <= args.m; token += T) FewTile<F, T>(args, panel, row, token);
+  return token;
+}
+
+template <class F>
+HWY_INLINE void MatMulPanels(const MatMulArgs& args) {
+  const size_t panel_bytes = ChunkBytes<F>(args.k / 32);
+  if (args.m > kFewTokens) {
+    for (size_t row = 0; row < args.rows; row += kGemmPanels * kPanelRows) {
+      ManyTokens<F>(args, args.panels + row / kPanelRows * panel_bytes, panel_bytes, row);
+    }
+    return;
+  }
+  for (size_t row = 0; row < args.rows; row += kPanelRows) {
+    const uint8_t* panel = args.panels + row / kPanelRows * panel_bytes;
+    size_t token = FewTiles<F, kFewTile>(args, panel, row, 0);
+    token = FewTiles<F, 2>(args, panel, row, token);
+    FewTiles<F, 1>(args, panel, row, token);
+  }
+}
+
+}  // namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif  // MOTE_VECTORS
+
+#endif  // MOTE_SIMD_MATMUL_PANEL_INL_H_
