@@ -19,11 +19,11 @@ bool AllFinite(const float* x, size_t n) {
 }
 
 template <class Block, int kValues>
-bool EncodeBlocks(const float* src, void* dst, size_t values) {
+bool EncodeBlocks(const float* src, const float* importance, void* dst, size_t values) {
   uint8_t* bytes = static_cast<uint8_t*>(dst);
   for (size_t v = 0; v + kValues <= values; v += kValues, bytes += sizeof(Block)) {
     Block block;
-    if (!EncodeBlock(src + v, &block)) return false;
+    if (!EncodeBlock(src + v, importance == nullptr ? nullptr : importance + v, &block)) return false;
     memcpy(bytes, &block, sizeof(block));
   }
   return true;
@@ -44,6 +44,10 @@ bool Encode16(const float* src, void* dst, size_t values) {
 }  // namespace
 
 bool EncodeRow(DType type, const float* src, void* dst, size_t values) {
+  return EncodeRowWeighted(type, src, nullptr, dst, values);
+}
+
+bool EncodeRowWeighted(DType type, const float* src, const float* importance, void* dst, size_t values) {
   if (!AllFinite(src, values)) return false;
   switch (type) {
     case DType::kF32:
@@ -54,31 +58,31 @@ bool EncodeRow(DType type, const float* src, void* dst, size_t values) {
     case DType::kBF16:
       return Encode16<F32ToBF16, 0x7f80>(src, dst, values);
     case DType::kQ4_0:
-      return EncodeBlocks<BlockQ4_0, kBlock>(src, dst, values);
+      return EncodeBlocks<BlockQ4_0, kBlock>(src, importance, dst, values);
     case DType::kQ4_1:
-      return EncodeBlocks<BlockQ4_1, kBlock>(src, dst, values);
+      return EncodeBlocks<BlockQ4_1, kBlock>(src, importance, dst, values);
     case DType::kQ5_0:
-      return EncodeBlocks<BlockQ5_0, kBlock>(src, dst, values);
+      return EncodeBlocks<BlockQ5_0, kBlock>(src, importance, dst, values);
     case DType::kQ5_1:
-      return EncodeBlocks<BlockQ5_1, kBlock>(src, dst, values);
+      return EncodeBlocks<BlockQ5_1, kBlock>(src, importance, dst, values);
     case DType::kQ8_0:
-      return EncodeBlocks<BlockQ8_0, kBlock>(src, dst, values);
+      return EncodeBlocks<BlockQ8_0, kBlock>(src, importance, dst, values);
     case DType::kIQ4_NL:
-      return EncodeBlocks<BlockIQ4_NL, kBlock>(src, dst, values);
+      return EncodeBlocks<BlockIQ4_NL, kBlock>(src, importance, dst, values);
     case DType::kMXFP4:
-      return EncodeBlocks<BlockMXFP4, kBlock>(src, dst, values);
+      return EncodeBlocks<BlockMXFP4, kBlock>(src, importance, dst, values);
     case DType::kQ2_K:
-      return EncodeBlocks<BlockQ2_K, kSuperBlock>(src, dst, values);
+      return EncodeBlocks<BlockQ2_K, kSuperBlock>(src, importance, dst, values);
     case DType::kQ3_K:
-      return EncodeBlocks<BlockQ3_K, kSuperBlock>(src, dst, values);
+      return EncodeBlocks<BlockQ3_K, kSuperBlock>(src, importance, dst, values);
     case DType::kQ4_K:
-      return EncodeBlocks<BlockQ4_K, kSuperBlock>(src, dst, values);
+      return EncodeBlocks<BlockQ4_K, kSuperBlock>(src, importance, dst, values);
     case DType::kQ5_K:
-      return EncodeBlocks<BlockQ5_K, kSuperBlock>(src, dst, values);
+      return EncodeBlocks<BlockQ5_K, kSuperBlock>(src, importance, dst, values);
     case DType::kQ6_K:
-      return EncodeBlocks<BlockQ6_K, kSuperBlock>(src, dst, values);
+      return EncodeBlocks<BlockQ6_K, kSuperBlock>(src, importance, dst, values);
     case DType::kIQ4_XS:
-      return EncodeBlocks<BlockIQ4_XS, kSuperBlock>(src, dst, values);
+      return EncodeBlocks<BlockIQ4_XS, kSuperBlock>(src, importance, dst, values);
     case DType::kI8:
     case DType::kI16:
     case DType::kI32:

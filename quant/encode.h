@@ -7,19 +7,19 @@
 
 namespace mote {
 
-bool EncodeBlock(const float* x, BlockQ4_0* block);
-bool EncodeBlock(const float* x, BlockQ4_1* block);
-bool EncodeBlock(const float* x, BlockQ5_0* block);
-bool EncodeBlock(const float* x, BlockQ5_1* block);
-bool EncodeBlock(const float* x, BlockQ8_0* block);
-bool EncodeBlock(const float* x, BlockMXFP4* block);
-bool EncodeBlock(const float* x, BlockIQ4_NL* block);
-bool EncodeBlock(const float* x, BlockIQ4_XS* block);
-bool EncodeBlock(const float* x, BlockQ2_K* block);
-bool EncodeBlock(const float* x, BlockQ3_K* block);
-bool EncodeBlock(const float* x, BlockQ4_K* block);
-bool EncodeBlock(const float* x, BlockQ5_K* block);
-bool EncodeBlock(const float* x, BlockQ6_K* block);
+bool EncodeBlock(const float* x, const float* importance, BlockQ4_0* block);
+bool EncodeBlock(const float* x, const float* importance, BlockQ4_1* block);
+bool EncodeBlock(const float* x, const float* importance, BlockQ5_0* block);
+bool EncodeBlock(const float* x, const float* importance, BlockQ5_1* block);
+bool EncodeBlock(const float* x, const float* importance, BlockQ8_0* block);
+bool EncodeBlock(const float* x, const float* importance, BlockMXFP4* block);
+bool EncodeBlock(const float* x, const float* importance, BlockIQ4_NL* block);
+bool EncodeBlock(const float* x, const float* importance, BlockIQ4_XS* block);
+bool EncodeBlock(const float* x, const float* importance, BlockQ2_K* block);
+bool EncodeBlock(const float* x, const float* importance, BlockQ3_K* block);
+bool EncodeBlock(const float* x, const float* importance, BlockQ4_K* block);
+bool EncodeBlock(const float* x, const float* importance, BlockQ5_K* block);
+bool EncodeBlock(const float* x, const float* importance, BlockQ6_K* block);
 
 }  // namespace mote
 

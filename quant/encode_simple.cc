@@ -1,10 +1,11 @@
-// Encoders of the formats whose scale follows from the extremes of the block: the same bits as ggml's
-// quantize_row_*_ref wherever those are defined.
+// Encoders of the formats of 32-value blocks. Without importances their scales follow from the extremes of the block:
+// the same bits as ggml's quantize_row_*_ref wherever those are defined. With importances Q4 and Q5 search.
 #include <math.h>
 #include <string.h>
 
 #include "quant/codec.h"
 #include "quant/encode.h"
+#include "quant/error_weights.h"
 #include "quant/scale_search.h"
 
 namespace mote {
@@ -21,14 +22,44 @@ bool StoreF16(float value, uint16_t* out) {
   return (*out & 0x7c00u) != 0x7c00u;
 }
 
+constexpr float kLargestWeighted = 1e8f;  // squares, weights and codes multiplied stay within float32
+
 int AtMost(int value, int limit) {
   return value < limit ? value : limit;
+}
+
+// The least weighted error, with the scale as float16 stores it. Trials bring the extreme to within two steps of either
+// end of the codes.
+template <class Block>
+bool SearchSymmetric(const float* x, const float* importance, int offset, Block* block, int codes[kBlock]) {
+  if (fabsf(ExtremeOf(x, kBlock)) > kLargestWeighted) return false;
+  const UniformLevels levels = {static_cast<float>(-offset), static_cast<float>(offset - 1)};
+  if (!StoreF16(SearchScale<kBlock>(x, importance, levels, {levels.low, 0.125f, 16, true}), &block->scale))
+    return false;
+  const float inverse = InverseOf(F16ToF32(block->scale));
+  for (int v = 0; v < kBlock; ++v) codes[v] = static_cast<int>(levels.Nearest(inverse * x[v])) + offset;
+  return true;
+}
+
+template <class Block>
+bool SearchAffineBlock(const float* x, const float* importance, int max_code, Block* block, int codes[kBlock]) {
+  if (fabsf(ExtremeOf(x, kBlock)) > kLargestWeighted) return false;
+  const float last = static_cast<float>(max_code);
+  const AffineFit fit = SearchAffine<kBlock, MinSign::kAny>(x, importance, {last, -1.0f, 0.1f, 20});
+  if (!StoreF16(fit.scale, &block->scale) || !StoreF16(-fit.min, &block->min)) return false;
+  const float inverse = InverseOf(F16ToF32(block->scale));
+  const float min = F16ToF32(block->min);
+  for (int v = 0; v < kBlock; ++v) {
+    codes[v] = static_cast<int>(RoundSmall(Clamp((x[v] - min) * inverse, 0, last)));
+  }
+  return true;
 }
 
 // code = round(x / scale) + offset with the extreme on code 0: for it alone the range has one step more on its side.
 // Truncation of a value that is at least 0.5 rounds it down.
 template <class Block>
-bool EncodeSymmetric(const float* x, int offset, Block* block, int codes[kBlock]) {
+bool EncodeSymmetric(const float* x, const float* importance, int offset, Block* block, int codes[kBlock]) {
+  if (importance != nullptr) return SearchSymmetric(x, importance, offset, block, codes);
   const float scale = ExtremeOf(x, kBlock) / static_cast<float>(-offset);
   const float inverse = InverseOf(scale);
   if (!StoreF16(scale, &block->scale)) return false;
@@ -40,7 +71,8 @@ bool EncodeSymmetric(const float* x, int offset, Block* block, int codes[kBlock]
 
 // code = round((x - min) / scale), the codes spread over [min, max].
 template <class Block>
-bool EncodeAffine(const float* x, int max_code, Block* block, int codes[kBlock]) {
+bool EncodeAffine(const float* x, const float* importance, int max_code, Block* block, int codes[kBlock]) {
+  if (importance != nullptr) return SearchAffineBlock(x, importance, max_code, block, codes);
   float min = x[0];
   float max = x[0];
   for (int v = 1; v < kBlock; ++v) {
@@ -68,37 +100,37 @@ void StoreHighBits(const int codes[kBlock], uint8_t out[kBlock / 8]) {
 
 }  // namespace
 
-bool EncodeBlock(const float* x, BlockQ4_0* block) {
+bool EncodeBlock(const float* x, const float* importance, BlockQ4_0* block) {
   int codes[kBlock];
-  if (!EncodeSymmetric(x, 8, block, codes)) return false;
+  if (!EncodeSymmetric(x, importance, 8, block, codes)) return false;
   StoreNibbles(codes, block->codes);
   return true;
 }
 
-bool EncodeBlock(const float* x, BlockQ4_1* block) {
+bool EncodeBlock(const float* x, const float* importance, BlockQ4_1* block) {
   int codes[kBlock];
-  if (!EncodeAffine(x, 15, block, codes)) return false;
+  if (!EncodeAffine(x, importance, 15, block, codes)) return false;
   StoreNibbles(codes, block->codes);
   return true;
 }
 
-bool EncodeBlock(const float* x, BlockQ5_0* block) {
+bool EncodeBlock(const float* x, const float* importance, BlockQ5_0* block) {
   int codes[kBlock];
-  if (!EncodeSymmetric(x, 16, block, codes)) return false;
-  StoreNibbles(codes, block->codes);
-  StoreHighBits(codes, block->high);
-  return true;
-}
-
-bool EncodeBlock(const float* x, BlockQ5_1* block) {
-  int codes[kBlock];
-  if (!EncodeAffine(x, 31, block, codes)) return false;
+  if (!EncodeSymmetric(x, importance, 16, block, codes)) return false;
   StoreNibbles(codes, block->codes);
   StoreHighBits(codes, block->high);
   return true;
 }
 
-bool EncodeBlock(const float* x, BlockQ8_0* block) {
+bool EncodeBlock(const float* x, const float* importance, BlockQ5_1* block) {
+  int codes[kBlock];
+  if (!EncodeAffine(x, importance, 31, block, codes)) return false;
+  StoreNibbles(codes, block->codes);
+  StoreHighBits(codes, block->high);
+  return true;
+}
+
+bool EncodeBlock(const float* x, const float* /*importance*/, BlockQ8_0* block) {
   const float scale = fabsf(ExtremeOf(x, kBlock)) / 127.0f;
   const float inverse = InverseOf(scale);
   if (!StoreF16(scale, &block->scale)) return false;
@@ -114,7 +146,7 @@ bool EncodeBlock(const float* x, BlockQ8_0* block) {
 
 // The scale is the power of two that puts the extreme into [4, 8), so that 6, the largest element, is near; ties go to
 // the element of smaller index. Magnitudes below 2^-125 would need an exponent below 0: they share exponent 0.
-bool EncodeBlock(const float* x, BlockMXFP4* block) {
+bool EncodeBlock(const float* x, const float* /*importance*/, BlockMXFP4* block) {
   uint32_t bits;
   const float extreme = fabsf(ExtremeOf(x, kBlock));
   memcpy(&bits, &extreme, sizeof(bits));

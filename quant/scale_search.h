@@ -1,13 +1,15 @@
 // Searching scales (and mins) that make the weighted squared error of a group small.
 //
 // For fixed codes the best scale follows from least squares; for a fixed scale the best codes follow from rounding. The
-// search starts from several trial scales, rounds, solves, and keeps the best outcome. Sums run in fixed lanes, so that
-// the compiler may vectorise them and every platform gets the same bits.
+// search starts from several trial scales, rounds, solves, keeps the best outcome, and rounds and solves from there
+// until nothing is gained. Sums run in fixed lanes, so that every platform gets the same bits.
 #ifndef MOTE_QUANT_SCALE_SEARCH_H_
 #define MOTE_QUANT_SCALE_SEARCH_H_
 
 #include <math.h>
 #include <stdint.h>
+
+#include "quant/vec4.h"
 
 namespace mote {
 
@@ -48,17 +50,11 @@ struct UniformLevels {
   float high;
   // The level nearest to x.
   float Nearest(float x) const { return RoundSmall(Clamp(x, low, high)); }
+  Vec4 Nearest4(Vec4 x) const { return RoundSmall4(Clamp4(x, Splat4(low), Splat4(high))); }
 };
 
+// Groups have a multiple of 8 values.
 inline constexpr int kLanes = 8;
-
-struct Lanes {
-  float lane[kLanes] = {};
-  void Add(int i, float x) { lane[i] += x; }
-  float Sum() const {
-    return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
-  }
-};
 
 // Sums over a group for x ~ scale * q.
 struct ScaleFit {
@@ -71,15 +67,18 @@ struct ScaleFit {
 
 template <int kN, class Levels>
 ScaleFit FitScale(const float* x, const float* w, float inverse, const Levels& levels) {
-  Lanes xq;
-  Lanes qq;
+  Lanes8 xq;
+  Lanes8 qq;
+  const auto add = [&](int i, Vec4* sum_xq, Vec4* sum_qq) {
+    const Vec4 x4 = Load4(x + i);
+    const Vec4 q = levels.Nearest4(inverse * x4);
+    const Vec4 wq = Load4(w + i) * q;
+    *sum_xq += wq * x4;
+    *sum_qq += wq * q;
+  };
   for (int i = 0; i < kN; i += kLanes) {
-    for (int l = 0; l < kLanes; ++l) {
-      const float q = levels.Nearest(inverse * x[i + l]);
-      const float wq = w[i + l] * q;
-      xq.Add(l, wq * x[i + l]);
-      qq.Add(l, wq * q);
-    }
+    add(i, &xq.low, &qq.low);
+    add(i + 4, &xq.high, &qq.high);
   }
   return {xq.Sum(), qq.Sum()};
 }
@@ -88,32 +87,42 @@ ScaleFit FitScale(const float* x, const float* w, float inverse, const Levels& l
 template <int kN, class Levels>
 float ScaleError(const float* x, const float* w, float scale, const Levels& levels) {
   const float inverse = scale != 0 ? 1.0f / scale : 0.0f;
-  Lanes error;
+  Lanes8 error;
+  const auto add = [&](int i, Vec4* sum) {
+    const Vec4 x4 = Load4(x + i);
+    const Vec4 off = x4 - scale * levels.Nearest4(inverse * x4);
+    *sum += Load4(w + i) * off * off;
+  };
   for (int i = 0; i < kN; i += kLanes) {
-    for (int l = 0; l < kLanes; ++l) {
-      const float off = x[i + l] - scale * levels.Nearest(inverse * x[i + l]);
-      error.Add(l, w[i + l] * off * off);
-    }
+    add(i, &error.low);
+    add(i + 4, &error.high);
   }
   return error.Sum();
 }
 
-// A group with a scale and a min: x ~ scale * q - min, q in 0 .. max_code, scale and min not negative.
+// A group with a scale and a min: x ~ scale * q - min, q in 0 .. max_code, scale not negative.
 struct AffineFit {
   float scale = 0;
   float min = 0;
 };
 
+// The codes of four values.
+inline Vec4 AffineCodes4(Vec4 x, float min, float inverse, float max_code) {
+  return RoundSmall4(Clamp4((x + min) * inverse, Vec4{}, Splat4(max_code)));
+}
+
 template <int kN>
 float AffineError(const float* x, const float* w, AffineFit fit, float max_code) {
   const float inverse = fit.scale != 0 ? 1.0f / fit.scale : 0.0f;
-  Lanes error;
+  Lanes8 error;
+  const auto add = [&](int i, Vec4* sum) {
+    const Vec4 x4 = Load4(x + i);
+    const Vec4 off = x4 - (fit.scale * AffineCodes4(x4, fit.min, inverse, max_code) - fit.min);
+    *sum += Load4(w + i) * off * off;
+  };
   for (int i = 0; i < kN; i += kLanes) {
-    for (int l = 0; l < kLanes; ++l) {
-      const float q = RoundSmall(Clamp((x[i + l] + fit.min) * inverse, 0, max_code));
-      const float off = x[i + l] - (fit.scale * q - fit.min);
-      error.Add(l, w[i + l] * off * off);
-    }
+    add(i, &error.low);
+    add(i + 4, &error.high);
   }
   return error.Sum();
 }
@@ -123,22 +132,28 @@ struct AffineSolution {
   float gain = 0;  // how much the error, for the trial's codes, falls below sum of w x^2
 };
 
+// The K formats store mins that are not negative; Q4_1 and Q5_1 store any.
+enum class MinSign { kNotNegative, kAny };
+
 // The best scale and min for the codes that a trial gives. Normal equations of the weighted line through (q, x):
 // [sum wqq, sum wq; sum wq, sum w] [scale; -min] = [sum wqx; sum wx]. `sum_w` and `sum_x`: sums of w and of w x.
-template <int kN>
+template <int kN, MinSign kSign>
 AffineSolution SolveAffine(const float* x, const float* w, float sum_w, float sum_x, AffineFit trial, float max_code) {
   const float inverse = 1.0f / trial.scale;
-  Lanes sum_q;
-  Lanes sum_qq;
-  Lanes sum_qx;
+  Lanes8 sum_q;
+  Lanes8 sum_qq;
+  Lanes8 sum_qx;
+  const auto add = [&](int i, Vec4* to_q, Vec4* to_qq, Vec4* to_qx) {
+    const Vec4 x4 = Load4(x + i);
+    const Vec4 q = AffineCodes4(x4, trial.min, inverse, max_code);
+    const Vec4 wq = Load4(w + i) * q;
+    *to_q += wq;
+    *to_qq += wq * q;
+    *to_qx += wq * x4;
+  };
   for (int i = 0; i < kN; i += kLanes) {
-    for (int l = 0; l < kLanes; ++l) {
-      const float q = RoundSmall(Clamp((x[i + l] + trial.min) * inverse, 0, max_code));
-      const float wq = w[i + l] * q;
-      sum_q.Add(l, wq);
-      sum_qq.Add(l, wq * q);
-      sum_qx.Add(l, wq * x[i + l]);
-    }
+    add(i, &sum_q.low, &sum_qq.low, &sum_qx.low);
+    add(i + 4, &sum_q.high, &sum_qq.high, &sum_qx.high);
   }
   const float q = sum_q.Sum();
   const float qq = sum_qq.Sum();
@@ -147,9 +162,87 @@ AffineSolution SolveAffine(const float* x, const float* w, float sum_w, float su
   if (!(determinant > 0)) return {};
   const AffineFit fit = {(sum_w * qx - sum_x * q) / determinant, (q * qx - qq * sum_x) / determinant};
   if (!(fit.scale > 0)) return {};
-  if (fit.min >= 0) return {fit, fit.scale * qx - fit.min * sum_x};
-  // The format has no negative min: the best line through 0.
+  if (kSign == MinSign::kAny || fit.min >= 0) return {fit, fit.scale * qx - fit.min * sum_x};
+  // The best line through 0.
   return {{qx / qq, 0}, qx / qq * qx};
+}
+
+// Rounding and solving again from the best trial: how often at most.
+inline constexpr int kRefinements = 3;
+
+// The scale of one group without a min. Trials put the extreme value at `anchor` + step * (-count .. count), and, for
+// levels that are not symmetric, at the same with the other sign.
+struct Trials {
+  float anchor;
+  float step;
+  int count;
+  bool both_signs;
+};
+
+template <int kN, class Levels>
+float SearchScale(const float* x, const float* w, const Levels& levels, const Trials& trials) {
+  const float extreme = ExtremeOf(x, kN);
+  if (fabsf(extreme) < kZeroGroup) return 0;
+  ScaleFit best;
+  for (int sign = trials.both_signs ? -1 : 1; sign <= 1; sign += 2) {
+    for (int trial = -trials.count; trial <= trials.count; ++trial) {
+      const float at = static_cast<float>(sign) * (trials.anchor + trials.step * static_cast<float>(trial));
+      const ScaleFit fit = FitScale<kN>(x, w, at / extreme, levels);
+      if (fit.Gain() > best.Gain()) best = fit;
+    }
+  }
+  for (int i = 0; i < kRefinements && best.Scale() != 0; ++i) {
+    const ScaleFit fit = FitScale<kN>(x, w, 1.0f / best.Scale(), levels);
+    if (!(fit.Gain() > best.Gain())) break;
+    best = fit;
+  }
+  return best.Scale();
+}
+
+// Trials: code max_code + first + step * i (i = 0 .. count) falls on the group's maximum.
+struct AffineTrials {
+  float max_code;
+  float first;
+  float step;
+  int count;
+};
+
+template <int kN, MinSign kSign>
+AffineFit SearchAffine(const float* x, const float* w, const AffineTrials& trials) {
+  float low = x[0];
+  float high = x[0];
+  for (int i = 1; i < kN; ++i) {
+    low = x[i] < low ? x[i] : low;
+    high = x[i] > high ? x[i] : high;
+  }
+  if (kSign == MinSign::kNotNegative && low > 0) low = 0;
+  if (high - low < kZeroGroup) return {0, -low};
+  Lanes8 lanes_w;
+  Lanes8 lanes_x;
+  for (int i = 0; i < kN; i += kLanes) {
+    lanes_w.low += Load4(w + i);
+    lanes_w.high += Load4(w + i + 4);
+    lanes_x.low += Load4(w + i) * Load4(x + i);
+    lanes_x.high += Load4(w + i + 4) * Load4(x + i + 4);
+  }
+  const float sum_w = lanes_w.Sum();
+  const float sum_x = lanes_x.Sum();
+  AffineSolution best;
+  for (int i = 0; i <= trials.count; ++i) {
+    const float steps = trials.max_code + trials.first + trials.step * static_cast<float>(i);
+    const AffineSolution solution =
+        SolveAffine<kN, kSign>(x, w, sum_w, sum_x, {(high - low) / steps, -low}, trials.max_code);
+    if (solution.gain > best.gain) best = solution;
+  }
+  for (int i = 0; i < kRefinements && best.fit.scale > 0; ++i) {
+    const AffineSolution solution = SolveAffine<kN, kSign>(x, w, sum_w, sum_x, best.fit, trials.max_code);
+    if (!(solution.gain > best.gain)) break;
+    best = solution;
+  }
+  const AffineFit plain = {(high - low) / trials.max_code, -low};
+  const bool improved =
+      AffineError<kN>(x, w, best.fit, trials.max_code) < AffineError<kN>(x, w, plain, trials.max_code);
+  return improved ? best.fit : plain;
 }
 
 }  // namespace mote

@@ -16,19 +16,26 @@ void OnInterrupt(int signal) {
     raise(signal);
     return;
   }
-  mote_session_cancel(g_session.load());
+  mote_session* session = g_session.load();
+  if (session != nullptr) mote_session_cancel(session);
 }
+
+void Catch(int signal) {
+  struct sigaction action = {};
+  action.sa_handler = OnInterrupt;
+  sigemptyset(&action.sa_mask);
+  // No SA_RESTART: waiting for a line must end too.
+  sigaction(signal, &action, nullptr);
+}
+
+constexpr int kStopSignals[] = {SIGINT, SIGTERM, SIGHUP};
 
 }  // namespace
 
 InterruptGuard::InterruptGuard(mote_session* session) : session_(session) {
   g_session.store(session);
   g_interrupts.store(0);
-  struct sigaction action = {};
-  action.sa_handler = OnInterrupt;
-  sigemptyset(&action.sa_mask);
-  // No SA_RESTART: waiting for a line must end too.
-  sigaction(SIGINT, &action, nullptr);
+  Catch(SIGINT);
 }
 
 InterruptGuard::~InterruptGuard() {
@@ -43,6 +50,19 @@ bool InterruptGuard::interrupted() const {
 void InterruptGuard::Reset() {
   g_interrupts.store(0);
   mote_session_clear_cancel(session_);
+}
+
+StopGuard::StopGuard() {
+  g_interrupts.store(0);
+  for (int signal : kStopSignals) Catch(signal);
+}
+
+StopGuard::~StopGuard() {
+  for (int signal : kStopSignals) ::signal(signal, SIG_DFL);
+}
+
+bool StopGuard::stopped() const {
+  return g_interrupts.load() > 0;
 }
 
 void IgnoreBrokenPipes() {

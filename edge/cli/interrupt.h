@@ -1,4 +1,4 @@
-// Ctrl+C: the first stops the answer, the second the program.
+// Ctrl+C: the first stops the answer, or the work; the second the program.
 #ifndef MOTE_EDGE_CLI_INTERRUPT_H_
 #define MOTE_EDGE_CLI_INTERRUPT_H_
 
@@ -21,6 +21,18 @@ class InterruptGuard {
 
  private:
   mote_session* session_;
+};
+
+// While one of these lives, SIGINT, SIGTERM and SIGHUP ask the work to stop; a second one does what it does by default.
+// Not together with an InterruptGuard.
+class StopGuard {
+ public:
+  StopGuard();
+  ~StopGuard();
+  StopGuard(const StopGuard&) = delete;
+  StopGuard& operator=(const StopGuard&) = delete;
+
+  bool stopped() const;
 };
 
 // Writes to a pipe that nobody reads fail with an error instead of ending the program.

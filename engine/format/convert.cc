@@ -3,10 +3,12 @@
 #include <math.h>
 
 #include <algorithm>
+#include <atomic>
 #include <span>
 #include <utility>
 
 #include "engine/core/buffer.h"
+#include "engine/core/checked.h"
 #include "engine/format/convert_internal.h"
 #include "engine/format/gguf_writer.h"
 #include "quant/codec.h"
@@ -14,31 +16,57 @@
 namespace mote {
 namespace {
 
-// Values converted at a time: a multiple of every block, small enough for the second-level cache. Rows need not be
-// kept apart, since each is a whole number of blocks of both types.
-constexpr uint64_t kChunkValues = 32768;
-constexpr uint64_t kChunkBytes = 1 << 20;  // of what is copied unchanged
-constexpr uint64_t kMaxBytesPerValue = 8;
+// Values that a worker converts at a time: a multiple of every block, small enough for its second-level cache.
+constexpr uint64_t kTileValues = 32768;
+// Tiles between two meetings of the workers: enough that waiting for the last one costs little.
+constexpr uint64_t kTilesPerWorker = 8;
+constexpr uint64_t kChunkBytes = 1 << 20;  // of what is written or copied at once
+constexpr uint64_t kMaxBytesPerValue = 4;
+// Columns that nothing reached in the text still count for a little: no block is without weights.
+constexpr float kLeastImportance = 1e-5f;
+constexpr float kMostImportance = 1e6f;
 
 class Converter {
  public:
-  Converter(const GgufFile& in, const QuantizeSink& sink) : in_(in), sink_(sink) {}
+  Converter(const GgufFile& in, const QuantizeOptions& options, ThreadPool* pool, const QuantizeSink& sink)
+      : in_(in), options_(options), pool_(pool), sink_(sink) {}
 
-  Status Run(const QuantizeRecipe& recipe);
+  Status Run();
 
  private:
+  // A tensor that is being encoded, and the part of it that the workers are at.
+  struct Job {
+    const TensorInfo* from;
+    const TensorInfo* to;
+    std::span<const uint8_t> data;
+    const float* importance;  // (cols, matrices), or null
+    uint64_t first;           // value with which the part begins
+    uint64_t end;
+    std::atomic<uint64_t> next_tile{0};
+    std::atomic<uint64_t> bad_tile{UINT64_MAX};  // the first that could not be encoded
+  };
+
+  Status Prepare();
   Status Write(const uint8_t* bytes, uint64_t size);
   Status Pad(uint64_t end);
   Status Tick(const TensorInfo* from, const TensorInfo* to, size_t index);
   Status CopyTensor(const TensorInfo& from, const TensorInfo& to, size_t index, std::span<const uint8_t> data);
   Status EncodeTensor(const TensorInfo& from, const TensorInfo& to, size_t index, std::span<const uint8_t> data);
-  Status ExplainFailure(const TensorInfo& from, const TensorInfo& to, uint64_t first, uint64_t count) const;
+  Result<const float*> Importance(const TensorInfo& tensor);
+  void EncodeTiles(Job* job, int worker);
+  bool EncodeTile(const Job& job, uint64_t first, uint64_t count, float* values, uint8_t* out) const;
+  Status ExplainFailure(const Job& job, uint64_t first, uint64_t count);
+  int workers() const { return pool_ == nullptr ? 1 : pool_->num_workers(); }
+  static void Decode(const Job& job, uint64_t first, uint64_t count, float* values);
 
   const GgufFile& in_;
+  const QuantizeOptions& options_;
+  ThreadPool* const pool_;
   const QuantizeSink& sink_;
   GgufWriter::Layout layout_;
-  Buffer values_;   // kChunkValues floats
-  Buffer encoded_;  // the same number of values, encoded
+  Buffer values_;      // kTileValues floats per worker
+  Buffer encoded_;     // kTilesPerWorker tiles per worker, encoded
+  Buffer importance_;  // of the tensor at hand
   uint64_t written_ = 0;
 };
 
@@ -86,22 +114,95 @@ Status Converter::CopyTensor(const TensorInfo& from, const TensorInfo& to, size_
   return Status();
 }
 
+// The importances of the tensor's columns, scaled to 1 on average over each matrix; null where there are none.
+Result<const float*> Converter::Importance(const TensorInfo& tensor) {
+  const Imatrix::Entry* entry = options_.imatrix == nullptr ? nullptr : options_.imatrix->Find(tensor.name);
+  const uint64_t cols = tensor.cols();
+  if (entry == nullptr || entry->values != cols * tensor.shape[2]) return static_cast<const float*>(nullptr);
+  MOTE_ASSIGN_OR_RETURN(importance_, Buffer::Create(entry->values * sizeof(float), "importances"));
+  float* means = importance_.As<float>();
+  Imatrix::Means(*entry, means);
+  for (uint64_t first = 0; first < entry->values; first += cols) {
+    double sum = 0;
+    for (uint64_t i = first; i < first + cols; ++i) sum += static_cast<double>(means[i]);
+    const double scale = sum > 0 ? static_cast<double>(cols) / sum : 0.0;
+    for (uint64_t i = first; i < first + cols; ++i) {
+      const float scaled = sum > 0 ? static_cast<float>(static_cast<double>(means[i]) * scale) : 1.0f;
+      means[i] = std::clamp(scaled, kLeastImportance, kMostImportance);
+    }
+  }
+  return static_cast<const float*>(means);
+}
+
+void Converter::Decode(const Job& job, uint64_t first, uint64_t count, float* values) {
+  const DTypeInfo* info = DTypeInfoOf(job.from->type);
+  const uint64_t offset = first / info->block_values * info->block_bytes;
+  DecodeRow(job.from->type, job.data.data() + offset, values, static_cast<size_t>(count));
+}
+
+// A tile need not keep to rows, since each is a whole number of blocks of both types; importances do.
+bool Converter::EncodeTile(const Job& job, uint64_t first, uint64_t count, float* values, uint8_t* out) const {
+  Decode(job, first, count, values);
+  if (job.importance == nullptr) return EncodeRow(job.to->type, values, out, static_cast<size_t>(count));
+  const uint64_t cols = job.from->cols();
+  const uint64_t rows_per_matrix = job.from->shape[1];
+  for (uint64_t at = 0; at < count;) {
+    const uint64_t column = (first + at) % cols;
+    const uint64_t matrix = (first + at) / cols / rows_per_matrix % job.from->shape[2];
+    const size_t piece = static_cast<size_t>(std::min(cols - column, count - at));
+    const float* importance = job.importance + matrix * cols + column;
+    if (!EncodeRowWeighted(job.to->type, values + at, importance, out, piece)) return false;
+    out += RowBytes(job.to->type, piece);
+    at += piece;
+  }
+  return true;
+}
+
+void Converter::EncodeTiles(Job* job, int worker) {
+  float* values = values_.As<float>() + static_cast<uint64_t>(worker) * kTileValues;
+  const size_t tile_bytes = RowBytes(job->to->type, kTileValues);
+  for (;;) {
+    const uint64_t tile = job->next_tile.fetch_add(1, std::memory_order_relaxed);
+    const uint64_t first = job->first + tile * kTileValues;
+    if (first >= job->end) return;
+    const uint64_t count = std::min(kTileValues, job->end - first);
+    if (EncodeTile(*job, first, count, values, encoded_.data() + tile * tile_bytes)) continue;
+    uint64_t known = job->bad_tile.load(std::memory_order_relaxed);
+    while (tile < known && !job->bad_tile.compare_exchange_weak(known, tile, std::memory_order_relaxed)) {
+    }
+  }
+}
+
 Status Converter::EncodeTensor(const TensorInfo& from, const TensorInfo& to, size_t index,
                                std::span<const uint8_t> data) {
-  float* values = values_.As<float>();
-  for (uint64_t first = 0; first < from.values(); first += kChunkValues) {
-    const size_t count = static_cast<size_t>(std::min(kChunkValues, from.values() - first));
-    const uint64_t offset = first / DTypeInfoOf(from.type)->block_values * DTypeInfoOf(from.type)->block_bytes;
-    DecodeRow(from.type, data.data() + offset, values, count);
-    if (!EncodeRow(to.type, values, encoded_.data(), count)) return ExplainFailure(from, to, first, count);
-    MOTE_RETURN_IF_ERROR(Write(encoded_.data(), RowBytes(to.type, count)));
+  MOTE_ASSIGN_OR_RETURN(const float* const importance, Importance(from));
+  const uint64_t part = kTileValues * kTilesPerWorker * static_cast<uint64_t>(workers());
+  for (uint64_t first = 0; first < from.values(); first += part) {
+    Job job{&from, &to, data, importance, first, std::min(first + part, from.values())};
+    if (pool_ == nullptr) {
+      EncodeTiles(&job, 0);
+    } else {
+      std::pair<Converter*, Job*> work = {this, &job};
+      const auto body = [](void* argument, int worker) {
+        const auto& [self, its_job] = *static_cast<std::pair<Converter*, Job*>*>(argument);
+        self->EncodeTiles(its_job, worker);
+      };
+      pool_->Run(body, &work);
+    }
+    if (const uint64_t bad = job.bad_tile.load(); bad != UINT64_MAX) {
+      const uint64_t bad_first = first + bad * kTileValues;
+      return ExplainFailure(job, bad_first, std::min(kTileValues, job.end - bad_first));
+    }
+    MOTE_RETURN_IF_ERROR(Write(encoded_.data(), RowBytes(to.type, static_cast<size_t>(job.end - first))));
     MOTE_RETURN_IF_ERROR(Tick(&from, &to, index));
   }
   return Status();
 }
 
-Status Converter::ExplainFailure(const TensorInfo& from, const TensorInfo& to, uint64_t first, uint64_t count) const {
-  const float* values = values_.As<float>();
+Status Converter::ExplainFailure(const Job& job, uint64_t first, uint64_t count) {
+  const TensorInfo& from = *job.from;
+  float* values = values_.As<float>();
+  Decode(job, first, count, values);
   uint64_t largest = 0;
   for (uint64_t i = 0; i < count; ++i) {
     if (!isfinite(values[i])) {
@@ -115,21 +216,34 @@ Status Converter::ExplainFailure(const TensorInfo& from, const TensorInfo& to, u
                "tensor %s: row %llu, column %llu is %g, too large for %s; F32 and BF16 hold every such value",
                from.name.c_str(), static_cast<unsigned long long>((first + largest) / from.cols()),
                static_cast<unsigned long long>((first + largest) % from.cols()), static_cast<double>(values[largest]),
-               DTypeName(to.type));
+               DTypeName(job.to->type));
 }
 
-Status Converter::Run(const QuantizeRecipe& recipe) {
-  MOTE_ASSIGN_OR_RETURN(const std::vector<TensorInfo> plan, PlanQuantization(in_, recipe.name));
+Status Converter::Prepare() {
+  MOTE_ASSIGN_OR_RETURN(const QuantizePlan plan, PlanQuantization(in_, options_));
   GgufWriter writer;
   for (const GgufFile::Entry& entry : in_.metadata()) writer.Copy(entry);
   writer.SetUint32("general.quantization_version", 2);  // of the block formats; unchanged since 2023
-  writer.SetUint32("general.file_type", recipe.file_type);
-  for (const TensorInfo& tensor : plan) writer.AddTensor(tensor);
+  writer.SetUint32("general.file_type", plan.file_type);
+  if (const Imatrix* imatrix = options_.imatrix; imatrix != nullptr) {
+    writer.SetString("quantize.imatrix.file", imatrix->source_name);
+    if (!imatrix->datasets.empty()) writer.SetString("quantize.imatrix.dataset", imatrix->datasets[0]);
+    writer.SetUint32("quantize.imatrix.entries_count", static_cast<uint32_t>(imatrix->entries().size()));
+    if (imatrix->chunk_count != 0) writer.SetUint32("quantize.imatrix.chunks_count", imatrix->chunk_count);
+  }
+  for (const TensorInfo& tensor : plan.tensors) writer.AddTensor(tensor);
   MOTE_ASSIGN_OR_RETURN(layout_, writer.Finish());
-  MOTE_ASSIGN_OR_RETURN(values_, Buffer::Create(kChunkValues * sizeof(float), "values being quantized"));
-  MOTE_ASSIGN_OR_RETURN(encoded_, Buffer::Create(kChunkValues * kMaxBytesPerValue, "values being quantized"));
+  const uint64_t tiles = static_cast<uint64_t>(workers());
+  MOTE_ASSIGN_OR_RETURN(values_, Buffer::Create(tiles * kTileValues * sizeof(float), "values being quantized"));
+  MOTE_ASSIGN_OR_RETURN(
+      encoded_, Buffer::Create(tiles * kTilesPerWorker * kTileValues * kMaxBytesPerValue, "values being quantized"));
+  return Status();
+}
+
+Status Converter::Run() {
+  MOTE_RETURN_IF_ERROR(Prepare());
   MOTE_RETURN_IF_ERROR(Write(layout_.header.data(), layout_.header.size()));
-  for (size_t i = 0; i < plan.size(); ++i) {
+  for (size_t i = 0; i < layout_.tensors.size(); ++i) {
     const TensorInfo& from = in_.tensors()[i];
     const TensorInfo& to = layout_.tensors[i];
     MOTE_RETURN_IF_ERROR(Pad(to.offset));
@@ -139,15 +253,14 @@ Status Converter::Run(const QuantizeRecipe& recipe) {
     in_.ReleaseTensor(from);
   }
   MOTE_RETURN_IF_ERROR(Pad(layout_.file_bytes));
-  return Tick(nullptr, nullptr, plan.size());
+  return Tick(nullptr, nullptr, layout_.tensors.size());
 }
 
 }  // namespace
 
-Status QuantizeFile(const GgufFile& in, std::string_view type_name, const QuantizeSink& sink) {
+Status QuantizeFile(const GgufFile& in, const QuantizeOptions& options, ThreadPool* pool, const QuantizeSink& sink) {
   if (sink.write == nullptr) return Error(Code::kInvalidArgument, "quantization needs a function to write with");
-  MOTE_RETURN_IF_ERROR(PlanQuantization(in, type_name).status());
-  return Converter(in, sink).Run(*FindRecipe(type_name));
+  return Converter(in, options, pool, sink).Run();
 }
 
 }  // namespace mote

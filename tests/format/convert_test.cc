@@ -110,18 +110,22 @@ bool OnTick(void* user, const QuantizeProgress& progress) {
 }
 
 Status Quantize(const GgufFile& in, const std::string& type, Output* output) {
-  return QuantizeFile(in, type, {WritePiece, OnTick, output});
+  QuantizeOptions options;
+  options.type = type;
+  options.allow_requantize = true;
+  return QuantizeFile(in, options, nullptr, {WritePiece, OnTick, output});
 }
 
 // Types by tensor name.
-std::map<std::string, DType> Plan(const ModelOptions& options, const std::string& type) {
+std::map<std::string, DType> Plan(const ModelOptions& options, const std::string& type, QuantizeOptions quantize = {}) {
   const Bytes bytes = ModelBuilder(options).Build();
   const auto in = testing::OpenBytes(bytes);
   EXPECT_TRUE(in.ok()) << in.status().message();
-  const auto plan = PlanQuantization(**in, type);
+  quantize.type = type;
+  const auto plan = PlanQuantization(**in, quantize);
   EXPECT_TRUE(plan.ok()) << plan.status().message();
   std::map<std::string, DType> types;
-  for (const TensorInfo& tensor : *plan) types[tensor.name] = tensor.type;
+  for (const TensorInfo& tensor : plan->tensors) types[tensor.name] = tensor.type;
   return types;
 }
 
@@ -172,6 +176,7 @@ TEST(Quantize, EveryTypeGivesAFileThatHoldsTheSameModel) {
     const auto in = testing::OpenBytes(bytes);
     ASSERT_TRUE(in.ok()) << in.status().message();
     for (const std::string& type : AllNames()) {
+      if (type == "Q2_K_S") continue;  // needs importances: see below
       SCOPED_TRACE(type + " from " + DTypeName(source));
       Output output;
       const Status status = Quantize(**in, type, &output);
@@ -241,7 +246,7 @@ TEST(Quantize, Q4_K_MGivesMoreBitsWhereTheyCount) {
     EXPECT_EQ(types.at(prefix + "attn_output.weight"), DType::kQ4_K);
   }
   EXPECT_EQ(types.at("output.weight"), DType::kQ6_K);
-  EXPECT_EQ(types.at("token_embd.weight"), DType::kQ6_K);
+  EXPECT_EQ(types.at("token_embd.weight"), DType::kQ4_K);
 }
 
 TEST(Quantize, OtherMixes) {
@@ -269,13 +274,17 @@ TEST(Quantize, OtherMixes) {
   EXPECT_EQ(Plan({}, "IQ4_NL").at("blk.1.ffn_down.weight"), DType::kQ5_K);
 }
 
-TEST(Quantize, PlainNamesMakeNoExceptions) {
-  for (const char* type : {"Q3_K", "Q4_K", "Q5_K", "Q6_K"}) {
-    DType base = DType::kF32;
-    ASSERT_TRUE(DTypeFromName(type, &base));
-    for (const auto& [name, got] : Plan({}, type)) {
+TEST(Quantize, PlainNamesAreTheMixesWithM) {
+  for (const char* type : {"Q3_K", "Q4_K", "Q5_K"}) EXPECT_EQ(Plan({}, type), Plan({}, type + std::string("_M")));
+}
+
+TEST(Quantize, PureMakesNoExceptions) {
+  for (const char* type : {"Q3_K_M", "Q4_K_S", "Q4_0", "Q6_K", "IQ4_XS"}) {
+    QuantizeOptions options;
+    options.pure = true;
+    for (const auto& [name, got] : Plan({}, type, options)) {
       if (!name.ends_with("weight") || name.find("norm") != std::string::npos) continue;
-      EXPECT_EQ(got, base) << name;
+      EXPECT_EQ(got, Plan({}, type).at("blk.5.attn_q.weight")) << name;
     }
   }
 }
@@ -351,7 +360,9 @@ TEST(Quantize, FailuresAndCancellationStopTheWork) {
     EXPECT_EQ(Quantize(**in, "Q4_K_M", &output).code(), Code::kCancelled);
     EXPECT_EQ(output.ticks.size(), at + 1);
   }
-  EXPECT_EQ(QuantizeFile(**in, "Q8_0", {}).code(), Code::kInvalidArgument);
+  QuantizeOptions options;
+  options.type = "Q8_0";
+  EXPECT_EQ(QuantizeFile(**in, options, nullptr, {}).code(), Code::kInvalidArgument);
 }
 
 TEST(Quantize, ValuesThatCannotBeEncodedAreNamed) {

@@ -1,112 +1,239 @@
 // mote quantize: the same model in fewer bits.
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <regex>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "edge/cli/commands.h"
 #include "edge/cli/console.h"
+#include "edge/cli/interrupt.h"
 #include "edge/cli/options.h"
+#include "edge/cli/tools/new_file.h"
 #include "engine/core/context.h"
 #include "engine/format/convert.h"
 #include "engine/format/gguf.h"
+#include "engine/format/imatrix.h"
 
 namespace mote::cli {
 namespace {
 
-struct QuantizeOptions {
+struct QuantizeFlags {
   std::string in;
   std::string out;
   std::string type;
+  std::vector<std::string> tensor_types;  // "PATTERN=TYPE"
+  std::string output_type;
+  std::string embedding_type;
+  std::string imatrix;
+  bool pure = false;
+  bool leave_output = false;
+  bool allow_requantize = false;
+  bool dry_run = false;
+  bool json = false;
+  int threads = 0;
 };
 
-// Written beside its place and moved there when whole: an interrupted run leaves no half model under the real name.
-class NewFile {
- public:
-  explicit NewFile(const std::string& path) : path_(path), partial_(path + ".partial") {
-    file_ = fopen(partial_.c_str(), "wb");
-    if (file_ == nullptr) Fail(partial_ + ": " + strerror(errno));
-  }
-  ~NewFile() {
-    if (file_ == nullptr) return;
-    fclose(file_);
-    remove(partial_.c_str());
-  }
-  NewFile(const NewFile&) = delete;
-  NewFile& operator=(const NewFile&) = delete;
+DType TypeNamed(const std::string& option, const std::string& name) {
+  DType type = DType::kF32;
+  if (DTypeFromName(name.c_str(), &type) && DTypeInfoOf(type)->is_weight) return type;
+  WrongWords(option + ": \"" + name + "\" is no number format of weights; try Q8_0, or another of mote show's types");
+}
 
-  Status Write(const uint8_t* bytes, size_t size) {
-    if (fwrite(bytes, 1, size, file_) == size) return {};
-    return Status(Code::kIo, partial_ + ": " + strerror(errno));
+// The choices of --tensor-type: the first pattern found in a tensor's name decides.
+class TypeRules {
+ public:
+  explicit TypeRules(const std::vector<std::string>& words) {
+    for (const std::string& word : words) {
+      const size_t sign = word.rfind('=');
+      if (sign == std::string::npos || sign == 0) {
+        WrongWords("--tensor-type: \"" + word + "\" is not PATTERN=TYPE; try --tensor-type attn_v=Q8_0");
+      }
+      try {
+        rules_.push_back({std::regex(word.substr(0, sign), std::regex::ECMAScript | std::regex::icase),
+                          TypeNamed("--tensor-type", word.substr(sign + 1)), word, false});
+      } catch (const std::regex_error& error) {
+        WrongWords("--tensor-type: \"" + word.substr(0, sign) + "\" is no regular expression: " + error.what());
+      }
+    }
   }
-  void Finish() {
-    // The data must be on the disk before the name is.
-    const bool written = fflush(file_) == 0 && fsync(fileno(file_)) == 0;
-    const int error = errno;
-    fclose(std::exchange(file_, nullptr));
-    if (!written || rename(partial_.c_str(), path_.c_str()) != 0) {
-      const std::string why = strerror(written ? errno : error);
-      remove(partial_.c_str());
-      Fail(path_ + ": " + why);
+
+  bool Choose(std::string_view tensor, DType* type) {
+    for (Rule& rule : rules_) {
+      if (!std::regex_search(tensor.begin(), tensor.end(), rule.pattern)) continue;
+      rule.met = true;
+      *type = rule.type;
+      return true;
+    }
+    return false;
+  }
+
+  // A pattern that is written wrong would otherwise be noticed when the model is done, or never.
+  void RequireAllMet() const {
+    for (const Rule& rule : rules_) {
+      if (!rule.met) {
+        WrongWords("--tensor-type " + rule.word +
+                   " meets no tensor that is encoded (or earlier patterns took them); "
+                   "mote show lists the names");
+      }
     }
   }
 
  private:
-  std::string path_;
-  std::string partial_;
-  FILE* file_ = nullptr;
+  struct Rule {
+    std::regex pattern;
+    DType type;
+    std::string word;
+    bool met;
+  };
+  std::vector<Rule> rules_;
 };
 
 struct Work {
   NewFile file;
   Progress progress;
-  uint64_t bytes = 0;
+  const StopGuard& stop;
 };
 
-bool SameFile(const std::string& a, const std::string& b) {
-  struct stat one = {};
-  struct stat two = {};
-  return stat(a.c_str(), &one) == 0 && stat(b.c_str(), &two) == 0 && one.st_dev == two.st_dev &&
-         one.st_ino == two.st_ino;
-}
-
-int Quantize(const QuantizeOptions& options) {
-  if (options.in.empty() || options.out.empty() || options.type.empty()) {
+void CheckWords(QuantizeFlags* flags) {
+  if (flags->dry_run && flags->type.empty()) std::swap(flags->type, flags->out);  // IN TYPE is enough
+  if (flags->in.empty() || flags->type.empty() || (flags->out.empty() && !flags->dry_run)) {
     WrongWords("quantize needs IN OUT TYPE; TYPE is one of " + QuantizeTypeNames());
   }
-  if (SameFile(options.in, options.out)) WrongWords("IN and OUT are the same file; try another name for OUT");
-  const std::unique_ptr<Platform> platform = CreatePlatform();
-  const Result<std::unique_ptr<GgufFile>> in = GgufFile::Open(platform->files(), options.in);
-  if (!in.ok()) Fail(in.status().message());
-  // Everything that can be told without work comes before OUT is touched.
-  const Result<std::vector<TensorInfo>> plan = PlanQuantization(**in, options.type);
-  if (!plan.ok()) {
-    throw Failure(plan.status().code() == Code::kInvalidArgument ? kWrongWords : kFailed, plan.status().message());
+  if (!flags->out.empty() && SameFile(flags->in, flags->out)) {
+    WrongWords("IN and OUT are the same file; try another name for OUT");
   }
-  Work work{NewFile(options.out), Progress("quantizing")};
+}
+
+[[noreturn]] void FailPlan(const Status& status) {
+  throw Failure(status.code() == Code::kInvalidArgument ? kWrongWords : kFailed, status.message());
+}
+
+nlohmann::json Describe(const QuantizeFlags& flags, const GgufFile& in, const QuantizePlan& plan) {
+  nlohmann::json tensors = nlohmann::json::array();
+  uint64_t values = 0;
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < plan.tensors.size(); ++i) {
+    const TensorInfo& from = in.tensors()[i];
+    const TensorInfo& to = plan.tensors[i];
+    tensors.push_back({{"name", from.name},
+                       {"from", DTypeName(from.type)},
+                       {"to", DTypeName(to.type)},
+                       {"bytes_in", from.bytes},
+                       {"bytes_out", to.bytes}});
+    values += from.values();
+    bytes += to.bytes;
+  }
+  return {{"in", flags.in},
+          {"type", flags.type},
+          {"file_type", plan.file_type},
+          {"bytes_in", in.file_bytes()},
+          {"tensor_bytes_out", bytes},
+          {"bits_per_weight", values == 0 ? 0.0 : 8.0 * static_cast<double>(bytes) / static_cast<double>(values)},
+          {"fallbacks", plan.fallbacks},
+          {"without_importance", plan.without_importance},
+          {"tensors", std::move(tensors)}};
+}
+
+void NotePlan(const GgufFile& in, const QuantizePlan& plan) {
+  if (plan.fallbacks != 0) {
+    Note(Format("%u of %zu tensors have columns that the wanted type's blocks do not divide: they get another type",
+                plan.fallbacks, in.tensors().size()));
+  }
+  if (!plan.without_importance.empty()) {
+    Note(Format("the importance matrix knows nothing of %zu tensors, %s the first", plan.without_importance.size(),
+                plan.without_importance[0].c_str()));
+  }
+}
+
+void PrintPlan(const GgufFile& in, const QuantizePlan& plan, const nlohmann::json& described) {
+  for (size_t i = 0; i < plan.tensors.size(); ++i) {
+    const TensorInfo& to = plan.tensors[i];
+    Write(Format("%-40s %6s -> %-6s %10s\n", to.name.c_str(), DTypeName(in.tensors()[i].type), DTypeName(to.type),
+                 HumanBytes(to.bytes).c_str()));
+  }
+  Write(Format("%s, %.2f bits per weight; was %s\n", HumanBytes(described["tensor_bytes_out"].get<uint64_t>()).c_str(),
+               described["bits_per_weight"].get<double>(), HumanBytes(in.file_bytes()).c_str()));
+}
+
+void WriteModel(const QuantizeFlags& flags, const GgufFile& in, const QuantizeOptions& options, uint64_t bytes,
+                ThreadPool* pool) {
+  const StopGuard stop;
+  Work work{NewFile(flags.out, bytes), Progress("quantizing"), stop};
   QuantizeSink sink;
   sink.user = &work;
-  sink.write = [](void* user, const uint8_t* bytes, size_t size) {
-    Work& w = *static_cast<Work*>(user);
-    w.bytes += size;
-    return w.file.Write(bytes, size);
+  sink.write = [](void* user, const uint8_t* piece, size_t size) {
+    return static_cast<Work*>(user)->file.Write(piece, size);
   };
   sink.progress = [](void* user, const QuantizeProgress& p) {
-    static_cast<Work*>(user)->progress.Update(p.bytes_written, p.bytes_total,
-                                              std::string(p.tensor) + " to " + DTypeName(p.to));
-    return true;
+    Work& w = *static_cast<Work*>(user);
+    w.progress.Update(p.bytes_written, p.bytes_total, std::string(p.tensor) + " to " + DTypeName(p.to));
+    return !w.stop.stopped();
   };
-  const Status status = QuantizeFile(**in, options.type, sink);
+  const Status status = QuantizeFile(in, options, pool, sink);
+  if (status.code() == Code::kCancelled) Fail("stopped; " + flags.out + " was not written");
   if (!status.ok()) Fail(status.message());
   work.file.Finish();
   work.progress.Clear();
-  Note(Format("%s: %s, was %s", options.out.c_str(), HumanBytes(work.bytes).c_str(),
-              HumanBytes((*in)->file_bytes()).c_str()));
+}
+
+int Quantize(QuantizeFlags flags) {
+  CheckWords(&flags);
+  QuantizeOptions options;
+  options.type = flags.type;
+  options.pure = flags.pure;
+  options.leave_output = flags.leave_output;
+  options.allow_requantize = flags.allow_requantize;
+  if (!flags.output_type.empty()) options.output_type = TypeNamed("--output-tensor-type", flags.output_type);
+  if (!flags.embedding_type.empty()) {
+    options.token_embedding_type = TypeNamed("--token-embedding-type", flags.embedding_type);
+  }
+  TypeRules rules(flags.tensor_types);
+  options.choose_user = &rules;
+  options.choose = [](void* user, std::string_view tensor, DType* type) {
+    return static_cast<TypeRules*>(user)->Choose(tensor, type);
+  };
+  const std::unique_ptr<Platform> platform = CreatePlatform();
+  const Result<std::unique_ptr<GgufFile>> in = GgufFile::Open(platform->files(), flags.in);
+  if (!in.ok()) Fail(in.status().message());
+  std::optional<Imatrix> imatrix;
+  if (!flags.imatrix.empty()) {
+    Result<Imatrix> read = Imatrix::Read(platform->files(), flags.imatrix);
+    if (!read.ok()) Fail(read.status().message());
+    imatrix = std::move(read).value();
+    options.imatrix = &*imatrix;
+  }
+  // Everything that can be told without work comes before OUT is touched.
+  const Result<QuantizePlan> plan = PlanQuantization(**in, options);
+  if (!plan.ok()) FailPlan(plan.status());
+  rules.RequireAllMet();
+  nlohmann::json described = Describe(flags, **in, *plan);
+  NotePlan(**in, *plan);
+  if (flags.dry_run) {
+    if (flags.json) {
+      Write(described.dump() + "\n");
+    } else {
+      PrintPlan(**in, *plan, described);
+    }
+    FlushOutput();
+    return kDone;
+  }
+  Result<std::unique_ptr<ThreadPool>> pool = platform->CreateThreadPool(flags.threads);
+  if (!pool.ok()) Fail(pool.status().message());
+  const uint64_t bytes = described["tensor_bytes_out"].get<uint64_t>();
+  const auto start = std::chrono::steady_clock::now();
+  WriteModel(flags, **in, options, bytes, pool->get());
+  const double seconds = SecondsSince(start);
+  if (flags.json) {
+    described["out"] = flags.out;
+    described["seconds"] = seconds;
+    Write(described.dump() + "\n");
+    FlushOutput();
+  }
+  Note(Format("%s: %s, %.2f bits per weight, was %s; %.1f s", flags.out.c_str(), HumanBytes(bytes).c_str(),
+              described["bits_per_weight"].get<double>(), HumanBytes((*in)->file_bytes()).c_str(), seconds));
   return kDone;
 }
 
@@ -114,11 +241,26 @@ int Quantize(const QuantizeOptions& options) {
 
 void AddQuantize(CLI::App& app, Action* action) {
   CLI::App* command = app.add_subcommand("quantize", "Write a model in another number format");
-  const auto options = std::make_shared<QuantizeOptions>();
-  command->add_option("IN", options->in, "A GGUF file in F32, F16, BF16 or a quantised type");
-  command->add_option("OUT", options->out, "The file to write");
-  command->add_option("TYPE", options->type, "One of " + QuantizeTypeNames());
-  command->callback([=] { *action = [=] { return Quantize(*options); }; });
+  const auto flags = std::make_shared<QuantizeFlags>();
+  command->add_option("IN", flags->in, "A GGUF file in F32, F16 or BF16");
+  command->add_option("OUT", flags->out, "The file to write");
+  command->add_option("TYPE", flags->type, "One of " + QuantizeTypeNames());
+  command->add_option("--imatrix", flags->imatrix, "An importance matrix, from mote imatrix or llama-imatrix");
+  command
+      ->add_option(
+          "--tensor-type", flags->tensor_types,
+          "PATTERN=TYPE: tensors in whose names the regular expression is found get that type; repeatable, the "
+          "first that is found decides")
+      ->allow_extra_args(false);
+  command->add_option("--output-tensor-type", flags->output_type, "The type of output.weight");
+  command->add_option("--token-embedding-type", flags->embedding_type, "The type of token_embd.weight");
+  command->add_flag("--pure", flags->pure, "TYPE for every weight, without the mix that its name stands for");
+  command->add_flag("--leave-output-tensor", flags->leave_output, "Keep output.weight as it is");
+  command->add_flag("--allow-requantize", flags->allow_requantize, "Encode weights again that are quantised already");
+  command->add_flag("--dry-run", flags->dry_run, "Tell what would become of each tensor; OUT may be left out");
+  command->add_flag("--json", flags->json, "One JSON object on stdout");
+  command->add_option("-t,--threads", flags->threads, "Worker threads; 0: one per core")->check(Within(0, 1024));
+  command->callback([=] { *action = [=] { return Quantize(*flags); }; });
 }
 
 }  // namespace mote::cli
