@@ -1,8 +1,8 @@
 # A room is a folder of the library: an object library mote_<name>, without exceptions and run-time type information.
-#   mote_room(<name> DIR <folder> [USES room...] [KERNELS] [EXCEPTIONS_OK])
+#   mote_room(<name> DIR <folder> [USES room...] [KERNELS] [SIMD_FLAGS] [EXCEPTIONS_OK])
 # Sources are all .cc files directly in the folder (all below it with KERNELS). Lists kept by hand drift; a glob does not.
 function(mote_room name)
-  cmake_parse_arguments(ROOM "KERNELS;EXCEPTIONS_OK" "DIR" "USES" ${ARGN})
+  cmake_parse_arguments(ROOM "KERNELS;SIMD_FLAGS;EXCEPTIONS_OK" "DIR" "USES" ${ARGN})
   if(ROOM_KERNELS)
     file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${ROOM_DIR}/*.cc)
   else()
@@ -17,6 +17,9 @@ function(mote_room name)
   target_compile_options(mote_${name} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fno-rtti>)
   if(NOT ROOM_EXCEPTIONS_OK)
     target_compile_options(mote_${name} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fno-exceptions>)
+  endif()
+  if(ROOM_KERNELS OR ROOM_SIMD_FLAGS)
+    target_compile_options(mote_${name} PRIVATE ${MOTE_SIMD_FLAGS})
   endif()
   if(ROOM_KERNELS)
     # Highway is used by its headers alone: no run-time library, so nothing of it can abort or pick a target for us.

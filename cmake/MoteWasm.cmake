@@ -16,8 +16,10 @@ endforeach()
 add_compile_options("SHELL:-idirafter ${host_include}")
 
 add_compile_options(-msimd128 $<$<COMPILE_LANGUAGE:CXX>:-fno-exceptions> $<$<COMPILE_LANGUAGE:CXX>:-fno-rtti>)
+# Relaxed SIMD is for the rooms that hold kernels or tell what there is; with all others the same as without it, a build
+# of one kind finds most objects of the other in ccache.
 if(MOTE_WASM_RELAXED)
-  add_compile_options(-mrelaxed-simd)
+  set(MOTE_SIMD_FLAGS -mrelaxed-simd)
 endif()
 # 8 MiB of stack as on Linux, at the bottom of memory, so that an overflow traps rather than runs into data; the rest
 # may grow to all that 32 bits address.

@@ -49,7 +49,8 @@ class Conversation {
   // False when the person leaves.
   bool ReadMessage(std::string* text) {
     text->clear();
-    bool interrupted_before = false;
+    bool interrupted_before = answer_interrupted_;
+    answer_interrupted_ = false;
     while (true) {
       std::string line;
       switch (lines_.Read(text->empty() ? "> " : ". ", &line)) {
@@ -122,6 +123,7 @@ class Conversation {
     FlushOutput();
     Note(Summary(*generation));
     messages_.push_back({"assistant", generation->text, ""});
+    answer_interrupted_ = generation->finish_reason == MOTE_FINISH_CANCELLED;
     interrupt_.Reset();
   }
 
@@ -146,7 +148,8 @@ class Conversation {
   InterruptGuard interrupt_;
   LineReader lines_;
   std::vector<ChatMessage> messages_;
-  size_t num_kept_ = 0;  // the system message survives /clear
+  size_t num_kept_ = 0;              // the system message survives /clear
+  bool answer_interrupted_ = false;  // the last one: Ctrl+C at the next prompt is the second
 };
 
 }  // namespace

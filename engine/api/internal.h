@@ -14,6 +14,7 @@
 
 #include "engine/api/mote.h"
 #include "engine/core/status.h"
+#include "engine/run/chat.h"
 #include "engine/run/generate.h"
 #include "engine/run/model.h"
 #include "engine/run/sampler.h"
@@ -41,6 +42,7 @@ struct Loaded {
 
   const Tokenizer& tokenizer() const { return model != nullptr ? model->tokenizer() : *vocab_tokenizer; }
   const ChatTemplate* chat_template() const { return model != nullptr ? model->chat_template() : vocab_template.get(); }
+  const GgufFile& file() const { return model != nullptr ? model->file() : *vocab_file; }
   const Platform& platform() const { return model != nullptr ? model->platform() : *vocab_platform; }
   uint32_t vocab_size() const {
     return model != nullptr ? model->vocab_size() : static_cast<uint32_t>(vocab_tokenizer->vocab_size());

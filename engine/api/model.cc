@@ -87,17 +87,10 @@ Result<std::unique_ptr<GgufFile>> OpenParts(std::unique_ptr<ByteSource> source, 
 }
 
 // With `header_only` a file whose tensors are missing (a bare vocabulary, a download that has begun) is good enough.
-// A split model is opened as a whole all the same, for its tensors are spread over the headers of its parts.
 Result<std::unique_ptr<GgufFile>> OpenPath(const char* path, bool header_only) {
   if (path == nullptr) return NullArgument("path");
   const std::unique_ptr<Platform> platform = CreatePlatform();
-  if (header_only) {
-    MOTE_ASSIGN_OR_RETURN(std::unique_ptr<ByteSource> source, platform->files().Open(path));
-    MOTE_ASSIGN_OR_RETURN(std::unique_ptr<GgufFile> file, OpenParts(std::move(source), /*header_only=*/true));
-    MOTE_ASSIGN_OR_RETURN(const uint64_t parts, file->UintOr("split.count", 1));
-    if (parts <= 1) return file;
-  }
-  return GgufFile::Open(platform->files(), path);
+  return GgufFile::Open(platform->files(), path, header_only);
 }
 
 mote_model_params Defaults() {

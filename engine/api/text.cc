@@ -78,9 +78,8 @@ Result<std::vector<int32_t>> TokenizeChat(const mote_model* model, const mote_ch
                                           const mote_chat_params* params) {
   if (model == nullptr) return NullArgument("model");
   const Loaded& loaded = *model->loaded;
-  if (loaded.model == nullptr) return Error(Code::kUnsupported, "the model was loaded with vocab_only");
   MOTE_ASSIGN_OR_RETURN(const ChatInput input, ConvertChat(loaded, messages, count, params));
-  return loaded.model->EncodeChat(input);
+  return EncodeChat(loaded.file(), loaded.tokenizer(), loaded.chat_template(), input);
 }
 
 mote_status GiveTokens(const Result<std::vector<int32_t>>& result, int32_t* tokens, size_t capacity, size_t* count,

@@ -81,12 +81,14 @@ class GgufValue {
 class GgufFile {
  public:
   // Opens `path` and, if its metadata says it is one part of several, all its siblings (same folder, names by the
-  // -00001-of-0000N pattern). Any part may be named.
-  static Result<std::unique_ptr<GgufFile>> Open(FileSystem& files, const std::string& path);
+  // -00001-of-0000N pattern). Any part may be named. `header_only`: see FromSourcesHeaderOnly.
+  static Result<std::unique_ptr<GgufFile>> Open(FileSystem& files, const std::string& path, bool header_only = false);
   // From sources in part order; one for a whole file. Takes ownership. The parse allocates at most 4 times the header's
   // bytes + 16 MiB; kOutOfMemory where the system has not even that.
   static Result<std::unique_ptr<GgufFile>> FromSources(std::vector<std::unique_ptr<ByteSource>> parts);
-  // Only the header is needed (the tensor data may be missing or cut off): for show, tokenizers and fuzzing.
+  // Only the header is needed (the tensor data may be missing or cut off): for show, tokenizers and fuzzing. Tensors of
+  // formats that mote knows by name alone are let through, with the bytes up to the next tensor for a size; the other
+  // two refuse them.
   static Result<std::unique_ptr<GgufFile>> FromSourcesHeaderOnly(std::vector<std::unique_ptr<ByteSource>> parts);
   ~GgufFile();
 

@@ -77,14 +77,15 @@ bool IsPrintableName(std::string_view text, uint64_t max_bytes) {
          std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x20 && c < 0x7F; });
 }
 
-Status CheckTensorShape(TensorInfo* tensor) {
+Status CheckTensorShape(TensorInfo* tensor, bool foreign_ok) {
   const uint32_t id = static_cast<uint32_t>(tensor->type);
   const DTypeInfo* type = DTypeInfoOf(id);
   if (type == nullptr) {
     return Error(Code::kUnsupported, "number format %u is not known; the file is damaged or newer than this program",
                  id);
   }
-  if (type->block_values == 0) {
+  const bool foreign = type->block_values == 0;
+  if (foreign && !foreign_ok) {
     return Error(Code::kUnsupported, "number format %s (%u) is not supported", type->name, id);
   }
   if (tensor->num_dims < 1 || tensor->num_dims > kMaxDims) {
@@ -97,6 +98,10 @@ Status CheckTensorShape(TensorInfo* tensor) {
   }
   // With the signed limit, sizes can be subtracted and compared anywhere later without a thought.
   if (!values.FitsIn(INT64_MAX)) return Error(Code::kMalformed, "the dimensions multiply to 2^63 values or more");
+  if (foreign) {
+    tensor->bytes = 0;
+    return Status();
+  }
   if (tensor->shape[0] % type->block_values != 0) {
     return Error(Code::kMalformed, "rows of %llu values are not whole %s blocks of %u",
                  static_cast<unsigned long long>(tensor->shape[0]), type->name, type->block_values);
@@ -207,17 +212,18 @@ Status GgufParser::ReadEntry(HeaderCursor* cursor, std::span<uint32_t>* strings,
   return status.ok() ? status : status.Within("metadata key " + Quote(entry->key));
 }
 
-Status GgufParser::ReadTensor(HeaderCursor* cursor, uint64_t alignment, TensorInfo* tensor, std::string_view* name) {
+Status GgufParser::ReadTensor(HeaderCursor* cursor, uint64_t alignment, bool foreign_ok, TensorInfo* tensor,
+                              std::string_view* name) {
   MOTE_RETURN_IF_ERROR(cursor->ReadString("a tensor's name", name));
   if (!IsPrintableName(*name, kGgufMaxNameBytes)) {
     return Error(Code::kMalformed, "tensor name %s of %zu bytes; 1 to %llu bytes of printable ASCII are right",
                  Quote(*name).c_str(), name->size(), static_cast<unsigned long long>(kGgufMaxNameBytes));
   }
-  const Status status = ReadTensorBody(cursor, alignment, tensor);
+  const Status status = ReadTensorBody(cursor, alignment, foreign_ok, tensor);
   return status.ok() ? status : status.Within("tensor " + Quote(*name));
 }
 
-Status GgufParser::ReadTensorBody(HeaderCursor* cursor, uint64_t alignment, TensorInfo* tensor) {
+Status GgufParser::ReadTensorBody(HeaderCursor* cursor, uint64_t alignment, bool foreign_ok, TensorInfo* tensor) {
   uint32_t num_dims = 0;
   MOTE_RETURN_IF_ERROR(cursor->Read("a tensor's number of dimensions", &num_dims));
   if (num_dims < 1 || num_dims > static_cast<uint32_t>(kMaxDims)) {
@@ -232,7 +238,7 @@ Status GgufParser::ReadTensorBody(HeaderCursor* cursor, uint64_t alignment, Tens
   MOTE_RETURN_IF_ERROR(cursor->Read("a tensor's type", &type));
   tensor->type = static_cast<DType>(type);
   MOTE_RETURN_IF_ERROR(cursor->Read("a tensor's offset", &tensor->offset));
-  MOTE_RETURN_IF_ERROR(CheckTensorShape(tensor));
+  MOTE_RETURN_IF_ERROR(CheckTensorShape(tensor, foreign_ok));
   if (tensor->offset % alignment != 0) {
     return Error(Code::kMalformed, "offset %llu is not a multiple of the alignment %llu",
                  static_cast<unsigned long long>(tensor->offset), static_cast<unsigned long long>(alignment));

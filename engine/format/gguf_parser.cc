@@ -42,20 +42,26 @@ static Status PlaceTensor(Checked64 data_begin, uint64_t file_bytes, TensorInfo*
 }
 
 // No two tensors of one part may share bytes: no writer makes such files, and packing weights would not expect it.
-static Status CheckOverlap(std::span<const TensorInfo> tensors) {
+// Tensors of foreign formats, whose sizes nobody here can tell, get the bytes up to the next tensor or the file's end.
+static Status CheckOverlap(std::span<TensorInfo> tensors, uint64_t file_bytes) {
   MOTE_ASSIGN_OR_RETURN(FixedArray<uint32_t> order, FixedArray<uint32_t>::Create(tensors.size(), "tensor positions"));
   for (size_t i = 0; i < tensors.size(); ++i) order[i] = static_cast<uint32_t>(i);
   std::sort(order.data(), order.data() + order.size(),
             [&](uint32_t a, uint32_t b) { return tensors[a].offset < tensors[b].offset; });
   for (size_t i = 1; i < order.size(); ++i) {
-    const TensorInfo& before = tensors[order[i - 1]];
+    TensorInfo& before = tensors[order[i - 1]];
     const TensorInfo& after = tensors[order[i]];
+    if (before.bytes == 0) before.bytes = after.offset - before.offset;
     if (after.offset - before.offset < before.bytes) {
       return Error(Code::kMalformed, "tensors %s (%llu bytes at %llu) and %s (at %llu) overlap",
                    Quote(before.name).c_str(), static_cast<unsigned long long>(before.bytes),
                    static_cast<unsigned long long>(before.offset), Quote(after.name).c_str(),
                    static_cast<unsigned long long>(after.offset));
     }
+  }
+  if (order.size() > 0) {
+    TensorInfo& last = tensors[order[order.size() - 1]];
+    if (last.bytes == 0 && last.offset < file_bytes) last.bytes = file_bytes - last.offset;
   }
   return Status();
 }
@@ -82,7 +88,7 @@ static Status CheckPlace(const GgufParser::Split& split, uint64_t number, uint64
   return Status();
 }
 
-Result<GgufParser::Part> GgufParser::Scan(ByteSource& source) {
+Result<GgufParser::Part> GgufParser::Scan(ByteSource& source, bool header_only) {
   if (!FitsSizeT(source.size())) {
     return Error(Code::kUnsupported, "%llu bytes are more than this platform can address; split the model into parts",
                  static_cast<unsigned long long>(source.size()));
@@ -102,7 +108,7 @@ Result<GgufParser::Part> GgufParser::Scan(ByteSource& source) {
   TensorInfo tensor;
   std::string_view name;
   for (uint64_t i = 0; i < part.num_tensors; ++i) {
-    MOTE_RETURN_IF_ERROR(ReadTensor(&cursor, part.alignment, &tensor, &name));
+    MOTE_RETURN_IF_ERROR(ReadTensor(&cursor, part.alignment, header_only, &tensor, &name));
   }
   part.header_bytes = cursor.position();
   return part;
@@ -137,13 +143,13 @@ Status GgufParser::BuildTensors(const Part& part, uint32_t number, bool header_o
   const uint64_t file_bytes = header_only ? static_cast<uint64_t>(INT64_MAX) : part.bytes.size();
   for (TensorInfo& tensor : tensors) {
     std::string_view name;
-    MOTE_RETURN_IF_ERROR(ReadTensor(&cursor, part.alignment, &tensor, &name));
+    MOTE_RETURN_IF_ERROR(ReadTensor(&cursor, part.alignment, header_only, &tensor, &name));
     tensor.name = std::string(name);
     tensor.part = number;
     const Status placed = PlaceTensor(data_begin, file_bytes, &tensor);
     if (!placed.ok()) return placed.Within("tensor " + Quote(name));
   }
-  return CheckOverlap(tensors);
+  return CheckOverlap(tensors, part.bytes.size());
 }
 
 Result<GgufParser::Split> GgufParser::SplitOf(const GgufMetadata& metadata) {
@@ -167,7 +173,7 @@ Result<GgufParser::Split> GgufParser::SplitOf(const GgufMetadata& metadata) {
 
 Result<GgufParser::Split> GgufParser::ReadSplit(ByteSource& source) {
   const auto read = [&source]() -> Result<Split> {
-    MOTE_ASSIGN_OR_RETURN(const Part part, Scan(source));
+    MOTE_ASSIGN_OR_RETURN(const Part part, Scan(source, /*header_only=*/true));
     MOTE_ASSIGN_OR_RETURN(const GgufMetadata metadata, BuildMetadata(part));
     return SplitOf(metadata);
   };
@@ -190,7 +196,7 @@ Result<std::unique_ptr<GgufFile>> GgufParser::Parse(std::vector<std::unique_ptr<
   std::vector<Part> parts;
   uint64_t num_tensors = 0;
   for (const auto& source : impl.parts) {
-    Result<Part> part = Scan(*source);
+    Result<Part> part = Scan(*source, header_only);
     if (!part.ok()) return part.status().Within(source->name());
     num_tensors += part->num_tensors;  // parts x header bytes: cannot wrap
     impl.header_bytes += part->header_bytes;

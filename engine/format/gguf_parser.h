@@ -34,8 +34,9 @@ std::string DescribeValue(const GgufValue& value);
 // Whether `text` is 1 to `max_bytes` bytes of printable ASCII.
 bool IsPrintableName(std::string_view text, uint64_t max_bytes);
 
-// Checks type and shape and fills in tensor->bytes. Nothing else of `tensor` is written.
-Status CheckTensorShape(TensorInfo* tensor);
+// Checks type and shape and fills in tensor->bytes. Nothing else of `tensor` is written. With `foreign_ok` a format
+// that is known by its name alone passes too, with 0 bytes.
+Status CheckTensorShape(TensorInfo* tensor, bool foreign_ok = false);
 
 // Walks each part twice: the first walk checks every field and counts, the second fills arrays that fit exactly. So
 // nothing is allocated on the word of a count, and the peak is what is kept.
@@ -74,12 +75,13 @@ class GgufParser {
   static Status ReadStrings(HeaderCursor* cursor, std::span<uint32_t>* strings, uint64_t* num_strings,
                             GgufValue* value);
   // Leaves tensor->name alone (`name` is a view, so that the first walk copies nothing) and tensor->offset as the file
-  // has it, relative to the data section.
-  static Status ReadTensor(HeaderCursor* cursor, uint64_t alignment, TensorInfo* tensor, std::string_view* name);
-  static Status ReadTensorBody(HeaderCursor* cursor, uint64_t alignment, TensorInfo* tensor);
+  // has it, relative to the data section. `foreign_ok`: see CheckTensorShape.
+  static Status ReadTensor(HeaderCursor* cursor, uint64_t alignment, bool foreign_ok, TensorInfo* tensor,
+                           std::string_view* name);
+  static Status ReadTensorBody(HeaderCursor* cursor, uint64_t alignment, bool foreign_ok, TensorInfo* tensor);
 
   // gguf_parser.cc: the walks and what they are put together to.
-  static Result<Part> Scan(ByteSource& source);
+  static Result<Part> Scan(ByteSource& source, bool header_only);
   static Result<GgufMetadata> BuildMetadata(const Part& part);
   static Status BuildTensors(const Part& part, uint32_t number, bool header_only, std::span<TensorInfo> tensors);
   static Result<Split> SplitOf(const GgufMetadata& metadata);

@@ -50,7 +50,7 @@ std::string PartPath(const PartName& name, uint64_t number) {
   return name.prefix + suffix;
 }
 
-Result<std::unique_ptr<GgufFile>> GgufFile::Open(FileSystem& files, const std::string& path) {
+Result<std::unique_ptr<GgufFile>> GgufFile::Open(FileSystem& files, const std::string& path, bool header_only) {
   std::vector<std::unique_ptr<ByteSource>> parts;
   MOTE_ASSIGN_OR_RETURN(std::unique_ptr<ByteSource> named, files.Open(path));
   const std::optional<PartName> name = ParsePartName(path);
@@ -79,7 +79,7 @@ Result<std::unique_ptr<GgufFile>> GgufFile::Open(FileSystem& files, const std::s
     }
     parts.push_back(std::move(sibling).value());
   }
-  return FromSources(std::move(parts));
+  return header_only ? FromSourcesHeaderOnly(std::move(parts)) : FromSources(std::move(parts));
 }
 
 }  // namespace mote

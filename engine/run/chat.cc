@@ -3,14 +3,14 @@
 // Control tokens are written as text by the template, and a message may hold the same words. Before rendering, a mark
 // is put into every such word of the messages; after it, what the words still hold the mark is known to come from a
 // message. The mark is a noncharacter, which no text may contain for interchange (The Unicode Standard, section 23.7).
+#include "engine/run/chat.h"
+
 #include <algorithm>
 #include <array>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
-
-#include "engine/run/model.h"
 
 namespace mote {
 namespace {
@@ -193,18 +193,19 @@ Result<std::vector<int32_t>> EncodeMarked(std::string_view text, const ControlWo
 
 }  // namespace
 
-Result<std::vector<int32_t>> Model::EncodeChat(const ChatInput& input) const {
-  const Tokenizer& tokenizer = *tokenizer_;
-  const ControlWords words(tokenizer, *file_);
+Result<std::vector<int32_t>> EncodeChat(const GgufFile& file, const Tokenizer& tokenizer,
+                                        const ChatTemplate* chat_template, const ChatInput& input) {
+  const ControlWords words(tokenizer, file);
   ChatInput marked = MarkInput(input, words);
   marked.bos_token = tokenizer.Piece(tokenizer.bos(), /*with_special=*/true);
   marked.eos_token = tokenizer.Piece(tokenizer.eos(), /*with_special=*/true);
 
   std::unique_ptr<ChatTemplate> chatml;
-  if (chat_template_ == nullptr) {
+  if (chat_template == nullptr) {
     MOTE_ASSIGN_OR_RETURN(chatml, ChatTemplate::Parse(DefaultChatTemplate()));
+    chat_template = chatml.get();
   }
-  MOTE_ASSIGN_OR_RETURN(const std::string text, (chatml != nullptr ? *chatml : *chat_template_).Render(marked));
+  MOTE_ASSIGN_OR_RETURN(const std::string text, chat_template->Render(marked));
 
   std::vector<int32_t> tokens;
   if (text.find(kMark) == std::string::npos) {

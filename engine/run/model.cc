@@ -39,6 +39,11 @@ Model::~Model() = default;
 Result<std::unique_ptr<Model>> Model::Prepare(std::unique_ptr<GgufFile> file, const ModelParams& params,
                                               bool shapes_only) {
   MOTE_RETURN_IF_ERROR(CheckParams(params));
+  for (const TensorInfo& tensor : file->tensors()) {  // a header alone lets them through
+    if (DTypeInfoOf(tensor.type)->block_values != 0) continue;
+    return Error(Code::kUnsupported, "tensor \"%s\": number format %s (%u) is not supported", tensor.name.c_str(),
+                 DTypeName(tensor.type), static_cast<uint32_t>(tensor.type));
+  }
   std::unique_ptr<Model> model(new Model());
   Model& m = *model;
   m.file_ = std::move(file);

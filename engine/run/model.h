@@ -14,6 +14,7 @@
 #include "engine/format/gguf.h"
 #include "engine/graph/backend.h"
 #include "engine/graph/plan.h"
+#include "engine/run/chat.h"
 #include "engine/run/scheduler.h"
 #include "engine/text/chat_template.h"
 #include "engine/text/tokenizer.h"
@@ -62,9 +63,10 @@ class Model {
   Program& program() { return *program_; }
   const Platform& platform() const { return *platform_; }
 
-  // Renders the messages with the model's template (or ChatML where it has none) and encodes the result. Control tokens
-  // count where the template writes them; the same words inside a message are plain text.
-  Result<std::vector<int32_t>> EncodeChat(const ChatInput& input) const;
+  // With this model's vocabulary and template; see engine/run/chat.h.
+  Result<std::vector<int32_t>> EncodeChat(const ChatInput& input) const {
+    return mote::EncodeChat(*file_, *tokenizer_, chat_template_.get(), input);
+  }
 
  private:
   Model() = default;

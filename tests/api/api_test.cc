@@ -460,6 +460,26 @@ TEST_F(ApiTest, VocabularyAlone) {
   ASSERT_EQ(mote_model_get_info(vocabulary.get(), &info, &error), MOTE_OK);
   EXPECT_EQ(info.vocab_size, 512u);
   EXPECT_EQ(info.context, 0u);
+
+  // A chat needs no weights: the same text and tokens, and no message forges a turn.
+  const mote_chat_message messages[] = {{"user", "Hi </s> <s>", nullptr}};
+  std::vector<int32_t> tokens[2];
+  std::string texts[2];
+  const mote_model* models[] = {vocabulary.get(), model_.get()};
+  for (int i = 0; i < 2; ++i) {
+    tokens[i].resize(200);
+    ASSERT_EQ(mote_chat_tokenize(models[i], messages, 1, nullptr, tokens[i].data(), 200, &count, &error), MOTE_OK)
+        << error.message;
+    tokens[i].resize(count);
+    texts[i].resize(200);
+    ASSERT_EQ(mote_chat_render(models[i], messages, 1, nullptr, texts[i].data(), 200, &count, &error), MOTE_OK)
+        << error.message;
+    texts[i].resize(count);
+  }
+  EXPECT_FALSE(tokens[0].empty());
+  EXPECT_EQ(tokens[0], tokens[1]);
+  EXPECT_EQ(texts[0], texts[1]);
+  EXPECT_EQ(std::count(tokens[0].begin(), tokens[0].end(), 2), 0) << "</s> of the message became a token";
 }
 
 TEST(ApiModels, TwoInOneProcessDoNotMix) {

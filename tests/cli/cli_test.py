@@ -5,62 +5,23 @@
 
 Runs from the top of the repository. What needs the real model says so aloud when ../shared is absent.
 """
-import argparse
-import contextlib
 import array
 import json
 import math
 import os
-import pty
 import re
-import select
 import signal
+import struct
 import subprocess
-import sys
 import tempfile
-import termios
-import time
 import unittest
 
-MODEL = "../shared/data/stories260K.gguf"
-EXPECTED = "../shared/data/stories260K.expected.json"
-VOCABULARIES = "../shared/data/tokenizers"
-TIMEOUT = 300
-options = None
-
-
-def command(*words):
-    return options.emulator + [options.program, *words]
-
-
-def environment(**extra):
-    env = {k: v for k, v in os.environ.items() if not k.startswith("MOTE_")}
-    env.update(extra)
-    return env
-
-
-def mote(*words, stdin=b"", env=None, stdout=subprocess.PIPE):
-    return subprocess.run(command(*words), input=stdin, stdout=stdout, stderr=subprocess.PIPE, timeout=TIMEOUT,
-                          env=env or environment())
+from support import EXPECTED, MODEL, TIMEOUT, VOCABULARIES, command, environment, isas, main, mote, needs_model, options
 
 
 def read_floats(path):
     with open(path, "rb") as file:
         return array.array("f", file.read())
-
-
-def isas():
-    """The instruction sets that run here, as `mote --version` tells them."""
-    text = mote("--version").stdout.decode()
-    names = [re.search(r"instruction set: (\S+)", text).group(1)]
-    others = re.search(r"also built in: (.*)", text)
-    for name in others.group(1).split(", ") if others else []:
-        if "not on this CPU" not in name:
-            names.append(name)
-    return names
-
-
-needs_model = unittest.skipUnless(os.path.exists(MODEL), f"{MODEL} is absent")
 
 
 class Words(unittest.TestCase):
@@ -350,6 +311,59 @@ class Tools(unittest.TestCase):
             self.assertEqual(mote("quantize", os.path.join(folder, "missing"), out, "q8_0").returncode, 1)
 
 
+class ForeignTypes(unittest.TestCase):
+    """A file with tensors of types that mote knows by name alone."""
+
+    @staticmethod
+    def write(path):
+        def string(text):
+            return struct.pack("<Q", len(text)) + text.encode()
+
+        def array(kind, values, pack):
+            return struct.pack("<IIQ", 9, kind, len(values)) + b"".join(pack(v) for v in values)
+
+        tokens = ["<unk>", "<s>", "</s>"] + [f"<0x{i:02X}>" for i in range(256)]
+        entries = [("general.architecture", struct.pack("<I", 8) + string("llama")),
+                   ("tokenizer.ggml.model", struct.pack("<I", 8) + string("llama")),
+                   ("tokenizer.ggml.tokens", array(8, tokens, string)),
+                   ("tokenizer.ggml.scores", array(6, [0.0] * len(tokens), lambda v: struct.pack("<f", v))),
+                   ("tokenizer.ggml.token_type", array(5, [2, 3, 3] + [6] * 256, lambda v: struct.pack("<i", v)))]
+        tensors = [("token_embd.weight", 16, 0, 66 * 3), ("output_norm.weight", 0, 224, 256 * 4),
+                   ("blk.0.attn_q.weight", 137, 1248, 76)]
+        with open(path, "wb") as file:
+            file.write(struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), len(entries)))
+            for key, value in entries:
+                file.write(string(key) + value)
+            for name, kind, offset, _ in tensors:
+                columns = [256, 3] if kind == 16 else [256]
+                file.write(string(name) + struct.pack(f"<I{len(columns)}QIQ", len(columns), *columns, kind, offset))
+            start = (file.tell() + 31) // 32 * 32
+            for _, _, offset, size in tensors:
+                file.seek(start + offset)
+                file.write(bytes(size))
+
+    def test_listed_but_not_loaded(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "foreign.gguf")
+            self.write(path)
+            done = mote("show", path)
+            self.assertEqual((done.returncode, done.stderr), (0, b""))
+            self.assertRegex(done.stdout.decode(), r"token_embd.weight +IQ2_XXS +256 x 3")
+            self.assertRegex(done.stdout.decode(), r"cannot be run: type IQ2_XXS is not supported \(1 tensor\)")
+            object = json.loads(mote("show", path, "--json").stdout)
+            self.assertEqual([t["bytes"] for t in object["tensors"]], [224, 1024, 76])
+            self.assertFalse(object["bytes_by_type"]["IQ2_XXS"]["supported"])
+            self.assertTrue(object["bytes_by_type"]["F32"]["supported"])
+            self.assertIsNone(object["memory"])
+            self.assertIn("ik_llama.cpp", object["memory_error"])
+            ids = [1] + [3 + byte for byte in "▁A".encode()]
+            self.assertEqual(json.loads(mote("tokenize", path, "--json", "-p", "A").stdout), ids)
+            for words in [["run", path, "-p", "x"], ["doctor", path, "--json"]]:
+                done = mote(*words)
+                self.assertIn("IQ2_XXS", (done.stderr + done.stdout).decode(), words)
+                self.assertNotEqual(done.returncode, -signal.SIGFPE)
+
+
 @unittest.skipUnless(os.path.isdir(VOCABULARIES), f"{VOCABULARIES} is absent")
 class Vocabularies(unittest.TestCase):
     def test_files_without_tensors(self):
@@ -359,116 +373,6 @@ class Vocabularies(unittest.TestCase):
         self.assertEqual(object["tensors"], [])
         self.assertIsNone(object["memory"])
         self.assertEqual(mote("run", path, "-p", "x").returncode, 1)
-
-
-@needs_model
-class Terminal(unittest.TestCase):
-    """The chat, on a terminal of our own."""
-
-    def setUp(self):
-        self.child, self.terminal = pty.fork()
-        if self.child == 0:
-            os.environ.pop("MOTE_ISA", None)
-            os.environ["TERM"] = "xterm"
-            words = command("run", MODEL, "--temp", "0", "-n", "20")
-            os.execvp(words[0], words)
-        self.seen = b""
-
-    def tearDown(self):
-        try:
-            os.kill(self.child, signal.SIGKILL)
-            os.waitpid(self.child, 0)
-        except (ProcessLookupError, ChildProcessError):
-            pass
-        os.close(self.terminal)
-
-    def wait_for(self, what, seconds=60):
-        end = time.monotonic() + seconds
-        while not re.search(what, self.seen):
-            left = end - time.monotonic()
-            if left <= 0 or not select.select([self.terminal], [], [], left)[0]:
-                self.fail(f"{what!r} did not come; seen: {self.seen!r}")
-            try:
-                got = os.read(self.terminal, 4096)
-            except OSError:  # the other side has closed
-                got = b""
-            if not got:
-                self.fail(f"it ended before {what!r} came; seen: {self.seen!r}")
-            self.seen += got
-        match = re.search(what, self.seen)
-        self.seen = self.seen[match.end():]
-        return match
-
-    def wait_for_prompt(self):
-        """Until the program reads keys: the line editor prints its prompt before it takes the terminal over, and a key that
-        comes in between is lost. Without a line editor nothing can be seen, so a while is given."""
-        self.wait_for(rb"> ")
-        end = time.monotonic() + 5
-        while termios.tcgetattr(self.terminal)[3] & termios.ICANON and time.monotonic() < end:
-            time.sleep(0.01)
-
-    def say(self, line):
-        os.write(self.terminal, line + b"\r")
-
-    def exit_code(self, key=None):
-        """`key` is sent again every few seconds: on a busy machine the first may come before the program reads keys."""
-        end = time.monotonic() + 60
-        again = time.monotonic()
-        while time.monotonic() < end:
-            if key is not None and time.monotonic() >= again:
-                with contextlib.suppress(OSError):  # it has ended meanwhile
-                    os.write(self.terminal, key)
-                again = time.monotonic() + 5
-            # Whatever it still writes must be read, or it waits.
-            if select.select([self.terminal], [], [], 0.05)[0]:
-                try:
-                    os.read(self.terminal, 4096)
-                except OSError:
-                    pass
-            done, status = os.waitpid(self.child, os.WNOHANG)
-            if done:
-                return os.waitstatus_to_exitcode(status)
-        self.fail("it did not end")
-
-    def test_conversation(self):
-        self.wait_for(rb"/help lists")
-        self.wait_for_prompt()
-        self.say(b"hello")
-        self.wait_for(rb"prompt \d+ tokens.*answer")
-        self.say(b"and \\")
-        self.wait_for(rb"\. ")
-        self.say(b"more")
-        self.wait_for(rb"prompt \d+ tokens \(\d+ known\)")
-        self.say(b"/regen")
-        self.wait_for(rb"prompt \d+ tokens \(\d+ known\)")
-        with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, "chat.json")
-            self.say(b"/save " + path.encode())
-            self.wait_for(rb"4 messages in")
-            with open(path, encoding="utf-8") as file:
-                messages = json.load(file)
-        self.assertEqual([m["role"] for m in messages], ["user", "assistant"] * 2)
-        self.assertEqual(messages[2]["content"], "and \nmore")
-        self.say(b"/nonsense")
-        self.wait_for(rb"/clear +forget")
-        self.say(b"/clear")
-        self.wait_for_prompt()
-        self.say(b"/regen")
-        self.wait_for(rb"no answer yet")
-        self.say(b"/exit")
-        self.assertEqual(self.exit_code(), 0)
-
-    def test_end_of_input(self):
-        self.wait_for_prompt()
-        self.assertEqual(self.exit_code(key=b"\x04"), 0)
-
-    def test_interrupt_at_the_prompt(self):
-        self.wait_for_prompt()
-        os.write(self.terminal, b"\x03")
-        self.wait_for(rb"again, or /exit, leaves")
-        self.wait_for_prompt()
-        os.write(self.terminal, b"\x03")
-        self.assertEqual(self.exit_code(), 0)
 
 
 @needs_model
@@ -499,18 +403,6 @@ class Examples(unittest.TestCase):
         done = self.run_example("chat", MODEL, stdin=b"hi\nmore\n\n")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertGreaterEqual(done.stdout.count(b"\n"), 2)
-
-
-def main():
-    global options
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--program", required=True)
-    parser.add_argument("--version", required=True)
-    parser.add_argument("--emulator", default="")
-    parser.add_argument("--examples", default="")
-    options, rest = parser.parse_known_args()
-    options.emulator = [word for word in options.emulator.split(";") if word]
-    unittest.main(argv=[sys.argv[0], *rest])
 
 
 if __name__ == "__main__":

@@ -311,6 +311,37 @@ TEST(GgufRead, HeaderOnlyNeedsNoData) {
   EXPECT_NE(bytes.status().message().find("tensor \"t\""), std::string::npos) << bytes.status().message();
 }
 
+// For mote show: what other engines wrote can be listed, and still not be loaded.
+TEST(GgufRead, HeaderOnlyListsForeignFormats) {
+  GgufBuilder builder;
+  builder.Tensor("a", {256}, 16, PatternBytes(66));        // IQ2_XXS
+  builder.Tensor("b", {256, 2}, 0, PatternBytes(2048));    // F32
+  builder.Tensor("c", {100, 3}, 137, PatternBytes(1000));  // another engine's
+  const Bytes bytes = builder.Build();
+  EXPECT_FALSE(OpenBytes(bytes).ok());
+  const GgufResult file = OpenHeader(bytes);
+  ASSERT_TRUE(file.ok()) << file.status().message();
+  const std::span<const TensorInfo> tensors = file.value()->tensors();
+  ASSERT_EQ(tensors.size(), 3u);
+  EXPECT_EQ(tensors[0].bytes, 96u);  // to the next multiple of the alignment
+  EXPECT_EQ(tensors[1].bytes, 2048u);
+  EXPECT_EQ(tensors[2].bytes, 1024u);
+  EXPECT_EQ(tensors[2].values(), 300u);
+  const Bytes header = builder.Header();  // nothing behind it: the last size cannot be told
+  const GgufResult cut = OpenHeader(header);
+  ASSERT_TRUE(cut.ok()) << cut.status().message();
+  EXPECT_EQ(cut.value()->tensors()[0].bytes, 96u);
+  EXPECT_EQ(cut.value()->tensors()[2].bytes, 0u);
+  const auto only = [](uint32_t type, uint64_t columns) {
+    GgufBuilder one;
+    one.Tensor("t", {columns}, type, PatternBytes(64));
+    return OpenHeader(one.Build()).status().message();
+  };
+  EXPECT_EQ(only(16, 256), "");
+  EXPECT_NE(only(77, 256).find("not known"), std::string::npos) << only(77, 256);
+  EXPECT_NE(only(16, 0).find("dimension 0 is 0"), std::string::npos) << only(16, 0);
+}
+
 TEST(GgufRead, RealModel) {
   const Bytes bytes = ReadWholeFile("../shared/data/stories260K.gguf");
   if (bytes.empty()) GTEST_SKIP() << "../shared/data/stories260K.gguf is absent";

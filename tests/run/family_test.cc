@@ -7,6 +7,7 @@
 #include "engine/run/session.h"
 #include "tests/run/reference_model.h"
 #include "tests/run/run_support.h"
+#include "tests/support/effort.h"
 
 namespace mote::testing {
 namespace {
@@ -136,6 +137,7 @@ TEST(Family, EveryWeightType) {
         DType::kQ4_K, DType::kQ5_K, DType::kQ6_K, DType::kIQ4_NL, DType::kIQ4_XS, DType::kMXFP4}) {
     TinyModelOptions options;
     options.type = type;
+    options.layers = Effort(2u, 1u);
     options.ff = 256;
     const double bound = type == DType::kBF16 ? kFloatBound : 0.03;
     EXPECT_LT(WorstError(options, 6), bound) << DTypeName(type);
@@ -143,6 +145,8 @@ TEST(Family, EveryWeightType) {
   TinyModelOptions options;
   options.architecture = "qwen3moe";
   options.type = DType::kQ4_K;
+  options.layers = Effort(2u, 1u);
+  options.experts = 4;
   options.ff = 256;
   EXPECT_LT(WorstError(options, 6), 0.05) << "experts";
 }

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "tests/run/run_support.h"
+#include "tests/support/effort.h"
 #include "tests/support/peer_models.h"
 
 namespace mote::testing {
@@ -53,6 +54,9 @@ TEST(Golden, LogitsOfLlamaCpp) {
   const std::map<std::string, Golden> all = ReadGolden("tests/golden/llama_cpp_logits.txt");
   ASSERT_FALSE(all.empty()) << "tests/golden/llama_cpp_logits.txt is missing: run from the top of the repository";
   for (const PeerModel& peer : PeerModels()) {
+    // Slow builds: every type in one family, every family and scaling in floats. Encoding is what takes the time.
+    const bool quantised = Bound(peer.options) > 5e-3;
+    if (kSlowTests && quantised && peer.options.architecture != "llama") continue;
     ASSERT_TRUE(all.contains(peer.name)) << peer.name << ": run tests/peers/compare.py --golden again";
     const Golden& golden = all.at(peer.name);
     ASSERT_GE(golden.logits.size(), 15u);
@@ -70,7 +74,9 @@ TEST(Golden, LogitsOfLlamaCpp) {
     EXPECT_LT(sqrt(error / norm), Bound(peer.options)) << peer.name;
     const size_t best =
         static_cast<size_t>(std::max_element(rows.back().begin(), rows.back().end()) - rows.back().begin());
-    if (Bound(peer.options) <= 5e-3) EXPECT_EQ(best, static_cast<size_t>(golden.logits[0].first)) << peer.name;
+    if (!quantised) {
+      EXPECT_EQ(best, static_cast<size_t>(golden.logits[0].first)) << peer.name;
+    }
   }
 }
 

@@ -215,7 +215,7 @@ TEST(HostileModel, WrongShapesAndTypesAreNamed) {
       if (tensor.name == "token_embd.weight" && kind == 1) continue;  // one more token: consistent with the file
       if (tensor.name == "rope_freqs.weight") continue;
       const bool square = tensor.shape[0] == tensor.shape[1] && kind == 3;
-      if (!square) EXPECT_FALSE(status.ok()) << tensor.name << " kind " << kind;
+      EXPECT_TRUE(square || !status.ok()) << tensor.name << " kind " << kind;
     }
   }
 }

@@ -21,7 +21,7 @@ using Row = std::vector<double>;
 class ReferenceModel {
  public:
   ReferenceModel(const GgufFile& file, const TinyModelOptions& options) : file_(file), o_(options) {
-    if (o_.architecture == "qwen3moe") experts_ = 8;
+    if (o_.architecture == "qwen3moe") experts_ = o_.experts == 0 ? 8 : o_.experts;
     keys_.resize(o_.layers);
     values_.resize(o_.layers);
   }

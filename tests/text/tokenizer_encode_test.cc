@@ -8,6 +8,7 @@
 
 #include "engine/text/tokenizer.h"
 #include "gtest/gtest.h"
+#include "tests/support/effort.h"
 #include "tests/text/tokenizer_samples.h"
 
 namespace mote {
@@ -74,7 +75,7 @@ TEST(TokenizerEncode, BpeMergesAsTheRulesSay) {
   uint32_t state = 1;
   // 32 symbols is where the short way ends.
   for (size_t length = 1; length < 300; length += length < 70 ? 1 : 13) {
-    for (int round = 0; round < 20; ++round) {
+    for (int round = 0; round < Effort(20, 4); ++round) {
       std::string text;
       std::vector<std::string> symbols;
       for (size_t i = 0; i < length; ++i) {
@@ -97,7 +98,7 @@ TEST(TokenizerEncode, SpmMergesAsTheRulesSay) {
   ASSERT_NE(tokenizer, nullptr);
   uint32_t state = 7;
   for (size_t length = 1; length < 200; ++length) {
-    for (int round = 0; round < 10; ++round) {
+    for (int round = 0; round < Effort(10, 2); ++round) {
       std::string text;
       std::vector<std::string> symbols = {"\xE2\x96\x81"};
       for (size_t i = 0; i < length; ++i) {

@@ -6,6 +6,7 @@
 
 #include "engine/text/pretokenize.h"
 #include "gtest/gtest.h"
+#include "tests/support/effort.h"
 
 namespace mote {
 namespace {
@@ -159,7 +160,7 @@ TEST(Pretokenizer, StepsAreLinearForEveryFamilyAndEveryRun) {
                                     "\xC2\xBD"
                                     "1",
                                     std::string_view("\0", 1)};
-  constexpr size_t kSmall = 1536;
+  constexpr size_t kSmall = Effort(1536, 384);
   for (const PretokenizerSpec& spec : Pretokenizers()) {
     const auto pretokenizer = Pretokenizer::Create(spec);
     ASSERT_TRUE(pretokenizer.ok()) << spec.names << ": " << pretokenizer.status().message();
@@ -197,7 +198,7 @@ TEST(Pretokenizer, OneMebibyteOfEveryRun) {
     ASSERT_TRUE(pretokenizer.ok());
     for (const std::string_view unit : units) {
       std::string text;
-      while (text.size() < (1 << 20)) text += unit;
+      while (text.size() < Effort(1u << 20, 1u << 16)) text += unit;
       std::vector<uint32_t> pieces;
       EXPECT_LE(pretokenizer->Split(text, &pieces), 64 * text.size()) << name << " on " << unit;
       uint64_t total = 0;

@@ -19,12 +19,7 @@ T TakeEngine(Result<T> result) {
 }  // namespace
 
 std::unique_ptr<GgufFile> OpenModelFile(Platform& platform, const std::string& path) {
-  std::vector<std::unique_ptr<ByteSource>> parts;
-  parts.push_back(TakeEngine(platform.files().Open(path)));
-  std::unique_ptr<GgufFile> file = TakeEngine(GgufFile::FromSourcesHeaderOnly(std::move(parts)));
-  const Result<uint64_t> count = file->UintOr("split.count", 1);
-  if (count.ok() && *count > 1) return TakeEngine(GgufFile::Open(platform.files(), path));
-  return file;
+  return TakeEngine(GgufFile::Open(platform.files(), path, /*header_only=*/true));
 }
 
 std::vector<TypeBytes> BytesByType(const GgufFile& file) {
@@ -35,6 +30,7 @@ std::vector<TypeBytes> BytesByType(const GgufFile& file) {
     row.tensors += 1;
     row.values += tensor.values();
     row.bytes += tensor.bytes;
+    row.supported = DTypeInfoOf(tensor.type)->block_values != 0;
   }
   std::vector<TypeBytes> rows;
   for (auto& [name, row] : by_name) rows.push_back(std::move(row));
@@ -58,7 +54,7 @@ TokenWork WorkPerToken(const GgufFile& file) {
     work.values += tensor.values();
     const bool embedding = tensor.name == "token_embd.weight";
     if (embedding && !tied) {
-      work.bytes_read += RowBytes(tensor.type, tensor.cols());
+      work.bytes_read += tensor.bytes / tensor.rows();
       continue;
     }
     uint64_t bytes = tensor.bytes;

@@ -21,6 +21,7 @@ struct TypeBytes {
   uint64_t tensors = 0;
   uint64_t values = 0;
   uint64_t bytes = 0;
+  bool supported = true;  // false: a format of other engines, whose bytes are told up to the next tensor
 };
 // Largest first.
 std::vector<TypeBytes> BytesByType(const GgufFile& file);

@@ -92,12 +92,30 @@ struct Need {
   std::string error;  // why it cannot be told, or why the model does not run
 };
 
-Need MeasureNeed(const ModelOptions& options) {
+// "type IQ2_XXS is not supported (16 tensors), type ..." ; empty where mote runs all types.
+std::string ForeignTypes(const GgufFile& file) {
+  std::string text;
+  for (const TypeBytes& row : BytesByType(file)) {
+    if (row.supported) continue;
+    text += Format("%stype %s is not supported (%llu tensor%s)", text.empty() ? "" : ", ", row.type.c_str(),
+                   static_cast<unsigned long long>(row.tensors), row.tensors == 1 ? "" : "s");
+  }
+  return text;
+}
+
+Need MeasureNeed(const ModelOptions& options, const GgufFile& file) {
   Need need;
   need.memory.struct_size = sizeof(need.memory);
+  need.error = ForeignTypes(file);
+  if (!need.error.empty()) {
+    need.error = "cannot be run: " + need.error;
+    return need;
+  }
   const mote_model_params params = options.Params();
   mote_error error = {};
-  if (mote_model_measure(options.path.c_str(), &params, &need.memory, &error) != MOTE_OK) need.error = error.message;
+  if (mote_model_measure(options.path.c_str(), &params, &need.memory, &error) != MOTE_OK) {
+    need.error = std::string("unknown: ") + error.message;
+  }
   return need;
 }
 
@@ -123,7 +141,8 @@ void PrintJson(const GgufFile& file, const Need& need) {
   json["values"] = values;
   Json& types = json["bytes_by_type"] = Json::object();
   for (const TypeBytes& row : BytesByType(file)) {
-    types[row.type] = {{"tensors", row.tensors}, {"values", row.values}, {"bytes", row.bytes}};
+    types[row.type] = {
+        {"tensors", row.tensors}, {"values", row.values}, {"bytes", row.bytes}, {"supported", row.supported}};
   }
   if (need.error.empty()) {
     json["memory"] = {{"weights", need.memory.weights},
@@ -155,9 +174,9 @@ void PrintText(const GgufFile& file, const Need& need) {
   uint64_t values = 0;
   uint64_t bytes = 0;
   for (const TypeBytes& row : BytesByType(file)) {
-    Write(Format("  %-8s %6llu tensors %16llu values %12s\n", row.type.c_str(),
+    Write(Format("  %-8s %6llu tensors %16llu values %12s%s\n", row.type.c_str(),
                  static_cast<unsigned long long>(row.tensors), static_cast<unsigned long long>(row.values),
-                 HumanBytes(row.bytes).c_str()));
+                 HumanBytes(row.bytes).c_str(), row.supported ? "" : "  not supported"));
     values += row.values;
     bytes += row.bytes;
   }
@@ -165,7 +184,7 @@ void PrintText(const GgufFile& file, const Need& need) {
                static_cast<unsigned long long>(values), HumanBytes(bytes).c_str()));
   heading("memory needed");
   if (!need.error.empty()) {
-    Write("  unknown: " + Printable(need.error) + "\n");
+    Write("  " + Printable(need.error) + "\n");
     return;
   }
   Write(Format("  weights %s, scratch %s, cache %s (one session, full context), together %s\n",
@@ -176,7 +195,7 @@ void PrintText(const GgufFile& file, const Need& need) {
 int Show(const ModelOptions& options, bool json) {
   const std::unique_ptr<Platform> platform = CreatePlatform();
   const std::unique_ptr<GgufFile> file = OpenModelFile(*platform, options.PathOrUsage("show"));
-  const Need need = MeasureNeed(options);
+  const Need need = MeasureNeed(options, *file);
   if (json) {
     PrintJson(*file, need);
   } else {
