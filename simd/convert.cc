@@ -32,10 +32,7 @@ void QuantizeA8(const float* x, size_t k, void* out) {
   const DA d;
   const hn::Rebind<int32_t, DA> di32;
   const hn::Rebind<int8_t, DA> di8;
-  int8_t* codes = static_cast<int8_t*>(out);
-  uint8_t* scales = static_cast<uint8_t*>(out) + k;
-  uint8_t* sums = scales + k / 8;
-  uint8_t* sums16 = sums + k / 8;
+  uint8_t* block = static_cast<uint8_t*>(out);
   for (size_t group = 0; group < k / 32; ++group) {
     VA values[2 * kVectorsPer16];
     VA largest = hn::Zero(d);
@@ -47,20 +44,19 @@ void QuantizeA8(const float* x, size_t k, void* out) {
     const bool zero = magnitude < kA8Smallest;
     const float scale = zero ? 0.0f : magnitude / 127.0f;
     const VA factor = hn::Set(d, zero ? 0.0f : 127.0f / magnitude);
-    memcpy(scales + group * sizeof(float), &scale, sizeof(scale));
-    int32_t minus_sum = 0;
+    A8Block a8;
+    a8.scale = scale;
     for (size_t half = 0; half < 2; ++half) {
       auto sum = hn::Zero(di32);
       for (size_t i = 0; i < kVectorsPer16; ++i) {
         const auto code = hn::NearestInt(hn::Mul(values[half * kVectorsPer16 + i], factor));
         sum = hn::Add(sum, code);
-        hn::StoreU(hn::DemoteTo(di8, code), di8, codes + group * 32 + half * 16 + i * kActLanes);
+        hn::StoreU(hn::DemoteTo(di8, code), di8, a8.codes + half * 16 + i * kActLanes);
       }
-      const int32_t minus_half = -hn::GetLane(hn::SumOfLanes(di32, sum));
-      minus_sum += minus_half;
-      memcpy(sums16 + (group * 2 + half) * sizeof(int32_t), &minus_half, sizeof(minus_half));
+      a8.minus_half[half] = -hn::GetLane(hn::SumOfLanes(di32, sum));
     }
-    memcpy(sums + group * sizeof(int32_t), &minus_sum, sizeof(minus_sum));
+    a8.minus_sum = a8.minus_half[0] + a8.minus_half[1];
+    memcpy(block + group * sizeof(a8), &a8, sizeof(a8));
   }
 }
 

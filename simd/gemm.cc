@@ -42,7 +42,7 @@ struct Tile {
   }
 
   // 16 values of k, or 32.
-  static HWY_INLINE void Dots(const uint8_t* codes, const A8Block (&acts)[T], size_t first, size_t count,
+  static HWY_INLINE void Dots(const uint8_t* codes, const Acts (&acts)[T], size_t first, size_t count,
                               VI32 (&dots)[T][kGemmPanels]) {
     MOTE_UNROLL for (size_t j = 0; j < count; ++j) {
       VU8 weights[kGemmPanels];
@@ -58,7 +58,7 @@ struct Tile {
     }
   }
 
-  HWY_INLINE void Block(const uint8_t* codes, const float* scales, const float* mins, const A8Block (&acts)[T],
+  HWY_INLINE void Block(const uint8_t* codes, const float* scales, const float* mins, const Acts (&acts)[T],
                         int shift) {
     VI32 dots[Kind::kHalves][T][kGemmPanels];
     MOTE_UNROLL for (size_t h = 0; h < Kind::kHalves; ++h) {
@@ -85,8 +85,11 @@ struct Tile {
 
 template <class Kind, size_t T>
 HWY_NOINLINE void RunTile(const MatMulArgs& args, const GemmArgs& gemm, size_t row, size_t token) {
-  A8Row rows[T];
-  MOTE_UNROLL for (size_t t = 0; t < T; ++t) rows[t] = A8Row(args, token + t);
+  Acts acts[T];
+  MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
+    acts[t] = ActsOf(args, token + t);
+    acts[t].block += gemm.first_block * sizeof(A8Block);
+  }
   float* out = args.out + token * args.out_stride + row;
   Tile<Kind, T> tile;
   if (gemm.first_block == 0) {
@@ -100,9 +103,8 @@ HWY_NOINLINE void RunTile(const MatMulArgs& args, const GemmArgs& gemm, size_t r
   const float* scales = gemm.weights.scales;
   const float* mins = gemm.weights.mins;
   for (size_t block = 0; block < gemm.blocks; ++block) {
-    A8Block acts[T];
-    MOTE_UNROLL for (size_t t = 0; t < T; ++t) acts[t] = rows[t].Block(gemm.first_block + block);
     tile.Block(codes, scales, mins, acts, gemm.shift);
+    MOTE_UNROLL for (size_t t = 0; t < T; ++t) acts[t].block += sizeof(A8Block);
     codes += 8 * kGemmPanels * kBytes;
     scales += Kind::kHalves * kGemmPanels * kLanes;
     mins += Kind::kHalves * kGemmPanels * kLanes;

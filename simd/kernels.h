@@ -19,13 +19,20 @@
 
 namespace mote::simd {
 
-// Activations as the quantised products want them ("A8"), one row of K values, K a multiple of 32:
-//   int8 values[K]; float scales[K / 32]; int32 sums[K / 32]; int32 sums16[K / 16]
-// value = scales[k / 32] * values[k], |values| <= 127, rounded to nearest even; sums and sums16: minus the sum of 32 or
-// 16 int8 values, which a weight format's offset or minimum is multiplied with.
+// Activations as the quantised products want them ("A8"): a row of K values, K a multiple of 32, is K / 32 of these.
+// value = scale * code, rounded to nearest even. One stream per row, and every field at a fixed place from one pointer:
+// the many-token kernel follows six rows at once.
+struct A8Block {
+  int8_t codes[32];  // -127..127
+  float scale;
+  int32_t minus_sum;      // of the codes: what a weight format's offset or minimum is multiplied with
+  int32_t minus_half[2];  // of the codes 0..15 and 16..31
+};
+static_assert(sizeof(A8Block) == 48);
 constexpr size_t A8Bytes(size_t k) {
-  return k + k / 32 * 4 + k / 32 * 4 + k / 16 * 4;
+  return k / 32 * sizeof(A8Block);
 }
+// Distance of rows.
 constexpr size_t A8RowBytes(size_t k) {
   return (A8Bytes(k) + 63) / 64 * 64;
 }

@@ -62,6 +62,7 @@ HWY_NOINLINE void FloatTile(const MatMulArgs& args, const uint8_t* panel, size_t
   const uint8_t* weights = panel + begin * kFloatPanelRows * Format::kValueBytes;
   for (size_t k = begin; k < end; ++k) {
     VF w[V];
+    if (token == 0) PrefetchWeights(weights, kFloatPanelRows * Format::kValueBytes);
     MOTE_UNROLL for (size_t v = 0; v < V; ++v) w[v] = Format::Load(weights + v * kLanes * Format::kValueBytes);
     MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
       const VF a = hn::Set(df, acts[t][k]);

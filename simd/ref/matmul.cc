@@ -19,11 +19,10 @@ void LoadActs(const MatMulArgs& args, bool a8, size_t token, size_t begin, size_
     memcpy(values, row + begin * sizeof(float), count * sizeof(float));
     return;
   }
-  const int8_t* codes = reinterpret_cast<const int8_t*>(row) + begin;
   for (size_t i = 0; i < count; ++i) {
-    float scale;
-    memcpy(&scale, row + args.k + (begin + i) / 32 * sizeof(float), sizeof(scale));
-    values[i] = scale * static_cast<float>(codes[i]);
+    A8Block block;
+    memcpy(&block, row + (begin + i) / 32 * sizeof(block), sizeof(block));
+    values[i] = block.scale * static_cast<float>(block.codes[i % 32]);
   }
 }
 

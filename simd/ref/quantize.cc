@@ -9,11 +9,7 @@
 namespace mote::simd::ref {
 
 void QuantizeA8(const float* x, size_t k, void* out) {
-  uint8_t* row = static_cast<uint8_t*>(out);
-  int8_t* codes = reinterpret_cast<int8_t*>(row);
-  uint8_t* scales = row + k;
-  uint8_t* sums = scales + k / 32 * sizeof(float);
-  uint8_t* sums16 = sums + k / 32 * sizeof(int32_t);
+  uint8_t* blocks = static_cast<uint8_t*>(out);
   for (size_t group = 0; group < k / 32; ++group) {
     float values[32];
     float largest = 0;
@@ -26,19 +22,15 @@ void QuantizeA8(const float* x, size_t k, void* out) {
     const bool zero = largest < kA8Smallest;
     const float factor = zero ? 0.0f : 127.0f / largest;
     const float scale = zero ? 0.0f : largest / 127.0f;
-    memcpy(scales + group * sizeof(float), &scale, sizeof(scale));
-    int32_t minus_sum = 0;
-    for (size_t half = 0; half < 2; ++half) {
-      int32_t minus_half = 0;
-      for (size_t i = half * 16; i < half * 16 + 16; ++i) {
-        const int code = static_cast<int>(nearbyintf(values[i] * factor));
-        codes[group * 32 + i] = static_cast<int8_t>(code);
-        minus_half -= code;
-      }
-      minus_sum += minus_half;
-      memcpy(sums16 + (group * 2 + half) * sizeof(int32_t), &minus_half, sizeof(minus_half));
+    A8Block block = {};
+    block.scale = scale;
+    for (size_t i = 0; i < 32; ++i) {
+      const int code = static_cast<int>(nearbyintf(values[i] * factor));
+      block.codes[i] = static_cast<int8_t>(code);
+      block.minus_sum -= code;
+      block.minus_half[i / 16] -= code;
     }
-    memcpy(sums + group * sizeof(int32_t), &minus_sum, sizeof(minus_sum));
+    memcpy(blocks + group * sizeof(block), &block, sizeof(block));
   }
 }
 

@@ -14,7 +14,7 @@ namespace {
 constexpr uint32_t kMaxTileRows = 64;
 constexpr uint32_t kTilesPerWorker = 8;
 // Steps of more rows use the kernel that unpacks weights, two panels at a time.
-constexpr uint32_t kFewRows = 8;
+constexpr uint32_t kFewRows = 16;
 
 // `step`: the panel rows of the widest panel.
 uint32_t TileRows(uint64_t total_rows, int workers, uint32_t step) {

@@ -24,10 +24,14 @@ A8 Quantize(const simd::KernelTable& table, const std::vector<float>& x, size_t 
   table.quantize_a8(x.data(), k, row.data());
   EXPECT_TRUE(row.GuardsIntact()) << table.name << " k=" << k;
   A8 a8{std::vector<int8_t>(k), std::vector<float>(k / 32), std::vector<int32_t>(k / 32), std::vector<int32_t>(k / 16)};
-  memcpy(a8.codes.data(), row.data(), k);
-  memcpy(a8.scales.data(), row.data() + k, k / 32 * 4);
-  memcpy(a8.sums.data(), row.data() + k + k / 8, k / 32 * 4);
-  memcpy(a8.sums16.data(), row.data() + k + k / 4, k / 16 * 4);
+  for (size_t i = 0; i < k / 32; ++i) {
+    simd::A8Block block;
+    memcpy(&block, row.data() + i * sizeof(block), sizeof(block));
+    memcpy(&a8.codes[i * 32], block.codes, 32);
+    a8.scales[i] = block.scale;
+    a8.sums[i] = block.minus_sum;
+    memcpy(&a8.sums16[i * 2], block.minus_half, sizeof(block.minus_half));
+  }
   return a8;
 }
 

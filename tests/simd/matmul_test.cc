@@ -109,9 +109,9 @@ struct Product {
     simd::Tables().back()->quantize_a8(x.data(), k, a8.data());
     memcpy(row, a8.data(), simd::A8Bytes(k));
     for (size_t i = 0; i < k; ++i) {
-      float scale;
-      memcpy(&scale, a8.data() + k + i / 32 * 4, sizeof(scale));
-      values[t * k + i] = scale * static_cast<float>(static_cast<int8_t>(a8[i]));
+      simd::A8Block block;
+      memcpy(&block, a8.data() + i / 32 * sizeof(block), sizeof(block));
+      values[t * k + i] = block.scale * static_cast<float>(block.codes[i % 32]);
     }
   }
 
