@@ -19,6 +19,7 @@ void AddShow(CLI::App& app, Action* action);
 void AddBench(CLI::App& app, Action* action);
 void AddDoctor(CLI::App& app, Action* action);
 void AddQuantize(CLI::App& app, Action* action);
+void AddImatrix(CLI::App& app, Action* action);
 
 }  // namespace mote::cli
 

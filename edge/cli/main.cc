@@ -83,6 +83,7 @@ int Dispatch(int argc, char** argv) {
   AddPerplexity(app, &action);
   AddDoctor(app, &action);
   AddQuantize(app, &action);
+  AddImatrix(app, &action);
 
   std::vector<std::string> words = RewriteArguments(argc, argv);
   if (words.empty()) WrongWords("no command given; the commands are " + CommandNames(app));

@@ -40,6 +40,15 @@ struct Step {
   float* logits = nullptr;            // (outputs, vocab), row-major
 };
 
+// Sees the float activations that matrix products multiply weights with: what importance matrices are made of. Costs a
+// pass over the activations; a backend that would not form them otherwise (fused, or rounded on the way) must, for it.
+struct ActivationObserver {
+  // `count` rows of weight.cols floats, `rows[i]` each, for matrix `matrix` of the tensor (an expert; else 0). From one
+  // thread at a time, in an order that depends on the graph and the step alone.
+  void (*observe)(void* user, const Weight& weight, uint32_t matrix, std::span<const float* const> rows) = nullptr;
+  void* user = nullptr;
+};
+
 // A graph ready to run, with its weights. Run is not reentrant: the Scheduler calls it from one thread at a time.
 class Program {
  public:
@@ -47,6 +56,11 @@ class Program {
   virtual Result<std::unique_ptr<KvCache>> CreateKvCache(uint32_t context) = 0;
   // A row's logits depend on its own session alone: bit-identical for any number of workers, any batch, any neighbours.
   virtual Status Run(const Step& step) = 0;
+  // From the next Run on; a null function ends it.
+  void Observe(const ActivationObserver& observer) { observer_ = observer; }
+
+ protected:
+  ActivationObserver observer_;
 };
 
 // What a program will take, before anything is loaded.

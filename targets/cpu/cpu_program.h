@@ -73,6 +73,9 @@ class CpuProgram : public Program {
   void RunAttention(const Node& node, uint32_t counter);
   void RunElements(const Node& node, int worker);
   void RunMoe(const Node& node, uint32_t counter, int worker);
+  // Hand the inputs of the products of an instruction, or of a mixture of experts, to the observer, if there is one.
+  void ObserveProducts(const Instruction& instruction);
+  void ObserveExperts(const Node& node, bool down);
   void RouteRow(const Node& node, uint32_t row, int worker);
   void SortByExpert(const Node& node);
   // What the experts read: quantised rows in acts_, slot by slot, or float rows of x.

@@ -76,6 +76,7 @@ void CpuProgram::RunMatMul(const Instruction& instruction, uint32_t counter, int
   const uint32_t cols = graph_.value(first.in[0]).cols;
   const uint32_t rows = NumRows(graph_.value(first.in[0]).rows);
   if (rows == 0) return;
+  if (worker == 0) ObserveProducts(instruction);
   uint64_t total = 0;
   uint32_t panel_rows = 1;
   bool any_a8 = false;
@@ -208,7 +209,10 @@ void CpuProgram::RunMoe(const Node& node, uint32_t counter, int worker) {
   const Range own_rows = Split(rows, worker);
   for (uint32_t row = own_rows.begin; row < own_rows.end; ++row) RouteRow(node, row, worker);
   pool_.Sync();
-  if (worker == 0) SortByExpert(node);
+  if (worker == 0) {
+    SortByExpert(node);
+    ObserveExperts(node, /*down=*/false);
+  }
   pool_.Sync();
 
   const size_t act_stride = simd::A8RowBytes(std::max(width, ff));
@@ -229,6 +233,7 @@ void CpuProgram::RunMoe(const Node& node, uint32_t counter, int worker) {
     if (down.uses_a8) kernels_.quantize_a8(hidden, ff, acts_.data() + i * act_stride);
   }
   pool_.Sync();
+  if (worker == 0) ObserveExperts(node, /*down=*/true);
   ExpertTiles(down, {p.experts, s.first, nullptr, s.gate, act_stride}, s.down, counter + 2, worker);
   pool_.Sync();
   float* out = Values(node.out);

@@ -39,7 +39,7 @@ class Words(unittest.TestCase):
             self.assertIn(word, error)
 
     def test_commands(self):
-        names = ["run", "show", "tokenize", "logits", "bench", "perplexity", "doctor", "quantize"]
+        names = ["run", "show", "tokenize", "logits", "bench", "perplexity", "doctor", "quantize", "imatrix"]
         self.assert_refused(2, says=["no command", *names])
         self.assert_refused(2, "dance", says=["dance", *names])
         self.assert_refused(2, "--dance", says=["--dance"])
@@ -55,6 +55,10 @@ class Words(unittest.TestCase):
         for name in ["run", "show", "tokenize", "logits", "bench", "perplexity"]:
             self.assert_refused(2, name, says=["no MODEL", f"mote {name} MODEL.gguf"])
         self.assert_refused(2, "quantize", says=["IN OUT TYPE", "Q4_K_M"])
+        self.assert_refused(2, "quantize", "a", "b", "Q8_0", "--tensor-type", "attn_v", says=["PATTERN=TYPE"])
+        self.assert_refused(2, "quantize", "a", "b", "Q8_0", "--tensor-type", "(=Q8_0", says=["regular expression"])
+        self.assert_refused(2, "quantize", "a", "b", "Q8_0", "--output-tensor-type", "I32", says=["I32"])
+        self.assert_refused(2, "imatrix", "model.gguf", says=["-f TEXT -o OUT"])
 
     def test_ranges(self):
         for option, bad, says in [("--temp", "-1", "0 to 100"), ("--temp", "nan", "0 to 100"), ("--top-k", "-1", "0 or more"),
@@ -296,19 +300,6 @@ class Tools(unittest.TestCase):
         for word in ["CPU", "ISA", "threads", "memory", "GB/s", "Gop/s", "what fits", "Q4_0"]:
             self.assertIn(word, text)
 
-    def test_quantize(self):
-        with tempfile.TemporaryDirectory() as folder:
-            out = os.path.join(folder, "q8.gguf")
-            done = mote("quantize", MODEL, out, "q8_0")
-            self.assertEqual((done.returncode, done.stdout), (0, b""), done.stderr)
-            self.assertEqual(os.listdir(folder), ["q8.gguf"], "no partial file is left")
-            self.assertLess(os.path.getsize(out), os.path.getsize(MODEL) / 2)
-            text = mote("run", out, "--no-chat", "-p", "Once upon a time", "--temp", "0", "-n", "12").stdout.decode()
-            self.assertTrue(text.startswith(", there was a little"), text)
-            self.assertEqual(mote("quantize", MODEL, out, "Q9_9").returncode, 2)
-            self.assertEqual(mote("quantize", out, out, "q4_0").returncode, 2)
-            self.assertEqual(mote("quantize", MODEL, os.path.join(folder, "no", "x.gguf"), "q8_0").returncode, 1)
-            self.assertEqual(mote("quantize", os.path.join(folder, "missing"), out, "q8_0").returncode, 1)
 
 
 class ForeignTypes(unittest.TestCase):
