@@ -1,203 +1,380 @@
 // Attention by online softmax (Milakov and Gimelshein, arXiv 1805.02867): one pass over the positions, in blocks.
 //
-// Up to 8 query heads go together, so that a key or value is loaded and converted from float16 once for all of them.
-// Scores sit at their position's place in the block, whatever part of the block is visible: what is added to what
-// depends on positions alone.
+// The rows of a call (tokens times heads) go through each block in groups of up to kGroupRows while its keys and values
+// are in the first cache. A call of one group (decode) converts keys and values on the way; with more groups, what is
+// dear to convert is converted once into the scratch.
 #include "simd/targets.h"
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "simd/attention.cc"
 #include "hwy/foreach_target.h"
 //
-#include <math.h>
-
+#include "simd/attention-inl.h"
 #include "simd/kernel_list-inl.h"
-#include "simd/math-inl.h"
 
 #if MOTE_VECTORS
 MOTE_BEFORE_NAMESPACE();
 namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE {
 namespace {
 
-inline constexpr size_t kMaxHeads = 8;
-static_assert(kAttentionBlock % kLanes == 0);
+// Where half precision takes a dozen instructions.
+#if HWY_TARGET == HWY_SSE4 || HWY_ARCH_WASM
+inline constexpr bool kDearF16 = true;
+#else
+inline constexpr bool kDearF16 = false;
+#endif
 
-// Visible positions [begin, end) of the block that starts at `start`.
-struct Block {
-  size_t start;
-  size_t begin;
-  size_t end;
+// One split's result of `rows` rows: out (rows, dim), largest (rows), sum (rows).
+struct SplitResult {
+  float* out;
+  float* largest;
+  float* sum;
 };
 
-// kLanes values of a float16 row from d on, the missing ones of `dim` zero.
-HWY_INLINE VF LoadRow(const uint16_t* row, size_t d, size_t dim) {
-  if (d + kLanes <= dim) return LoadF16(DF(), row + d);
-  uint16_t padded[kLanes] = {};
-  memcpy(padded, row + d, (dim - d) * sizeof(uint16_t));
-  return LoadF16(DF(), padded);
+class Tile {
+ public:
+  explicit Tile(const AttentionArgs& args)
+      : args_(args),
+        rows_(args.tokens * args.heads),
+        groups_((rows_ + kGroupRows - 1) / kGroupRows),
+        key_dim_(CachedDim(args.key_type, args.key_dim)),
+        value_dim_(CachedDim(args.value_type, args.value_dim)),
+        key_bytes_(CachePanelBytes(args.key_type, args.key_dim)),
+        value_bytes_(CachePanelBytes(args.value_type, args.value_dim)) {
+    uint8_t* at = static_cast<uint8_t*>(args.scratch);
+    const auto take = [&at](size_t floats) {
+      uint8_t* begin = at;
+      at += (floats * sizeof(float) + 63) / 64 * 64;
+      return reinterpret_cast<float*>(begin);
+    };
+    queries_ = take(rows_ * CachedDim(CacheType::kQ8_0, args.key_dim));
+    keys_ = take(kAttentionBlock * key_dim_);
+    values_ = take(kAttentionBlock * value_dim_);
+    value_scales_ = take(kAttentionBlock * (value_dim_ / 32));
+    weights_ = take(kGroupRows * kAttentionBlock);
+    sums_ = take(rows_ * kLanes);
+    results_[0] = take(AttentionSplitFloats(rows_, args.value_dim));
+    results_[1] = take(AttentionSplitFloats(rows_, args.value_dim));
+    for (size_t group = 0; group < groups_; ++group) PackGroup(FirstRow(group), FirstRow(group + 1));
+  }
+
+  SplitResult ResultAt(float* floats) const {
+    return {floats, floats + rows_ * value_dim_, floats + rows_ * (value_dim_ + 1)};
+  }
+  float* own_result(size_t i) const { return results_[i]; }
+
+  void RunSplit(size_t split, const SplitResult& result) const;
+  void Join(size_t split, const SplitResult& part, const SplitResult& total) const;
+  void Finish(const SplitResult& total) const;
+
+ private:
+  // Groups of nearly the same size: 4 and 4 rather than 6 and 2.
+  size_t FirstRow(size_t group) const { return rows_ * group / groups_; }
+  size_t VisibleEnd(size_t row) const { return args_.position + row / args_.heads + 1; }
+  size_t VisibleBegin(size_t row) const {
+    const size_t end = VisibleEnd(row);
+    return args_.window != 0 && end > args_.window ? end - args_.window : 0;
+  }
+  // What the row sees of the block from `start` on.
+  Part PartOf(size_t row, size_t start) const {
+    const Part part = Within(start, VisibleBegin(row), VisibleEnd(row));
+    return part.begin < part.end ? part : Part{0, 0};
+  }
+  static Part Within(size_t start, size_t begin, size_t end) {
+    if (end < start) return {0, 0};
+    return {begin > start ? begin - start : 0, end - start < kAttentionBlock ? end - start : kAttentionBlock};
+  }
+
+  void PackGroup(size_t begin, size_t end) const;
+  void PackCodes(size_t row, size_t begin, size_t rows) const;
+  Int8Queries CodesOf(size_t begin, size_t rows) const;
+  void ConvertBlock(size_t start, const Part& part) const;
+  template <size_t R>
+  void RunGroup(size_t begin, size_t start, const SplitResult& result) const;
+  template <size_t R>
+  void Score(size_t begin, size_t start, const Part& part) const;
+  template <size_t R>
+  void AddBlockValues(size_t begin, size_t start, const Part* parts, const float* corrections, float* out) const;
+  template <size_t R, class Values>
+  void AddParts(const Values& values, const Part* parts, const float* corrections, float* out) const;
+
+  const AttentionArgs& args_;
+  const size_t rows_;
+  const size_t groups_;
+  const size_t key_dim_;  // as cached
+  const size_t value_dim_;
+  const size_t key_bytes_;  // of a panel
+  const size_t value_bytes_;
+  float* queries_;       // by group: (key_dim, rows of the group), or Int8Queries
+  float* keys_;          // converted panels of a block, if they are
+  float* values_;        // converted values of a block (kAttentionBlock, value_dim), if they are
+  float* value_scales_;  // (value_dim / 32, kAttentionBlock)
+  float* weights_;       // (rows of a group, kAttentionBlock)
+  float* sums_;          // (rows, kLanes)
+  float* results_[2];
+};
+
+// The parts of a group's queries in A8, at the group's place in queries_: 4 bytes for each value are enough for all.
+Int8Queries Tile::CodesOf(size_t begin, size_t rows) const {
+  const int32_t* words = reinterpret_cast<const int32_t*>(queries_ + begin * key_dim_);
+  const size_t blocks = rows * (key_dim_ / 32);
+  const float* scales = reinterpret_cast<const float*>(words + rows * (key_dim_ / 4) * kQueryWords);
+  return {words, scales, reinterpret_cast<const int32_t*>(scales + blocks)};
 }
-HWY_INLINE VF LoadRow(const float* row, size_t d, size_t dim) {
-  return d + kLanes <= dim ? hn::LoadU(DF(), row + d) : LoadPartial(DF(), row + d, dim - d);
+
+void Tile::PackCodes(size_t row, size_t begin, size_t rows) const {
+  const Int8Queries to = CodesOf(begin, rows);
+  int32_t* words = const_cast<int32_t*>(to.words);
+  float* scales = const_cast<float*>(to.scales);
+  int32_t* first = const_cast<int32_t*>(to.first);
+  const float* q = args_.q + row / args_.heads * args_.q_token_stride + row % args_.heads * args_.q_head_stride;
+  const size_t r = row - begin;
+  const float query_scale = QueryScale(args_);
+  for (size_t block = 0; block < key_dim_ / 32; ++block) {
+    float values[32] = {};
+    const size_t given = args_.key_dim - block * 32;
+    memcpy(values, q + block * 32, (given < 32 ? given : 32) * sizeof(float));
+    A8Block a8;
+    QuantizeA8(values, 32, &a8);
+    scales[block * rows + r] = a8.scale * query_scale;
+    first[block * rows + r] = 128 * a8.minus_sum;
+    for (size_t i = 0; i < 8; ++i) PackQuery(a8.codes + i * 4, words + ((block * 8 + i) * rows + r) * kQueryWords);
+  }
 }
-HWY_INLINE void StoreRow(VF v, float* row, size_t d, size_t dim) {
-  if (d + kLanes <= dim) {
-    hn::StoreU(v, DF(), row + d);
+
+void Tile::PackGroup(size_t begin, size_t end) const {
+  for (size_t row = begin; row < end; ++row) {
+    if (args_.key_type == CacheType::kQ8_0) {
+      PackCodes(row, begin, end - begin);
+      continue;
+    }
+    const float* q = args_.q + row / args_.heads * args_.q_token_stride + row % args_.heads * args_.q_head_stride;
+    float* to = queries_ + begin * key_dim_ + (row - begin);
+    const float scale = QueryScale(args_);
+    for (size_t d = 0; d < args_.key_dim; ++d) to[d * (end - begin)] = q[d] * scale;
+  }
+}
+
+// Keys and values of the panels that hold the part, as far as they are converted ahead.
+void Tile::ConvertBlock(size_t start, const Part& part) const {
+  const DF df;
+  const bool several = groups_ > 1;
+  for (size_t panel = part.begin / kCachePanel; panel * kCachePanel < part.end; ++panel) {
+    const size_t place = panel * kCachePanel;
+    const uint8_t* k = args_.k + (start / kCachePanel + panel) * key_bytes_;
+    if (kDearF16 && several && args_.key_type == CacheType::kF16) {
+      F16ToF32Row(reinterpret_cast<const uint16_t*>(k), kCachePanel * key_dim_, keys_ + place * key_dim_);
+    }
+    const uint8_t* v = args_.v + (start / kCachePanel + panel) * value_bytes_;
+    float* to = values_ + place * value_dim_;
+    if (args_.value_type == CacheType::kF16) {
+      if (kDearF16 && several) F16ToF32Row(reinterpret_cast<const uint16_t*>(v), kCachePanel * value_dim_, to);
+      continue;
+    }
+    const uint16_t* scales = reinterpret_cast<const uint16_t*>(v + kCachePanel * value_dim_);
+    for (size_t block = 0; block < value_dim_ / 32; ++block) {
+      F16ToF32Row(scales + block * kCachePanel, kCachePanel, value_scales_ + block * kAttentionBlock + place);
+    }
+    if (!several) continue;
+    const ValuesQ8 values = {v, value_dim_, value_scales_ + place};
+    for (size_t p = 0; p < kCachePanel; ++p) {
+      for (size_t d = 0; d < value_dim_; d += kLanes) hn::StoreU(values.Load(p, d), df, to + p * value_dim_ + d);
+    }
+  }
+}
+
+template <size_t R>
+void Tile::Score(size_t begin, size_t start, const Part& part) const {
+  const KeysF16 keys = {args_.k + start / kCachePanel * key_bytes_, key_bytes_};
+  if (args_.key_type == CacheType::kQ8_0) {
+    Int8Scores<R>(keys, CodesOf(begin, R), key_dim_, part.begin, part.end, weights_);
+  } else if (kDearF16 && groups_ > 1) {
+    const KeysF32 converted = {keys_, kCachePanel * key_dim_};
+    FloatScores<R>(converted, queries_ + begin * key_dim_, args_.key_dim, part.begin, part.end, weights_);
   } else {
-    StorePartial(v, DF(), row + d, dim - d);
+    FloatScores<R>(keys, queries_ + begin * key_dim_, args_.key_dim, part.begin, part.end, weights_);
   }
 }
 
-template <size_t H>
-struct Scores {
-  HWY_ALIGN float at[H][kAttentionBlock];
-};
-
-// scores[h][p] = q[h] . k[p] for P positions from p on.
-template <size_t H, size_t P>
-HWY_INLINE void Dots(const AttentionArgs& args, const float* q, const Block& block, size_t p, Scores<H>& scores) {
-  const DF df;
-  VF sums[H][P];
-  MOTE_UNROLL for (size_t h = 0; h < H; ++h) {
-    MOTE_UNROLL for (size_t i = 0; i < P; ++i) sums[h][i] = hn::Zero(df);
+// Rows that see different parts: together what all see, and each by itself, in order, what comes before and after. No
+// row touches a value that it does not see: what stands there may be infinite.
+template <size_t R, class Values>
+HWY_NOINLINE void Tile::AddParts(const Values& values, const Part* parts, const float* corrections, float* out) const {
+  Part common = parts[0];
+  bool same = true;
+  for (size_t r = 1; r < R; ++r) {
+    same = same && parts[r].begin == common.begin && parts[r].end == common.end;
+    if (parts[r].begin > common.begin) common.begin = parts[r].begin;
+    if (parts[r].end < common.end) common.end = parts[r].end;
   }
-  const uint16_t* keys = args.k + p * args.key_dim;
-  for (size_t d = 0; d < args.key_dim; d += kLanes) {
-    VF key[P];
-    MOTE_UNROLL for (size_t i = 0; i < P; ++i) key[i] = LoadRow(keys + i * args.key_dim, d, args.key_dim);
-    MOTE_UNROLL for (size_t h = 0; h < H; ++h) {
-      const VF query = LoadRow(q + h * args.q_stride, d, args.key_dim);
-      MOTE_UNROLL for (size_t i = 0; i < P; ++i) sums[h][i] = hn::MulAdd(query, key[i], sums[h][i]);
+  if (same) return AddValues<R>(values, common, weights_, corrections, out, value_dim_);
+  if (common.begin >= common.end) {
+    for (size_t r = 0; r < R; ++r) {
+      AddValues<1>(values, parts[r], weights_ + r * kAttentionBlock, corrections + r, out + r * value_dim_, value_dim_);
     }
+    return;
   }
-  MOTE_UNROLL for (size_t h = 0; h < H; ++h) {
-    MOTE_UNROLL for (size_t i = 0; i < P; ++i) scores.at[h][p - block.start + i] = SumLanes(sums[h][i]);
+  const float ones[kGroupRows] = {1, 1, 1, 1, 1, 1};
+  for (size_t r = 0; r < R; ++r) {
+    const Part before = {parts[r].begin, common.begin};
+    AddValues<1>(values, before, weights_ + r * kAttentionBlock, corrections + r, out + r * value_dim_, value_dim_);
+  }
+  AddValues<R>(values, common, weights_, ones, out, value_dim_);
+  for (size_t r = 0; r < R; ++r) {
+    const Part after = {common.end, parts[r].end};
+    if (after.begin == after.end) continue;
+    AddValues<1>(values, after, weights_ + r * kAttentionBlock, ones, out + r * value_dim_, value_dim_);
   }
 }
 
-// One head's scores to softmax weights relative to the new maximum. Returns the factor for what was summed before.
-HWY_INLINE float Weigh(const AttentionArgs& args, const Block& block, float* scores, float* largest, float* sum) {
-  const DF df;
-  const VF lowest = hn::Set(df, -INFINITY);
-  const VF first = hn::Set(df, static_cast<float>(block.begin - block.start));
-  const VF last = hn::Set(df, static_cast<float>(block.end - block.start));
-  VF block_largest = lowest;
-  for (size_t i = 0; i < kAttentionBlock; i += kLanes) {
-    VF score = hn::Mul(hn::Load(df, scores + i), hn::Set(df, args.scale));
-    if (args.softcap > 0) {
-      const VF cap = hn::Set(df, args.softcap);
-      score = hn::Mul(cap, Tanh(df, hn::Div(score, cap)));
-    }
-    const VF place = hn::Iota(df, static_cast<float>(i));
-    score = hn::IfThenElse(hn::And(hn::Ge(place, first), hn::Lt(place, last)), score, lowest);
-    block_largest = hn::Max(block_largest, score);
-    hn::Store(score, df, scores + i);
-  }
-  const float before = *largest;
-  const float found = hn::GetLane(hn::MaxOfLanes(df, block_largest));
-  *largest = found > before ? found : before;
-  const VF subtrahend = hn::Set(df, *largest);
-  VF weights = hn::Zero(df);
-  for (size_t i = 0; i < kAttentionBlock; i += kLanes) {
-    const VF weight = Exp(df, hn::Sub(hn::Load(df, scores + i), subtrahend));
-    weights = hn::Add(weights, weight);
-    hn::Store(weight, df, scores + i);
-  }
-  const float correction = hn::GetLane(Exp(df, hn::Set(df, before - *largest)));
-  *sum = *sum * correction + SumLanes(weights);
-  return correction;
-}
-
-// out[h] = out[h] * corrections[h] + sum over the block of weight * v, for W vectors from value d on.
-template <size_t H, size_t W>
-HWY_INLINE void AddValues(const AttentionArgs& args, const Block& block, bool fresh, const Scores<H>& weights,
-                          const float* corrections, float* out, size_t d) {
-  const DF df;
-  VF sums[H][W];
-  MOTE_UNROLL for (size_t h = 0; h < H; ++h) {
-    MOTE_UNROLL for (size_t w = 0; w < W; ++w) {
-      const VF before = fresh ? hn::Zero(df) : LoadRow(out + h * args.out_stride, d + w * kLanes, args.value_dim);
-      sums[h][w] = hn::Mul(before, hn::Set(df, corrections[h]));
-    }
-  }
-  for (size_t p = block.begin; p < block.end; ++p) {
-    const uint16_t* row = args.v + p * args.value_dim;
-    VF value[W];
-    MOTE_UNROLL for (size_t w = 0; w < W; ++w) value[w] = LoadRow(row, d + w * kLanes, args.value_dim);
-    MOTE_UNROLL for (size_t h = 0; h < H; ++h) {
-      const VF weight = hn::Set(df, weights.at[h][p - block.start]);
-      MOTE_UNROLL for (size_t w = 0; w < W; ++w) sums[h][w] = hn::MulAdd(weight, value[w], sums[h][w]);
-    }
-  }
-  MOTE_UNROLL for (size_t h = 0; h < H; ++h) {
-    MOTE_UNROLL for (size_t w = 0; w < W; ++w) {
-      StoreRow(sums[h][w], out + h * args.out_stride, d + w * kLanes, args.value_dim);
-    }
+template <size_t R>
+void Tile::AddBlockValues(size_t begin, size_t start, const Part* parts, const float* corrections, float* out) const {
+  const uint8_t* panels = args_.v + start / kCachePanel * value_bytes_;
+  const bool several = groups_ > 1;
+  if (several && (kDearF16 || args_.value_type == CacheType::kQ8_0)) {
+    AddParts<R>(ValuesF32{values_, value_dim_}, parts, corrections, out + begin * value_dim_);
+  } else if (args_.value_type == CacheType::kQ8_0) {
+    AddParts<R>(ValuesQ8{panels, value_dim_, value_scales_}, parts, corrections, out + begin * value_dim_);
+  } else {
+    const uint16_t* halves = reinterpret_cast<const uint16_t*>(panels);
+    AddParts<R>(ValuesF16{halves, value_dim_}, parts, corrections, out + begin * value_dim_);
   }
 }
 
-// Heads [head, head + H).
-template <size_t H>
-HWY_NOINLINE void AttendHeads(const AttentionArgs& args, size_t head) {
-  // At least 4 independent sums hide the latency of multiply-add; at most 8, which with the inputs fit 16 registers.
-  constexpr size_t kWide = H == 1 ? 4 : H <= 4 ? 2 : 1;
-  const DF df;
-  const float* q = args.q + head * args.q_stride;
-  float* out = args.out + head * args.out_stride;
-  float largest[H];
-  float sum[H];
-  float corrections[H];
-  for (size_t h = 0; h < H; ++h) {
-    largest[h] = -INFINITY;
-    sum[h] = 0;
+// Rows [begin, begin + R) through the block from `start` on.
+template <size_t R>
+HWY_NOINLINE void Tile::RunGroup(size_t begin, size_t start, const SplitResult& result) const {
+  Part parts[R];
+  Part any = {kAttentionBlock, 0};
+  for (size_t r = 0; r < R; ++r) {
+    parts[r] = PartOf(begin + r, start);
+    if (parts[r].end == 0) continue;
+    if (parts[r].begin < any.begin) any.begin = parts[r].begin;
+    if (parts[r].end > any.end) any.end = parts[r].end;
   }
-  Scores<H> scores = {};
-  for (size_t begin = args.begin; begin < args.end;) {
-    const size_t start = begin / kAttentionBlock * kAttentionBlock;
-    const size_t end = args.end - start < kAttentionBlock ? args.end : start + kAttentionBlock;
-    const Block block = {start, begin, end};
-    size_t p = begin;
-    for (; p + kWide <= end; p += kWide) Dots<H, kWide>(args, q, block, p, scores);
-    for (; p < end; ++p) Dots<H, 1>(args, q, block, p, scores);
-    for (size_t h = 0; h < H; ++h) corrections[h] = Weigh(args, block, scores.at[h], &largest[h], &sum[h]);
-    const bool fresh = begin == args.begin;
+  if (any.begin >= any.end) return;
+  Score<R>(begin, start, any);
+  float corrections[R];
+  for (size_t r = 0; r < R; ++r) {
+    corrections[r] = 1;
+    if (parts[r].end == 0) continue;
+    corrections[r] = Weigh(args_, parts[r], weights_ + r * kAttentionBlock, result.largest + begin + r,
+                           sums_ + (begin + r) * kLanes);
+  }
+  AddBlockValues<R>(begin, start, parts, corrections, result.out);
+}
+
+// Rows that see nothing of the split get a result that nobody reads.
+void Tile::RunSplit(size_t split, const SplitResult& result) const {
+  for (size_t i = 0; i < rows_ * value_dim_; ++i) result.out[i] = 0;
+  for (size_t i = 0; i < rows_ * kLanes; ++i) sums_[i] = 0;
+  for (size_t i = 0; i < rows_; ++i) result.largest[i] = -INFINITY;
+  size_t begin = split * kAttentionSplit;
+  size_t end = begin + kAttentionSplit;
+  if (VisibleBegin(0) > begin) begin = VisibleBegin(0);
+  if (VisibleEnd(rows_ - 1) < end) end = VisibleEnd(rows_ - 1);
+  for (size_t start = begin / kAttentionBlock * kAttentionBlock; start < end; start += kAttentionBlock) {
+    ConvertBlock(start, Within(start, begin, end));
+    for (size_t group = 0; group < groups_; ++group) {
+      const size_t row = FirstRow(group);
+      switch (FirstRow(group + 1) - row) {
+        case 1:
+          RunGroup<1>(row, start, result);
+          break;
+        case 2:
+          RunGroup<2>(row, start, result);
+          break;
+        case 3:
+          RunGroup<3>(row, start, result);
+          break;
+        case 4:
+          RunGroup<4>(row, start, result);
+          break;
+        case 5:
+          RunGroup<5>(row, start, result);
+          break;
+        default:
+          RunGroup<6>(row, start, result);
+          break;
+      }
+    }
+  }
+  const DF df;
+  for (size_t row = 0; row < rows_; ++row) result.sum[row] = SumLanes(hn::LoadU(df, sums_ + row * kLanes));
+}
+
+// total += part, which is of `split`, for the rows that see any of it.
+void Tile::Join(size_t split, const SplitResult& part, const SplitResult& total) const {
+  const DF df;
+  for (size_t row = 0; row < rows_; ++row) {
+    const size_t first = VisibleBegin(row) / kAttentionSplit;
+    if (split < first || split * kAttentionSplit >= VisibleEnd(row)) continue;
+    float* out = total.out + row * value_dim_;
+    const float* more = part.out + row * value_dim_;
+    if (split == first) {
+      memcpy(out, more, value_dim_ * sizeof(float));
+      total.largest[row] = part.largest[row];
+      total.sum[row] = part.sum[row];
+      continue;
+    }
+    const float largest = part.largest[row] > total.largest[row] ? part.largest[row] : total.largest[row];
+    const VF total_factor = Exp2(df, hn::Set(df, total.largest[row] - largest));
+    const VF part_factor = Exp2(df, hn::Set(df, part.largest[row] - largest));
+    for (size_t d = 0; d < value_dim_; d += kLanes) {
+      const VF scaled = hn::Mul(hn::LoadU(df, out + d), total_factor);
+      hn::StoreU(hn::MulAdd(hn::LoadU(df, more + d), part_factor, scaled), df, out + d);
+    }
+    total.sum[row] = total.sum[row] * hn::GetLane(total_factor) + part.sum[row] * hn::GetLane(part_factor);
+    total.largest[row] = largest;
+  }
+}
+
+void Tile::Finish(const SplitResult& total) const {
+  const DF df;
+  for (size_t row = 0; row < rows_; ++row) {
+    const VF factor = hn::Set(df, 1.0f / total.sum[row]);
+    float* out = args_.out + row / args_.heads * args_.out_token_stride + row % args_.heads * args_.out_head_stride;
+    const float* from = total.out + row * value_dim_;
     size_t d = 0;
-    for (; d + kWide * kLanes <= args.value_dim; d += kWide * kLanes) {
-      AddValues<H, kWide>(args, block, fresh, scores, corrections, out, d);
-    }
-    for (; d < args.value_dim; d += kLanes) AddValues<H, 1>(args, block, fresh, scores, corrections, out, d);
-    begin = end;
-  }
-  for (size_t h = 0; h < H; ++h) {
-    const VF factor = hn::Set(df, 1.0f / sum[h]);
-    float* row = out + h * args.out_stride;
-    for (size_t d = 0; d < args.value_dim; d += kLanes) {
-      StoreRow(hn::Mul(LoadRow(row, d, args.value_dim), factor), row, d, args.value_dim);
+    for (; d + kLanes <= args_.value_dim; d += kLanes)
+      hn::StoreU(hn::Mul(hn::LoadU(df, from + d), factor), df, out + d);
+    if (d < args_.value_dim) {
+      StorePartial(hn::Mul(hn::LoadU(df, from + d), factor), df, out + d, args_.value_dim - d);
     }
   }
 }
 
 }  // namespace
 
-void Attention(const AttentionArgs& args) {
-  size_t head = 0;
-  for (; head + kMaxHeads <= args.heads; head += kMaxHeads) AttendHeads<kMaxHeads>(args, head);
-  switch (args.heads - head) {
-    case 1:
-      return AttendHeads<1>(args, head);
-    case 2:
-      return AttendHeads<2>(args, head);
-    case 3:
-      return AttendHeads<3>(args, head);
-    case 4:
-      return AttendHeads<4>(args, head);
-    case 5:
-      return AttendHeads<5>(args, head);
-    case 6:
-      return AttendHeads<6>(args, head);
-    case 7:
-      return AttendHeads<7>(args, head);
-    default:
-      return;
+void AttentionSplit(const AttentionArgs& args, size_t split, float* result) {
+  const Tile tile(args);
+  tile.RunSplit(split, tile.ResultAt(result));
+}
+
+void AttentionJoin(const AttentionArgs& args, const float* results) {
+  const Tile tile(args);
+  const SplitResult total = tile.ResultAt(tile.own_result(0));
+  const size_t stride = AttentionSplitFloats(args.tokens * args.heads, args.value_dim);
+  for (size_t split = AttentionFirstSplit(args); split < AttentionEndSplit(args); ++split, results += stride) {
+    tile.Join(split, tile.ResultAt(const_cast<float*>(results)), total);
   }
+  tile.Finish(total);
+}
+
+void Attention(const AttentionArgs& args) {
+  const Tile tile(args);
+  const SplitResult part = tile.ResultAt(tile.own_result(0));
+  const SplitResult total = tile.ResultAt(tile.own_result(1));
+  const size_t first = AttentionFirstSplit(args);
+  const size_t end = AttentionEndSplit(args);
+  if (end - first == 1) {
+    tile.RunSplit(first, part);
+    return tile.Finish(part);
+  }
+  for (size_t split = first; split < end; ++split) {
+    tile.RunSplit(split, part);
+    tile.Join(split, part, total);
+  }
+  tile.Finish(total);
 }
 
 }  // namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE

@@ -47,6 +47,10 @@ void Softcap(const float* x, float cap, size_t n, float* out);
 void Softmax(const float* x, size_t n, float* out);
 
 void Attention(const AttentionArgs& args);
+void AttentionSplit(const AttentionArgs& args, size_t split, float* result);
+void AttentionJoin(const AttentionArgs& args, const float* results);
+void CacheKey(CacheType type, const float* x, size_t dim, size_t position, uint8_t* panels);
+void CacheValue(CacheType type, const float* x, size_t dim, size_t position, uint8_t* panels);
 
 void TopK(const float* x, size_t n, size_t k, int32_t* indices, float* values);
 float Max(const float* x, size_t n);

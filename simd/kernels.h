@@ -15,6 +15,7 @@
 #include <span>
 
 #include "quant/dtype.h"
+#include "simd/cache_layout.h"
 #include "simd/pack.h"
 
 namespace mote::simd {
@@ -54,26 +55,59 @@ struct MatMulArgs {
 };
 using MatMulFn = void (*)(const MatMulArgs& args);
 
-// Attention of the query heads that share one key/value head, one token:
-//   out[h] = softmax over p in [begin, end) of (cap(scale * q[h] . k[p])) . v[p]
-// by online softmax over blocks of kAttentionBlock positions that start at multiples of kAttentionBlock, so that the
-// order of adding depends on the positions alone.
-inline constexpr size_t kAttentionBlock = 64;
+// Attention of the query heads that share one key/value head, for consecutive tokens of one sequence:
+//   out[t][h] = softmax over the positions p that token t sees of (cap(scale * q[t][h] . k[p])) . v[p]
+// Token t stands at position + t and sees the positions up to its own, the last `window` of them where window > 0.
+// Queries meet Q8_0 keys as A8 rows do: int8, a scale for every 32 values.
+//
+// The order of adding depends on the positions alone: online softmax over blocks of kAttentionBlock positions from
+// nothing at each multiple of kAttentionSplit; the results of the splits are then joined in order. So a token gives the
+// same bits alone and among others, and whether its splits were computed by one caller or by many.
+// Long enough that joining (a row of values per split) is nothing beside its 512 keys, short enough that 8192 positions
+// of one key/value head keep 16 cores busy.
+inline constexpr size_t kAttentionSplit = 512;
 struct AttentionArgs {
-  const float* q = nullptr;  // (heads, key_dim), q_stride floats apart
-  size_t q_stride = 0;
-  size_t heads = 0;
-  const uint16_t* k = nullptr;  // float16, position 0 of this key/value head; rows key_dim values, contiguous
-  const uint16_t* v = nullptr;  // float16, rows value_dim values, contiguous
+  CacheType key_type = CacheType::kF16;
+  CacheType value_type = CacheType::kF16;
+  // Panels of this key/value head from position 0 on, CachePanels(position + tokens) of them: cache_layout.h.
+  const uint8_t* k = nullptr;
+  const uint8_t* v = nullptr;
   size_t key_dim = 0;
   size_t value_dim = 0;
-  size_t begin = 0;  // first visible position
-  size_t end = 0;    // one past the last; > begin
+  const float* q = nullptr;  // (tokens, heads, key_dim); strides in floats
+  size_t q_token_stride = 0;
+  size_t q_head_stride = 0;
+  size_t tokens = 0;
+  size_t heads = 0;
+  size_t position = 0;  // of the first token
+  size_t window = 0;    // 0: sees all before it
   float scale = 1;
   float softcap = 0;     // 0: none
-  float* out = nullptr;  // (heads, value_dim), out_stride floats apart
-  size_t out_stride = 0;
+  float* out = nullptr;  // (tokens, heads, value_dim)
+  size_t out_token_stride = 0;
+  size_t out_head_stride = 0;
+  void* scratch = nullptr;  // AttentionScratchBytes, aligned to 64
 };
+// Rows = tokens * heads. Floats of one split's result, opaque: its sums relative to its largest score.
+constexpr uint64_t AttentionSplitFloats(uint64_t rows, size_t value_dim) {
+  return rows * (CachedDim(CacheType::kQ8_0, value_dim) + 2);
+}
+constexpr uint64_t AttentionScratchBytes(uint64_t rows, size_t key_dim, size_t value_dim) {
+  const size_t d_key = CachedDim(CacheType::kQ8_0, key_dim);
+  const size_t d_value = CachedDim(CacheType::kQ8_0, value_dim);
+  // Queries, a block of keys and of values as floats with scales, weights, sums per lane, two splits' results.
+  const uint64_t floats = rows * d_key + kAttentionBlock * d_key + kAttentionBlock * (d_value + d_value / 32) +
+                          8 * kAttentionBlock + rows * 17 + 2 * AttentionSplitFloats(rows, value_dim);
+  return floats * sizeof(float) + 16 * 64;  // each part aligned to 64
+}
+// Splits that hold positions which some token sees.
+constexpr size_t AttentionFirstSplit(const AttentionArgs& args) {
+  const size_t end = args.position + 1;
+  return (args.window != 0 && end > args.window ? end - args.window : 0) / kAttentionSplit;
+}
+constexpr size_t AttentionEndSplit(const AttentionArgs& args) {
+  return (args.position + args.tokens - 1) / kAttentionSplit + 1;
+}
 
 enum class Activation : uint8_t { kSilu, kGelu, kGeluTanh, kRelu };
 
@@ -100,6 +134,13 @@ struct KernelTable {
   void (*rope_adjacent)(float* x, const float* cos, const float* sin, size_t pairs);
   void (*rope_split)(float* x, const float* cos, const float* sin, size_t pairs);
   void (*attention)(const AttentionArgs& args);
+  // The same in parts: every split in [AttentionFirstSplit, AttentionEndSplit) to a result of its own, by any callers
+  // in any order; then all of them joined. `results`: those splits' in order, AttentionSplitFloats each.
+  void (*attention_split)(const AttentionArgs& args, size_t split, float* result);
+  void (*attention_join)(const AttentionArgs& args, const float* results);
+  // One position's key or value of `dim` floats into the panels that begin at position 0.
+  void (*cache_key)(CacheType type, const float* x, size_t dim, size_t position, uint8_t* panels);
+  void (*cache_value)(CacheType type, const float* x, size_t dim, size_t position, uint8_t* panels);
   // out = activation(gate) * up; up null: activation alone. In place allowed.
   void (*gate)(Activation activation, const float* gate, const float* up, size_t n, float* out);
   void (*add)(const float* a, const float* b, size_t n, float* out);         // in place allowed

@@ -16,6 +16,8 @@ v0::ModelOptions Convert(const ModelOptions& options) {
   converted.context = params.context;
   converted.max_batch = params.max_batch;
   converted.memory_limit = params.memory_limit;
+  converted.cache_type_k = static_cast<mote_cache_type>(params.cache_type_k);
+  converted.cache_type_v = static_cast<mote_cache_type>(params.cache_type_v);
   if (params.isa != nullptr) converted.isa = params.isa;
   if (options.verbose) converted.log = [](mote_log_level, std::string_view line) { Note(std::string(line)); };
   return converted;

@@ -37,6 +37,9 @@ void ModelOptions::AddAll(CLI::App& command) {
   command.add_option("-c,--ctx-size", context, "Context in tokens; 0: the model's, at most 8192")
       ->check(Within(0, 1 << 24));
   command.add_option("-b,--batch-size", batch, "Tokens computed in one step")->check(Within(1, 8192));
+  const auto cache_type = CLI::IsMember({"f16", "q8_0"}, CLI::ignore_case);
+  command.add_option("--cache-type-k", cache_type_k, "(-ctk) type of cached keys: f16 or q8_0")->check(cache_type);
+  command.add_option("--cache-type-v", cache_type_v, "(-ctv) type of cached values: f16 or q8_0")->check(cache_type);
   command.add_option("--memory-limit", memory_limit, "Refuse a model that needs more: 4G, 512M, bytes");
   command.add_flag("-v,--verbose", verbose, "Say what the library says");
 }
@@ -60,12 +63,22 @@ std::string ForcedIsa() {
   WrongWords(Format("MOTE_ISA is \"%s\"; this build and CPU can run %s", wanted, possible.c_str()));
 }
 
+namespace {
+
+mote_cache_type CacheType(const std::string& name) {
+  return CLI::detail::to_lower(name) == "q8_0" ? MOTE_CACHE_Q8_0 : MOTE_CACHE_F16;
+}
+
+}  // namespace
+
 mote_model_params ModelOptions::Params() const {
   mote_model_params params = mote_model_default_params();
   params.threads = threads;
   params.context = context;
   params.max_batch = batch;
   params.memory_limit = ParseBytes("--memory-limit", memory_limit);
+  params.cache_type_k = CacheType(cache_type_k);
+  params.cache_type_v = CacheType(cache_type_v);
   isa_ = ForcedIsa();
   params.isa = isa_.empty() ? nullptr : isa_.c_str();
   if (verbose) {

@@ -22,11 +22,13 @@ struct ModelOptions {
   uint32_t batch = 512;
   std::string memory_limit;
   bool verbose = false;
+  std::string cache_type_k = "f16";
+  std::string cache_type_v = "f16";
 
   // MODEL. Not required, so that the missing one can be told in our own words: see path_or_usage().
   void AddPath(CLI::App& command);
   void AddThreads(CLI::App& command);
-  void AddAll(CLI::App& command);  // MODEL, threads, context, batch, memory limit, verbose
+  void AddAll(CLI::App& command);  // MODEL, threads, context, batch, cache types, memory limit, verbose
   const std::string& PathOrUsage(const char* command) const;
   // As the C API wants them. MOTE_ISA is read here: the library itself looks at no environment. The pointers in the
   // result are valid while this object is.

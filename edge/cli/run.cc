@@ -17,13 +17,6 @@ double PerSecond(size_t tokens, double seconds) {
   return seconds > 0 ? static_cast<double>(tokens) / seconds : 0;
 }
 
-// Only half-precision caches exist: another type must not be taken and ignored.
-void CheckCacheType(const char* option, const std::string& type) {
-  if (type != "f16" && type != "F16") {
-    WrongWords(Format("%s is \"%s\"; this version keeps keys and values in f16 only", option, type.c_str()));
-  }
-}
-
 // Names of the timings as llama.cpp's server has them.
 nlohmann::ordered_json ToJson(const Generation& g, double load_seconds) {
   const uint32_t computed = g.prompt_tokens - g.cached_tokens;
@@ -91,8 +84,6 @@ int Answer(const RunOptions& options, const Model& model, const std::string& tex
 }
 
 int Run(const RunOptions& options, bool has_prompt) {
-  CheckCacheType("-ctk", options.cache_type_k);
-  CheckCacheType("-ctv", options.cache_type_v);
   options.model.PathOrUsage("run");
   options.Generate();  // wrong words are told before the work begins
   if (has_prompt && !options.prompt_file.empty()) WrongWords("-p and -f both give the prompt; try one of them");
@@ -148,8 +139,6 @@ void AddRun(CLI::App& app, Action* action) {
   command->add_flag("--ignore-eos", options->ignore_eos, "Never choose a token that ends the answer");
   command->add_flag("--json", options->json, "One JSON object instead of text");
   command->add_flag("--no-chat", options->no_chat, "The prompt as it is: no template, control tokens in it count");
-  command->add_option("--cache-type-k", options->cache_type_k, "(-ctk) type of cached keys: f16");
-  command->add_option("--cache-type-v", options->cache_type_v, "(-ctv) type of cached values: f16");
   command->callback([=] { *action = [=] { return Run(*options, prompt->count() > 0); }; });
 }
 

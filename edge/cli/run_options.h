@@ -21,8 +21,6 @@ struct RunOptions {
   bool ignore_eos = false;
   bool json = false;
   bool no_chat = false;
-  std::string cache_type_k = "f16";
-  std::string cache_type_v = "f16";
 
   GenerateOptions Generate() const;
 };

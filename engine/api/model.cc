@@ -32,8 +32,17 @@ void WriteLog(void* user, LogLevel level, const char* line) {
   loaded.log(loaded.log_user, static_cast<mote_log_level>(level), line);
 }
 
-ModelParams ConvertModelParams(const mote_model_params& given, Loaded* loaded) {
+Result<DType> ConvertCacheType(int32_t type, const char* field) {
+  if (type == MOTE_CACHE_F16) return DType::kF16;
+  if (type == MOTE_CACHE_Q8_0) return DType::kQ8_0;
+  return Error(Code::kInvalidArgument, "%s is %d; MOTE_CACHE_F16 (0) and MOTE_CACHE_Q8_0 (1) are possible", field,
+               static_cast<int>(type));
+}
+
+Result<ModelParams> ConvertModelParams(const mote_model_params& given, Loaded* loaded) {
   ModelParams params;
+  MOTE_ASSIGN_OR_RETURN(params.cache.keys, ConvertCacheType(given.cache_type_k, "cache_type_k"));
+  MOTE_ASSIGN_OR_RETURN(params.cache.values, ConvertCacheType(given.cache_type_v, "cache_type_v"));
   params.threads = given.threads;
   params.context = given.context;
   params.max_batch = given.max_batch;
@@ -73,7 +82,8 @@ Result<mote_model*> Load(std::unique_ptr<GgufFile> file, const mote_model_params
   if (given.vocab_only != 0) {
     MOTE_RETURN_IF_ERROR(LoadVocabulary(std::move(file), loaded.get()));
   } else {
-    MOTE_ASSIGN_OR_RETURN(loaded->model, Model::Load(std::move(file), ConvertModelParams(given, loaded.get())));
+    MOTE_ASSIGN_OR_RETURN(const ModelParams params, ConvertModelParams(given, loaded.get()));
+    MOTE_ASSIGN_OR_RETURN(loaded->model, Model::Load(std::move(file), params));
     loaded->backend = loaded->model->backend_description();
     loaded->template_error = loaded->model->template_error();
   }
@@ -210,7 +220,9 @@ mote_status mote_model_measure(const char* path, const mote_model_params* given,
   if (!file.ok()) return Report(file.status(), error);
   Loaded unused;  // nothing is logged, for nothing is loaded
   params.log = nullptr;
-  const Result<MemoryReport> report = Model::Estimate(std::move(file).value(), ConvertModelParams(params, &unused));
+  const Result<ModelParams> converted = ConvertModelParams(params, &unused);
+  if (!converted.ok()) return Report(converted.status(), error);
+  const Result<MemoryReport> report = Model::Estimate(std::move(file).value(), *converted);
   if (report.ok()) WriteResult(ConvertMemory(*report), memory);
   return Report(report.status(), error);
 }

@@ -92,6 +92,12 @@ typedef void (*mote_load_progress_fn)(void* user, uint64_t done, uint64_t total)
  * From the loading thread. */
 typedef int64_t (*mote_read_fn)(void* user, uint64_t offset, void* buffer, uint64_t bytes);
 
+/* How the keys and values of a session are kept. */
+typedef enum mote_cache_type {
+  MOTE_CACHE_F16 = 0,
+  MOTE_CACHE_Q8_0 = 1 /* 8 bits with a scale for every 32 values: 17/32 of the memory, and of the reading */
+} mote_cache_type;
+
 typedef struct mote_model_params {
   size_t struct_size;
   int32_t threads;       /* 0: one per core that this process may use. [0, 1024] */
@@ -104,6 +110,8 @@ typedef struct mote_model_params {
   void* log_user;
   mote_load_progress_fn progress; /* NULL: none */
   void* progress_user;
+  int32_t cache_type_k; /* a mote_cache_type, of keys */
+  int32_t cache_type_v; /* of values */
 } mote_model_params;
 
 /* Fills *params, of which struct_size bytes exist, with the defaults. */

@@ -95,6 +95,8 @@ struct ModelOptions {
   uint32_t max_batch = 512;
   bool vocab_only = false;
   uint64_t memory_limit = 0;
+  mote_cache_type cache_type_k = MOTE_CACHE_F16;
+  mote_cache_type cache_type_v = MOTE_CACHE_F16;
   std::string isa;                                              // empty: the best one
   std::function<void(mote_log_level, std::string_view)> log;    // kept while the model lives; called from any thread
   std::function<void(uint64_t done, uint64_t total)> progress;  // bytes, while loading
@@ -246,6 +248,8 @@ class Model {
     params.max_batch = options.max_batch;
     params.vocab_only = options.vocab_only ? 1 : 0;
     params.memory_limit = options.memory_limit;
+    params.cache_type_k = options.cache_type_k;
+    params.cache_type_v = options.cache_type_v;
     params.isa = options.isa.empty() ? nullptr : options.isa.c_str();
     if (log != nullptr) {
       params.log = [](void* user, mote_log_level level, const char* line) { (*static_cast<Log*>(user))(level, line); };

@@ -67,7 +67,7 @@ class Program {
 struct MemoryNeed {
   uint64_t weight_bytes = 0;   // resident; mapped file pages count
   uint64_t scratch_bytes = 0;  // arena and per-worker scratch
-  uint64_t cache_bytes_per_token = 0;
+  uint64_t cache_bytes = 0;    // of one session
 };
 
 struct LoadProgress {
@@ -80,8 +80,9 @@ class Backend {
   virtual ~Backend() = default;
   virtual const char* name() const = 0;         // "cpu"
   virtual std::string description() const = 0;  // "avx512_vnni, 2 workers": for people
-  // kUnsupported names the first weight (and its type) or op that this backend does not run.
-  virtual Result<MemoryNeed> Measure(const Plan& plan) const = 0;
+  // kUnsupported names the first weight (and its type) or op that this backend does not run. `context`: positions of a
+  // session.
+  virtual Result<MemoryNeed> Measure(const Plan& plan, uint32_t context) const = 0;
   // `plan`, its graph and `file` must outlive the program.
   virtual Result<std::unique_ptr<Program>> Compile(const Plan& plan, const GgufFile& file, const Context& context,
                                                    const LoadProgress& progress) = 0;

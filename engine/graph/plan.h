@@ -27,6 +27,12 @@ struct Phase {
   bool row_wise = false;
 };
 
+// How keys and values are kept between steps.
+struct CacheTypes {
+  DType keys = DType::kF16;
+  DType values = DType::kF16;
+};
+
 struct Plan {
   const Graph* graph = nullptr;
   uint32_t max_tokens = 0;   // rows of a step, at most
@@ -38,6 +44,7 @@ struct Plan {
   // (UINT64_MAX): it is written to the step's own buffer.
   std::vector<uint64_t> value_offset;
   uint64_t arena_bytes = 0;
+  CacheTypes cache;  // for the backend to take or refuse
 };
 
 Result<Plan> MakePlan(const Graph& graph, uint32_t max_tokens, uint32_t max_outputs);

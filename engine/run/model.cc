@@ -53,14 +53,15 @@ Result<std::unique_ptr<Model>> Model::Prepare(std::unique_ptr<GgufFile> file, co
   MOTE_RETURN_IF_ERROR(BuildGraph({*m.file_, m.hyper_, m.context_, shapes_only}, &m.graph_));
   const uint32_t batch = std::min(params.max_batch, m.context_);
   MOTE_ASSIGN_OR_RETURN(m.plan_, MakePlan(m.graph_, batch, std::min(batch, kMaxOutputs)));
+  m.plan_.cache = params.cache;
 
   MOTE_ASSIGN_OR_RETURN(m.pool_, m.platform_->CreateThreadPool(params.threads));
   const Context context = m.MakeContext(params);
   MOTE_ASSIGN_OR_RETURN(m.backend_, CreateCpuBackend(context, params.isa));
-  MOTE_ASSIGN_OR_RETURN(const MemoryNeed need, m.backend_->Measure(m.plan_));
+  MOTE_ASSIGN_OR_RETURN(const MemoryNeed need, m.backend_->Measure(m.plan_, m.context_));
   // The scheduler's logits are as much scratch as the backend's arena.
   const uint64_t logits_bytes = uint64_t{m.plan_.max_outputs} * m.hyper_.vocab_size * sizeof(float);
-  m.memory_ = {need.weight_bytes, need.scratch_bytes + logits_bytes, need.cache_bytes_per_token * m.context_};
+  m.memory_ = {need.weight_bytes, need.scratch_bytes + logits_bytes, need.cache_bytes};
   return model;
 }
 

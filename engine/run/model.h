@@ -25,6 +25,7 @@ struct ModelParams {
   int32_t threads = 0;        // 0: one per core that this process may use. [0, 1024]
   uint32_t context = 0;       // longest session, tokens; 0: what the model was trained for, at most 8192
   uint32_t max_batch = 512;   // rows of one step. [1, 8192]
+  CacheTypes cache;           // kF16 or kQ8_0 each
   uint64_t memory_limit = 0;  // bytes for weights, scratch and one session's cache; 0: no limit
   std::string isa;            // see CreateCpuBackend
   LogSink log;

@@ -24,6 +24,10 @@ void LayerNorm(const float* x, const float* weight, const float* bias, size_t n,
 void RopeAdjacent(float* x, const float* cos, const float* sin, size_t pairs);
 void RopeSplit(float* x, const float* cos, const float* sin, size_t pairs);
 void Attention(const AttentionArgs& args);
+void AttentionSplit(const AttentionArgs& args, size_t split, float* result);
+void AttentionJoin(const AttentionArgs& args, const float* results);
+void CacheKey(CacheType type, const float* x, size_t dim, size_t position, uint8_t* panels);
+void CacheValue(CacheType type, const float* x, size_t dim, size_t position, uint8_t* panels);
 void Gate(Activation activation, const float* gate, const float* up, size_t n, float* out);
 void Add(const float* a, const float* b, size_t n, float* out);
 void Scale(const float* x, float factor, size_t n, float* out);

@@ -21,14 +21,21 @@ class CpuBackend : public Backend {
            (workers_ == 1 ? " thread)" : " threads)");
   }
 
-  Result<MemoryNeed> Measure(const Plan& plan) const override {
+  Result<MemoryNeed> Measure(const Plan& plan, uint32_t context) const override {
     MOTE_RETURN_IF_ERROR(CheckSupported(plan));
     MemoryNeed need;
     need.weight_bytes = CpuWeights::ResidentBytes(*plan.graph, kernels_);
     // A header without its data can claim any sizes.
     if (need.weight_bytes > INT64_MAX) return Error(Code::kMalformed, "the tensors have 2^63 bytes or more together");
     need.scratch_bytes = CpuScratch(plan, workers_).total_bytes();
-    need.cache_bytes_per_token = CpuKvCache::BytesPerToken(*plan.graph);
+    for (const DType type : {plan.cache.keys, plan.cache.values}) {
+      MOTE_RETURN_IF_ERROR(CpuKvCache::KernelType(type).status());
+    }
+    const Checked64 cache_bytes = CpuKvCache::Bytes(*plan.graph, plan.cache, context);
+    if (!cache_bytes.FitsIn(INT64_MAX)) {
+      return Error(Code::kOutOfMemory, "a cache of %u positions has 2^63 bytes or more", context);
+    }
+    need.cache_bytes = cache_bytes.value();
     return need;
   }
 

@@ -30,6 +30,7 @@ CpuScratch::CpuScratch(const Plan& plan, int num_workers) : arena_bytes(plan.are
   }
   acts_bytes = std::max(acts_bytes, plan.max_tokens * widest);
   own_acts_bytes = kOwnActsRows * widest;
+  attention_bytes = CpuProgram::AttentionScratch(graph);
   for (const RopeTable& table : graph.ropes()) {
     rope_bytes += 2 * Align(uint64_t{plan.max_tokens} * table.inverse_frequency.size() * sizeof(float));
   }
@@ -55,6 +56,8 @@ Status CpuProgram::AllocateScratch() {
     own_acts_.push_back(std::move(own));
     MOTE_ASSIGN_OR_RETURN(Buffer scratch, Buffer::Create(simd::kMatMulScratchBytes, "unpacked weights of a worker"));
     unpacked_.push_back(std::move(scratch));
+    MOTE_ASSIGN_OR_RETURN(Buffer attention, Buffer::CreateZeroed(sizes.attention_bytes, "attention of a worker"));
+    attention_scratch_.push_back(std::move(attention));
   }
   uint8_t* at = rope_memory_.data();
   for (const RopeTable& table : graph_.ropes()) {
@@ -66,13 +69,14 @@ Status CpuProgram::AllocateScratch() {
     at += 2 * bytes;
     rope_.push_back(rope);
   }
+  segments_.reserve(plan_.max_tokens);
   num_counters_ = static_cast<uint32_t>(plan_.instructions.size()) * CountersPerInstruction();
   counters_ = std::make_unique<std::atomic<uint32_t>[]>(num_counters_);
   return Status();
 }
 
 Result<std::unique_ptr<KvCache>> CpuProgram::CreateKvCache(uint32_t context) {
-  MOTE_ASSIGN_OR_RETURN(std::unique_ptr<CpuKvCache> cache, CpuKvCache::Create(graph_, context));
+  MOTE_ASSIGN_OR_RETURN(std::unique_ptr<CpuKvCache> cache, CpuKvCache::Create(graph_, plan_.cache, context));
   return std::unique_ptr<KvCache>(std::move(cache));
 }
 

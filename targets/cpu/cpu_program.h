@@ -30,9 +30,11 @@ struct CpuScratch {
   uint64_t own_acts_bytes = 0;  // per worker: A8 rows of a small step
   uint64_t rope_bytes = 0;      // cos and sin of every table
   uint64_t moe_bytes = 0;
+  uint64_t attention_bytes = 0;  // per worker
   uint64_t workers = 0;
   uint64_t total_bytes() const {
-    return arena_bytes + acts_bytes + (own_acts_bytes + simd::kMatMulScratchBytes) * workers + rope_bytes + moe_bytes;
+    return arena_bytes + acts_bytes + rope_bytes + moe_bytes +
+           (own_acts_bytes + attention_bytes + simd::kMatMulScratchBytes) * workers;
   }
 };
 
@@ -70,7 +72,11 @@ class CpuProgram : public Program {
   uint32_t NextOwnTile(uint32_t counter, uint32_t tiles, int worker);
   // Of one instruction: one counter per worker's region, and at least as many as a mixture of experts has phases.
   uint32_t CountersPerInstruction() const { return static_cast<uint32_t>(std::max(pool_.num_workers(), 4)); }
-  void RunAttention(const Node& node, uint32_t counter);
+  void FindSegments();
+  static uint64_t AttentionScratch(const Graph& graph);
+  simd::AttentionArgs ArgsOf(const Node& node, uint32_t row, uint32_t tokens, uint32_t kv_head, int worker);
+  void RunAttention(const Node& node, uint32_t counter, int worker);
+  void RunSplit(const simd::AttentionArgs& args, uint32_t row, uint32_t kv_head, uint32_t split, uint32_t splits);
   void RunElements(const Node& node, int worker);
   void RunMoe(const Node& node, uint32_t counter, int worker);
   // Hand the inputs of the products of an instruction, or of a mixture of experts, to the observer, if there is one.
@@ -118,12 +124,18 @@ class CpuProgram : public Program {
 
   Buffer arena_;
   Buffer acts_;
-  std::vector<Buffer> own_acts_;  // per worker
-  std::vector<Buffer> unpacked_;  // per worker: scratch of the matrix product
+  std::vector<Buffer> own_acts_;           // per worker
+  std::vector<Buffer> unpacked_;           // per worker: scratch of the matrix product
+  std::vector<Buffer> attention_scratch_;  // per worker
   Buffer rope_memory_;
   std::vector<RopeScratch> rope_;
   Buffer moe_memory_;
   const Step* step_ = nullptr;
+  // Rows of a step that belong to one session; they stand together, in the order of their positions.
+  struct Segment {
+    uint32_t row, rows;
+  };
+  std::vector<Segment> segments_;  // of the step that runs; room for max_tokens
 
   // Of the mixture of experts that runs, laid out in moe_memory_.
   struct MoeScratch {

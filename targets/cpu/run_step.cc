@@ -28,6 +28,7 @@ Status CpuProgram::Run(const Step& step) {
                  step.tokens.size(), step.outputs.size(), plan_.max_tokens, plan_.max_outputs);
   }
   step_ = &step;
+  FindSegments();
   for (uint32_t i = 0; i < num_counters_; ++i) counters_[i].store(0, std::memory_order_relaxed);
   pool_.Run(&CpuProgram::RunWorker, this);
   step_ = nullptr;
@@ -54,7 +55,7 @@ void CpuProgram::RunWorker(void* self, int worker) {
         p.RunMatMul(instruction, counter, worker);
         break;
       case OpKind::kAttention:
-        p.RunAttention(node, counter);
+        p.RunAttention(node, counter, worker);
         break;
       case OpKind::kMoe:
         p.RunMoe(node, counter, worker);
@@ -141,50 +142,6 @@ void CpuProgram::RunNodeOnRows(const Node& node, uint32_t begin, uint32_t end) {
       default:
         break;
     }
-  }
-}
-
-void CpuProgram::WriteCache(const Node& node, uint32_t begin, uint32_t end) {
-  const AttentionParams& a = node.attention;
-  const float* keys = Values(node.in[1]);
-  const float* values = Values(node.in[2]);
-  for (uint32_t row = begin; row < end; ++row) {
-    CpuKvCache& cache = static_cast<CpuKvCache&>(*step_->caches[step_->sequences[row]]);
-    const uint64_t position = static_cast<uint64_t>(step_->positions[row]);
-    for (uint32_t head = 0; head < a.kv_heads; ++head) {
-      kernels_.f32_to_f16(keys + (uint64_t{row} * a.kv_heads + head) * a.key_dim, a.key_dim,
-                          cache.Keys(a.layer, head) + position * a.key_dim);
-      kernels_.f32_to_f16(values + (uint64_t{row} * a.kv_heads + head) * a.value_dim, a.value_dim,
-                          cache.Values(a.layer, head) + position * a.value_dim);
-    }
-  }
-}
-
-// One tile is one row's heads that share a key/value head.
-void CpuProgram::RunAttention(const Node& node, uint32_t counter) {
-  const AttentionParams& a = node.attention;
-  const uint32_t tiles = NumRows(Rows::kTokens) * a.kv_heads;
-  const uint32_t group = a.heads / a.kv_heads;
-  // Rows from the last to the first: the longest ones start first, so that no worker is left with one at the end.
-  for (uint32_t tile = NextTile(counter); tile < tiles; tile = NextTile(counter)) {
-    const uint32_t row = NumRows(Rows::kTokens) - 1 - tile / a.kv_heads;
-    const uint32_t kv_head = tile % a.kv_heads;
-    CpuKvCache& cache = static_cast<CpuKvCache&>(*step_->caches[step_->sequences[row]]);
-    simd::AttentionArgs args;
-    args.q = Values(node.in[0]) + (uint64_t{row} * a.heads + uint64_t{kv_head} * group) * a.key_dim;
-    args.q_stride = a.key_dim;
-    args.heads = group;
-    args.k = cache.Keys(a.layer, kv_head);
-    args.v = cache.Values(a.layer, kv_head);
-    args.key_dim = a.key_dim;
-    args.value_dim = a.value_dim;
-    args.end = static_cast<size_t>(step_->positions[row]) + 1;
-    args.begin = a.window != 0 && args.end > a.window ? args.end - a.window : 0;
-    args.scale = a.scale;
-    args.softcap = a.softcap;
-    args.out = Values(node.out) + (uint64_t{row} * a.heads + uint64_t{kv_head} * group) * a.value_dim;
-    args.out_stride = a.value_dim;
-    kernels_.attention(args);
   }
 }
 

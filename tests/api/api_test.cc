@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -138,6 +139,8 @@ TEST(ApiModel, ErrorsAreValuesWithALine) {
   refused([](mote_model_params& p) { p.isa = "z80"; }, MOTE_INVALID_ARGUMENT);
   refused([](mote_model_params& p) { p.memory_limit = 1000; }, MOTE_OUT_OF_MEMORY);
   refused([](mote_model_params& p) { p.struct_size = 0; }, MOTE_INVALID_ARGUMENT);
+  refused([](mote_model_params& p) { p.cache_type_k = 2; }, MOTE_INVALID_ARGUMENT);
+  refused([](mote_model_params& p) { p.cache_type_v = -1; }, MOTE_INVALID_ARGUMENT);
 }
 
 TEST(ApiModel, NullIsHarmless) {
@@ -179,6 +182,27 @@ TEST_F(ApiTest, InfoAndMemory) {
   EXPECT_EQ(mote_token_is_end(model_.get(), 2), 1);
   EXPECT_EQ(mote_token_is_end(model_.get(), 300), 0);
   EXPECT_EQ(mote_token_is_control(model_.get(), 1), 1);
+}
+
+TEST_F(ApiTest, CacheTypes) {
+  const SessionPtr plain_session = NewSession(model_);
+  const uint64_t whole = mote_session_cache_size(plain_session.get());
+  mote_model_params params = OneThread();
+  params.cache_type_k = MOTE_CACHE_Q8_0;
+  params.cache_type_v = MOTE_CACHE_Q8_0;
+  const ModelPtr model = Load(bytes_, params);
+  ASSERT_NE(model, nullptr);
+  const SessionPtr session = NewSession(model);
+  // Heads of 16 values are kept as whole blocks of 32: 34 bytes beside 32.
+  EXPECT_EQ(mote_session_cache_size(session.get()), whole * 34 / 32);
+  ASSERT_EQ(mote_session_eval(session.get(), kPrompt, 3, nullptr, nullptr), MOTE_OK);
+  ASSERT_EQ(mote_session_eval(plain_session.get(), kPrompt, 3, nullptr, nullptr), MOTE_OK);
+  const float* rounded = mote_session_logits(session.get());
+  const float* plain = mote_session_logits(plain_session.get());
+  double difference = 0;
+  for (size_t i = 0; i < 512; ++i) difference = std::max<double>(difference, std::abs(rounded[i] - plain[i]));
+  EXPECT_GT(difference, 0);
+  EXPECT_LT(difference, 0.1);
 }
 
 // An older caller's struct is a prefix of ours; a newer one's is longer.

@@ -33,7 +33,7 @@ TEST(CpuBackend, WeightsBeyond64BitsAreRefused) {
     context.platform = platform.get();
     context.pool = pool.get();
     MOTE_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, CreateCpuBackend(context, ""));
-    return backend->Measure(plan);
+    return backend->Measure(plan, 16);
   };
   const Result<MemoryNeed> small = measure();
   ASSERT_TRUE(small.ok()) << small.status().message();

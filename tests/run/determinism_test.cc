@@ -64,6 +64,40 @@ TEST(Determinism, ThreadsAndBatchesDoNotShow) {
   }
 }
 
+// Past the end of a split of positions, where decoding shares them out among workers: kept as they come, and as Q8_0,
+// with one key/value head, and with a window (gemma3) that leaves the first split behind.
+TEST(Determinism, LongContextsAndCacheTypes) {
+  struct Case {
+    const char* architecture;
+    uint32_t kv_heads;
+    CacheTypes cache;
+  };
+  constexpr Case kCases[] = {{"llama", 1, {}},
+                             {"llama", 4, {DType::kQ8_0, DType::kQ8_0}},
+                             {"gemma3", 1, {DType::kQ8_0, DType::kF16}},
+                             {"qwen3", 2, {DType::kF16, DType::kQ8_0}}};
+  for (const Case& c : kCases) {
+    TinyModelOptions options = Options(c.architecture, DType::kQ8_0);
+    options.width = 64;
+    options.ff = 64;
+    options.kv_heads = c.kv_heads;
+    const std::vector<uint8_t> bytes = MakeTinyModel(options);
+    std::vector<std::vector<float>> expected;
+    for (const int threads : {1, 3}) {
+      const std::unique_ptr<Model> model = LoadModel(bytes, {.threads = threads, .context = 700, .cache = c.cache});
+      ASSERT_NE(model, nullptr);
+      const std::vector<int32_t> tokens = SomeTokens(560, model->vocab_size());
+      for (const size_t chunk : {0u, 1u, 7u}) {
+        if ((threads == 1) != (chunk == 0)) continue;
+        const auto logits = AllLogits(*model, tokens, chunk);
+        if (expected.empty()) expected = logits;
+        EXPECT_TRUE(SameBits(logits, expected))
+            << c.architecture << ", threads " << threads << ", chunk " << chunk << ", keys " << DTypeName(c.cache.keys);
+      }
+    }
+  }
+}
+
 TEST(Determinism, SmallPlansGiveTheSameAsLargeOnes) {
   const std::vector<uint8_t> bytes = MakeTinyModel(Options("llama", DType::kQ4_0));
   const std::unique_ptr<Model> large = LoadModel(bytes, {.max_batch = 512});

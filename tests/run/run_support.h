@@ -24,6 +24,7 @@ struct LoadOptions {
   int threads = 1;
   uint32_t context = 0;
   uint32_t max_batch = 512;
+  CacheTypes cache = {};
 };
 
 inline Result<std::unique_ptr<Model>> TryLoad(std::span<const uint8_t> bytes, const LoadOptions& options = {}) {
@@ -34,6 +35,7 @@ inline Result<std::unique_ptr<Model>> TryLoad(std::span<const uint8_t> bytes, co
   params.threads = options.threads;
   params.context = options.context;
   params.max_batch = options.max_batch;
+  params.cache = options.cache;
   params.isa = IsaUnderTest();
   return Model::Load(std::move(file), params);
 }

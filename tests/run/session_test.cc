@@ -100,12 +100,13 @@ TEST(ModelParamsTest, RefusedWithTheRange) {
 
 TEST(ModelParamsTest, MemoryLimitIsHeldBeforeLoading) {
   const std::vector<uint8_t> bytes = MakeTinyModel({});
-  const auto load = [&](uint64_t limit) {
+  const auto load = [&](uint64_t limit, CacheTypes cache = {}, uint32_t context = 512) {
     std::vector<std::unique_ptr<ByteSource>> parts;
     parts.push_back(CreateMemorySource(bytes, "memory"));
     ModelParams params;
     params.threads = 1;
-    params.context = 1024;
+    params.context = context;
+    params.cache = cache;
     params.memory_limit = limit;
     params.isa = IsaUnderTest();
     return Model::Load(std::move(GgufFile::FromSources(std::move(parts))).value(), params);
@@ -114,7 +115,22 @@ TEST(ModelParamsTest, MemoryLimitIsHeldBeforeLoading) {
   ASSERT_TRUE(loaded.ok());
   const MemoryReport& need = (*loaded)->memory();
   EXPECT_GT(need.weight_bytes, 1u << 20);
-  EXPECT_EQ(need.cache_bytes, 1024u * 2 * 4 * 32 * 2 * 2);  // layers, kv heads, head size, keys and values, float16
+  // Layers, key/value heads, head size: keys and values.
+  constexpr uint64_t kValues = 512u * 2 * 4 * 32 * 2;
+  EXPECT_EQ(need.cache_bytes, kValues * 2);
+  const auto cache_bytes = [&](CacheTypes cache, uint32_t context) {
+    const auto model = load(0, cache, context);
+    return model.ok() ? (*model)->memory().cache_bytes : 0;
+  };
+  EXPECT_EQ(cache_bytes({DType::kQ8_0, DType::kQ8_0}, 512), kValues * 34 / 32);
+  EXPECT_EQ(cache_bytes({DType::kQ8_0, DType::kF16}, 512), kValues / 2 * 34 / 32 + kValues);
+  EXPECT_EQ(cache_bytes({}, 449), need.cache_bytes);  // whole blocks of 64 positions
+  // From two splits of 512 on, their results: for 8 tokens, 8 heads, head size and two numbers each.
+  EXPECT_EQ(cache_bytes({}, 1024), need.cache_bytes * 2 + 2 * 8 * 8 * (32 + 2) * 4);
+  const auto session = Session::Create(**loaded, 0);
+  ASSERT_TRUE(session.ok());
+  EXPECT_EQ((*session)->cache_bytes(), need.cache_bytes);
+  EXPECT_EQ(load(0, {DType::kQ4_0, DType::kF16}).status().code(), Code::kUnsupported);
   EXPECT_TRUE(load(need.total()).ok());
   const Status refused = load(need.total() - 1).status();
   EXPECT_EQ(refused.code(), Code::kOutOfMemory);
@@ -163,7 +179,7 @@ TEST(ModelParamsTest, TheLogitsOfAStepAreCounted) {
   Context context;
   context.platform = platform.get();
   context.pool = pool.get();
-  const Result<MemoryNeed> need = (*CreateCpuBackend(context, IsaUnderTest()))->Measure(*plan);
+  const Result<MemoryNeed> need = (*CreateCpuBackend(context, IsaUnderTest()))->Measure(*plan, 64);
   ASSERT_TRUE(need.ok());
   EXPECT_EQ(model->memory().scratch_bytes, need->scratch_bytes + 32 * 512 * sizeof(float));
 }

@@ -1,111 +1,33 @@
-// Attention against a softmax over all positions at once, in double.
+// Attention against a softmax in double, and against itself: what one call computes, any other call gives in the same
+// bits.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
-#include "simd/kernels.h"
-#include "tests/simd/rows.h"
-#include "tests/support/closeness.h"
-#include "tests/support/guarded.h"
+#include "tests/simd/attention_problem.h"
 
 namespace mote::testing {
 namespace {
 
-struct Problem {
-  size_t heads, key_dim, value_dim, positions;
-  size_t q_stride, out_stride;
-  std::vector<float> q;
-  std::vector<uint16_t> k, v;
+constexpr CacheType kTypes[] = {CacheType::kF16, CacheType::kQ8_0};
 
-  Problem(size_t heads_arg, size_t key_dim_arg, size_t value_dim_arg, size_t positions_arg, Random& random,
-          float amplitude = 1.0f)
-      : heads(heads_arg),
-        key_dim(key_dim_arg),
-        value_dim(value_dim_arg),
-        positions(positions_arg),
-        q_stride(key_dim + 3),
-        out_stride(value_dim + 5),
-        q(random.Floats(heads * q_stride, amplitude)),
-        k(Halves(positions * key_dim, random, amplitude)),
-        v(Halves(positions * value_dim, random, 1.0f)) {}
-
-  static std::vector<uint16_t> Halves(size_t n, Random& random, float amplitude) {
-    std::vector<uint16_t> halves(n);
-    for (uint16_t& half : halves) half = F32ToF16(random.Uniform() * amplitude);
-    return halves;
+// All rows of the table, for tokens [position, position + tokens).
+void Check(const Problem& problem, size_t position, size_t tokens) {
+  std::vector<std::vector<Expected>> want;
+  for (size_t i = 0; i < tokens * problem.heads; ++i) {
+    want.push_back(problem.Want(position + i / problem.heads, i % problem.heads));
   }
-
-  simd::AttentionArgs Args(size_t begin, size_t end, float softcap, float* out) const {
-    simd::AttentionArgs args;
-    args.q = q.data();
-    args.q_stride = q_stride;
-    args.heads = heads;
-    args.k = k.data();
-    args.v = v.data();
-    args.key_dim = key_dim;
-    args.value_dim = value_dim;
-    args.begin = begin;
-    args.end = end;
-    args.scale = 1 / std::sqrt(static_cast<float>(key_dim));
-    args.softcap = softcap;
-    args.out = out;
-    args.out_stride = out_stride;
-    return args;
-  }
-
-  // (value_dim) of one head. An error e of a score multiplies its weight by 1 + e; the weighted sum of values then
-  // moves by at most 2 e max|v|. Scores: a sum of key_dim products, scaled, capped; exp and the sums of weights on top.
-  std::vector<Expected> Want(size_t head, size_t begin, size_t end, float softcap) const {
-    const float scale = 1 / std::sqrt(static_cast<float>(key_dim));
-    std::vector<double> scores;
-    double largest = -INFINITY, score_error = 0;
-    for (size_t p = begin; p < end; ++p) {
-      DotReference dot;
-      for (size_t d = 0; d < key_dim; ++d) dot.Add(q[head * q_stride + d], F16ToF32(k[p * key_dim + d]));
-      const Expected sum = dot.Expect(kEpsilonF32);
-      double score = sum.value * scale;
-      score_error = std::max(score_error, sum.bound * scale + std::abs(score) * 2 * kEpsilonF32);
-      if (softcap > 0) score = softcap * std::tanh(score / softcap);
-      scores.push_back(score);
-      largest = std::max(largest, score);
-    }
-    double total = 0;
-    std::vector<double> sums(value_dim, 0.0), magnitudes(value_dim, 0.0);
-    double spread = 0;
-    for (size_t p = begin; p < end; ++p) {
-      const double weight = std::exp(scores[p - begin] - largest);
-      spread = std::max(spread, weight * (largest - scores[p - begin]));
-      total += weight;
-      for (size_t d = 0; d < value_dim; ++d) {
-        const double value = F16ToF32(v[p * value_dim + d]);
-        sums[d] += weight * value;
-        magnitudes[d] += weight * std::abs(value);
-      }
-    }
-    const double n = static_cast<double>(end - begin);
-    const double additions = std::min(n, DotReference::kLambda * std::sqrt(n)) + n / simd::kAttentionBlock + 8;
-    std::vector<Expected> want(value_dim);
-    for (size_t d = 0; d < value_dim; ++d) {
-      const double relative = 2 * score_error + (additions + spread) * kEpsilonF32;
-      want[d] = {sums[d] / total, magnitudes[d] / total * relative + 1e-12};
-    }
-    return want;
-  }
-};
-
-void Check(const Problem& problem, size_t begin, size_t end, float softcap) {
   for (const simd::KernelTable* table : RunnableRows()) {
-    char label[160];
-    snprintf(label, sizeof(label), "%s heads=%zu dims=%zu/%zu positions [%zu, %zu) softcap=%g", table->name,
-             problem.heads, problem.key_dim, problem.value_dim, begin, end, static_cast<double>(softcap));
-    Guarded<float> out(problem.heads * problem.out_stride, 1);
-    table->attention(problem.Args(begin, end, softcap, out.data()));
-    EXPECT_TRUE(out.GuardsIntact()) << label;
-    for (size_t head = 0; head < problem.heads; ++head) {
-      const std::span<const float> row(out.data() + head * problem.out_stride, problem.value_dim);
-      EXPECT_TRUE(AllClose(row, problem.Want(head, begin, end, softcap), label));
-      for (size_t i = problem.value_dim; i < problem.out_stride; ++i) {
-        EXPECT_TRUE(out.IsPoison(head * problem.out_stride + i)) << label << ": wrote between the heads";
+    const Problem::Run run = problem.Attend(*table, position, tokens, 0, problem.heads);
+    for (size_t i = 0; i < want.size(); ++i) {
+      const size_t token = i / problem.heads;
+      const std::span<const float> row(run.Row(token, i % problem.heads), problem.value_dim);
+      const std::string label = problem.Label(table->name) + " position=" + std::to_string(position + token);
+      EXPECT_TRUE(AllClose(row, want[i], label));
+      const size_t end = static_cast<size_t>(row.data() - run.out->data()) + problem.value_dim;
+      for (size_t gap = 0; gap < 5; ++gap) {
+        EXPECT_TRUE(run.out->IsPoison(end + gap)) << label << ": wrote between the heads";
       }
     }
   }
@@ -116,72 +38,231 @@ TEST(Attention, HeadsAndDims) {
   const size_t dims[][2] = {{64, 64}, {128, 128}, {80, 80},   {96, 96},  {1, 1},
                             {7, 5},   {33, 100},  {192, 128}, {256, 256}};
   for (const auto& dim : dims) {
-    for (size_t heads : {1, 2, 3, 4, 5, 6, 7, 8, 9, 17}) {
-      Check(Problem(heads, dim[0], dim[1], 70, random), 0, 70, 0);
+    for (const CacheType type : kTypes) {
+      for (size_t heads : {1, 2, 3, 4, 5, 6, 7, 8, 17}) {
+        Check(Problem({type, type, heads, dim[0], dim[1], 70}, random), 69, 1);
+      }
+    }
+  }
+}
+
+TEST(Attention, SeveralTokens) {
+  Random random(2);
+  for (const CacheType keys : kTypes) {
+    for (const CacheType values : kTypes) {
+      for (const size_t heads : {1, 3, 4}) {
+        Problem problem({keys, values, heads, 64, 32, 150}, random);
+        for (const size_t window : {0, 1, 5, 64, 100}) {
+          problem.window = window;
+          for (const size_t tokens : {2, 7, 16}) Check(problem, 150 - tokens, tokens);
+        }
+      }
     }
   }
 }
 
 TEST(Attention, Windows) {
-  Random random(2);
-  const Problem problem(3, 64, 64, 300, random);
-  for (size_t end : {1, 2, 3, 4, 5, 63, 64, 65, 127, 128, 129, 300}) {
-    for (size_t window : {1, 2, 5, 63, 64, 65, 200, 300}) Check(problem, end > window ? end - window : 0, end, 0);
+  Random random(3);
+  Problem problem({CacheType::kF16, CacheType::kQ8_0, 3, 64, 64, 300}, random);
+  for (size_t position : {0, 1, 2, 3, 4, 62, 63, 64, 126, 127, 128, 299}) {
+    for (size_t window : {1, 2, 5, 63, 64, 65, 200, 300}) {
+      problem.window = window;
+      Check(problem, position, 1);
+    }
   }
 }
 
 TEST(Attention, SoftcapAndLargeScores) {
-  Random random(3);
-  Check(Problem(2, 64, 64, 150, random, 3.0f), 0, 150, 3.0f);
-  Check(Problem(5, 64, 64, 150, random, 8.0f), 0, 150, 10.0f);
-  Check(Problem(2, 64, 64, 150, random, 20.0f), 0, 150, 50.0f);
-  // Scores in the hundreds: without the running maximum, exp overflows.
-  Check(Problem(2, 64, 64, 150, random, 20.0f), 0, 150, 0);
+  Random random(4);
+  const float caps_and_amplitudes[][2] = {{3, 3}, {10, 8}, {50, 20}, {0, 20}};
+  for (const auto& [cap, amplitude] : caps_and_amplitudes) {
+    for (const CacheType type : kTypes) {
+      // The last without a cap: scores in the hundreds; without the running maximum, 2^x overflows.
+      Problem problem({type, type, 2, 64, 64, 150}, random, amplitude);
+      problem.softcap = cap;
+      Check(problem, 147, 3);
+    }
+  }
 }
 
-// A rising sequence of scores moves the maximum at every block.
+// A rising sequence of scores moves the maximum at every block, a falling one never again.
 TEST(Attention, MaximumMoves) {
-  Random random(4);
-  Problem problem(1, 16, 16, 400, random);
-  for (size_t d = 0; d < 16; ++d) problem.q[d] = 1.0f;
-  for (const bool rising : {true, false}) {
-    for (size_t p = 0; p < 400; ++p) {
-      for (size_t d = 0; d < 16; ++d) {
-        problem.k[p * 16 + d] = F32ToF16(static_cast<float>(rising ? p : 400 - p) / 16);
+  Random random(5);
+  for (const CacheType type : kTypes) {
+    Problem problem({type, type, 1, 16, 16, 1100}, random);
+    std::fill(problem.q.begin(), problem.q.end(), 1.0f);
+    for (const bool rising : {true, false}) {
+      for (size_t p = 0; p < 1100; ++p) {
+        problem.SetKey(p, std::vector<float>(16, static_cast<float>(rising ? p : 1100 - p) / 16));
+      }
+      Check(problem, 1099, 1);
+    }
+  }
+}
+
+// Across the ends of splits; a window that begins within one.
+TEST(Attention, LongContexts) {
+  Random random(6);
+  for (const CacheType type : kTypes) {
+    Problem problem({type, type, 2, 32, 32, 1300}, random, 2.0f);
+    for (const size_t window : {0, 512, 700}) {
+      problem.window = window;
+      for (const size_t position : {510, 1021, 1296}) Check(problem, position, 4);
+    }
+  }
+}
+
+bool SameRow(const Problem& problem, const Problem::Run& a, size_t a_token, size_t a_head, const Problem::Run& b,
+             size_t b_token, size_t b_head) {
+  return memcmp(a.Row(a_token, a_head), b.Row(b_token, b_head), problem.value_dim * sizeof(float)) == 0;
+}
+
+// Runs of tokens of any length and heads alone or together: the same bits, whatever a row's neighbours see.
+TEST(Attention, DoesNotDependOnTheNeighbours) {
+  Random random(7);
+  for (const CacheType type : kTypes) {
+    for (const size_t window : {0, 70}) {
+      Problem problem({type, type, 5, 72, 40, 600}, random, 3.0f);
+      problem.window = window;
+      constexpr size_t kFirst = 490, kTokens = 40;  // over the end of a split
+      for (const simd::KernelTable* table : RunnableRows()) {
+        const Problem::Run all = problem.Attend(*table, kFirst, kTokens, 0, problem.heads);
+        for (const size_t chunk : {1, 7, 12}) {
+          for (size_t token = 0; token < kTokens; token += chunk) {
+            const size_t tokens = std::min(chunk, kTokens - token);
+            const Problem::Run part = problem.Attend(*table, kFirst + token, tokens, 0, problem.heads);
+            for (size_t i = 0; i < tokens * problem.heads; ++i) {
+              EXPECT_TRUE(SameRow(problem, part, i / problem.heads, i % problem.heads, all, token + i / problem.heads,
+                                  i % problem.heads))
+                  << problem.Label(table->name) << " chunk " << chunk << " position " << kFirst + token;
+            }
+          }
+        }
+        for (size_t head = 0; head < problem.heads; ++head) {
+          const Problem::Run alone = problem.Attend(*table, kFirst + 20, 1, head, 1);
+          EXPECT_TRUE(SameRow(problem, alone, 0, 0, all, 20, head)) << problem.Label(table->name) << " head " << head;
+        }
       }
     }
-    Check(problem, 0, 400, 0);
   }
 }
 
-// A head alone gives the same bits as in its group, whatever the strides.
-TEST(Attention, DoesNotDependOnTheGroup) {
-  Random random(5);
-  const Problem problem(11, 72, 40, 200, random);
-  for (const simd::KernelTable* table : RunnableRows()) {
-    std::vector<float> all(problem.heads * problem.out_stride);
-    table->attention(problem.Args(10, 200, 0, all.data()));
-    for (size_t head = 0; head < problem.heads; ++head) {
-      std::vector<float> alone(problem.value_dim);
-      simd::AttentionArgs args = problem.Args(10, 200, 0, alone.data());
-      args.q += head * problem.q_stride;
-      args.heads = 1;
-      table->attention(args);
-      EXPECT_EQ(memcmp(alone.data(), &all[head * problem.out_stride], problem.value_dim * sizeof(float)), 0)
-          << table->name << " head " << head;
+// Splits computed apart, the last one first, and joined.
+TEST(Attention, SplitsAreTheSame) {
+  Random random(8);
+  for (const CacheType type : kTypes) {
+    for (const size_t window : {0, 600}) {
+      Problem problem({type, type, 4, 64, 48, 1700}, random, 3.0f);
+      problem.window = window;
+      for (const simd::KernelTable* table : RunnableRows()) {
+        for (const size_t position : {3, 511, 1023, 1530}) {
+          const size_t tokens = position == 1530 ? 8 : 1;  // the first of them sees less than the last
+          const Problem::Run whole = problem.Attend(*table, position, tokens, 0, 4);
+          const Problem::Run joined = problem.Prepare(position, tokens, 0, 4);
+          const size_t first = simd::AttentionFirstSplit(joined.args);
+          const size_t end = simd::AttentionEndSplit(joined.args);
+          EXPECT_EQ(end, (position + tokens - 1) / 512 + 1);
+          const size_t floats = simd::AttentionSplitFloats(tokens * 4, 48);
+          Guarded<float> results((end - first) * floats);
+          for (size_t split = end; split-- > first;) {
+            table->attention_split(joined.args, split, results.data() + (split - first) * floats);
+          }
+          table->attention_join(joined.args, results.data());
+          EXPECT_TRUE(results.GuardsIntact() && joined.GuardsIntact()) << problem.Label(table->name);
+          for (size_t i = 0; i < tokens * 4; ++i) {
+            EXPECT_TRUE(SameRow(problem, whole, i / 4, i % 4, joined, i / 4, i % 4))
+                << problem.Label(table->name) << " position " << position << " row " << i;
+          }
+        }
+      }
     }
   }
 }
 
-// What is outside [begin, end) is not looked at.
+// What a token does not see is not looked at, though its neighbours see it.
 TEST(Attention, IgnoresHiddenPositions) {
-  Random random(6);
-  Problem problem(2, 64, 64, 200, random);
-  for (size_t p = 0; p < 200; ++p) {
-    if (p >= 37 && p < 151) continue;
-    for (size_t d = 0; d < 64; ++d) problem.k[p * 64 + d] = problem.v[p * 64 + d] = 0x7e00;  // NaN
+  Random random(9);
+  const std::vector<float> bad(64, NAN);
+  for (const CacheType type : kTypes) {
+    Problem problem({type, type, 2, 64, 64, 200}, random);
+    problem.window = 50;
+    std::vector<Problem::Run> clean;
+    for (const simd::KernelTable* table : RunnableRows()) clean.push_back(problem.Attend(*table, 100, 20, 0, 2));
+    // Half precision keeps NaN; in Q8_0 only a scale can be bad, and is where the layout has it.
+    for (size_t p = 0; p < 200; ++p) {
+      if (p >= 58 && p <= 110) continue;
+      problem.SetKey(p, bad);
+      problem.SetValue(p, bad);
+      if (type == CacheType::kF16) continue;
+      for (size_t block = 0; block < 2; ++block) {
+        Put16(problem.k->data() + p / 16 * 1088 + 1024 + (block * 16 + p % 16) * 2, 0x7e00);
+        Put16(problem.v->data() + p / 16 * 1088 + 1024 + (block * 16 + p % 16) * 2, 0x7e00);
+      }
+    }
+    for (size_t i = 0; i < clean.size(); ++i) {
+      const simd::KernelTable* table = RunnableRows()[i];
+      const Problem::Run run = problem.Attend(*table, 100, 20, 0, 2);
+      // Positions 107 to 110 see 58 to 110; the others see something bad.
+      for (size_t token = 0; token < 20; ++token) {
+        for (size_t head = 0; head < 2; ++head) {
+          const bool good = token >= 7 && token <= 10;
+          EXPECT_EQ(SameRow(problem, run, token, head, clean[i], token, head), good)
+              << problem.Label(table->name) << " token " << token;
+          EXPECT_EQ(std::isnan(run.Row(token, head)[0]), !good) << problem.Label(table->name);
+        }
+      }
+    }
   }
-  Check(problem, 37, 151, 0);
+}
+
+// What goes in is what lies there, rounded as the type rounds; nothing else changes; all rows write the same bytes.
+TEST(AttentionCache, Writes) {
+  Random random(10);
+  for (const CacheType type : kTypes) {
+    for (const size_t dim : {1, 5, 16, 32, 33, 64, 80}) {
+      Problem problem({type, type, 1, dim, dim, 40}, random);
+      const size_t bytes = problem.k->size();
+      std::vector<std::vector<uint8_t>> written;
+      const std::vector<float> key = random.Floats(dim, 5.0f), value = random.Floats(dim, 0.01f);
+      for (const simd::KernelTable* table : RunnableRows()) {
+        const std::vector<float> keys_before = [&] {
+          std::vector<float> all;
+          for (size_t p = 0; p < 40; ++p) {
+            for (size_t d = 0; d < dim; ++d) all.push_back(problem.Key(p, d) + 3 * problem.Value(p, d));
+          }
+          return all;
+        }();
+        table->cache_key(type, key.data(), dim, 19, problem.k->data());
+        table->cache_value(type, value.data(), dim, 19, problem.v->data());
+        EXPECT_TRUE(problem.k->GuardsIntact() && problem.v->GuardsIntact()) << table->name;
+        for (size_t p = 0; p < 40; ++p) {
+          for (size_t d = 0; d < dim; ++d) {
+            if (p != 19) {
+              EXPECT_EQ(problem.Key(p, d) + 3 * problem.Value(p, d), keys_before[p * dim + d]) << table->name;
+            }
+          }
+        }
+        for (size_t d = 0; d < dim; ++d) {
+          float largest_key = 0, largest_value = 0;
+          for (size_t i = d / 32 * 32; i < std::min(dim, d / 32 * 32 + 32); ++i) {
+            largest_key = std::max(largest_key, std::abs(key[i]));
+            largest_value = std::max(largest_value, std::abs(value[i]));
+          }
+          if (type == CacheType::kF16) {
+            EXPECT_EQ(problem.Key(19, d), F16ToF32(F32ToF16(key[d])));
+            EXPECT_EQ(problem.Value(19, d), F16ToF32(F32ToF16(value[d])));
+          } else {
+            // Half a step, and the rounding of the scale, which at 1e-2 / 127 is a normal half.
+            EXPECT_NEAR(problem.Key(19, d), key[d], largest_key * (0.5f / 127 + 0x1p-10f)) << table->name;
+            EXPECT_NEAR(problem.Value(19, d), value[d], largest_value * (0.5f / 127 + 0x1p-10f)) << table->name;
+          }
+        }
+        written.emplace_back(problem.k->data(), problem.k->data() + bytes);
+        written.back().insert(written.back().end(), problem.v->data(), problem.v->data() + problem.v->size());
+        EXPECT_EQ(written.back(), written.front()) << table->name;
+      }
+    }
+  }
 }
 
 }  // namespace

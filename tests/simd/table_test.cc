@@ -73,6 +73,10 @@ TEST(Tables, EveryRowHasEveryKernel) {
     EXPECT_NE(table->rope_adjacent, nullptr);
     EXPECT_NE(table->rope_split, nullptr);
     EXPECT_NE(table->attention, nullptr);
+    EXPECT_NE(table->attention_split, nullptr);
+    EXPECT_NE(table->attention_join, nullptr);
+    EXPECT_NE(table->cache_key, nullptr);
+    EXPECT_NE(table->cache_value, nullptr);
     EXPECT_NE(table->gate, nullptr);
     EXPECT_NE(table->add, nullptr);
     EXPECT_NE(table->scale, nullptr);
@@ -85,7 +89,7 @@ TEST(Tables, EveryRowHasEveryKernel) {
     EXPECT_NE(table->max, nullptr);
   }
   // The list above is by hand: a new member makes the table larger.
-  EXPECT_EQ(sizeof(simd::KernelTable), (5 + 40 + 16) * sizeof(void*)) << "name the new kernel in this test";
+  EXPECT_EQ(sizeof(simd::KernelTable), (5 + 40 + 20) * sizeof(void*)) << "name the new kernel in this test";
 }
 
 TEST(Tables, EveryWeightTypeHasAProduct) {

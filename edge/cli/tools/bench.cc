@@ -24,6 +24,7 @@ struct BenchOptions {
   ModelOptions model;
   int prompt_tokens = 512;
   int generated_tokens = 128;
+  int depth = 0;  // tokens in the cache before each row begins
   int rounds = 5;
   std::string format = "md";
 };
@@ -82,7 +83,7 @@ void Load(const BenchOptions& options, Bench* bench) {
   mote_error error = {};
   mote_model_params params = options.model.Params();
   if (params.context == 0)
-    params.context = static_cast<uint32_t>(std::max(options.prompt_tokens, options.generated_tokens));
+    params.context = static_cast<uint32_t>(options.depth + std::max(options.prompt_tokens, options.generated_tokens));
   Progress progress("loading");
   params.progress = [](void* user, uint64_t done, uint64_t total) {
     static_cast<Progress*>(user)->Update(done, total);
@@ -92,16 +93,24 @@ void Load(const BenchOptions& options, Bench* bench) {
   Check(mote_session_create(bench->model, 0, &bench->session, &error), error);
   bench->info.struct_size = sizeof(bench->info);
   Check(mote_model_get_info(bench->model, &bench->info, &error), error);
-  const int longest = std::max(options.prompt_tokens, options.generated_tokens);
+  const int longest = options.depth + std::max(options.prompt_tokens, options.generated_tokens);
   if (static_cast<uint32_t>(longest) > bench->info.context) {
     WrongWords(Format("%d tokens do not fit a context of %u; try a larger -c", longest, bench->info.context));
   }
 }
 
-double Measure(Bench& bench, const Row& row, std::mt19937& random) {
+double Measure(Bench& bench, const Row& row, int depth, std::mt19937& random) {
   std::uniform_int_distribution<int32_t> any(0, static_cast<int32_t>(bench.info.vocab_size) - 1);
-  mote_session_truncate(bench.session, 0);
   mote_error error = {};
+  // What stands in the cache does not matter, so it is read once for all rows and rounds.
+  mote_session_truncate(bench.session, static_cast<uint32_t>(depth));
+  size_t present = 0;
+  mote_session_tokens(bench.session, &present);
+  if (present < static_cast<size_t>(depth)) {
+    std::vector<int32_t> filling(static_cast<size_t>(depth) - present);
+    for (int32_t& token : filling) token = any(random);
+    Check(mote_session_eval(bench.session, filling.data(), filling.size(), nullptr, &error), error);
+  }
   std::vector<int32_t> tokens(static_cast<size_t>(row.prompt + row.generated));
   for (int32_t& token : tokens) token = any(random);
   const auto start = std::chrono::steady_clock::now();
@@ -113,9 +122,9 @@ double Measure(Bench& bench, const Row& row, std::mt19937& random) {
   return static_cast<double>(tokens.size()) / SecondsSince(start);
 }
 
-// Bytes that decoding reads per token: the weights, and on average half of what the cache has at the end.
-double BytesPerToken(const TokenWork& work, const mote_model_info& info, int generated) {
-  const double cache = static_cast<double>(info.cache_bytes) / info.context * generated / 2;
+// Bytes that decoding reads per token: the weights, and what the cache holds on average.
+double BytesPerToken(const TokenWork& work, const mote_model_info& info, int depth, int generated) {
+  const double cache = static_cast<double>(info.cache_bytes) / info.context * (depth + generated / 2.0);
   return static_cast<double>(work.bytes_read) + cache;
 }
 
@@ -125,6 +134,7 @@ nlohmann::ordered_json RowToJson(const Row& row, const BenchOptions& options, co
   nlohmann::ordered_json json = {{"test", row.name},
                                  {"n_prompt", row.prompt},
                                  {"n_gen", row.generated},
+                                 {"n_depth", options.depth},
                                  {"avg_ts", stats.mean},
                                  {"stddev_ts", stats.deviation},
                                  {"samples_ts", row.samples},
@@ -180,11 +190,12 @@ void PrintMarkdown(const std::vector<Row>& rows, const Bench& bench, const Token
 
 int RunBench(const BenchOptions& options) {
   options.model.PathOrUsage("bench");
+  const std::string depth = options.depth > 0 ? Format(" @ d%d", options.depth) : "";
   std::vector<Row> rows;
   if (options.prompt_tokens > 0)
-    rows.push_back({Format("pp%d", options.prompt_tokens), options.prompt_tokens, 0, {}, 0, ""});
+    rows.push_back({Format("pp%d", options.prompt_tokens) + depth, options.prompt_tokens, 0, {}, 0, ""});
   if (options.generated_tokens > 0)
-    rows.push_back({Format("tg%d", options.generated_tokens), 0, options.generated_tokens, {}, 0, ""});
+    rows.push_back({Format("tg%d", options.generated_tokens) + depth, 0, options.generated_tokens, {}, 0, ""});
   if (rows.empty()) WrongWords("-p 0 and -n 0 leave nothing to measure");
 
   Bench bench;
@@ -210,7 +221,7 @@ int RunBench(const BenchOptions& options) {
       if (rate.ok() && round > 0) bandwidth_samples.push_back(rate->max);
     }
     for (Row& row : rows) {
-      const double speed = Measure(bench, row, random);
+      const double speed = Measure(bench, row, options.depth, random);
       if (round > 0) row.samples.push_back(speed);  // the first one touches the pages
     }
     progress.Update(round + 1, steps);
@@ -232,7 +243,7 @@ int RunBench(const BenchOptions& options) {
       row.share = speed * 2 * static_cast<double>(work.multiplies) / peak;
       row.limit = work.mostly_int8 ? "int8 peak" : "float32 peak";
     } else if (row.generated > 0 && bandwidth.median > 0) {
-      row.share = speed * BytesPerToken(work, bench.info, row.generated) / bandwidth.median;
+      row.share = speed * BytesPerToken(work, bench.info, options.depth, row.generated) / bandwidth.median;
       row.limit = "read bandwidth";
     }
   }
@@ -261,6 +272,8 @@ void AddBench(CLI::App& app, Action* action) {
   command->add_option("-p,--n-prompt", options->prompt_tokens, "Tokens of the prompt row; 0: none")
       ->check(Within(0, 1 << 24));
   command->add_option("-n,--n-gen", options->generated_tokens, "Tokens of the writing row; 0: none")
+      ->check(Within(0, 1 << 24));
+  command->add_option("-d,--n-depth", options->depth, "Tokens in the cache before a row begins")
       ->check(Within(0, 1 << 24));
   command->add_option("-r,--repetitions", options->rounds, "Rounds, after one to warm up")->check(Within(1, 1000));
   command->add_option("-o,--output", options->format, "md, json or csv")->check(CLI::IsMember({"md", "json", "csv"}));
