@@ -44,13 +44,13 @@ need() {
   $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
 }
 
-# Builds the program alone, for speed, and prints its path; messages on stderr.
+# Builds some targets for speed (mote_program: the program), and prints the program's path; messages on stderr.
 build_program() {
   need build >&2
   mkdir -p build
   say "Building mote (the first time takes some minutes; log: build/demo.log)" >&2
   if ! { cmake --preset release -B build/demo -DMOTE_TESTS=OFF -DMOTE_SHARED=OFF &&
-    cmake --build build/demo -j "$jobs" --target mote_program; } >build/demo.log 2>&1; then
+    cmake --build build/demo -j "$jobs" --target "$@"; } >build/demo.log 2>&1; then
     tail -n 30 build/demo.log >&2
     return 1
   fi
