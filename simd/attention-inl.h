@@ -81,6 +81,9 @@ HWY_INLINE void FloatScores(const Keys& keys, const float* HWY_RESTRICT queries,
   }
 }
 
+// Keys meet the dot product with 128 added, as it takes unsigned codes.
+inline constexpr bool kRaisedKeys = HWY_TARGET == HWY_AVX3_DL;
+
 // Dot products of 4 adjacent bytes per lane. Where the instruction set has none, as two products of adjacent 16-bit
 // pairs, bytes 0 and 2, 1 and 3: splitting a key is shared by all rows, splitting a query by all keys.
 #undef MOTE_DOT_BYTES
@@ -95,7 +98,6 @@ inline constexpr size_t kQueryWords = 1;  // of 32 bits, for 4 values
 inline constexpr bool kDotManyRegisters = true;
 struct DotKey {
 #if HWY_TARGET == HWY_AVX3_DL
-  // Unsigned, 128 more: the sum starts at -128 times the query's sum.
   VU8 codes;
   explicit HWY_INLINE DotKey(VI8 key) : codes(hn::BitCast(DU8(), hn::Xor(key, hn::Set(DI8(), -128)))) {}
   HWY_INLINE VI32 Dot(VI32 sum, const int32_t* q) const {
@@ -154,7 +156,7 @@ HWY_INLINE void PackQuery(const int8_t* codes, int32_t* words) {
 }
 
 // R queries as A8: words (D / 4, R, kQueryWords), scales (D / 32, R) and first (D / 32, R): where an integer sum
-// starts.
+// starts if kRaisedKeys, at -128 times the codes' sum.
 struct Int8Queries {
   const int32_t* words;
   const float* scales;
@@ -177,7 +179,7 @@ HWY_INLINE void Int8Scores(const KeysF16& keys, const Int8Queries& queries, size
     for (size_t block = 0; block < dim / 32; ++block) {
       VI32 sums[R][W];
       MOTE_UNROLL for (size_t r = 0; r < R; ++r) {
-        const VI32 first = MOTE_DOT_BYTES ? hn::Set(di32, queries.first[block * R + r]) : hn::Zero(di32);
+        const VI32 first = kRaisedKeys ? hn::Set(di32, queries.first[block * R + r]) : hn::Zero(di32);
         MOTE_UNROLL for (size_t w = 0; w < W; ++w) sums[r][w] = first;
       }
       const int32_t* words = queries.words + block * 8 * R * kQueryWords;

@@ -50,11 +50,11 @@ TEST(Attention, SeveralTokens) {
   Random random(2);
   for (const CacheType keys : kTypes) {
     for (const CacheType values : kTypes) {
-      for (const size_t heads : {1, 3, 4}) {
+      for (const size_t heads : {1, 4}) {
         Problem problem({keys, values, heads, 64, 32, 150}, random);
-        for (const size_t window : {0, 1, 5, 64, 100}) {
+        for (const size_t window : {0, 5, 100}) {
           problem.window = window;
-          for (const size_t tokens : {2, 7, 16}) Check(problem, 150 - tokens, tokens);
+          for (const size_t tokens : {7, 16}) Check(problem, 150 - tokens, tokens);
         }
       }
     }
@@ -124,10 +124,10 @@ TEST(Attention, DoesNotDependOnTheNeighbours) {
     for (const size_t window : {0, 70}) {
       Problem problem({type, type, 5, 72, 40, 600}, random, 3.0f);
       problem.window = window;
-      constexpr size_t kFirst = 490, kTokens = 40;  // over the end of a split
+      constexpr size_t kFirst = 500, kTokens = 24;  // over the end of a split
       for (const simd::KernelTable* table : RunnableRows()) {
         const Problem::Run all = problem.Attend(*table, kFirst, kTokens, 0, problem.heads);
-        for (const size_t chunk : {1, 7, 12}) {
+        for (const size_t chunk : {1, 7}) {
           for (size_t token = 0; token < kTokens; token += chunk) {
             const size_t tokens = std::min(chunk, kTokens - token);
             const Problem::Run part = problem.Attend(*table, kFirst + token, tokens, 0, problem.heads);
