@@ -26,8 +26,9 @@ void DecodeRow(DType type, const void* src, float* dst, size_t values);
 // hold (a scale beyond float16, a value beyond float16 or bfloat16).
 bool EncodeRow(DType type, const float* src, void* dst, size_t values);
 // The same where errors do not count alike: `importance` (values) says how much the square of each column's error
-// matters. Positive and finite, about 1 on average, at most 2^24. Formats that search their scales (K, IQ4), and Q4_0,
-// Q4_1, Q5_0 and Q5_1, choose scales and codes for the least weighted error; the others give what EncodeRow gives.
+// matters. Positive and finite, about 1 on average, from 1e-3 to 1e6. Formats that search their scales (K, IQ4), and
+// Q4_0, Q4_1, Q5_0 and Q5_1, choose scales and codes for the least weighted error; the others give what EncodeRow
+// gives.
 bool EncodeRowWeighted(DType type, const float* src, const float* importance, void* dst, size_t values);
 
 }  // namespace mote

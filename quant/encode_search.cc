@@ -45,6 +45,10 @@ class IQ4Levels {
 };
 constexpr IQ4Levels kIQ4Levels;
 
+Score ScoreOf(const float* importance) {
+  return importance == nullptr ? Score::kGain : Score::kError;
+}
+
 // How often, at most, the scale of a super-block is fitted to the codes that it gave. Without importances the first
 // time has nine tenths of the gain.
 int RefitsOf(const float* importance) {
@@ -274,7 +278,8 @@ int SymmetricCode(float x, float scale, const UniformLevels& levels) {
 
 // Importances can make one column decide: twice as fine, so that a trial has it near a level.
 AffineTrials TrialsOf(float max_code, const float* importance) {
-  return importance == nullptr ? AffineTrials{max_code, -1.0f, 0.1f, 20} : AffineTrials{max_code, -1.0f, 0.05f, 40};
+  return importance == nullptr ? AffineTrials{max_code, -1.0f, 0.1f, 20, Score::kGain}
+                               : AffineTrials{max_code, -1.0f, 0.05f, 40, Score::kError};
 }
 
 constexpr float kLargestAffine = 1e8f;  // beyond float16 scales times 63 * 31; see PlanSymmetric
@@ -286,7 +291,7 @@ bool EncodeBlock(const float* x, const float* importance, BlockQ2_K* block) {
   float w[kSuperBlock];
   RmsWeights<16>(x, importance, 0.25f, w);
   AffinePlan<16> plan;
-  if (!PlanAffine<16>(x, w, 15, {3, -0.5f, 0.1f, 15}, RefitsOf(importance), &plan)) return false;
+  if (!PlanAffine<16>(x, w, 15, {3, -0.5f, 0.1f, 15, ScoreOf(importance)}, RefitsOf(importance), &plan)) return false;
   *block = {};
   block->scale = plan.scale_bits;
   block->min = plan.min_bits;
@@ -303,7 +308,8 @@ bool EncodeBlock(const float* x, const float* importance, BlockQ3_K* block) {
   constexpr UniformLevels kLevels = {-4, 3};
   SymmetricPlan<16> plan;
   // With importances the few columns that count decide, and a scale between two coarse trials may serve them best.
-  const Trials trials = importance == nullptr ? Trials{-4, 0.2f, 4, false} : Trials{-4, 0.1f, 9, false};
+  const Trials trials =
+      importance == nullptr ? Trials{-4, 0.2f, 4, false, Score::kGain} : Trials{-4, 0.1f, 9, false, Score::kError};
   if (!PlanSymmetric<16>(x, importance, -32, kLevels, trials, &plan)) return false;
   *block = {};
   block->scale = plan.scale_bits;
@@ -353,7 +359,7 @@ bool EncodeBlock(const float* x, const float* importance, BlockQ5_K* block) {
 bool EncodeBlock(const float* x, const float* importance, BlockQ6_K* block) {
   constexpr UniformLevels kLevels = {-32, 31};
   SymmetricPlan<16> plan;
-  if (!PlanSymmetric<16>(x, importance, -128, kLevels, {-32, 0.2f, 4, false}, &plan)) return false;
+  if (!PlanSymmetric<16>(x, importance, -128, kLevels, {-32, 0.2f, 4, false, ScoreOf(importance)}, &plan)) return false;
   *block = {};
   block->scale = plan.scale_bits;
   for (int group = 0; group < plan.kGroups; ++group) block->scales[group] = static_cast<int8_t>(plan.scales[group]);
@@ -367,7 +373,8 @@ bool EncodeBlock(const float* x, const float* importance, BlockQ6_K* block) {
 
 namespace {
 
-constexpr Trials kIQ4Trials = {-120, 2, 7, true};  // from the outermost level, -127, to the other end's, 113
+constexpr Trials kIQ4Trials = {-120, 2, 7, true,
+                               Score::kGain};  // from the outermost level, -127, to the other end's, 113
 
 }  // namespace
 

@@ -34,23 +34,50 @@ template <class Block>
 bool SearchSymmetric(const float* x, const float* importance, int offset, Block* block, int codes[kBlock]) {
   if (fabsf(ExtremeOf(x, kBlock)) > kLargestWeighted) return false;
   const UniformLevels levels = {static_cast<float>(-offset), static_cast<float>(offset - 1)};
-  if (!StoreF16(SearchScale<kBlock>(x, importance, levels, {levels.low, 0.125f, 16, true}), &block->scale))
+  if (!StoreF16(SearchScale<kBlock>(x, importance, levels, {levels.low, 0.125f, 16, true, Score::kError}),
+                &block->scale))
     return false;
   const float inverse = InverseOf(F16ToF32(block->scale));
   for (int v = 0; v < kBlock; ++v) codes[v] = static_cast<int>(levels.Nearest(inverse * x[v])) + offset;
   return true;
 }
 
+// From a fit to what float16 makes of it, then to the min that is best beside that scale, and the scale beside that
+// min. Keeps what lowers *best_error, in *block.
+template <class Block>
+void SettleAffine(const float* x, const float* importance, float max_code, AffineFit fit, float* best_error,
+                  Block* block) {
+  for (int i = 0; i < 3; ++i) {
+    Block trial;
+    if (!StoreF16(fit.scale, &trial.scale) || !StoreF16(-fit.min, &trial.min)) return;
+    const AffineFit stored = {F16ToF32(trial.scale), -F16ToF32(trial.min)};
+    const float error = AffineError<kBlock>(x, importance, stored, max_code);
+    if (error < *best_error) {
+      *best_error = error;
+      block->scale = trial.scale;
+      block->min = trial.min;
+    }
+    fit = i == 0 ? FitMin<kBlock>(x, importance, stored, max_code) : FitSlope<kBlock>(x, importance, stored, max_code);
+  }
+}
+
 template <class Block>
 bool SearchAffineBlock(const float* x, const float* importance, int max_code, Block* block, int codes[kBlock]) {
   if (fabsf(ExtremeOf(x, kBlock)) > kLargestWeighted) return false;
   const float last = static_cast<float>(max_code);
-  const AffineFit fit = SearchAffine<kBlock, MinSign::kAny>(x, importance, {last, -1.0f, 0.1f, 20});
-  if (!StoreF16(fit.scale, &block->scale) || !StoreF16(-fit.min, &block->min)) return false;
-  const float inverse = InverseOf(F16ToF32(block->scale));
-  const float min = F16ToF32(block->min);
+  const AffineTrials trials = {last, -2.0f, 0.05f, 60, Score::kError};
+  float best_error = INFINITY;
+  SettleAffine(x, importance, last, SearchAffine<kBlock, MinSign::kAny>(x, importance, trials), &best_error, block);
+  // Weights that lean to large values lead to another place to search around: better in one block of five.
+  float leaning[kBlock];
+  const float mean = MeanSquare<kBlock>(x);
+  for (int i = 0; i < kBlock; ++i) leaning[i] = importance[i] * sqrtf(mean + x[i] * x[i]);
+  SettleAffine(x, importance, last, SearchAffine<kBlock, MinSign::kAny>(x, leaning, trials), &best_error, block);
+  if (best_error == INFINITY) return false;
+  const AffineFit best = {F16ToF32(block->scale), -F16ToF32(block->min)};
+  const float inverse = InverseOf(best.scale);
   for (int v = 0; v < kBlock; ++v) {
-    codes[v] = static_cast<int>(RoundSmall(Clamp((x[v] - min) * inverse, 0, last)));
+    codes[v] = static_cast<int>(RoundSmall(Clamp((x[v] + best.min) * inverse, 0, last)));
   }
   return true;
 }

@@ -167,8 +167,50 @@ AffineSolution SolveAffine(const float* x, const float* w, float sum_w, float su
   return {{qx / qq, 0}, qx / qq * qx};
 }
 
+// The best scale, or the best min, with the other kept, for the codes that `from` gives.
+template <int kN>
+AffineFit FitSlope(const float* x, const float* w, AffineFit from, float max_code) {
+  const float inverse = from.scale != 0 ? 1.0f / from.scale : 0.0f;
+  Lanes8 above;  // sum of w q (x + min)
+  Lanes8 below;  // sum of w q^2
+  const auto add = [&](int i, Vec4 Lanes8::*lane) {
+    const Vec4 x4 = Load4(x + i);
+    const Vec4 q = AffineCodes4(x4, from.min, inverse, max_code);
+    const Vec4 wq = Load4(w + i) * q;
+    above.*lane += wq * (x4 + from.min);
+    below.*lane += wq * q;
+  };
+  for (int i = 0; i < kN; i += kLanes) {
+    add(i, &Lanes8::low);
+    add(i + 4, &Lanes8::high);
+  }
+  return below.Sum() > 0 ? AffineFit{above.Sum() / below.Sum(), from.min} : from;
+}
+
+template <int kN>
+AffineFit FitMin(const float* x, const float* w, AffineFit from, float max_code) {
+  const float inverse = from.scale != 0 ? 1.0f / from.scale : 0.0f;
+  Lanes8 above;  // sum of w (scale q - x)
+  Lanes8 below;  // sum of w
+  const auto add = [&](int i, Vec4 Lanes8::*lane) {
+    const Vec4 x4 = Load4(x + i);
+    const Vec4 w4 = Load4(w + i);
+    above.*lane += w4 * (from.scale * AffineCodes4(x4, from.min, inverse, max_code) - x4);
+    below.*lane += w4;
+  };
+  for (int i = 0; i < kN; i += kLanes) {
+    add(i, &Lanes8::low);
+    add(i + 4, &Lanes8::high);
+  }
+  return below.Sum() > 0 ? AffineFit{from.scale, above.Sum() / below.Sum()} : from;
+}
+
 // Rounding and solving again from the best trial: how often at most.
 inline constexpr int kRefinements = 3;
+
+// How trials are compared. By gain costs nothing, but a gain is the difference of two sums: where one value outweighs
+// all others a thousandfold, float32 has no digits left for the error of those. Importances do that.
+enum class Score { kGain, kError };
 
 // The scale of one group without a min. Trials put the extreme value at `anchor` + step * (-count .. count), and, for
 // levels that are not symmetric, at the same with the other sign.
@@ -177,26 +219,33 @@ struct Trials {
   float step;
   int count;
   bool both_signs;
+  Score score;
 };
 
 template <int kN, class Levels>
 float SearchScale(const float* x, const float* w, const Levels& levels, const Trials& trials) {
   const float extreme = ExtremeOf(x, kN);
   if (fabsf(extreme) < kZeroGroup) return 0;
-  ScaleFit best;
+  float best_scale = 0;
+  float best_cost = trials.score == Score::kGain ? 0.0f : ScaleError<kN>(x, w, 0, levels);
+  // Keeps what the inverse scale `inverse` leads to, if that is better.
+  const auto improves = [&](float inverse) {
+    const ScaleFit fit = FitScale<kN>(x, w, inverse, levels);
+    const float cost = trials.score == Score::kGain ? -fit.Gain() : ScaleError<kN>(x, w, fit.Scale(), levels);
+    if (!(cost < best_cost)) return false;
+    best_cost = cost;
+    best_scale = fit.Scale();
+    return true;
+  };
   for (int sign = trials.both_signs ? -1 : 1; sign <= 1; sign += 2) {
     for (int trial = -trials.count; trial <= trials.count; ++trial) {
-      const float at = static_cast<float>(sign) * (trials.anchor + trials.step * static_cast<float>(trial));
-      const ScaleFit fit = FitScale<kN>(x, w, at / extreme, levels);
-      if (fit.Gain() > best.Gain()) best = fit;
+      improves(static_cast<float>(sign) * (trials.anchor + trials.step * static_cast<float>(trial)) / extreme);
     }
   }
-  for (int i = 0; i < kRefinements && best.Scale() != 0; ++i) {
-    const ScaleFit fit = FitScale<kN>(x, w, 1.0f / best.Scale(), levels);
-    if (!(fit.Gain() > best.Gain())) break;
-    best = fit;
+  for (int i = 0; i < kRefinements && best_scale != 0; ++i) {
+    if (!improves(1.0f / best_scale)) break;
   }
-  return best.Scale();
+  return best_scale;
 }
 
 // Trials: code max_code + first + step * i (i = 0 .. count) falls on the group's maximum.
@@ -205,6 +254,7 @@ struct AffineTrials {
   float first;
   float step;
   int count;
+  Score score;
 };
 
 template <int kN, MinSign kSign>
@@ -227,22 +277,30 @@ AffineFit SearchAffine(const float* x, const float* w, const AffineTrials& trial
   }
   const float sum_w = lanes_w.Sum();
   const float sum_x = lanes_x.Sum();
-  AffineSolution best;
+  const AffineFit plain = {(high - low) / trials.max_code, -low};
+  AffineFit best;
+  float best_cost = trials.score == Score::kGain ? 0.0f : AffineError<kN>(x, w, plain, trials.max_code);
+  const auto improves = [&](AffineFit trial) {
+    const AffineSolution solution = SolveAffine<kN, kSign>(x, w, sum_w, sum_x, trial, trials.max_code);
+    if (!(solution.fit.scale > 0)) return false;
+    const float cost =
+        trials.score == Score::kGain ? -solution.gain : AffineError<kN>(x, w, solution.fit, trials.max_code);
+    if (!(cost < best_cost)) return false;
+    best_cost = cost;
+    best = solution.fit;
+    return true;
+  };
   for (int i = 0; i <= trials.count; ++i) {
     const float steps = trials.max_code + trials.first + trials.step * static_cast<float>(i);
-    const AffineSolution solution =
-        SolveAffine<kN, kSign>(x, w, sum_w, sum_x, {(high - low) / steps, -low}, trials.max_code);
-    if (solution.gain > best.gain) best = solution;
+    improves({(high - low) / steps, -low});
   }
-  for (int i = 0; i < kRefinements && best.fit.scale > 0; ++i) {
-    const AffineSolution solution = SolveAffine<kN, kSign>(x, w, sum_w, sum_x, best.fit, trials.max_code);
-    if (!(solution.gain > best.gain)) break;
-    best = solution;
+  for (int i = 0; i < kRefinements && best.scale > 0; ++i) {
+    if (!improves(best)) break;
   }
-  const AffineFit plain = {(high - low) / trials.max_code, -low};
-  const bool improved =
-      AffineError<kN>(x, w, best.fit, trials.max_code) < AffineError<kN>(x, w, plain, trials.max_code);
-  return improved ? best.fit : plain;
+  if (!(best.scale > 0)) return plain;
+  if (trials.score == Score::kError) return best;
+  const bool improved = AffineError<kN>(x, w, best, trials.max_code) < AffineError<kN>(x, w, plain, trials.max_code);
+  return improved ? best : plain;
 }
 
 }  // namespace mote

@@ -22,8 +22,9 @@ constexpr uint64_t kTileValues = 32768;
 constexpr uint64_t kTilesPerWorker = 8;
 constexpr uint64_t kChunkBytes = 1 << 20;  // of what is written or copied at once
 constexpr uint64_t kMaxBytesPerValue = 4;
-// Columns that nothing reached in the text still count for a little: no block is without weights.
-constexpr float kLeastImportance = 1e-5f;
+// Columns that nothing reached in the text still count for a little: no block is without weights, and no column is
+// given up for one that outweighs it without bounds in this text.
+constexpr float kLeastImportance = 1e-3f;
 constexpr float kMostImportance = 1e6f;
 
 class Converter {
