@@ -52,7 +52,7 @@ void MatMul(benchmark::State& state, const mote::simd::KernelTable* table, DType
   std::vector<uint8_t> acts(stride * shape.m + 64);
   for (size_t t = 0; t < shape.m; ++t) {
     if (a8) {
-      table->quantize_a8(x.data(), shape.k, &acts[t * stride]);
+      table->quantize_a8(x.data(), shape.k, mote::simd::ActGroup(type), &acts[t * stride]);
     } else {
       memcpy(&acts[t * stride], x.data(), stride);
     }

@@ -134,7 +134,7 @@ void Tile::PackCodes(size_t row, size_t begin, size_t rows) const {
     const size_t given = args_.key_dim - block * 32;
     memcpy(values, q + block * 32, (given < 32 ? given : 32) * sizeof(float));
     A8Block a8;
-    QuantizeA8(values, 32, &a8);
+    QuantizeA8(values, 32, 32, &a8);
     scales[block * rows + r] = a8.scale * query_scale;
     first[block * rows + r] = 128 * a8.minus_sum;
     for (size_t i = 0; i < 8; ++i) PackQuery(a8.codes + i * 4, words + ((block * 8 + i) * rows + r) * kQueryWords);

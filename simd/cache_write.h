@@ -18,7 +18,7 @@ constexpr size_t CacheIndex(CacheSide side, CacheType type, size_t cached, size_
 
 // quantize_a8 and f32_to_f16: the members of KernelTable. Both give the same bits in every row.
 inline void WriteCachePosition(CacheSide side, CacheType type, const float* x, size_t dim, size_t position,
-                               uint8_t* panels, void (*quantize_a8)(const float*, size_t, void*),
+                               uint8_t* panels, void (*quantize_a8)(const float*, size_t, size_t, void*),
                                void (*f32_to_f16)(const float*, size_t, uint16_t*)) {
   uint8_t* panel = panels + position / kCachePanel * CachePanelBytes(type, dim);
   const size_t place = position % kCachePanel;
@@ -38,7 +38,7 @@ inline void WriteCachePosition(CacheSide side, CacheType type, const float* x, s
       continue;
     }
     A8Block block;
-    quantize_a8(values, 32, &block);
+    quantize_a8(values, 32, 32, &block);
     for (size_t i = 0; i < 32; ++i) {
       panel[CacheIndex(side, type, cached, place, begin + i)] = static_cast<uint8_t>(block.codes[i]);
     }

@@ -25,38 +25,47 @@ HWY_INLINE VA LoadClamped(DA d, const float* x) {
   return hn::Max(hn::Min(number, hn::Set(d, kA8Largest)), hn::Set(d, -kA8Largest));
 }
 
-}  // namespace
-
-// Bit for bit what ref/quantize.cc computes: the same divisions and products, and integers.
-void QuantizeA8(const float* x, size_t k, void* out) {
+// 32 values times `factor`, rounded, with their sums.
+HWY_INLINE A8Block QuantizeBlock(const float* x, VA factor, float scale) {
   const DA d;
   const hn::Rebind<int32_t, DA> di32;
   const hn::Rebind<int8_t, DA> di8;
-  uint8_t* block = static_cast<uint8_t*>(out);
-  for (size_t group = 0; group < k / 32; ++group) {
-    VA values[2 * kVectorsPer16];
+  A8Block block;
+  block.scale = scale;
+  for (size_t half = 0; half < 2; ++half) {
+    auto sum = hn::Zero(di32);
+    for (size_t i = 0; i < kVectorsPer16; ++i) {
+      const size_t at = half * 16 + i * kActLanes;
+      const auto code = hn::NearestInt(hn::Mul(LoadClamped(d, x + at), factor));
+      sum = hn::Add(sum, code);
+      hn::StoreU(hn::DemoteTo(di8, code), di8, block.codes + at);
+    }
+    block.minus_half[half] = -hn::GetLane(hn::SumOfLanes(di32, sum));
+  }
+  block.minus_sum = block.minus_half[0] + block.minus_half[1];
+  return block;
+}
+
+}  // namespace
+
+// Bit for bit what ref/quantize.cc computes: the same divisions and products, and integers.
+void QuantizeA8(const float* x, size_t k, size_t group, void* out) {
+  const DA d;
+  uint8_t* to = static_cast<uint8_t*>(out);
+  for (size_t begin = 0; begin < k; begin += group) {
     VA largest = hn::Zero(d);
-    for (size_t i = 0; i < 2 * kVectorsPer16; ++i) {
-      values[i] = LoadClamped(d, x + group * 32 + i * kActLanes);
-      largest = hn::Max(largest, hn::Abs(values[i]));
+    for (size_t i = 0; i < group; i += kActLanes) {
+      largest = hn::Max(largest, hn::Abs(LoadClamped(d, x + begin + i)));
     }
     const float magnitude = hn::GetLane(hn::MaxOfLanes(d, largest));
     const bool zero = magnitude < kA8Smallest;
+    const float factor = zero ? 0.0f : 127.0f / magnitude;
     const float scale = zero ? 0.0f : magnitude / 127.0f;
-    const VA factor = hn::Set(d, zero ? 0.0f : 127.0f / magnitude);
-    A8Block a8;
-    a8.scale = scale;
-    for (size_t half = 0; half < 2; ++half) {
-      auto sum = hn::Zero(di32);
-      for (size_t i = 0; i < kVectorsPer16; ++i) {
-        const auto code = hn::NearestInt(hn::Mul(values[half * kVectorsPer16 + i], factor));
-        sum = hn::Add(sum, code);
-        hn::StoreU(hn::DemoteTo(di8, code), di8, a8.codes + half * 16 + i * kActLanes);
-      }
-      a8.minus_half[half] = -hn::GetLane(hn::SumOfLanes(di32, sum));
+    for (size_t i = 0; i < group; i += 32) {
+      const A8Block block = QuantizeBlock(x + begin + i, hn::Set(d, factor), scale);
+      memcpy(to, &block, sizeof(block));
+      to += sizeof(block);
     }
-    a8.minus_sum = a8.minus_half[0] + a8.minus_half[1];
-    memcpy(block + group * sizeof(a8), &a8, sizeof(a8));
   }
 }
 

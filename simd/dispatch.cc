@@ -84,9 +84,9 @@ constexpr RowPointers kPointers = Pointers();
 
 }  // namespace
 
-bool UsesA8(DType type) {
+size_t ActGroup(DType type) {
   const DTypeInfo* info = DTypeInfoOf(type);
-  return info != nullptr && info->is_weight && info->block_values > 1;
+  return info == nullptr || !info->is_weight || info->block_values == 1 ? 0 : info->block_values;
 }
 
 std::span<const KernelTable* const> Tables() {

@@ -41,6 +41,10 @@ struct Acts {
     return hn::BitCast(DI32(), Broadcast(at));
   }
   HWY_INLINE VF Scale() const { return hn::BitCast(DF(), Broadcast(offsetof(A8Block, scale))); }
+  // Of the block before this one.
+  HWY_INLINE VF LastScale() const {
+    return hn::BitCast(DF(), hn::Set(DU32(), Load32(block - sizeof(A8Block) + offsetof(A8Block, scale))));
+  }
 
  private:
   HWY_INLINE VU32 Broadcast(size_t at) const { return hn::Set(DU32(), Load32(block + at)); }
@@ -58,16 +62,14 @@ HWY_INLINE VI32 DotCodes(VI32 sum, VU8 codes, VI8 acts) {
 
 // ---- The arithmetic of a block
 
-template <size_t kSub, bool kMin, bool kUnsignedCodes, bool kOffset>
+// kIsWide: activations share their scale over 256 values, so that it is multiplied once per super-block.
+template <size_t kSub, bool kMin, bool kUnsignedCodes, bool kOffset, bool kIsWide>
 struct GemmKind {
+  static_assert(kSub == 32 || kIsWide);
   static constexpr bool kHasMin = kMin;
   static constexpr bool kUnsigned = kUnsignedCodes;
+  static constexpr bool kWide = kIsWide;
   static constexpr size_t kHalves = 32 / kSub;
-
-  struct Scales {
-    VF scale[kHalves];
-    VF min[kMin ? kHalves : 1];
-  };
 
   // What a dot product starts from: codes carry an offset of 2^shift.
   static HWY_INLINE VI32 Start(const Acts& acts, [[maybe_unused]] size_t half, [[maybe_unused]] int shift) {
@@ -75,16 +77,13 @@ struct GemmKind {
     return hn::ShiftLeftSame(acts.MinusSum<kHalves == 2>(half), shift);
   }
 
-  static HWY_INLINE VF Add(VF sum, const VI32 (&dots)[kHalves], const Scales& s, const Acts& acts) {
+  // Adds a block, or half of it, to the sum; where kWide, to that of the super-block. `min` only where kHasMin.
+  static HWY_INLINE VF Add(VF sum, VI32 dot, VF scale, [[maybe_unused]] VF min, const Acts& acts,
+                           [[maybe_unused]] size_t half) {
     const DF df;
-    VF t = hn::Mul(hn::ConvertTo(df, dots[0]), s.scale[0]);
-    if constexpr (kHalves == 2) t = hn::MulAdd(hn::ConvertTo(df, dots[1]), s.scale[1], t);
-    if constexpr (kMin) {
-      for (size_t h = 0; h < kHalves; ++h) {
-        t = hn::MulAdd(s.min[h], hn::ConvertTo(df, acts.MinusSum<kHalves == 2>(h)), t);
-      }
-    }
-    return hn::MulAdd(t, acts.Scale(), sum);
+    VF t = kWide ? hn::MulAdd(hn::ConvertTo(df, dot), scale, sum) : hn::Mul(hn::ConvertTo(df, dot), scale);
+    if constexpr (kMin) t = hn::MulAdd(min, hn::ConvertTo(df, acts.MinusSum<kHalves == 2>(half)), t);
+    return kWide ? t : hn::MulAdd(t, acts.Scale(), sum);
   }
 };
 

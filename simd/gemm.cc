@@ -10,13 +10,9 @@
 MOTE_BEFORE_NAMESPACE();
 namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE {
 
-// Tokens of a tile. Two panels need 2 T integer and 2 T float sums (and 2 T more where scales cover half a block), two
-// vectors of weights and one of activations: 6 tokens take 27 of AVX-512's 32 registers, 4 tokens and halves 27.
-template <class Kind>
-constexpr size_t TileTokens() {
-  if (HWY_MAX_BYTES == 64) return Kind::kHalves == 1 ? 6 : 4;
-  return HWY_ARCH_ARM_A64 ? 4 : 2;
-}
+// Tokens of a tile. Two panels need 2 T integer and 2 T float sums, two vectors of weights and one of activations: 6
+// tokens take 27 of AVX-512's 32 registers.
+inline constexpr size_t kTileTokens = HWY_MAX_BYTES == 64 ? 6 : HWY_ARCH_ARM_A64 ? 4 : 2;
 
 template <class Kind, size_t T>
 struct Tile {
@@ -58,26 +54,57 @@ struct Tile {
     }
   }
 
-  HWY_INLINE void Block(const uint8_t* codes, const float* scales, const float* mins, const Acts (&acts)[T],
-                        int shift) {
-    VI32 dots[Kind::kHalves][T][kGemmPanels];
+  // A block of 32 values of k, added to `to`.
+  static HWY_INLINE void Block(const GemmWeights& weights, const Acts (&acts)[T], int shift, VF (&to)[T][kGemmPanels]) {
     MOTE_UNROLL for (size_t h = 0; h < Kind::kHalves; ++h) {
+      VI32 dots[T][kGemmPanels];
       MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
         const VI32 start = Kind::Start(acts[t], h, shift);
-        MOTE_UNROLL for (size_t p = 0; p < kGemmPanels; ++p) dots[h][t][p] = start;
+        MOTE_UNROLL for (size_t p = 0; p < kGemmPanels; ++p) dots[t][p] = start;
       }
-      Dots(codes, acts, h * 4, 8 / Kind::kHalves, dots[h]);
+      Dots(weights.codes, acts, h * 4, 8 / Kind::kHalves, dots);
+      MOTE_UNROLL for (size_t p = 0; p < kGemmPanels; ++p) {
+        const VF scale = hn::Load(DF(), weights.scales + (h * kGemmPanels + p) * kLanes);
+        VF min = scale;
+        if constexpr (Kind::kHasMin) min = hn::Load(DF(), weights.mins + (h * kGemmPanels + p) * kLanes);
+        MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
+          to[t][p] = Kind::Add(to[t][p], dots[t][p], scale, min, acts[t], h);
+        }
+      }
     }
-    MOTE_UNROLL for (size_t p = 0; p < kGemmPanels; ++p) {
-      typename Kind::Scales s;
-      MOTE_UNROLL for (size_t h = 0; h < Kind::kHalves; ++h) {
-        s.scale[h] = hn::Load(DF(), scales + (h * kGemmPanels + p) * kLanes);
-        if constexpr (Kind::kHasMin) s.min[h] = hn::Load(DF(), mins + (h * kGemmPanels + p) * kLanes);
+  }
+
+  // The weights and activations of one block, then on to the next.
+  static HWY_INLINE void Next(GemmWeights& weights, Acts (&acts)[T]) {
+    MOTE_UNROLL for (size_t t = 0; t < T; ++t) acts[t].block += sizeof(A8Block);
+    weights.codes += 8 * kGemmPanels * kBytes;
+    weights.scales += Kind::kHalves * kGemmPanels * kLanes;
+    weights.mins += Kind::kHalves * kGemmPanels * kLanes;
+  }
+
+  HWY_INLINE void Blocks(GemmWeights weights, Acts (&acts)[T], size_t count, int shift) {
+    if constexpr (!Kind::kWide) {
+      for (size_t block = 0; block < count; ++block) {
+        Block(weights, acts, shift, sums);
+        Next(weights, acts);
       }
-      MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
-        VI32 of_token[Kind::kHalves];
-        MOTE_UNROLL for (size_t h = 0; h < Kind::kHalves; ++h) of_token[h] = dots[h][t][p];
-        sums[t][p] = Kind::Add(sums[t][p], of_token, s, acts[t]);
+    } else {
+      // Sums of a super-block and its dot products take the registers: those of the row wait in memory.
+      for (size_t super = 0; super < count; super += kChunkBlocks) {
+        VF parts[T][kGemmPanels];
+        MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
+          MOTE_UNROLL for (size_t p = 0; p < kGemmPanels; ++p) parts[t][p] = hn::Zero(DF());
+        }
+        for (size_t block = 0; block < kChunkBlocks; ++block) {
+          Block(weights, acts, shift, parts);
+          Next(weights, acts);
+        }
+        MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
+          const VF scale = acts[t].LastScale();
+          MOTE_UNROLL for (size_t p = 0; p < kGemmPanels; ++p) {
+            sums[t][p] = hn::MulAdd(parts[t][p], scale, sums[t][p]);
+          }
+        }
       }
     }
   }
@@ -99,16 +126,7 @@ HWY_NOINLINE void RunTile(const MatMulArgs& args, const GemmArgs& gemm, size_t r
   } else {
     tile.Load(out, args.out_stride, gemm.rows);
   }
-  const uint8_t* codes = gemm.weights.codes;
-  const float* scales = gemm.weights.scales;
-  const float* mins = gemm.weights.mins;
-  for (size_t block = 0; block < gemm.blocks; ++block) {
-    tile.Block(codes, scales, mins, acts, gemm.shift);
-    MOTE_UNROLL for (size_t t = 0; t < T; ++t) acts[t].block += sizeof(A8Block);
-    codes += 8 * kGemmPanels * kBytes;
-    scales += Kind::kHalves * kGemmPanels * kLanes;
-    mins += Kind::kHalves * kGemmPanels * kLanes;
-  }
+  tile.Blocks(gemm.weights, acts, gemm.blocks, gemm.shift);
   tile.Store(out, args.out_stride, gemm.rows);
 }
 
@@ -123,24 +141,30 @@ HWY_INLINE void Tiles(const MatMulArgs& args, const GemmArgs& gemm, size_t row, 
 
 template <class Kind>
 void Gemm(const MatMulArgs& args, const GemmArgs& gemm, size_t row) {
-  Tiles<Kind, TileTokens<Kind>()>(args, gemm, row, 0);
+  Tiles<Kind, kTileTokens>(args, gemm, row, 0);
 }
 
-#define MOTE_GEMM(sub, min, is_unsigned, offset) \
-  template void Gemm<GemmKind<sub, min, is_unsigned, offset>>(const MatMulArgs&, const GemmArgs&, size_t);
+#define MOTE_GEMM(sub, min, is_unsigned, offset, wide) \
+  template void Gemm<GemmKind<sub, min, is_unsigned, offset, wide>>(const MatMulArgs&, const GemmArgs&, size_t);
 
-// Offset types; where codes stay signed; types with a min.
-#if HWY_TARGET == HWY_AVX3_DL || HWY_ARCH_X86 || defined(__wasm_relaxed_simd__)
-MOTE_GEMM(32, false, true, true)
-MOTE_GEMM(16, false, true, true)
+// Types with an offset, as unsigned codes with it or as signed ones.
+#if HWY_ARCH_X86 || defined(__wasm_relaxed_simd__)
+MOTE_GEMM(32, false, true, true, false)
+MOTE_GEMM(16, false, true, true, true)
 #else
-MOTE_GEMM(16, false, false, false)
+MOTE_GEMM(16, false, false, false, true)
 #endif
-#if HWY_TARGET != HWY_AVX3_DL
-MOTE_GEMM(32, false, false, false)
+// Types of 8-bit codes, of a table.
+#if HWY_TARGET == HWY_AVX3_DL
+MOTE_GEMM(32, false, true, true, true)
+#else
+MOTE_GEMM(32, false, false, false, false)
+MOTE_GEMM(32, false, false, false, true)
 #endif
-MOTE_GEMM(32, true, true, false)
-MOTE_GEMM(16, true, true, false)
+// Types with a min.
+MOTE_GEMM(32, true, true, false, false)
+MOTE_GEMM(32, true, true, false, true)
+MOTE_GEMM(16, true, true, false, true)
 #undef MOTE_GEMM
 
 }  // namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE

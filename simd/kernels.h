@@ -21,7 +21,9 @@
 namespace mote::simd {
 
 // Activations as the quantised products want them ("A8"): a row of K values, K a multiple of 32, is K / 32 of these.
-// value = scale * code, rounded to nearest even. One stream per row, and every field at a fixed place from one pointer:
+// value = scale * code, rounded to nearest even. Weights in blocks of 32 values take a scale for each 32, weights in
+// super-blocks one for each 256 (ActGroup), as in llama.cpp: those weights are coarser than the activations either way,
+// and a sum over a super-block is scaled once. One stream per row, and every field at a fixed place from one pointer:
 // the many-token kernel follows six rows at once.
 struct A8Block {
   int8_t codes[32];  // -127..127
@@ -123,8 +125,9 @@ struct KernelTable {
   // Null where the type is not a weight. Index with MatMulOf().
   MatMulFn matmul[40];
 
-  // K floats to one A8 row. K a multiple of 32. NaN or infinity in gives unspecified finite values.
-  void (*quantize_a8)(const float* x, size_t k, void* out);
+  // K floats to one A8 row; K a multiple of the group, 32 or 256, which share a scale. NaN or infinity in gives
+  // unspecified finite values.
+  void (*quantize_a8)(const float* x, size_t k, size_t group, void* out);
 
   // out[i] = x[i] / sqrt(mean(x^2) + epsilon) * weight[i]; in place allowed. n >= 1.
   void (*rms_norm)(const float* x, const float* weight, size_t n, float epsilon, float* out);
@@ -156,8 +159,11 @@ struct KernelTable {
   float (*max)(const float* x, size_t n);  // n >= 1; NaN ignored
 };
 
-// True where matmul of this type takes A8 activations rather than float32.
-bool UsesA8(DType type);
+// Activations that share a scale in the A8 rows that matmul of this type takes: 32 or 256; 0 where it takes float32.
+size_t ActGroup(DType type);
+inline bool UsesA8(DType type) {
+  return ActGroup(type) != 0;
+}
 inline MatMulFn MatMulOf(const KernelTable& table, DType type) {
   const uint32_t id = static_cast<uint32_t>(type);
   return id < 40 ? table.matmul[id] : nullptr;

@@ -1,10 +1,11 @@
 // Matrix product of quantised weights in panels (simd/pack.h) with A8 activations.
 //
 // A lane is a row: a vector of 16 rows x 4 values of k times 4 activations in every lane adds to 16 sums at once. Per
-// (row, token) and block of 32 values, in the order of blocks:
-//   t = scale * dot                       (scale0 * dot0, then + scale1 * dot1 where scales cover 16 values)
-//   t = t + min * -(sum of the activations' codes)          (each 16 values where scales do)
+// (row, token), in the order of blocks of 32 values:
+//   t = scale * dot
+//   t = t + min * -(sum of the activations' codes)
 //   sum = sum + t * (scale of the activations)
+// Super-blocks, whose activations share a scale: t gains that of all 8 blocks (or of 16 halves) before its last step.
 // Dots are integers, exact in any order; the float operations are these in every kernel. So results do not depend on
 // how a product is cut into tiles, nor on which of the two regimes computes it:
 //   - few tokens: straight from the panels, one after the other, bound by memory. This file.
@@ -42,7 +43,7 @@ struct Operand {
   static constexpr bool kUnsigned = F::kSigned ? kDotTakesU8 : (kPreferUnsigned || F::kOffset == 0);
   static constexpr int kOffset = !kUnsigned ? 0 : F::kSigned ? 128 : F::kOffset;
   static constexpr int kShift = kOffset == 0 ? 0 : Log2(kOffset);
-  using Kind = GemmKind<F::kSub, F::kHasMin, kUnsigned, kOffset != 0>;
+  using Kind = GemmKind<F::kSub, F::kHasMin, kUnsigned, kOffset != 0, F::kSuper>;
 };
 
 template <class F, size_t kBlock, size_t kJ>
@@ -95,6 +96,16 @@ HWY_INLINE void FewDots(const uint8_t* chunk, size_t n, size_t unit, const Acts 
   if constexpr (kJ + 1 < 8) FewDots<F, kBlock, kJ + 1, T>(chunk, n, unit, acts, dots);
 }
 
+// One half of a block (half 0 where scales cover all of it) for one token. The compiler loads scales once for all.
+template <class F, size_t kHalf>
+HWY_INLINE VF AddFew(VF sum, VI32 dot, const ChunkScales<F>& scales, const uint8_t* chunk, size_t n, size_t block,
+                     const Acts& acts) {
+  const VF scale = scales.template Scale<kHalf>(chunk, n, block);
+  VF min = scale;
+  if constexpr (F::kHasMin) min = scales.template Min<kHalf>(chunk, n, block);
+  return Operand<F>::Kind::Add(sum, dot, scale, min, acts, kHalf);
+}
+
 // The blocks of one unit, from kBlock on; leaves acts at the next unit's.
 template <class F, size_t kBlock, size_t T>
 HWY_INLINE void FewUnit(const uint8_t* chunk, size_t n, size_t unit, const ChunkScales<F>& scales, Acts (&acts)[T],
@@ -108,17 +119,11 @@ HWY_INLINE void FewUnit(const uint8_t* chunk, size_t n, size_t unit, const Chunk
     }
   }
   FewDots<F, kBlock, 0, T>(chunk, n, unit, acts, dots);
-  typename Kind::Scales s;
-  s.scale[0] = scales.template Scale<0>(chunk, n, block);
-  if constexpr (Kind::kHalves == 2) s.scale[1] = scales.template Scale<1>(chunk, n, block);
-  if constexpr (F::kHasMin) {
-    s.min[0] = scales.template Min<0>(chunk, n, block);
-    if constexpr (Kind::kHalves == 2) s.min[1] = scales.template Min<1>(chunk, n, block);
-  }
   MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
-    VI32 of_token[Kind::kHalves];
-    MOTE_UNROLL for (size_t h = 0; h < Kind::kHalves; ++h) of_token[h] = dots[h][t];
-    sums[t] = Kind::Add(sums[t], of_token, s, acts[t]);
+    sums[t] = AddFew<F, 0>(sums[t], dots[0][t], scales, chunk, n, block, acts[t]);
+    if constexpr (Kind::kHalves == 2) {
+      sums[t] = AddFew<F, 1>(sums[t], dots[Kind::kHalves - 1][t], scales, chunk, n, block, acts[t]);
+    }
     acts[t].block += sizeof(A8Block);
   }
   if constexpr (kBlock + 1 < F::kBlocks) {
@@ -142,9 +147,14 @@ HWY_NOINLINE void FewTile(const MatMulArgs& args, const uint8_t* panel, size_t r
     scales.Load(panel);
     const size_t units = F::kSuper ? kChunkBlocks / F::kBlocks : n;
     const size_t unit_bytes = ChunkBytes<F>(n) / units;
+    VF parts[T];
+    MOTE_UNROLL for (size_t t = 0; t < T; ++t) parts[t] = F::kSuper ? hn::Zero(DF()) : sums[t];
     for (size_t unit = 0; unit < units; ++unit) {
       if (token == 0) PrefetchWeights(panel + unit * unit_bytes, unit_bytes);
-      FewUnit<F, 0, T>(panel, n, unit, scales, acts, sums);
+      FewUnit<F, 0, T>(panel, n, unit, scales, acts, parts);
+    }
+    MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
+      sums[t] = F::kSuper ? hn::MulAdd(parts[t], acts[t].LastScale(), sums[t]) : parts[t];
     }
     panel += ChunkBytes<F>(n);
   }

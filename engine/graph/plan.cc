@@ -10,12 +10,19 @@ namespace {
 
 // Products of the same input that follow each other become one instruction. A builder writes Q, K, V in a row, so
 // looking at neighbours finds them all.
+// Weights whose formats share scales over different numbers of values want their input prepared in different ways.
+uint32_t BlockValues(const Graph& graph, const Node& product) {
+  const DTypeInfo* info = DTypeInfoOf(graph.weight(product.weights[0]).tensor->type);
+  return info == nullptr ? 0 : static_cast<uint32_t>(info->block_values);
+}
+
 std::vector<Instruction> Fuse(const Graph& graph) {
   std::vector<Instruction> instructions;
   const auto nodes = graph.nodes();
   for (uint32_t i = 0; i < nodes.size(); ++i) {
     const bool joins = i > 0 && nodes[i].op == OpKind::kMatMul && nodes[i - 1].op == OpKind::kMatMul &&
-                       nodes[i].in[0] == nodes[i - 1].in[0];
+                       nodes[i].in[0] == nodes[i - 1].in[0] &&
+                       BlockValues(graph, nodes[i]) == BlockValues(graph, nodes[i - 1]);
     if (joins) {
       instructions.back().nodes.push_back(i);
     } else {

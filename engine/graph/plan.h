@@ -11,8 +11,8 @@
 
 namespace mote {
 
-// One or more nodes that a backend runs as one: matrix products that read the same input (Q, K, V; gate and up) become
-// one instruction, so that the input is prepared once and the workers meet once.
+// One or more nodes that a backend runs as one: matrix products that read the same input (Q, K, V; gate and up), with
+// weights of the same block size, become one instruction, so that the input is prepared once and the workers meet once.
 struct Instruction {
   std::vector<uint32_t> nodes;  // indices into Graph::nodes(), all of one OpKind; more than one only for kMatMul
 };

@@ -148,7 +148,7 @@ void AttentionSplit(const AttentionArgs& args, size_t split, float* result) {
     if (args.key_type == CacheType::kQ8_0) {
       std::fill(padded + args.key_dim, padded + dim, 0.0f);
       std::copy(q, q + args.key_dim, padded);
-      QuantizeA8(padded, dim, codes);
+      QuantizeA8(padded, dim, 32, codes);
       query = codes;
     }
     AttendRow(args, query, begin, end, r.out + row * args.value_dim, &r.largest[row], &r.sum[row]);

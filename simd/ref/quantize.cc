@@ -8,13 +8,13 @@
 
 namespace mote::simd::ref {
 
-void QuantizeA8(const float* x, size_t k, void* out) {
-  uint8_t* blocks = static_cast<uint8_t*>(out);
-  for (size_t group = 0; group < k / 32; ++group) {
-    float values[32];
+void QuantizeA8(const float* x, size_t k, size_t group, void* out) {
+  uint8_t* at = static_cast<uint8_t*>(out);
+  for (size_t begin = 0; begin < k; begin += group) {
+    float values[256];
     float largest = 0;
-    for (size_t i = 0; i < 32; ++i) {
-      const float value = x[group * 32 + i];
+    for (size_t i = 0; i < group; ++i) {
+      const float value = x[begin + i];
       values[i] = isnan(value) ? 0.0f : fminf(fmaxf(value, -kA8Largest), kA8Largest);
       largest = fmaxf(largest, fabsf(values[i]));
     }
@@ -22,15 +22,18 @@ void QuantizeA8(const float* x, size_t k, void* out) {
     const bool zero = largest < kA8Smallest;
     const float factor = zero ? 0.0f : 127.0f / largest;
     const float scale = zero ? 0.0f : largest / 127.0f;
-    A8Block block = {};
-    block.scale = scale;
-    for (size_t i = 0; i < 32; ++i) {
-      const int code = static_cast<int>(nearbyintf(values[i] * factor));
-      block.codes[i] = static_cast<int8_t>(code);
-      block.minus_sum -= code;
-      block.minus_half[i / 16] -= code;
+    for (size_t first = 0; first < group; first += 32) {
+      A8Block block = {};
+      block.scale = scale;
+      for (size_t i = 0; i < 32; ++i) {
+        const int code = static_cast<int>(nearbyintf(values[first + i] * factor));
+        block.codes[i] = static_cast<int8_t>(code);
+        block.minus_sum -= code;
+        block.minus_half[i / 16] -= code;
+      }
+      memcpy(at, &block, sizeof(block));
+      at += sizeof(block);
     }
-    memcpy(blocks + group * sizeof(block), &block, sizeof(block));
   }
 }
 

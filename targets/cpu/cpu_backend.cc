@@ -55,9 +55,10 @@ class CpuBackend : public Backend {
         return Error(Code::kUnsupported, "tensor %s has type %s, which the %s kernels do not multiply with",
                      weight.tensor->name.c_str(), DTypeName(type), kernels_.name);
       }
-      if (simd::UsesA8(type) && weight.cols % 32 != 0) {
-        return Error(Code::kMalformed, "tensor %s of type %s has %llu columns, not a multiple of 32",
-                     weight.tensor->name.c_str(), DTypeName(type), static_cast<unsigned long long>(weight.cols));
+      if (simd::UsesA8(type) && weight.cols % simd::ActGroup(type) != 0) {
+        return Error(Code::kMalformed, "tensor %s of type %s has %llu columns, not a multiple of %zu",
+                     weight.tensor->name.c_str(), DTypeName(type), static_cast<unsigned long long>(weight.cols),
+                     simd::ActGroup(type));
       }
     }
     return Status();

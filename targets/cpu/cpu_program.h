@@ -94,7 +94,7 @@ class CpuProgram : public Program {
   };
   void ExpertTiles(const CpuWeight& weight, const ExpertInput& input, float* out, uint32_t counter, int worker);
 
-  const uint8_t* QuantizeRows(const float* x, uint32_t cols, uint32_t rows, int worker);
+  const uint8_t* QuantizeRows(const float* x, uint32_t cols, uint32_t rows, size_t group, int worker);
   uint32_t NumRows(Rows rows) const {
     return static_cast<uint32_t>(rows == Rows::kTokens ? step_->tokens.size() : step_->outputs.size());
   }

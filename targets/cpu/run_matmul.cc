@@ -24,13 +24,13 @@ uint32_t TileRows(uint64_t total_rows, int workers, uint32_t step) {
 
 }  // namespace
 
-const uint8_t* CpuProgram::QuantizeRows(const float* x, uint32_t cols, uint32_t rows, int worker) {
+const uint8_t* CpuProgram::QuantizeRows(const float* x, uint32_t cols, uint32_t rows, size_t group, int worker) {
   const size_t row_bytes = simd::A8RowBytes(cols);
   const bool own = rows <= kOwnActsRows;
   uint8_t* acts = own ? own_acts_[static_cast<size_t>(worker)].data() : acts_.data();
   const Range range = own ? Range{0, rows} : Split(rows, worker);
   for (uint32_t row = range.begin; row < range.end; ++row) {
-    kernels_.quantize_a8(x + uint64_t{row} * cols, cols, acts + row * row_bytes);
+    kernels_.quantize_a8(x + uint64_t{row} * cols, cols, group, acts + row * row_bytes);
   }
   if (!own) pool_.Sync();
   return acts;
@@ -56,8 +56,8 @@ void CpuProgram::MatMulTile(const Node& node, uint64_t row_begin, uint32_t tile_
   args.panels = weight.PanelsAt(0, row_begin);
   args.rows = std::min<uint64_t>(tile_rows, weight.rows - row_begin);
   args.k = weight.cols;
-  args.acts = weight.uses_a8 ? static_cast<const void*>(acts) : Values(node.in[0]);
-  args.act_stride_bytes = weight.uses_a8 ? simd::A8RowBytes(weight.cols) : weight.cols * sizeof(float);
+  args.acts = weight.uses_a8() ? static_cast<const void*>(acts) : Values(node.in[0]);
+  args.act_stride_bytes = weight.uses_a8() ? simd::A8RowBytes(weight.cols) : weight.cols * sizeof(float);
   args.m = NumRows(graph_.value(node.out).rows);
   args.out = Values(node.out) + row_begin;
   args.out_stride = weight.rows;
@@ -79,14 +79,13 @@ void CpuProgram::RunMatMul(const Instruction& instruction, uint32_t counter, int
   if (worker == 0) ObserveProducts(instruction);
   uint64_t total = 0;
   uint32_t panel_rows = 1;
-  bool any_a8 = false;
   for (const uint32_t n : instruction.nodes) {
     const CpuWeight& weight = weights_[graph_.nodes()[n].weights[0]];
     total += weight.rows;
     panel_rows = std::max(panel_rows, weight.panel_rows);
-    any_a8 = any_a8 || weight.uses_a8;
   }
-  const uint8_t* acts = any_a8 ? QuantizeRows(Values(first.in[0]), cols, rows, worker) : nullptr;
+  const size_t group = weights_[first.weights[0]].act_group;  // of all: see plan.cc
+  const uint8_t* acts = group != 0 ? QuantizeRows(Values(first.in[0]), cols, rows, group, worker) : nullptr;
 
   // Tiles are numbered through all products of the instruction.
   const uint32_t tile_rows = TileRows(total, pool_.num_workers(), rows > kFewRows ? 2 * panel_rows : panel_rows);
@@ -120,11 +119,11 @@ void CpuProgram::RouteRow(const Node& node, uint32_t row, int worker) {
   args.out = probabilities;
   args.out_stride = p.experts;
   args.acts = x;
-  if (router.uses_a8) {
+  if (router.uses_a8()) {
     // The row's own first slot in the shared activations: filled again, later, with what the experts read.
     uint8_t* acts = acts_.data() + uint64_t{row} * p.used *
                                        simd::A8RowBytes(std::max<uint64_t>(width, weights_[node.weights[3]].cols));
-    kernels_.quantize_a8(x, width, acts);
+    kernels_.quantize_a8(x, width, router.act_group, acts);
     args.acts = acts;
   }
   router.matmul(args);
@@ -182,13 +181,13 @@ void CpuProgram::ExpertTiles(const CpuWeight& weight, const ExpertInput& input, 
     args.k = weight.cols;
     args.out_stride = expert_rows;
     // Quantised activations lie slot by slot and go together; float rows are read where they are, one at a time.
-    const uint32_t together = weight.uses_a8 ? slots : 1;
+    const uint32_t together = weight.uses_a8() ? slots : 1;
     for (uint32_t i = 0; i < slots; i += together) {
       const uint64_t slot = input.first[expert] + i;
       const uint64_t x_row = input.row_of_slot == nullptr ? slot : input.row_of_slot[slot];
       args.m = together;
-      args.acts = weight.uses_a8 ? static_cast<const void*>(acts_.data() + slot * input.act_stride)
-                                 : input.x + x_row * weight.cols;
+      args.acts = weight.uses_a8() ? static_cast<const void*>(acts_.data() + slot * input.act_stride)
+                                   : input.x + x_row * weight.cols;
       args.act_stride_bytes = input.act_stride;
       args.out = out + slot * expert_rows + row_begin;
       weight.matmul(args);
@@ -217,20 +216,25 @@ void CpuProgram::RunMoe(const Node& node, uint32_t counter, int worker) {
 
   const size_t act_stride = simd::A8RowBytes(std::max(width, ff));
   const Range slots = Split(rows * p.used, worker);
-  if (gate.uses_a8 || up.uses_a8) {
+  const auto quantize = [&](size_t group) {
     for (uint32_t i = slots.begin; i < slots.end; ++i) {
-      kernels_.quantize_a8(x + uint64_t{s.row_of_slot[i]} * width, width, acts_.data() + i * act_stride);
+      kernels_.quantize_a8(x + uint64_t{s.row_of_slot[i]} * width, width, group, acts_.data() + i * act_stride);
     }
     pool_.Sync();
-  }
+  };
+  if (gate.uses_a8()) quantize(gate.act_group);
   const ExpertInput from_rows{p.experts, s.first, s.row_of_slot, x, act_stride};
   ExpertTiles(gate, from_rows, s.gate, counter, worker);
+  if (up.uses_a8() && up.act_group != gate.act_group) {
+    pool_.Sync();
+    quantize(up.act_group);
+  }
   ExpertTiles(up, from_rows, s.up, counter + 1, worker);
   pool_.Sync();
   for (uint32_t i = slots.begin; i < slots.end; ++i) {
     float* hidden = s.gate + uint64_t{i} * ff;
     kernels_.gate(static_cast<simd::Activation>(p.activation), hidden, s.up + uint64_t{i} * ff, ff, hidden);
-    if (down.uses_a8) kernels_.quantize_a8(hidden, ff, acts_.data() + i * act_stride);
+    if (down.uses_a8()) kernels_.quantize_a8(hidden, ff, down.act_group, acts_.data() + i * act_stride);
   }
   pool_.Sync();
   if (worker == 0) ObserveExperts(node, /*down=*/true);

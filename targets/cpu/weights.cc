@@ -93,7 +93,7 @@ Result<CpuWeights> CpuWeights::Load(const Graph& graph, const GgufFile& file, co
     loaded.part_rows = weight.rows / std::max<uint32_t>(parts[i], 1);
     loaded.part_bytes = simd::PackedBytes(kernels, loaded.type, loaded.part_rows, loaded.cols);
     loaded.matmul = simd::MatMulOf(kernels, loaded.type);
-    loaded.uses_a8 = simd::UsesA8(loaded.type);
+    loaded.act_group = simd::ActGroup(loaded.type);
     loaded.file_rows = tensor.data() + loaded.row_bytes * weight.row_begin;
     if (weight.rows == 1 && loaded.type == DType::kF32) {
       MOTE_ASSIGN_OR_RETURN(Buffer copy, Buffer::Create(loaded.row_bytes, weight.tensor->name.c_str()));

@@ -26,8 +26,9 @@ struct CpuWeight {
   DType type = DType::kF32;
   uint32_t panel_rows = 1;  // a product may start at multiples of this, from the first row of a part
   simd::MatMulFn matmul = nullptr;
-  bool uses_a8 = false;
+  size_t act_group = 0;  // simd::ActGroup: 0 where the product takes floats
 
+  bool uses_a8() const { return act_group != 0; }
   const float* floats() const { return reinterpret_cast<const float*>(file_rows); }
   const uint8_t* PanelsAt(uint64_t part, uint64_t row) const { return panels + part * part_bytes + row * row_bytes; }
 };

@@ -88,7 +88,7 @@ struct Problem : Shape {
     std::vector<float> padded(given, given + key_dim);
     padded.resize(simd::CachedDim(keys, key_dim));
     std::vector<simd::A8Block> a8(padded.size() / 32);
-    simd::ref::QuantizeA8(padded.data(), padded.size(), a8.data());
+    simd::ref::QuantizeA8(padded.data(), padded.size(), 32, a8.data());
     for (size_t d = 0; d < key_dim; ++d) {
       query[d] = static_cast<double>(a8[d / 32].scale) * a8[d / 32].codes[d % 32];
     }

@@ -17,11 +17,11 @@ struct A8 {
   std::vector<int32_t> sums16;  // and of 16
 };
 
-A8 Quantize(const simd::KernelTable& table, const std::vector<float>& x, size_t misalign) {
+A8 Quantize(const simd::KernelTable& table, const std::vector<float>& x, size_t misalign, size_t group = 32) {
   const size_t k = x.size();
   const size_t bytes = simd::A8Bytes(k);
   Guarded<uint8_t> row(bytes, misalign);
-  table.quantize_a8(x.data(), k, row.data());
+  table.quantize_a8(x.data(), k, group, row.data());
   EXPECT_TRUE(row.GuardsIntact()) << table.name << " k=" << k;
   A8 a8{std::vector<int8_t>(k), std::vector<float>(k / 32), std::vector<int32_t>(k / 32), std::vector<int32_t>(k / 16)};
   for (size_t i = 0; i < k / 32; ++i) {
@@ -37,30 +37,34 @@ A8 Quantize(const simd::KernelTable& table, const std::vector<float>& x, size_t 
 
 TEST(QuantizeA8, IsWithinHalfAStep) {
   Random random(1);
-  for (size_t k : {32, 64, 96, 256, 576, 1056}) {
-    for (float amplitude : {1e-20f, 1e-3f, 1.0f, 1e30f, 1e36f}) {
-      const std::vector<float> x = random.Floats(k, amplitude);
-      for (const simd::KernelTable* table : RunnableRows()) {
-        const A8 a8 = Quantize(*table, x, k % 3);
-        for (size_t i = 0; i < k; ++i) {
-          const double step = a8.scales[i / 32];
-          ASSERT_GT(step, 0);
-          ASSERT_GE(a8.codes[i], -127);
-          ASSERT_LE(std::abs(step * a8.codes[i] - x[i]), step * (0.5 + 1e-4))
-              << table->name << " k=" << k << " i=" << i;
-        }
-        for (size_t group = 0; group < k / 32; ++group) {
-          int largest = 0;
-          for (size_t i = 0; i < 32; ++i) largest = std::max(largest, std::abs(int{a8.codes[group * 32 + i]}));
-          ASSERT_EQ(largest, 127) << "the whole range of codes is used";
-        }
-        for (size_t i = 0; i < k / 16; ++i) {
-          int sum = 0;
-          for (size_t j = 0; j < 16; ++j) sum += a8.codes[i * 16 + j];
-          ASSERT_EQ(a8.sums16[i], -sum) << table->name;
-        }
-        for (size_t i = 0; i < k / 32; ++i) {
-          ASSERT_EQ(a8.sums[i], a8.sums16[2 * i] + a8.sums16[2 * i + 1]) << table->name;
+  for (size_t k : {32, 64, 96, 256, 512, 576, 1056}) {
+    for (size_t group : {32, 256}) {
+      if (k % group != 0) continue;
+      for (float amplitude : {1e-20f, 1e-3f, 1.0f, 1e30f, 1e36f}) {
+        const std::vector<float> x = random.Floats(k, amplitude);
+        for (const simd::KernelTable* table : RunnableRows()) {
+          const A8 a8 = Quantize(*table, x, k % 3, group);
+          for (size_t i = 0; i < k; ++i) {
+            const double step = a8.scales[i / 32];
+            ASSERT_GT(step, 0);
+            ASSERT_GE(a8.codes[i], -127);
+            ASSERT_LE(std::abs(step * a8.codes[i] - x[i]), step * (0.5 + 1e-4))
+                << table->name << " k=" << k << " i=" << i;
+            ASSERT_EQ(a8.scales[i / 32], a8.scales[i / group * group / 32]) << "one scale for the group";
+          }
+          for (size_t begin = 0; begin < k; begin += group) {
+            int largest = 0;
+            for (size_t i = 0; i < group; ++i) largest = std::max(largest, std::abs(int{a8.codes[begin + i]}));
+            ASSERT_EQ(largest, 127) << "the whole range of codes is used";
+          }
+          for (size_t i = 0; i < k / 16; ++i) {
+            int sum = 0;
+            for (size_t j = 0; j < 16; ++j) sum += a8.codes[i * 16 + j];
+            ASSERT_EQ(a8.sums16[i], -sum) << table->name;
+          }
+          for (size_t i = 0; i < k / 32; ++i) {
+            ASSERT_EQ(a8.sums[i], a8.sums16[2 * i] + a8.sums16[2 * i + 1]) << table->name;
+          }
         }
       }
     }
@@ -77,9 +81,10 @@ TEST(QuantizeA8, IsTheSameOnEveryRow) {
     if (round % 4 == 0) {
       for (size_t i = 0; i < 256; ++i) x[i] = i % 32 == 0 ? 127.0f : static_cast<float>(random.Below(254)) / 2 - 63.5f;
     }
-    const A8 want = Quantize(scalar, x, 0);
+    const size_t group = round % 2 == 0 ? 32 : 256;
+    const A8 want = Quantize(scalar, x, 0, group);
     for (const simd::KernelTable* table : RunnableRows()) {
-      const A8 got = Quantize(*table, x, round % 4);
+      const A8 got = Quantize(*table, x, round % 4, group);
       ASSERT_EQ(got.codes, want.codes) << table->name << " round " << round;
       ASSERT_EQ(got.scales, want.scales) << table->name << " round " << round;
       ASSERT_EQ(got.sums, want.sums) << table->name << " round " << round;

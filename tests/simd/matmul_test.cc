@@ -106,7 +106,7 @@ struct Product {
       return;
     }
     std::vector<uint8_t> a8(simd::A8RowBytes(k));
-    simd::Tables().back()->quantize_a8(x.data(), k, a8.data());
+    simd::Tables().back()->quantize_a8(x.data(), k, simd::ActGroup(type), a8.data());
     memcpy(row, a8.data(), simd::A8Bytes(k));
     for (size_t i = 0; i < k; ++i) {
       simd::A8Block block;
