@@ -70,7 +70,9 @@ Status CpuProgram::AllocateScratch() {
     rope_.push_back(rope);
   }
   segments_.reserve(plan_.max_tokens);
-  num_counters_ = static_cast<uint32_t>(plan_.instructions.size()) * CountersPerInstruction();
+  // Lanes lie whole cache lines apart: workers that take from regions of their own must not pull a line to and fro.
+  lane_counters_ = static_cast<uint32_t>((plan_.instructions.size() + 15) / 16 * 16);
+  num_counters_ = lane_counters_ * static_cast<uint32_t>(std::max(pool_.num_workers(), 4));
   counters_ = std::make_unique<std::atomic<uint32_t>[]>(num_counters_);
   return Status();
 }

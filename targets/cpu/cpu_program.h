@@ -67,18 +67,16 @@ class CpuProgram : public Program {
   void RunRowWise(const Phase& phase, int worker);
   void RunNodeOnRows(const Node& node, uint32_t begin, uint32_t end);
   void WriteCache(const Node& node, uint32_t begin, uint32_t end);
-  void RunMatMul(const Instruction& instruction, uint32_t counter, int worker);
+  void RunMatMul(const Instruction& instruction, uint32_t index, int worker);
   void MatMulTile(const Node& node, uint64_t row_begin, uint32_t tile_rows, const uint8_t* acts, int worker);
-  uint32_t NextOwnTile(uint32_t counter, uint32_t tiles, int worker);
-  // Of one instruction: one counter per worker's region, and at least as many as a mixture of experts has phases.
-  uint32_t CountersPerInstruction() const { return static_cast<uint32_t>(std::max(pool_.num_workers(), 4)); }
+  uint32_t NextOwnTile(uint32_t index, uint32_t tiles, int worker);
   void FindSegments();
   static uint64_t AttentionScratch(const Graph& graph);
   simd::AttentionArgs ArgsOf(const Node& node, uint32_t row, uint32_t tokens, uint32_t kv_head, int worker);
-  void RunAttention(const Node& node, uint32_t counter, int worker);
+  void RunAttention(const Node& node, uint32_t index, int worker);
   void RunSplit(const simd::AttentionArgs& args, uint32_t row, uint32_t kv_head, uint32_t split, uint32_t splits);
   void RunElements(const Node& node, int worker);
-  void RunMoe(const Node& node, uint32_t counter, int worker);
+  void RunMoe(const Node& node, uint32_t index, int worker);
   // Hand the inputs of the products of an instruction, or of a mixture of experts, to the observer, if there is one.
   void ObserveProducts(const Instruction& instruction);
   void ObserveExperts(const Node& node, bool down);
@@ -92,7 +90,8 @@ class CpuProgram : public Program {
     const float* x;
     size_t act_stride;  // bytes between quantised rows
   };
-  void ExpertTiles(const CpuWeight& weight, const ExpertInput& input, float* out, uint32_t counter, int worker);
+  void ExpertTiles(const CpuWeight& weight, const ExpertInput& input, float* out, uint32_t index, uint32_t lane,
+                   int worker);
 
   const uint8_t* QuantizeRows(const float* x, uint32_t cols, uint32_t rows, size_t group, int worker);
   uint32_t NumRows(Rows rows) const {
@@ -112,14 +111,19 @@ class CpuProgram : public Program {
     const uint64_t w = static_cast<uint64_t>(worker);
     return {static_cast<uint32_t>(count * w / workers), static_cast<uint32_t>(count * (w + 1) / workers)};
   }
-  uint32_t NextTile(uint32_t counter) { return counters_[counter].fetch_add(1, std::memory_order_relaxed); }
+  // The next number of a counter of an instruction. It has several lanes: one per worker's region of tiles, or one per
+  // phase of a mixture of experts.
+  uint32_t NextTile(uint32_t instruction, uint32_t lane) {
+    return counters_[lane * lane_counters_ + instruction].fetch_add(1, std::memory_order_relaxed);
+  }
 
   const Plan& plan_;
   const Graph& graph_;
   const simd::KernelTable& kernels_;
   ThreadPool& pool_;
   CpuWeights weights_;
-  std::unique_ptr<std::atomic<uint32_t>[]> counters_;  // CountersPerInstruction() each, 0 before a step
+  std::unique_ptr<std::atomic<uint32_t>[]> counters_;  // lanes of lane_counters_ each, 0 before a step
+  uint32_t lane_counters_ = 0;
   uint32_t num_counters_ = 0;
 
   Buffer arena_;

@@ -86,7 +86,7 @@ simd::AttentionArgs CpuProgram::ArgsOf(const Node& node, uint32_t row, uint32_t 
 
 // A tile is some tokens of a segment with the heads of one key/value head; where the segment is short (decode), a split
 // of their positions. How a step is cut does not show in its results.
-void CpuProgram::RunAttention(const Node& node, uint32_t counter, int worker) {
+void CpuProgram::RunAttention(const Node& node, uint32_t index, int worker) {
   const AttentionParams& a = node.attention;
   const uint32_t tile_tokens = TileTokens(a.heads / a.kv_heads);
   // From the last row to the first: the longest tiles start first, so that no worker is left with one at the end.
@@ -94,7 +94,7 @@ void CpuProgram::RunAttention(const Node& node, uint32_t counter, int worker) {
   uint32_t base = 0;  // tiles of the segments behind
   uint32_t count = 0;
   uint32_t splits = 1;
-  for (uint32_t tile = NextTile(counter);; tile = NextTile(counter)) {
+  for (uint32_t tile = NextTile(index, 0);; tile = NextTile(index, 0)) {
     while (tile >= base + count) {
       if (segment == 0) return;
       base += count;

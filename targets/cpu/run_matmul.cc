@@ -38,12 +38,12 @@ const uint8_t* CpuProgram::QuantizeRows(const float* x, uint32_t cols, uint32_t 
 
 // Each worker walks a region of its own, so that it reads one long stream, and helps out in the others' when it is
 // done.
-uint32_t CpuProgram::NextOwnTile(uint32_t counter, uint32_t tiles, int worker) {
+uint32_t CpuProgram::NextOwnTile(uint32_t index, uint32_t tiles, int worker) {
   const uint32_t workers = static_cast<uint32_t>(pool_.num_workers());
   for (uint32_t i = 0; i < workers; ++i) {
     const uint32_t region = (static_cast<uint32_t>(worker) + i) % workers;
     const Range range = Split(tiles, static_cast<int>(region));
-    const uint32_t tile = range.begin + NextTile(counter + region);
+    const uint32_t tile = range.begin + NextTile(index, region);
     if (tile < range.end) return tile;
   }
   return tiles;
@@ -71,7 +71,7 @@ void CpuProgram::MatMulTile(const Node& node, uint64_t row_begin, uint32_t tile_
   }
 }
 
-void CpuProgram::RunMatMul(const Instruction& instruction, uint32_t counter, int worker) {
+void CpuProgram::RunMatMul(const Instruction& instruction, uint32_t index, int worker) {
   const Node& first = graph_.nodes()[instruction.nodes[0]];
   const uint32_t cols = graph_.value(first.in[0]).cols;
   const uint32_t rows = NumRows(graph_.value(first.in[0]).rows);
@@ -94,7 +94,7 @@ void CpuProgram::RunMatMul(const Instruction& instruction, uint32_t counter, int
   };
   uint32_t tiles = 0;
   for (const uint32_t n : instruction.nodes) tiles += tiles_of(n);
-  for (uint32_t tile = NextOwnTile(counter, tiles, worker); tile < tiles; tile = NextOwnTile(counter, tiles, worker)) {
+  for (uint32_t tile = NextOwnTile(index, tiles, worker); tile < tiles; tile = NextOwnTile(index, tiles, worker)) {
     uint32_t at = tile;
     size_t which = 0;
     while (at >= tiles_of(instruction.nodes[which])) at -= tiles_of(instruction.nodes[which++]);
@@ -164,12 +164,12 @@ void CpuProgram::SortByExpert(const Node& node) {
 
 // out (slots, weight rows per expert) = each slot's activations times its expert's part of the weight. `x` is the float
 // source for weights that take floats: row_of_slot chooses its row, or the slot itself where row_of_slot is null.
-void CpuProgram::ExpertTiles(const CpuWeight& weight, const ExpertInput& input, float* out, uint32_t counter,
-                             int worker) {
+void CpuProgram::ExpertTiles(const CpuWeight& weight, const ExpertInput& input, float* out, uint32_t index,
+                             uint32_t lane, int worker) {
   const uint64_t expert_rows = weight.part_rows;
   const uint32_t tile_rows = std::max(kMaxTileRows / weight.panel_rows, 1u) * weight.panel_rows;
   const uint32_t tiles_per_expert = static_cast<uint32_t>((expert_rows + tile_rows - 1) / tile_rows);
-  for (uint32_t tile = NextTile(counter); tile < input.experts * tiles_per_expert; tile = NextTile(counter)) {
+  for (uint32_t tile = NextTile(index, lane); tile < input.experts * tiles_per_expert; tile = NextTile(index, lane)) {
     const uint32_t expert = tile / tiles_per_expert;
     const uint32_t slots = input.first[expert + 1] - input.first[expert];
     if (slots == 0) continue;
@@ -195,7 +195,7 @@ void CpuProgram::ExpertTiles(const CpuWeight& weight, const ExpertInput& input, 
   }
 }
 
-void CpuProgram::RunMoe(const Node& node, uint32_t counter, int worker) {
+void CpuProgram::RunMoe(const Node& node, uint32_t index, int worker) {
   const MoeParams& p = node.moe;
   const MoeScratch s = MoeLayout(node);
   const CpuWeight& gate = weights_[node.weights[1]];
@@ -224,12 +224,12 @@ void CpuProgram::RunMoe(const Node& node, uint32_t counter, int worker) {
   };
   if (gate.uses_a8()) quantize(gate.act_group);
   const ExpertInput from_rows{p.experts, s.first, s.row_of_slot, x, act_stride};
-  ExpertTiles(gate, from_rows, s.gate, counter, worker);
+  ExpertTiles(gate, from_rows, s.gate, index, 0, worker);
   if (up.uses_a8() && up.act_group != gate.act_group) {
     pool_.Sync();
     quantize(up.act_group);
   }
-  ExpertTiles(up, from_rows, s.up, counter + 1, worker);
+  ExpertTiles(up, from_rows, s.up, index, 1, worker);
   pool_.Sync();
   for (uint32_t i = slots.begin; i < slots.end; ++i) {
     float* hidden = s.gate + uint64_t{i} * ff;
@@ -238,7 +238,7 @@ void CpuProgram::RunMoe(const Node& node, uint32_t counter, int worker) {
   }
   pool_.Sync();
   if (worker == 0) ObserveExperts(node, /*down=*/true);
-  ExpertTiles(down, {p.experts, s.first, nullptr, s.gate, act_stride}, s.down, counter + 2, worker);
+  ExpertTiles(down, {p.experts, s.first, nullptr, s.gate, act_stride}, s.down, index, 2, worker);
   pool_.Sync();
   float* out = Values(node.out);
   for (uint32_t row = own_rows.begin; row < own_rows.end; ++row) {

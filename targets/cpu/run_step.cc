@@ -49,16 +49,15 @@ void CpuProgram::RunWorker(void* self, int worker) {
     }
     const Instruction& instruction = p.plan_.instructions[phase.begin];
     const Node& node = p.graph_.nodes()[instruction.nodes[0]];
-    const uint32_t counter = phase.begin * p.CountersPerInstruction();
     switch (node.op) {
       case OpKind::kMatMul:
-        p.RunMatMul(instruction, counter, worker);
+        p.RunMatMul(instruction, phase.begin, worker);
         break;
       case OpKind::kAttention:
-        p.RunAttention(node, counter, worker);
+        p.RunAttention(node, phase.begin, worker);
         break;
       case OpKind::kMoe:
-        p.RunMoe(node, counter, worker);
+        p.RunMoe(node, phase.begin, worker);
         break;
       default:
         p.RunElements(node, worker);
