@@ -2,9 +2,10 @@
 //
 //   kernel_bench [--isa=avx2] [--benchmark_filter=matmul/Q8_0/m:1/] [Google Benchmark's options]
 //
-// Each iteration takes the next matrix of a pool that is larger than the caches. Weight bytes per second stand beside
-// multiply-adds per second: compare the first with the row "read", a plain walk over the same pool, the second with the
-// machine's 8-bit or float peak (`mote doctor`). threads:2 runs two at once, each on a pool of its own.
+// Each iteration takes the next matrix of a pool that is larger than the caches. Beside multiply-adds per second and
+// weight bytes per second stand their shares of the machine's limits, measured at the start: of_peak (of the 8-bit
+// units for quantised weights, of the float units for others) and of_read (the memory's read bandwidth). threads:2 runs
+// two at once, each on a pool of its own.
 #include <benchmark/benchmark.h>
 
 #include <cstdio>
@@ -13,8 +14,11 @@
 #include <string>
 #include <vector>
 
+#include "engine/core/context.h"
 #include "quant/codec.h"
 #include "simd/kernels.h"
+#include "targets/cpu/cpu_info.h"
+#include "targets/cpu/peaks.h"
 
 namespace {
 
@@ -41,108 +45,171 @@ std::vector<uint8_t> Pool(size_t bytes) {
   return pool;
 }
 
-void MatMul(benchmark::State& state, const mote::simd::KernelTable* table, DType type, Shape shape) {
-  const size_t matrix_bytes = mote::simd::PackedBytes(*table, type, shape.n, shape.k);
-  const size_t matrices = kPoolBytes / matrix_bytes + 1;
-  const std::vector<uint8_t> pool = Pool(matrices * matrix_bytes);
-  std::vector<float> x(shape.k);
-  for (size_t i = 0; i < shape.k; ++i) x[i] = static_cast<float>(i * 37 % 101) / 50 - 1;
-  const bool a8 = mote::simd::UsesA8(type);
-  const size_t stride = a8 ? mote::simd::A8RowBytes(shape.k) : shape.k * sizeof(float);
-  std::vector<uint8_t> acts(stride * shape.m + 64);
-  for (size_t t = 0; t < shape.m; ++t) {
-    if (a8) {
-      table->quantize_a8(x.data(), shape.k, mote::simd::ActGroup(type), &acts[t * stride]);
-    } else {
-      memcpy(&acts[t * stride], x.data(), stride);
+// What one thread, and two at once, can do at most; operations and bytes per second.
+struct Limits {
+  double int8[3] = {};  // by threads
+  double f32[3] = {};
+  double read[3] = {};
+};
+
+Limits MeasureLimits(const mote::simd::KernelTable& table) {
+  Limits limits;
+  const std::unique_ptr<mote::Platform> platform = mote::CreatePlatform();
+  const mote::cpu::CpuInfo info = mote::cpu::DetectCpu();
+  mote::cpu::PeakOptions options;
+  options.bandwidth = false;
+  options.passes = 5;
+  options.isa = table.name;
+  for (const int threads : {1, 2}) {
+    auto pool = platform->CreateThreadPool(threads);
+    if (!pool.ok()) continue;
+    const auto peaks = mote::cpu::MeasurePeaks(**pool, platform->clock(), info, options);
+    if (peaks.ok()) {
+      limits.int8[threads] = peaks->Compute("int8")->ops_per_second.max;
+      limits.f32[threads] = peaks->Compute("f32")->ops_per_second.max;
     }
+    const auto read = mote::cpu::MeasureReadBandwidth(**pool, platform->clock(), kPoolBytes * 4, 9);
+    if (read.ok()) limits.read[threads] = read->max;
   }
-  std::vector<float> out(shape.m * shape.n);
-  alignas(64) static thread_local uint8_t scratch[mote::simd::kMatMulScratchBytes];
-  mote::simd::MatMulArgs args;
-  args.scratch = scratch;
-  args.rows = shape.n;
-  args.k = shape.k;
-  args.acts = acts.data();
-  args.act_stride_bytes = stride;
-  args.m = shape.m;
-  args.out = out.data();
-  args.out_stride = shape.n;
-  const mote::simd::MatMulFn matmul = mote::simd::MatMulOf(*table, type);
-  size_t next = 0;
-  for (auto _ : state) {
-    args.panels = pool.data() + next * matrix_bytes;
-    next = next + 1 < matrices ? next + 1 : 0;
-    matmul(args);
-    benchmark::DoNotOptimize(out.data());
-    benchmark::ClobberMemory();
-  }
-  using benchmark::Counter;
-  state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * matrix_bytes));
-  state.counters["MAC/s"] =
-      Counter(static_cast<double>(state.iterations() * shape.m * shape.k * shape.n), Counter::kIsRate);
+  return limits;
 }
 
-// What a thread can read at most: the sum of a pool, eight chains.
-void Read(benchmark::State& state) {
-  const std::vector<uint8_t> pool = Pool(kPoolBytes);
-  for (auto _ : state) {
-    uint64_t sums[8] = {};
-    for (size_t i = 0; i + 64 <= pool.size(); i += 64) {
-      for (size_t j = 0; j < 8; ++j) {
-        uint64_t word;
-        memcpy(&word, &pool[i + j * 8], sizeof(word));
-        sums[j] += word;
+// A product whose weights are never in a cache. The only place that knows how the kernels want their operands.
+class ColdProduct {
+ public:
+  ColdProduct(const mote::simd::KernelTable& table, DType type, const Shape& shape)
+      : matmul_(mote::simd::MatMulOf(table, type)),
+        matrix_bytes_(mote::simd::PackedBytes(table, type, shape.n, shape.k)),
+        pool_(Pool((kPoolBytes / matrix_bytes_ + 1) * matrix_bytes_)),
+        out_(shape.m * shape.n),
+        scratch_(mote::simd::kMatMulScratchBytes + 64) {
+    const bool a8 = mote::simd::UsesA8(type);
+    const size_t stride = a8 ? mote::simd::A8RowBytes(shape.k) : shape.k * sizeof(float);
+    std::vector<float> x(shape.k);
+    for (size_t i = 0; i < shape.k; ++i) x[i] = static_cast<float>(i * 37 % 101) / 50 - 1;
+    acts_.resize(stride * shape.m + 64);
+    for (size_t t = 0; t < shape.m; ++t) {
+      if (a8) {
+        table.quantize_a8(x.data(), shape.k, mote::simd::ActGroup(type), &acts_[t * stride]);
+      } else {
+        memcpy(&acts_[t * stride], x.data(), stride);
       }
     }
-    benchmark::DoNotOptimize(sums);
+    args_.rows = shape.n;
+    args_.k = shape.k;
+    args_.acts = acts_.data();
+    args_.act_stride_bytes = stride;
+    args_.m = shape.m;
+    args_.out = out_.data();
+    args_.out_stride = shape.n;
+    args_.scratch = scratch_.data() + (64 - reinterpret_cast<uintptr_t>(scratch_.data()) % 64) % 64;
   }
-  state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * pool.size()));
+
+  size_t matrix_bytes() const { return matrix_bytes_; }
+
+  void Run() {
+    args_.panels = pool_.data() + next_;
+    next_ += matrix_bytes_;
+    if (next_ + matrix_bytes_ > pool_.size()) next_ = 0;
+    matmul_(args_);
+    benchmark::DoNotOptimize(out_.data());
+    benchmark::ClobberMemory();
+  }
+
+ private:
+  mote::simd::MatMulFn matmul_;
+  size_t matrix_bytes_;
+  std::vector<uint8_t> pool_;
+  std::vector<float> out_;
+  std::vector<uint8_t> scratch_;
+  std::vector<uint8_t> acts_;
+  mote::simd::MatMulArgs args_;
+  size_t next_ = 0;
+};
+
+void MatMul(benchmark::State& state, const mote::simd::KernelTable* table, const Limits* limits, DType type,
+            Shape shape) {
+  ColdProduct product(*table, type, shape);
+  for (auto _ : state) product.Run();
+  using benchmark::Counter;
+  const double macs = static_cast<double>(state.iterations() * shape.m * shape.k * shape.n);
+  const double bytes = static_cast<double>(state.iterations() * product.matrix_bytes());
+  const int threads = state.threads();
+  const double peak = mote::simd::UsesA8(type) ? limits->int8[threads] : limits->f32[threads];
+  state.SetBytesProcessed(static_cast<int64_t>(bytes));
+  state.counters["MAC/s"] = Counter(macs, Counter::kIsRate);
+  if (peak > 0) state.counters["of_peak"] = Counter(2 * macs / peak, Counter::kIsRate);
+  if (limits->read[threads] > 0) state.counters["of_read"] = Counter(bytes / limits->read[threads], Counter::kIsRate);
 }
 
-void Attention(benchmark::State& state, const mote::simd::KernelTable* table, size_t heads, size_t dim,
-               size_t positions) {
-  std::vector<float> q(heads * dim, 0.1f), out(heads * dim);
-  std::vector<uint16_t> keys(positions * dim, mote::F32ToF16(0.3f)), values(positions * dim, mote::F32ToF16(0.2f));
+// One key/value head over a cache that lies in it alone; queries of one token, and of many.
+void Attention(benchmark::State& state, const mote::simd::KernelTable* table, mote::simd::CacheType type, size_t tokens,
+               size_t heads, size_t positions) {
+  constexpr size_t kDim = 64;
+  const std::vector<float> x(kDim, 0.1f);
+  const std::vector<float> q(tokens * heads * kDim, 0.1f);
+  std::vector<float> out(tokens * heads * kDim);
+  std::vector<uint8_t> keys(mote::simd::CachePanels(positions) * mote::simd::CachePanelBytes(type, kDim) + 64);
+  std::vector<uint8_t> values(keys.size());
+  for (size_t p = 0; p < positions; ++p) {
+    table->cache_key(type, x.data(), kDim, p, keys.data());
+    table->cache_value(type, x.data(), kDim, p, values.data());
+  }
+  std::vector<uint8_t> scratch(mote::simd::AttentionScratchBytes(tokens * heads, kDim, kDim) + 64);
   mote::simd::AttentionArgs args;
-  args.q = q.data();
-  args.q_stride = dim;
-  args.heads = heads;
+  args.key_type = args.value_type = type;
   args.k = keys.data();
   args.v = values.data();
-  args.key_dim = args.value_dim = dim;
-  args.end = positions;
+  args.key_dim = args.value_dim = kDim;
+  args.q = q.data();
+  args.q_token_stride = args.out_token_stride = heads * kDim;
+  args.q_head_stride = args.out_head_stride = kDim;
+  args.tokens = tokens;
+  args.heads = heads;
+  args.position = positions - tokens;
   args.scale = 0.125f;
   args.out = out.data();
-  args.out_stride = dim;
+  args.scratch = scratch.data() + (64 - reinterpret_cast<uintptr_t>(scratch.data()) % 64) % 64;
   for (auto _ : state) {
     table->attention(args);
     benchmark::ClobberMemory();
   }
-  state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * positions * dim * 4));
+  state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * keys.size() * 2));
 }
 
-void RegisterAll(const mote::simd::KernelTable* table) {
-  const Shape shapes[] = {{1, 2048, 2048},  {1, 576, 1536},   {4, 2048, 2048},   {8, 2048, 2048},
-                          {16, 2048, 2048}, {64, 2048, 2048}, {512, 2048, 2048}, {512, 8192, 2048}};
-  benchmark::RegisterBenchmark("read", Read)->Threads(1)->Threads(2)->UseRealTime();
+void RegisterProducts(const mote::simd::KernelTable* table, const Limits* limits) {
+  // (k, n) of the two models that scripts/bench peers makes: square, up, down, keys, and many rows.
+  const std::pair<size_t, size_t> matrices[] = {{2048, 2048}, {2048, 8192},   {8192, 2048}, {2048, 512},
+                                                {896, 4864},  {2048, 128256}, {576, 1536}};
   for (uint32_t id = 0; id < 40; ++id) {
     if (table->matmul[id] == nullptr) continue;
     const DType type = static_cast<DType>(id);
-    for (const Shape& shape : shapes) {
-      if (shape.k % mote::DTypeInfoOf(type)->block_values != 0) continue;
-      char name[96];
-      snprintf(name, sizeof(name), "matmul/%s/m:%zu/k:%zu/n:%zu", mote::DTypeName(type), shape.m, shape.k, shape.n);
-      auto* registered = benchmark::RegisterBenchmark(
-          name, [table, type, shape](benchmark::State& state) { MatMul(state, table, type, shape); });
-      registered->UseRealTime()->Threads(1);
-      if (shape.m == 1) registered->Threads(2);
+    for (const auto& [k, n] : matrices) {
+      if (k % mote::DTypeInfoOf(type)->block_values != 0) continue;
+      for (const size_t m : {1, 2, 4, 8, 16, 32, 64, 128, 512}) {
+        char name[96];
+        snprintf(name, sizeof(name), "matmul/%s/m:%zu/k:%zu/n:%zu", mote::DTypeName(type), m, k, n);
+        const Shape shape = {m, k, n};
+        auto* registered = benchmark::RegisterBenchmark(
+            name, [=](benchmark::State& state) { MatMul(state, table, limits, type, shape); });
+        registered->UseRealTime()->Threads(1)->Threads(2);
+      }
     }
   }
-  for (size_t heads : {1, 3, 4, 8}) {
-    const std::string name = "attention/heads:" + std::to_string(heads) + "/dim:64/positions:1024";
-    benchmark::RegisterBenchmark(name.c_str(),
-                                 [table, heads](benchmark::State& state) { Attention(state, table, heads, 64, 1024); });
+}
+
+void RegisterAttention(const mote::simd::KernelTable* table) {
+  using mote::simd::CacheType;
+  const std::pair<CacheType, const char*> types[] = {{CacheType::kF16, "F16"}, {CacheType::kQ8_0, "Q8_0"}};
+  for (const auto& [type, type_name] : types) {
+    for (const size_t tokens : {1, 64}) {
+      for (const size_t heads : {1, 4, 7}) {
+        char name[96];
+        snprintf(name, sizeof(name), "attention/%s/tokens:%zu/heads:%zu/positions:4096", type_name, tokens, heads);
+        benchmark::RegisterBenchmark(
+            name, [=, type = type](benchmark::State& state) { Attention(state, table, type, tokens, heads, 4096); });
+      }
+    }
   }
 }
 
@@ -169,8 +236,15 @@ int main(int argc, char** argv) {
   argc = kept;
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  const Limits limits = MeasureLimits(*table);
   benchmark::AddCustomContext("row", table->name);
-  RegisterAll(table);
+  char text[160];
+  snprintf(text, sizeof(text), "int8 %.0f and %.0f Gop/s, f32 %.0f and %.0f Gop/s, read %.1f and %.1f GB/s",
+           limits.int8[1] / 1e9, limits.int8[2] / 1e9, limits.f32[1] / 1e9, limits.f32[2] / 1e9, limits.read[1] / 1e9,
+           limits.read[2] / 1e9);
+  benchmark::AddCustomContext("limits of one thread and of two", text);
+  RegisterProducts(table, &limits);
+  RegisterAttention(table);
   benchmark::RunSpecifiedBenchmarks();
   return 0;
 }

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include <algorithm>
+
 #include "simd/peaks_impl.h"
 
 namespace mote::simd {
@@ -42,6 +44,26 @@ PeakCount ScalarF32(uint64_t rounds) {
   return {rounds * kChains * 2, sum};
 }
 
+// Widening is a shift.
+PeakCount ScalarBf16(uint64_t rounds) {
+  float acc[kChains] = {};
+  uint32_t a = 0x3F80;  // 1
+  float b = 1;
+  for (uint64_t round = 0; round < rounds; ++round) {
+    for (float& chain : acc) {
+      MOTE_PEAK_OPAQUE("r", a);
+      const uint32_t bits = a << 16;
+      float wide;
+      memcpy(&wide, &bits, sizeof(wide));
+      chain += wide * b;
+      MOTE_PEAK_OPAQUE(MOTE_PEAK_FLOAT_REGISTER, chain);
+    }
+  }
+  double sum = 0;
+  for (const float chain : acc) sum += static_cast<double>(chain);
+  return {rounds * kChains * 2, sum};
+}
+
 uint64_t ScalarReadSum(const void* data, size_t bytes) {
   const uint8_t* p = static_cast<const uint8_t*>(data);
   uint64_t acc[4] = {};
@@ -64,6 +86,7 @@ All Collect() {
   AddArmPeaks(all.loops, all.reads);
   AddWasmPeaks(all.loops, all.reads);
   all.loops.push_back({PeakKind::kInt8, "scalar", "", ScalarInt8});
+  all.loops.push_back({PeakKind::kBf16, "scalar", "", ScalarBf16});
   all.loops.push_back({PeakKind::kF32, "scalar", "", ScalarF32});
   all.reads.push_back({"scalar", "", ScalarReadSum});
   return all;
@@ -77,6 +100,35 @@ std::vector<PeakLoop> AllPeakLoops() {
 
 std::vector<ReadLoop> AllReadLoops() {
   return Collect().reads;
+}
+
+bool PeakWithinIsa(std::string_view isa, std::string_view needs, bool is_scalar) {
+  // Rows of simd/row.cc, and the features that their kernels are compiled for.
+  constexpr struct {
+    std::string_view isa;
+    std::string_view features;
+  } kRows[] = {
+      {"sse4", " ssse3 "},
+      {"avx2", " ssse3 avx2 fma f16c "},
+      {"avx512", " ssse3 avx2 fma f16c avx512f avx512bw avx512vl "},
+      {"avx512_vnni", " ssse3 avx2 fma f16c avx512f avx512bw avx512vl avx512_vnni "},
+      {"neon", ""},
+      {"neon_dot", " dotprod fp16 "},
+  };
+  if (isa == "scalar") return is_scalar;
+  for (const auto& row : kRows) {
+    if (row.isa != isa) continue;
+    while (!needs.empty()) {
+      const std::string_view word = needs.substr(0, needs.find(' '));
+      const size_t at = row.features.find(word);
+      if (at == std::string_view::npos || row.features[at - 1] != ' ' || row.features[at + word.size()] != ' ') {
+        return false;
+      }
+      needs.remove_prefix(std::min(needs.size(), word.size() + 1));
+    }
+    return true;
+  }
+  return true;
 }
 
 }  // namespace mote::simd

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <string_view>
 #include <vector>
 
 namespace mote::simd {
@@ -21,6 +22,7 @@ struct PeakCount {
 enum class PeakKind : uint8_t {
   kInt8,  // int32 += uint8 or int8 * int8: 3 and -2, so sum = -6 * ops / 2
   kBf16,  // float32 += bfloat16 * bfloat16: 1 and 1, so sum = ops / 2
+  kF16,   // float32 += float16 * float32: likewise (no kernel adds up in float16)
   kF32,   // float32 += float32 * float32: 1 and 1, so sum = ops / 2
 };
 
@@ -41,9 +43,13 @@ struct ReadLoop {
 };
 
 // All that were compiled in, the fastest first (of each kind). The last ReadLoop needs nothing; so do the last loops of
-// kInt8 and kF32.
+// kInt8, kBf16 and kF32.
 std::vector<PeakLoop> AllPeakLoops();
 std::vector<ReadLoop> AllReadLoops();
+
+// Whether a loop that needs `needs` stays within what the kernels of the row `isa` ("avx2", "neon") may use. A row that
+// is not known allows everything; the scalar row allows what `is_scalar` is set for.
+bool PeakWithinIsa(std::string_view isa, std::string_view needs, bool is_scalar);
 
 }  // namespace mote::simd
 

@@ -32,6 +32,16 @@ MOTE_PEAK_LOOP(Bf16Mmla, MOTE_TARGET("arch=armv8.2-a+bf16"), "w", float32x4_t, f
                vdupq_n_u16(0x3F80), vdupq_n_u16(0x3F80),
                vbfmmlaq_f32(acc, vreinterpretq_bf16_u16(a), vreinterpretq_bf16_u16(b)))
 
+// Without matrix products: eight values, shifted into place four at a time.
+MOTE_PEAK_LOOP(Bf16Shift, , "w", float32x4_t, float, kChains, 8, vdupq_n_f32(0), vdupq_n_u16(0x3F80), vdupq_n_f32(1),
+               vfmaq_f32(vfmaq_f32(acc, vreinterpretq_f32_u32(vshll_n_u16(vget_low_u16(MOTE_HIDE(a)), 16)), b),
+                         vreinterpretq_f32_u32(vshll_high_n_u16(a, 16)), b))
+
+// 0x3C00 is 1 in float16; eight values, widened four at a time.
+MOTE_PEAK_LOOP(F16Fma, , "w", float32x4_t, float, kChains, 8, vdupq_n_f32(0), vdupq_n_u16(0x3C00), vdupq_n_f32(1),
+               vfmaq_f32(vfmaq_f32(acc, vcvt_f32_f16(vreinterpret_f16_u16(vget_low_u16(MOTE_HIDE(a)))), b),
+                         vcvt_high_f32_f16(vreinterpretq_f16_u16(a)), b))
+
 MOTE_PEAK_LOOP(F32Fma, , "w", float32x4_t, float, kChains, 4, vdupq_n_f32(0), vdupq_n_f32(1), vdupq_n_f32(1),
                vfmaq_f32(acc, a, b))
 
@@ -46,6 +56,8 @@ void AddArmPeaks(std::vector<PeakLoop>& loops, std::vector<ReadLoop>& reads) {
                                 {PeakKind::kInt8, "sdot", "dotprod", Int8Dot},
                                 {PeakKind::kInt8, "smull, smlal2, sadalp", "", Int8Mlal},
                                 {PeakKind::kBf16, "bfmmla", "bf16", Bf16Mmla},
+                                {PeakKind::kBf16, "shll, fmla", "", Bf16Shift},
+                                {PeakKind::kF16, "fcvtl, fmla", "", F16Fma},
                                 {PeakKind::kF32, "fmla", "", F32Fma},
                             });
   reads.push_back({"128 bit", "", ReadSum});

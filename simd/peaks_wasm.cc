@@ -60,6 +60,13 @@ PeakCount Int16Dot(uint64_t rounds) {
   return Loop<int32_t>(rounds, 8, wasm_i16x8_splat(-2), wasm_i16x8_splat(3),
                        [](v128_t acc, v128_t a, v128_t b) { return wasm_i32x4_add(acc, wasm_i32x4_dot_i16x8(a, b)); });
 }
+// A 32-bit lane holds two bfloat16 values: one is shifted, the other masked into place.
+PeakCount Bf16MulAdd(uint64_t rounds) {
+  return Loop<float>(rounds, 8, wasm_i32x4_splat(0x3F803F80), wasm_f32x4_splat(1), [](v128_t acc, v128_t a, v128_t b) {
+    const v128_t high = wasm_v128_and(a, wasm_i32x4_splat(static_cast<int>(0xFFFF0000)));
+    return wasm_f32x4_add(wasm_f32x4_add(acc, wasm_f32x4_mul(high, b)), wasm_f32x4_mul(wasm_i32x4_shl(a, 16), b));
+  });
+}
 PeakCount F32MulAdd(uint64_t rounds) {
   return Loop<float>(rounds, 4, wasm_f32x4_splat(1), wasm_f32x4_splat(1),
                      [](v128_t acc, v128_t a, v128_t b) { return wasm_f32x4_add(acc, wasm_f32x4_mul(a, b)); });
@@ -75,6 +82,7 @@ void AddWasmPeaks(std::vector<PeakLoop>& loops, std::vector<ReadLoop>& reads) {
   loops.push_back({PeakKind::kF32, "f32x4.relaxed_madd", "", F32RelaxedMadd});
 #endif
   loops.push_back({PeakKind::kInt8, "i32x4.dot_i16x8_s", "", Int16Dot});
+  loops.push_back({PeakKind::kBf16, "i32x4.shl, f32x4.mul, f32x4.add", "", Bf16MulAdd});
   loops.push_back({PeakKind::kF32, "f32x4.mul, f32x4.add", "", F32MulAdd});
   reads.push_back({"128 bit", "", ReadSum});
 }

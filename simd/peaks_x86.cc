@@ -4,6 +4,11 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
+// False in GCC 12's own avx512fintrin.h, whose "undefined" operand is one that equals itself.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+
 namespace mote::simd {
 namespace {
 
@@ -22,6 +27,7 @@ constexpr size_t kChainsApart = 8;
 #define MOTE_AVX512 MOTE_TARGET("avx512f,avx512bw,avx512vl")
 #define MOTE_AVX_VNNI MOTE_TARGET("avx2,avxvnni")
 #define MOTE_AVX2 MOTE_TARGET("avx2,fma")
+#define MOTE_F16C MOTE_TARGET("avx2,fma,f16c")
 #define MOTE_SSSE3 MOTE_TARGET("ssse3")
 
 MOTE_PEAK_LOOP(Int8Vnni512, MOTE_AVX512_VNNI, "v", __m512i, int32_t, kChainsZmm, 64, _mm512_setzero_si512(),
@@ -53,6 +59,33 @@ MOTE_PEAK_LOOP(Int8Madd128, MOTE_SSSE3, "x", __m128i, int32_t, kChainsApart, 16,
 MOTE_PEAK_LOOP(Bf16Dot512, MOTE_AVX512_BF16, "v", __m512, float, kChainsZmm, 32, _mm512_setzero_ps(),
                _mm512_set1_epi16(0x3F80), _mm512_set1_epi16(0x3F80), _mm512_dpbf16_ps(acc, (__m512bh)a, (__m512bh)b))
 
+// Without a dot product: a 32-bit lane holds two, of which one is shifted and the other masked into place.
+MOTE_PEAK_LOOP(Bf16Shift512, MOTE_AVX512, "v", __m512, float, kChainsZmm, 32, _mm512_setzero_ps(),
+               _mm512_set1_epi32(0x3F803F80), _mm512_set1_ps(1),
+               _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_slli_epi32(MOTE_HIDE("v", a), 16)), b,
+                               _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_and_si512(
+                                                   a, _mm512_set1_epi32(static_cast<int>(0xFFFF0000)))),
+                                               b, acc)))
+MOTE_PEAK_LOOP(Bf16Shift256, MOTE_AVX2, "x", __m256, float, kChainsVex, 16, _mm256_setzero_ps(),
+               _mm256_set1_epi32(0x3F803F80), _mm256_set1_ps(1),
+               _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_slli_epi32(MOTE_HIDE("x", a), 16)), b,
+                               _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_and_si256(
+                                                   a, _mm256_set1_epi32(static_cast<int>(0xFFFF0000)))),
+                                               b, acc)))
+MOTE_PEAK_LOOP(
+    Bf16Shift128, , "x", __m128, float, kChainsApart, 8, _mm_setzero_ps(), _mm_set1_epi32(0x3F803F80), _mm_set1_ps(1),
+    _mm_add_ps(_mm_mul_ps(_mm_castsi128_ps(_mm_slli_epi32(MOTE_HIDE("x", a), 16)), b),
+               _mm_add_ps(_mm_mul_ps(_mm_castsi128_ps(_mm_and_si128(a, _mm_set1_epi32(static_cast<int>(0xFFFF0000)))),
+                                     b),
+                          acc)))
+
+// 0x3C00 is 1 in float16.
+MOTE_PEAK_LOOP(F16Fma512, MOTE_AVX512, "v", __m512, float, kChainsZmm, 16, _mm512_setzero_ps(),
+               _mm256_set1_epi16(0x3C00), _mm512_set1_ps(1),
+               _mm512_fmadd_ps(_mm512_cvtph_ps(MOTE_HIDE("v", a)), b, acc))
+MOTE_PEAK_LOOP(F16Fma256, MOTE_F16C, "x", __m256, float, kChainsVex, 8, _mm256_setzero_ps(), _mm_set1_epi16(0x3C00),
+               _mm256_set1_ps(1), _mm256_fmadd_ps(_mm256_cvtph_ps(MOTE_HIDE("x", a)), b, acc))
+
 MOTE_PEAK_LOOP(F32Fma512, MOTE_AVX512, "v", __m512, float, kChainsZmm, 16, _mm512_setzero_ps(), _mm512_set1_ps(1),
                _mm512_set1_ps(1), _mm512_fmadd_ps(a, b, acc))
 MOTE_PEAK_LOOP(F32Fma256, MOTE_AVX2, "x", __m256, float, kChainsVex, 8, _mm256_setzero_ps(), _mm256_set1_ps(1),
@@ -76,6 +109,11 @@ void AddX86Peaks(std::vector<PeakLoop>& loops, std::vector<ReadLoop>& reads) {
                                 {PeakKind::kInt8, "vpmaddubsw ymm", "avx2 fma", Int8Madd256},
                                 {PeakKind::kInt8, "pmaddubsw xmm", "ssse3", Int8Madd128},
                                 {PeakKind::kBf16, "vdpbf16ps zmm", "avx512f avx512bw avx512vl avx512_bf16", Bf16Dot512},
+                                {PeakKind::kBf16, "vpslld, vfmadd zmm", "avx512f avx512bw avx512vl", Bf16Shift512},
+                                {PeakKind::kBf16, "vpslld, vfmadd ymm", "avx2 fma", Bf16Shift256},
+                                {PeakKind::kBf16, "pslld, mulps, addps xmm", "", Bf16Shift128},
+                                {PeakKind::kF16, "vcvtph2ps, vfmadd zmm", "avx512f avx512bw avx512vl", F16Fma512},
+                                {PeakKind::kF16, "vcvtph2ps, vfmadd ymm", "avx2 fma f16c", F16Fma256},
                                 {PeakKind::kF32, "vfmadd zmm", "avx512f avx512bw avx512vl", F32Fma512},
                                 {PeakKind::kF32, "vfmadd ymm", "avx2 fma", F32Fma256},
                                 {PeakKind::kF32, "mulps, addps xmm", "", F32MulAdd128},

@@ -5,7 +5,7 @@
  *          right. A call that fails leaves its outputs as they were unless it says otherwise. There is no global
  *          state: any number of models may live in one process.
  *
- * Manners  The library never prints, aborts or exits; no C++ exception leaves it. Callbacks must return normally: no
+ * Manners  The library never prints, aborts or exits, and throws nothing. Callbacks must return normally: no
  *          exceptions, no longjmp. They may call any function of this header but those that compute with the model
  *          (eval, generate): progress and logits callbacks come from the step that all sessions share.
  *
@@ -103,7 +103,7 @@ typedef struct mote_model_params {
   int32_t threads;       /* 0: one per core that this process may use. [0, 1024] */
   uint32_t context;      /* longest session, in tokens; 0: what the model was trained for, at most 8192 */
   uint32_t max_batch;    /* tokens computed in one step, of all sessions. [1, 8192], default 512 */
-  int32_t vocab_only;    /* 1: load only the vocabulary and the chat template; no sessions, no tensors needed */
+  int32_t vocab_only;    /* 1: only vocabulary and chat template: tokens and chats, no sessions; needs no tensors */
   uint64_t memory_limit; /* bytes for weights, scratch and the cache of one session at full context; 0: none */
   const char* isa;       /* an instruction set by name; NULL: the best one. Read during the call only */
   mote_log_fn log;       /* NULL: none */

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <memory>
 #include <utility>
 
 #include "engine/core/buffer.h"
@@ -29,18 +30,19 @@ bool HasAll(const CpuInfo& info, std::string_view needs) {
   return true;
 }
 
-ReadLoop BestReadLoop(const CpuInfo& info) {
+ReadLoop BestReadLoop(const CpuInfo& info, std::string_view isa = "") {
   const std::vector<ReadLoop> all = simd::AllReadLoops();
   for (const ReadLoop& loop : all) {
-    if (HasAll(info, loop.needs)) return loop;
+    if (HasAll(info, loop.needs) && simd::PeakWithinIsa(isa, loop.needs, &loop == &all.back())) return loop;
   }
   return all.back();  // which needs nothing
 }
 
 // Null `run` where there is none.
-PeakLoop BestPeakLoop(const CpuInfo& info, PeakKind kind) {
+PeakLoop BestPeakLoop(const CpuInfo& info, PeakKind kind, std::string_view isa) {
   for (const PeakLoop& loop : simd::AllPeakLoops()) {
-    if (loop.kind == kind && HasAll(info, loop.needs)) return loop;
+    const bool is_scalar = strcmp(loop.primitive, "scalar") == 0;
+    if (loop.kind == kind && HasAll(info, loop.needs) && simd::PeakWithinIsa(isa, loop.needs, is_scalar)) return loop;
   }
   return {kind, "", "", nullptr};
 }
@@ -97,27 +99,33 @@ struct Plan {
   double budget_seconds = 0;  // on a machine that is busy with other things, rounds end here, but not before the third
 };
 
-// `units` per repeat (bytes, operations), all workers together; units per second.
-Rate Measure(Timer& timer, Work& work, double units, const Plan& plan) {
-  std::vector<double> samples;
+// Rounds of one row, over all passes.
+struct Samples {
+  std::vector<double> rates;
+  uint64_t repeats = 1;  // in one round, found by the first ones
+};
+
+// One pass: adds rounds. `units` per repeat (bytes, operations), all workers together; rates are units per second.
+void Measure(Timer& timer, Work& work, double units, const Plan& plan, Samples* samples) {
   double spent = 0;
-  uint64_t repeats = 1;
+  size_t done = 0;
   const size_t rounds = static_cast<size_t>(std::max(plan.rounds, 1));
-  while (samples.size() < rounds && (samples.size() < 3 || spent < plan.budget_seconds)) {
-    const double seconds = timer.Seconds(work, repeats);
-    if (seconds < plan.sample_seconds / 2 && repeats < (uint64_t{1} << 40)) {
+  while (done < rounds && (done < 3 || spent < plan.budget_seconds)) {
+    const double seconds = timer.Seconds(work, samples->repeats);
+    if (seconds < plan.sample_seconds / 2 && samples->repeats < (uint64_t{1} << 40)) {
       // Samples so far came from rounds that somebody interrupted, or they would have been as short.
-      samples.clear();
+      samples->rates.clear();
       spent = 0;
+      done = 0;
       // Interruptions only lengthen, so that this does not overshoot; the bound is for clocks that stand still.
-      repeats *= static_cast<uint64_t>(std::clamp(plan.sample_seconds / std::max(seconds, 1e-9), 2.0, 16.0));
+      samples->repeats *= static_cast<uint64_t>(std::clamp(plan.sample_seconds / std::max(seconds, 1e-9), 2.0, 16.0));
       continue;
     }
     spent += seconds;
+    ++done;
     // A clock may stand still for short work (browsers round to milliseconds); no rate is infinite.
-    samples.push_back(units * static_cast<double>(repeats) / std::max(seconds, 1e-9));
+    samples->rates.push_back(units * static_cast<double>(samples->repeats) / std::max(seconds, 1e-9));
   }
-  return Summary(std::move(samples));
 }
 
 struct ComputeWork final : Work {
@@ -177,8 +185,8 @@ void AdviseHugePages([[maybe_unused]] uint8_t* data, [[maybe_unused]] uint64_t b
 #endif
 }
 
-// At most 2 x 3 compute rows, 2 x 3 cache rows and 2 memory rows: 12 * 0.08 + 2 * 0.4 s on a machine so busy that the
-// budgets end the rounds; a quarter of that on an idle one.
+// At most 2 x 4 compute rows, 2 x 3 cache rows and 2 memory rows: 14 * 0.08 + 2 * 0.4 s a pass on a machine so busy
+// that the budgets end the rounds; a quarter of that on an idle one.
 Plan RowPlan(const PeakOptions& options) {
   return {options.sample_seconds, options.rounds, 0.08};
 }
@@ -218,77 +226,106 @@ std::vector<Level> CacheLevels(const CpuInfo& info, int workers) {
   return levels;
 }
 
-// The rows of one working set, of one worker (where asked for) and of all; the same where the pool has one.
-struct MemoryRates {
-  BandwidthRow one;
-  BandwidthRow all;
+// A row that is being measured.
+struct Job {
+  std::shared_ptr<Work> work;
+  int workers = 1;
+  double units = 0;  // see Measure
+  Plan plan;
+  Samples samples;
 };
 
-// `least`: bytes that are measured even if touching them is slow, at most `bytes`.
-Result<MemoryRates> MeasureMemory(ThreadPool& pool, const Clock& clock, const ReadLoop& loop, uint64_t bytes,
-                                  uint64_t least, int rounds, bool also_one) {
-  const int workers = pool.num_workers();
-  const uint64_t parts = static_cast<uint64_t>(workers);
-  const uint64_t part = std::max<uint64_t>(RoundDown(bytes / parts, simd::kReadBlockBytes), simd::kReadBlockBytes);
-  MOTE_ASSIGN_OR_RETURN(Buffer buffer, Buffer::Create(part * parts, "memory test"));
-  AdviseHugePages(buffer.data(), part * parts);
-  ReadWork work;
-  work.loop = loop;
-  work.data = buffer.data();
-  work.stride = work.part_bytes = static_cast<size_t>(part);  // fits, since the buffer does
-  Touch(pool, clock, work, least / parts, 0.7);
-  MemoryRates rates = {{"memory", work.part_bytes, 1, {}}, {"memory", work.part_bytes * parts, workers, {}}};
-  Timer all(pool, clock, workers);
-  rates.all.bytes_per_second = Measure(all, work, static_cast<double>(rates.all.bytes), MemoryPlan(rounds));
-  if (workers == 1) rates.one = rates.all;
-  if (workers == 1 || !also_one) return rates;
-  Timer one(pool, clock, 1);
-  rates.one.bytes_per_second = Measure(one, work, static_cast<double>(rates.one.bytes), MemoryPlan(rounds));
-  return rates;
-}
+// Collects what there is to measure, and the memory that it takes; then measures it in passes.
+class Measurement {
+ public:
+  Measurement(ThreadPool& pool, const Clock& clock) : pool_(pool), clock_(clock) {}
 
-Status MeasureCaches(ThreadPool& pool, const Clock& clock, const CpuInfo& info, const PeakOptions& options,
-                     const ReadLoop& loop, std::vector<BandwidthRow>& rows) {
-  const int all_workers = pool.num_workers();
-  const std::vector<Level> levels = CacheLevels(info, all_workers);
-  uint64_t most = 0;
-  for (const Level& level : levels) most = std::max(most, level.part_bytes);
-  if (most == 0) return Status();
-  MOTE_ASSIGN_OR_RETURN(Buffer buffer, Buffer::Create(most * static_cast<uint64_t>(all_workers), "cache test"));
-  for (const Level& level : levels) {
-    ReadWork work;
-    work.loop = loop;
-    work.data = buffer.data();
-    work.stride = work.part_bytes = static_cast<size_t>(level.part_bytes);
-    Touch(pool, clock, work, level.part_bytes, 0);
-    for (int workers = 1;; workers = all_workers) {
-      Timer timer(pool, clock, workers);
-      const uint64_t bytes = level.part_bytes * static_cast<uint64_t>(workers);
-      const Rate rate = Measure(timer, work, static_cast<double>(bytes), RowPlan(options));
-      rows.push_back({level.name, bytes, workers, rate});
-      if (workers == all_workers) break;
+  // Parts of `bytes` of all workers together; less where touching them is slow, but not below `least`.
+  Status AddMemory(const ReadLoop& loop, uint64_t bytes, uint64_t least, int rounds, bool also_one) {
+    const uint64_t parts = static_cast<uint64_t>(pool_.num_workers());
+    const uint64_t part = std::max<uint64_t>(RoundDown(bytes / parts, simd::kReadBlockBytes), simd::kReadBlockBytes);
+    MOTE_ASSIGN_OR_RETURN(Buffer buffer, Buffer::Create(part * parts, "memory test"));
+    AdviseHugePages(buffer.data(), part * parts);
+    const auto work = NewRead(loop, std::move(buffer), part);
+    Touch(pool_, clock_, *work, least / parts, 0.7);
+    AddBandwidth("memory", work, also_one, MemoryPlan(rounds));
+    return Status();
+  }
+
+  Status AddCaches(const CpuInfo& info, const PeakOptions& options, const ReadLoop& loop) {
+    for (const Level& level : CacheLevels(info, pool_.num_workers())) {
+      MOTE_ASSIGN_OR_RETURN(
+          Buffer buffer, Buffer::Create(level.part_bytes * static_cast<uint64_t>(pool_.num_workers()), "cache test"));
+      const auto work = NewRead(loop, std::move(buffer), level.part_bytes);
+      Touch(pool_, clock_, *work, level.part_bytes, 0);
+      AddBandwidth(level.name, work, /*also_one=*/true, RowPlan(options));
+    }
+    return Status();
+  }
+
+  void AddCompute(const CpuInfo& info, const PeakOptions& options) {
+    const std::pair<PeakKind, const char*> kinds[] = {
+        {PeakKind::kInt8, "int8"}, {PeakKind::kBf16, "bf16"}, {PeakKind::kF16, "f16"}, {PeakKind::kF32, "f32"}};
+    for (const auto& [kind, name] : kinds) {
+      const auto work = std::make_shared<ComputeWork>();
+      work->loop = BestPeakLoop(info, kind, options.isa);
+      if (work->loop.run == nullptr) continue;
+      const double ops = static_cast<double>(work->loop.run(1).ops);
+      for (int workers = 1;; workers = pool_.num_workers()) {
+        compute_.push_back({name, work->loop.primitive, workers, {}});
+        compute_jobs_.push_back({work, workers, ops * workers, RowPlan(options), {}});
+        if (workers == pool_.num_workers()) break;
+      }
     }
   }
-  return Status();
-}
 
-void MeasureCompute(ThreadPool& pool, const Clock& clock, const CpuInfo& info, const PeakOptions& options,
-                    std::vector<ComputeRow>& rows) {
-  const std::pair<PeakKind, const char*> kinds[] = {
-      {PeakKind::kInt8, "int8"}, {PeakKind::kBf16, "bf16"}, {PeakKind::kF32, "f32"}};
-  for (const auto& [kind, name] : kinds) {
-    ComputeWork work;
-    work.loop = BestPeakLoop(info, kind);
-    if (work.loop.run == nullptr) continue;
-    const uint64_t ops = work.loop.run(1).ops;
-    for (int workers = 1;; workers = pool.num_workers()) {
-      Timer timer(pool, clock, workers);
-      const Rate rate = Measure(timer, work, static_cast<double>(ops) * workers, RowPlan(options));
-      rows.push_back({name, work.loop.primitive, workers, rate});
-      if (workers == pool.num_workers()) break;
+  Peaks Run(int passes) {
+    for (int pass = 0; pass < std::max(passes, 1); ++pass) {
+      for (std::vector<Job>* jobs : {&compute_jobs_, &bandwidth_jobs_}) {
+        for (Job& job : *jobs) {
+          Timer timer(pool_, clock_, job.workers);
+          Measure(timer, *job.work, job.units, job.plan, &job.samples);
+        }
+      }
+    }
+    for (size_t i = 0; i < compute_.size(); ++i) {
+      compute_[i].ops_per_second = Summary(std::move(compute_jobs_[i].samples.rates));
+    }
+    for (size_t i = 0; i < bandwidth_.size(); ++i) {
+      bandwidth_[i].bytes_per_second = Summary(std::move(bandwidth_jobs_[i].samples.rates));
+    }
+    Peaks peaks;
+    peaks.bandwidth = std::move(bandwidth_);
+    peaks.compute = std::move(compute_);
+    return peaks;
+  }
+
+ private:
+  std::shared_ptr<ReadWork> NewRead(const ReadLoop& loop, Buffer buffer, uint64_t part) {
+    auto work = std::make_shared<ReadWork>();
+    work->loop = loop;
+    work->data = buffer.data();
+    work->stride = work->part_bytes = static_cast<size_t>(part);  // fits, since the buffer does
+    buffers_.push_back(std::move(buffer));
+    return work;
+  }
+  void AddBandwidth(const char* level, const std::shared_ptr<ReadWork>& work, bool also_one, const Plan& plan) {
+    for (int workers = also_one ? 1 : pool_.num_workers();; workers = pool_.num_workers()) {
+      const uint64_t bytes = work->part_bytes * static_cast<uint64_t>(workers);
+      bandwidth_.push_back({level, bytes, workers, {}});
+      bandwidth_jobs_.push_back({work, workers, static_cast<double>(bytes), plan, {}});
+      if (workers == pool_.num_workers()) break;
     }
   }
-}
+
+  ThreadPool& pool_;
+  const Clock& clock_;
+  std::vector<Buffer> buffers_;
+  std::vector<BandwidthRow> bandwidth_;
+  std::vector<Job> bandwidth_jobs_;  // one for each row
+  std::vector<ComputeRow> compute_;
+  std::vector<Job> compute_jobs_;
+};
 
 template <class Row>
 const Row* MostWorkers(const std::vector<Row>& rows, const char* Row::*key, const char* wanted) {
@@ -318,23 +355,22 @@ uint64_t MemoryTestBytes(const CpuInfo& info) {
 }
 
 Result<Peaks> MeasurePeaks(ThreadPool& pool, const Clock& clock, const CpuInfo& info, const PeakOptions& options) {
-  const ReadLoop loop = BestReadLoop(info);
-  Peaks peaks;
-  MeasureCompute(pool, clock, info, options, peaks.compute);
-  MOTE_RETURN_IF_ERROR(MeasureCaches(pool, clock, info, options, loop, peaks.bandwidth));
-  const uint64_t bytes = options.memory_bytes != 0 ? options.memory_bytes : MemoryTestBytes(info);
-  const uint64_t least = 4 * LastCacheBytes(info);
-  MOTE_ASSIGN_OR_RETURN(const MemoryRates memory,
-                        MeasureMemory(pool, clock, loop, bytes, least, options.rounds, /*also_one=*/true));
-  peaks.bandwidth.push_back(memory.one);
-  if (pool.num_workers() > 1) peaks.bandwidth.push_back(memory.all);
-  return peaks;
+  Measurement measurement(pool, clock);
+  if (options.compute) measurement.AddCompute(info, options);
+  if (options.bandwidth) {
+    const ReadLoop loop = BestReadLoop(info, options.isa);
+    MOTE_RETURN_IF_ERROR(measurement.AddCaches(info, options, loop));
+    const uint64_t bytes = options.memory_bytes != 0 ? options.memory_bytes : MemoryTestBytes(info);
+    MOTE_RETURN_IF_ERROR(
+        measurement.AddMemory(loop, bytes, 4 * LastCacheBytes(info), options.rounds, /*also_one=*/true));
+  }
+  return measurement.Run(options.passes);
 }
 
 Result<Rate> MeasureReadBandwidth(ThreadPool& pool, const Clock& clock, uint64_t bytes, int rounds) {
-  MOTE_ASSIGN_OR_RETURN(const MemoryRates memory, MeasureMemory(pool, clock, BestReadLoop(DetectCpu()), bytes, bytes,
-                                                                rounds, /*also_one=*/false));
-  return memory.all.bytes_per_second;
+  Measurement measurement(pool, clock);
+  MOTE_RETURN_IF_ERROR(measurement.AddMemory(BestReadLoop(DetectCpu()), bytes, bytes, rounds, /*also_one=*/false));
+  return measurement.Run(/*passes=*/1).bandwidth[0].bytes_per_second;
 }
 
 }  // namespace mote::cpu

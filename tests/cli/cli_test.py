@@ -287,7 +287,19 @@ class Tools(unittest.TestCase):
         self.assertNotIn("tg", text)
         lines = mote(*words, "-o", "csv").stdout.decode().splitlines()
         self.assertEqual(len(lines), 3)
-        self.assertTrue(lines[0].startswith("test,n_prompt,n_gen,avg_ts,stddev_ts,samples_ts,"))
+        self.assertTrue(lines[0].startswith("test,n_prompt,n_gen,n_depth,avg_ts,stddev_ts,samples_ts,"))
+
+    def test_bench_peaks(self):
+        peaks = json.loads(mote("bench", "--peaks", "-r", "1", "-o", "json").stdout)
+        self.assertLessEqual({"int8", "bf16", "f32"}, {row["kind"] for row in peaks["compute"]})
+        self.assertIn("memory", [row["level"] for row in peaks["bandwidth"]])
+        for row in peaks["compute"]:
+            rate = row["ops_per_second"]
+            self.assertTrue(0 < rate["min"] <= rate["median"] <= rate["max"], row)
+        lines = mote("bench", "--peaks", "-r", "1", "-o", "csv", env=environment(MOTE_ISA="scalar")).stdout.decode().splitlines()
+        self.assertEqual(lines[0], "what,instruction,threads,working_set,unit,best,median,worst")
+        self.assertEqual({line.split(",")[1] for line in lines[1:]}, {"", '"scalar"'})
+        self.assertEqual(mote("bench", "--peaks", MODEL).returncode, 2)
 
     def test_doctor(self):
         object = json.loads(mote("doctor", MODEL, "--json").stdout)

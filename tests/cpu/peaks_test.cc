@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <stdint.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -43,9 +44,10 @@ TEST(PeakLoops, DoWhatTheyCount) {
 }
 
 TEST(PeakLoops, LastOnesNeedNothing) {
-  std::string last_needs[3] = {"none", "none", "none"};
+  std::string last_needs[4] = {"none", "none", "none", "none"};
   for (const simd::PeakLoop& loop : simd::AllPeakLoops()) last_needs[static_cast<int>(loop.kind)] = loop.needs;
   EXPECT_EQ(last_needs[static_cast<int>(simd::PeakKind::kInt8)], "");
+  EXPECT_EQ(last_needs[static_cast<int>(simd::PeakKind::kBf16)], "");
   EXPECT_EQ(last_needs[static_cast<int>(simd::PeakKind::kF32)], "");
   ASSERT_FALSE(simd::AllReadLoops().empty());
   EXPECT_STREQ(simd::AllReadLoops().back().needs, "");
@@ -119,7 +121,7 @@ TEST_P(PeaksTest, RowsAreInOrder) {
 
   found.clear();
   expected.clear();
-  for (const char* kind : {"int8", "bf16", "f32"}) {
+  for (const char* kind : {"int8", "bf16", "f16", "f32"}) {
     if (peaks->Compute(kind) == nullptr) continue;
     expected.push_back(std::string(kind) + " 1");
     if (workers > 1) expected.push_back(kind + (" " + std::to_string(workers)));
@@ -149,7 +151,46 @@ TEST(Peaks, UnknownCachesAreLeftOut) {
   ASSERT_TRUE(peaks.ok());
   ASSERT_EQ(peaks->bandwidth.size(), 1u);
   EXPECT_STREQ(peaks->bandwidth[0].level, "memory");
-  EXPECT_EQ(peaks->compute.size(), 2u);
+  std::vector<std::string> kinds;
+  for (const ComputeRow& row : peaks->compute) kinds.push_back(row.kind);
+  kinds.erase(std::remove(kinds.begin(), kinds.end(), "f16"), kinds.end());  // Arm converts it without a feature
+  EXPECT_EQ(kinds, (std::vector<std::string>{"int8", "bf16", "f32"}));
+}
+
+TEST(Peaks, OnlyWhatIsAskedFor) {
+  const std::unique_ptr<Platform> platform = CreatePlatform();
+  Result<std::unique_ptr<ThreadPool>> pool = platform->CreateThreadPool(1);
+  ASSERT_TRUE(pool.ok());
+  PeakOptions options = {.sample_seconds = 1e-4, .rounds = 1, .passes = 3, .memory_bytes = 1};
+  options.bandwidth = false;
+  options.isa = "scalar";
+  Result<Peaks> peaks = MeasurePeaks(**pool, platform->clock(), DetectCpu(), options);
+  ASSERT_TRUE(peaks.ok());
+  EXPECT_TRUE(peaks->bandwidth.empty());
+  ASSERT_EQ(peaks->compute.size(), 3u);
+  for (const ComputeRow& row : peaks->compute) EXPECT_STREQ(row.primitive, "scalar");
+  options.bandwidth = true;
+  options.compute = false;
+  peaks = MeasurePeaks(**pool, platform->clock(), CpuInfo(), options);
+  ASSERT_TRUE(peaks.ok());
+  EXPECT_EQ(peaks->bandwidth.size(), 1u);
+  EXPECT_TRUE(peaks->compute.empty());
+}
+
+TEST(PeakLoops, KnowTheirRow) {
+  using simd::PeakWithinIsa;
+  EXPECT_TRUE(PeakWithinIsa("", "avx512f avx512_bf16", false));
+  EXPECT_TRUE(PeakWithinIsa("scalar", "", true));
+  EXPECT_FALSE(PeakWithinIsa("scalar", "", false));
+  EXPECT_TRUE(PeakWithinIsa("sse4", "", false));
+  EXPECT_TRUE(PeakWithinIsa("sse4", "ssse3", false));
+  EXPECT_FALSE(PeakWithinIsa("sse4", "avx2", false));
+  EXPECT_TRUE(PeakWithinIsa("avx2", "avx2 fma", false));
+  EXPECT_FALSE(PeakWithinIsa("avx2", "avx2 avx_vnni", false));
+  EXPECT_FALSE(PeakWithinIsa("avx512", "avx512f avx512bw avx512vl avx512_vnni", false));
+  EXPECT_TRUE(PeakWithinIsa("avx512_vnni", "avx512f avx512bw avx512vl avx512_vnni", false));
+  EXPECT_FALSE(PeakWithinIsa("neon", "dotprod", false));
+  EXPECT_TRUE(PeakWithinIsa("neon_dot", "dotprod", false));
 }
 
 TEST(Peaks, MemoryThatIsNotThereIsAnError) {

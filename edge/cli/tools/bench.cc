@@ -14,6 +14,7 @@
 #include "edge/cli/console.h"
 #include "edge/cli/options.h"
 #include "edge/cli/tools/model_file.h"
+#include "edge/cli/tools/peaks_report.h"
 #include "engine/api/mote.h"
 #include "targets/cpu/peaks.h"
 
@@ -27,6 +28,7 @@ struct BenchOptions {
   int depth = 0;  // tokens in the cache before each row begins
   int rounds = 5;
   std::string format = "md";
+  bool peaks = false;
 };
 
 struct Row {
@@ -122,7 +124,8 @@ double Measure(Bench& bench, const Row& row, int depth, std::mt19937& random) {
   return static_cast<double>(tokens.size()) / SecondsSince(start);
 }
 
-// Bytes that decoding reads per token: the weights, and what the cache holds on average.
+// Bytes that decoding reads per token: the weights as they are in the file (packing may add to them, which counts
+// against us), and what the cache holds on average.
 double BytesPerToken(const TokenWork& work, const mote_model_info& info, int depth, int generated) {
   const double cache = static_cast<double>(info.cache_bytes) / info.context * (depth + generated / 2.0);
   return static_cast<double>(work.bytes_read) + cache;
@@ -188,6 +191,29 @@ void PrintMarkdown(const std::vector<Row>& rows, const Bench& bench, const Token
                bandwidth.max / 1e9));
 }
 
+// Multiplications per token of a prompt: the output matrix is needed for the last one alone.
+double MultipliesPerToken(const TokenWork& work, int prompt) {
+  const double output = static_cast<double>(work.output_multiplies);
+  return static_cast<double>(work.multiplies) - output + output / prompt;
+}
+
+// The machine alone. Passes some tenths of a second apart: virtual CPUs may share a core for a while.
+int RunPeaks(const BenchOptions& options) {
+  if (!options.model.path.empty()) WrongWords("--peaks measures the machine alone; leave MODEL out");
+  const std::unique_ptr<Platform> platform = CreatePlatform();
+  Result<std::unique_ptr<ThreadPool>> pool = platform->CreateThreadPool(options.model.threads);
+  if (!pool.ok()) Fail(pool.status().message());
+  const cpu::Peaks peaks = TakePeaks(**pool, platform->clock(), cpu::DetectCpu(), /*passes=*/2 * options.rounds);
+  const nlohmann::ordered_json json = PeaksToJson(peaks);
+  if (options.format == "json") {
+    Write(json.dump(1) + "\n");
+  } else {
+    Write(options.format == "csv" ? PeaksToCsv(json) : "best, median, worst round\n" + PeaksToText(json));
+  }
+  FlushOutput();
+  return kDone;
+}
+
 int RunBench(const BenchOptions& options) {
   options.model.PathOrUsage("bench");
   const std::string depth = options.depth > 0 ? Format(" @ d%d", options.depth) : "";
@@ -211,6 +237,11 @@ int RunBench(const BenchOptions& options) {
   const cpu::CpuInfo cpu_info = cpu::DetectCpu();
   Result<std::unique_ptr<ThreadPool>> pool = platform->CreateThreadPool(bench.info.threads);
   std::vector<double> bandwidth_samples;
+  double peak = 0;  // the best of all rounds: what the machine can do
+  cpu::PeakOptions peak_options;
+  peak_options.bandwidth = false;
+  peak_options.rounds = 5;
+  peak_options.isa = ForcedIsa();
   std::mt19937 random(42);  // the same tokens each time
   Progress progress("measuring");
   const uint64_t steps = static_cast<uint64_t>(options.rounds) + 1;
@@ -219,6 +250,9 @@ int RunBench(const BenchOptions& options) {
       const Result<cpu::Rate> rate =
           cpu::MeasureReadBandwidth(**pool, platform->clock(), cpu::MemoryTestBytes(cpu_info), /*rounds=*/2);
       if (rate.ok() && round > 0) bandwidth_samples.push_back(rate->max);
+      const Result<cpu::Peaks> peaks = cpu::MeasurePeaks(**pool, platform->clock(), cpu_info, peak_options);
+      const cpu::ComputeRow* row = peaks.ok() ? peaks->Compute(work.mostly_int8 ? "int8" : "f32") : nullptr;
+      if (row != nullptr) peak = std::max(peak, row->ops_per_second.max);
     }
     for (Row& row : rows) {
       const double speed = Measure(bench, row, options.depth, random);
@@ -229,18 +263,10 @@ int RunBench(const BenchOptions& options) {
   progress.Clear();
 
   const Stats bandwidth = StatsOf(bandwidth_samples);
-  double peak = 0;
-  if (pool.ok()) {
-    cpu::PeakOptions peak_options;
-    peak_options.memory_bytes = 64 << 20;  // of no interest here
-    const Result<cpu::Peaks> peaks = cpu::MeasurePeaks(**pool, platform->clock(), cpu_info, peak_options);
-    const cpu::ComputeRow* row = peaks.ok() ? peaks->Compute(work.mostly_int8 ? "int8" : "f32") : nullptr;
-    if (row != nullptr) peak = row->ops_per_second.max;
-  }
   for (Row& row : rows) {
     const double speed = StatsOf(row.samples).median;
     if (row.prompt > 0 && peak > 0) {
-      row.share = speed * 2 * static_cast<double>(work.multiplies) / peak;
+      row.share = speed * 2 * MultipliesPerToken(work, row.prompt) / peak;
       row.limit = work.mostly_int8 ? "int8 peak" : "float32 peak";
     } else if (row.generated > 0 && bandwidth.median > 0) {
       row.share = speed * BytesPerToken(work, bench.info, options.depth, row.generated) / bandwidth.median;
@@ -277,7 +303,8 @@ void AddBench(CLI::App& app, Action* action) {
       ->check(Within(0, 1 << 24));
   command->add_option("-r,--repetitions", options->rounds, "Rounds, after one to warm up")->check(Within(1, 1000));
   command->add_option("-o,--output", options->format, "md, json or csv")->check(CLI::IsMember({"md", "json", "csv"}));
-  command->callback([=] { *action = [=] { return RunBench(*options); }; });
+  command->add_flag("--peaks", options->peaks, "No MODEL: what the machine can do, or the instruction set of MOTE_ISA");
+  command->callback([=] { *action = [=] { return options->peaks ? RunPeaks(*options) : RunBench(*options); }; });
 }
 
 }  // namespace mote::cli

@@ -7,6 +7,7 @@
 #include "edge/cli/console.h"
 #include "edge/cli/options.h"
 #include "edge/cli/tools/model_file.h"
+#include "edge/cli/tools/peaks_report.h"
 #include "engine/api/mote.h"
 #include "targets/cpu/cpu_info.h"
 #include "targets/cpu/peaks.h"
@@ -71,24 +72,6 @@ Json MemoryToJson(const cpu::CpuInfo& info) {
           {"page_bytes", info.page_bytes},
           {"transparent_huge_pages", info.transparent_huge_pages},
           {"numa_nodes", info.numa_nodes}};
-}
-
-Json PeaksToJson(const cpu::Peaks& peaks) {
-  Json json = {{"bandwidth", Json::array()}, {"compute", Json::array()}};
-  const auto rate = [](const cpu::Rate& r) { return Json{{"min", r.min}, {"median", r.median}, {"max", r.max}}; };
-  for (const cpu::BandwidthRow& row : peaks.bandwidth) {
-    json["bandwidth"].push_back({{"level", row.level},
-                                 {"working_set", row.bytes},
-                                 {"threads", row.workers},
-                                 {"bytes_per_second", rate(row.bytes_per_second)}});
-  }
-  for (const cpu::ComputeRow& row : peaks.compute) {
-    json["compute"].push_back({{"kind", row.kind},
-                               {"instruction", row.primitive},
-                               {"threads", row.workers},
-                               {"ops_per_second", rate(row.ops_per_second)}});
-  }
-  return json;
 }
 
 // Parameters that fit, by type, and how fast such a model could at best be written with: each token reads it once.
@@ -157,23 +140,6 @@ void PrintCpu(const Json& json, const Colors& colors) {
                memory["numa_nodes"].get<int>(), memory["numa_nodes"] == 1 ? "" : "s"));
 }
 
-void PrintPeaks(const Json& peaks, const Colors& colors) {
-  Write(Format("%smeasured%s (best, median, worst round)\n", colors.bold, colors.reset));
-  const auto line = [](const std::string& what, int threads, const Json& rate, double unit, const char* name) {
-    Write(Format("  %-24s %3d thread%s %9.1f %9.1f %9.1f %s\n", what.c_str(), threads, threads == 1 ? " " : "s",
-                 rate["max"].get<double>() / unit, rate["median"].get<double>() / unit,
-                 rate["min"].get<double>() / unit, name));
-  };
-  for (const Json& row : peaks["bandwidth"]) {
-    line("read " + row["level"].get<std::string>() + " (" + HumanBytes(row["working_set"].get<uint64_t>()) + ")",
-         row["threads"].get<int>(), row["bytes_per_second"], 1e9, "GB/s");
-  }
-  for (const Json& row : peaks["compute"]) {
-    line(row["kind"].get<std::string>() + " (" + row["instruction"].get<std::string>() + ")", row["threads"].get<int>(),
-         row["ops_per_second"], 1e9, "Gop/s");
-  }
-}
-
 void PrintFits(const Json& json, const Colors& colors) {
   if (json.contains("model")) {
     const Json& model = json["model"];
@@ -210,10 +176,9 @@ int Doctor(const ModelOptions& options, bool as_json) {
   json["memory"] = MemoryToJson(info);
   Result<std::unique_ptr<ThreadPool>> pool = platform->CreateThreadPool(options.threads);
   if (!pool.ok()) Fail(pool.status().message());
-  const Result<cpu::Peaks> peaks = cpu::MeasurePeaks(**pool, platform->clock(), info);
-  if (!peaks.ok()) Fail(peaks.status().message());
-  json["peaks"] = PeaksToJson(*peaks);
-  const cpu::BandwidthRow* memory = peaks->Bandwidth("memory");
+  const cpu::Peaks peaks = TakePeaks(**pool, platform->clock(), info, /*passes=*/2);
+  json["peaks"] = PeaksToJson(peaks);
+  const cpu::BandwidthRow* memory = peaks.Bandwidth("memory");
   const double bandwidth = memory != nullptr ? memory->bytes_per_second.median : 0;
   if (file != nullptr) {
     json["model"] = ModelToJson(options, *platform, *file, info, bandwidth);
@@ -225,7 +190,7 @@ int Doctor(const ModelOptions& options, bool as_json) {
   } else {
     const Colors colors(stdout);
     PrintCpu(json, colors);
-    PrintPeaks(json["peaks"], colors);
+    Write(Format("%smeasured%s (best, median, worst round)\n", colors.bold, colors.reset) + PeaksToText(json["peaks"]));
     PrintFits(json, colors);
   }
   FlushOutput();

@@ -65,6 +65,7 @@ TokenWork WorkPerToken(const GgufFile& file) {
     }
     work.bytes_read += bytes;
     work.multiplies += multiplies;
+    if (embedding || tensor.name == "output.weight") work.output_multiplies += multiplies;
     const bool is_float = tensor.type == DType::kF32 || tensor.type == DType::kF16 || tensor.type == DType::kBF16;
     if (!is_float) int8_multiplies += multiplies;
   }

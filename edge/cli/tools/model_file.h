@@ -31,8 +31,9 @@ struct TokenWork {
   uint64_t values = 0;  // of all tensors
   uint64_t bytes_read =
       0;  // weights that one decode step reads: without unused experts and all but a row of embeddings
-  uint64_t multiplies = 0;   // of the matrix products, without attention; as many additions
-  bool mostly_int8 = false;  // most of them are done in 8-bit integers (quantised weights), not in float32
+  uint64_t multiplies = 0;         // of the matrix products, without attention; as many additions
+  uint64_t output_multiplies = 0;  // of these, the output matrix's
+  bool mostly_int8 = false;        // most of them are done in 8-bit integers (quantised weights), not in float32
 };
 TokenWork WorkPerToken(const GgufFile& file);
 
