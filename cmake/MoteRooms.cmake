@@ -49,19 +49,32 @@ endfunction()
 # namespace (MOTE_VARIANT), one more table row. Sets MOTE_KERNEL_VARIANTS_<name> to the rooms made.
 function(mote_kernel_variants name dir)
   set(MOTE_KERNEL_VARIANTS_${name} "" CACHE INTERNAL "")
-  if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
+  if(MOTE_WASM)
+    return()
+  elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
+    set(variant neon_dot)
+    set(options -march=armv8.2-a+dotprod+fp16)
+  elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
+    # Highway's AVX2 with AVX-VNNI named to the compiler, function by function: nothing else of these files may use more
+    # than every x86-64 CPU has.
+    set(variant avx2_vnni)
+    set(options -DMOTE_AVX_VNNI "-DMOTE_OFF_VARIANT=(HWY_SSE4|HWY_AVX3|HWY_AVX3_DL)"
+      $<$<CXX_COMPILER_ID:GNU>:-fno-tree-vectorize>)
+  else()
     return()
   endif()
   # What is directly in the folder; of that, what picks a row or measures the machine exists once.
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${dir}/*.cc)
   list(FILTER sources EXCLUDE REGEX "/(dispatch|pack|cpu_features|peaks[a-z0-9_]*)\\.cc$")
-  add_library(mote_${name}_neon_dot OBJECT ${sources})
-  target_link_libraries(mote_${name}_neon_dot PRIVATE mote_flags)
-  target_compile_definitions(mote_${name}_neon_dot PRIVATE HWY_IS_DEBUG_BUILD=0 MOTE_VARIANT=neon_dot)
-  target_compile_options(mote_${name}_neon_dot PRIVATE -fno-rtti -fno-exceptions -march=armv8.2-a+dotprod+fp16
+  set(room ${name}_${variant})
+  add_library(mote_${room} OBJECT ${sources})
+  target_link_libraries(mote_${room} PRIVATE mote_flags)
+  target_compile_definitions(mote_${room} PRIVATE HWY_IS_DEBUG_BUILD=0 MOTE_VARIANT=${variant})
+  target_compile_options(mote_${room} PRIVATE -fno-rtti -fno-exceptions ${options}
     $<$<CONFIG:Release,RelWithDebInfo>:-O3>)
-  target_compile_definitions(mote_${name} PRIVATE MOTE_HAVE_NEON_DOT)
-  set(MOTE_KERNEL_VARIANTS_${name} ${name}_neon_dot CACHE INTERNAL "")
+  string(TOUPPER MOTE_HAVE_${variant} have)
+  target_compile_definitions(mote_${name} PRIVATE ${have})
+  set(MOTE_KERNEL_VARIANTS_${name} ${room} CACHE INTERNAL "")
 endfunction()
 
 # Links the objects of some rooms, and all rooms that they use, into a program.

@@ -44,6 +44,7 @@ constexpr unsigned kEbxBmi1 = 1u << 3, kEbxAvx2 = 1u << 5, kEbxBmi2 = 1u << 8;
 constexpr unsigned kEbxAvx512 = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;  // F, DQ, BW, VL
 constexpr unsigned kEcxVbmi = 1u << 1, kEcxVbmi2 = 1u << 6, kEcxGfni = 1u << 8, kEcxVaes = 1u << 9;
 constexpr unsigned kEcxVpclmulqdq = 1u << 10, kEcxVnni = 1u << 11, kEcxBitalg = 1u << 12, kEcxVpopcntdq = 1u << 14;
+constexpr unsigned kEaxAvxVnni = 1u << 4;  // of subleaf 1, where subleaf 0 says in EAX that there is one
 
 }  // namespace
 
@@ -54,6 +55,10 @@ bool CpuHasSse4() {
 bool CpuHasAvx2() {
   return CpuHasSse4() && AllOf(Leaf(1).ecx, bit_AVX | bit_FMA | bit_F16C) &&
          AllOf(Leaf(7).ebx, kEbxBmi1 | kEbxAvx2 | kEbxBmi2) && SystemSaves(kXmmYmm);
+}
+
+bool CpuHasAvx2Vnni() {
+  return CpuHasAvx2() && Leaf(7).eax >= 1 && AllOf(Leaf(7, 1).eax, kEaxAvxVnni);
 }
 
 bool CpuHasAvx512() {
@@ -74,6 +79,9 @@ bool CpuHasSse4() {
   return false;
 }
 bool CpuHasAvx2() {
+  return false;
+}
+bool CpuHasAvx2Vnni() {
   return false;
 }
 bool CpuHasAvx512() {

@@ -8,6 +8,7 @@ namespace mote::simd {
 // run.
 bool CpuHasSse4();
 bool CpuHasAvx2();
+bool CpuHasAvx2Vnni();
 bool CpuHasAvx512();
 bool CpuHasAvx512Vnni();
 bool CpuHasNeon();

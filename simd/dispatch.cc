@@ -10,28 +10,32 @@
 #define MOTE_DECLARE_ROW(variant, target) \
   namespace mote::simd::variant::target { \
   extern const KernelTable kRow;          \
-  }
+  }                                       \
+  static_assert(true, "For requiring trailing semicolon")
 
 #if HWY_TARGETS & HWY_AVX3_DL
-MOTE_DECLARE_ROW(base, N_AVX3_DL)
+MOTE_DECLARE_ROW(base, N_AVX3_DL);
 #endif
 #if HWY_TARGETS & HWY_AVX3
-MOTE_DECLARE_ROW(base, N_AVX3)
+MOTE_DECLARE_ROW(base, N_AVX3);
+#endif
+#if defined(MOTE_HAVE_AVX2_VNNI)
+MOTE_DECLARE_ROW(avx2_vnni, N_AVX2);
 #endif
 #if HWY_TARGETS & HWY_AVX2
-MOTE_DECLARE_ROW(base, N_AVX2)
+MOTE_DECLARE_ROW(base, N_AVX2);
 #endif
 #if HWY_TARGETS & HWY_SSE4
-MOTE_DECLARE_ROW(base, N_SSE4)
+MOTE_DECLARE_ROW(base, N_SSE4);
 #endif
 #if defined(MOTE_HAVE_NEON_DOT)
-MOTE_DECLARE_ROW(neon_dot, MOTE_NEON_NAMESPACE)
+MOTE_DECLARE_ROW(neon_dot, MOTE_NEON_NAMESPACE);
 #endif
 #if HWY_TARGETS & MOTE_TARGET_NEON
-MOTE_DECLARE_ROW(base, MOTE_NEON_NAMESPACE)
+MOTE_DECLARE_ROW(base, MOTE_NEON_NAMESPACE);
 #endif
 #if HWY_TARGETS & HWY_WASM
-MOTE_DECLARE_ROW(base, N_WASM)
+MOTE_DECLARE_ROW(base, N_WASM);
 #endif
 
 namespace mote::simd {
@@ -52,6 +56,9 @@ constexpr Row kRows[] = {
 #endif
 #if HWY_TARGETS & HWY_AVX3
     {&base::N_AVX3::kRow, CpuHasAvx512},
+#endif
+#if defined(MOTE_HAVE_AVX2_VNNI)
+    {&avx2_vnni::N_AVX2::kRow, CpuHasAvx2Vnni},
 #endif
 #if HWY_TARGETS & HWY_AVX2
     {&base::N_AVX2::kRow, CpuHasAvx2},

@@ -10,7 +10,7 @@
 #include "hwy/cache_control.h"
 #include "simd/kernels.h"
 #include "simd/pack.h"
-#include "simd/primitives-inl.h"
+#include "simd/panel_formats-inl.h"
 
 #if MOTE_VECTORS
 MOTE_BEFORE_NAMESPACE();
@@ -32,8 +32,7 @@ HWY_INLINE void PrefetchWeights(const uint8_t* weights, size_t bytes) {
 struct Acts {
   const uint8_t* block;
 
-  // Values 4 j .. 4 j + 3 in every lane.
-  HWY_INLINE VI8 Codes(size_t j) const { return hn::BitCast(DI8(), Broadcast(offsetof(A8Block, codes) + 4 * j)); }
+  HWY_INLINE const uint8_t* Codes() const { return block + offsetof(A8Block, codes); }
   // Minus the sum of the codes of the block, or of one half.
   template <bool kHalf>
   HWY_INLINE VI32 MinusSum(size_t half) const {
@@ -54,20 +53,14 @@ HWY_INLINE Acts ActsOf(const MatMulArgs& args, size_t token) {
   return {static_cast<const uint8_t*>(args.acts) + token * args.act_stride_bytes};
 }
 
-template <bool kUnsigned>
-HWY_INLINE VI32 DotCodes(VI32 sum, VU8 codes, VI8 acts) {
-  if constexpr (kUnsigned) return DotU8(sum, codes, acts);
-  if constexpr (!kUnsigned) return DotI8(sum, hn::BitCast(DI8(), codes), acts);
-}
-
 // ---- The arithmetic of a block
 
 // kIsWide: activations share their scale over 256 values, so that it is multiplied once per super-block.
-template <size_t kSub, bool kMin, bool kUnsignedCodes, bool kOffset, bool kIsWide>
+template <class DotSumType, size_t kSub, bool kMin, bool kOffset, bool kIsWide>
 struct GemmKind {
   static_assert(kSub == 32 || kIsWide);
+  using Sum = DotSumType;
   static constexpr bool kHasMin = kMin;
-  static constexpr bool kUnsigned = kUnsignedCodes;
   static constexpr bool kWide = kIsWide;
   static constexpr size_t kHalves = 32 / kSub;
 
@@ -85,6 +78,21 @@ struct GemmKind {
     if constexpr (kMin) t = hn::MulAdd(min, hn::ConvertTo(df, acts.MinusSum<kHalves == 2>(half)), t);
     return kWide ? t : hn::MulAdd(t, acts.Scale(), sum);
   }
+};
+
+// What a format's codes become for this instruction set's dot product.
+constexpr int Log2(int power) {
+  return power == 1 ? 0 : 1 + Log2(power / 2);
+}
+template <class F>
+struct Operand {
+  static constexpr bool kUnsigned = F::kSigned ? kDotTakesU8 : (kPreferUnsigned || F::kOffset == 0);
+  static constexpr int kOffset = !kUnsigned ? 0 : F::kSigned ? 128 : F::kOffset;
+  static constexpr int kShift = kOffset == 0 ? 0 : Log2(kOffset);
+  // The lowest code is -kOffset where the offset has been taken off.
+  static constexpr int kLargest = kUnsigned || F::kSigned || F::kOffset == 0 ? F::kLargest : F::kOffset;
+  using Sum = DotSum<kUnsigned, StepsIn16Bits(kLargest, F::kSub / 4)>;
+  using Kind = GemmKind<Sum, F::kSub, F::kHasMin, kOffset != 0, F::kSuper>;
 };
 
 // `count` rows of the panel, or all of it where there are more.
@@ -127,9 +135,8 @@ struct GemmArgs {
   int shift;    // codes carry an offset of 2^shift
 };
 
-// All tokens of `args` times the weights of `gemm`, to the outputs of `row`.. . Defined in gemm.cc for the kinds that
-// Operand makes.
-template <class Kind>
+// All tokens of `args` times the weights of `gemm`, to the outputs of `row`.. . Defined in gemm.cc for all formats.
+template <class F>
 void Gemm(const MatMulArgs& args, const GemmArgs& gemm, size_t row);
 
 }  // namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE

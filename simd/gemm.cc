@@ -11,12 +11,18 @@ MOTE_BEFORE_NAMESPACE();
 namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE {
 
 // Tokens of a tile. Two panels need 2 T integer and 2 T float sums, two vectors of weights and one of activations: 6
-// tokens take 27 of AVX-512's 32 registers.
-inline constexpr size_t kTileTokens = HWY_MAX_BYTES == 64 ? 6 : HWY_ARCH_ARM_A64 ? 4 : 2;
+// tokens take 27 of AVX-512's 32 registers. With 16 registers the float sums wait in memory, which costs little: each
+// is touched once in 32 values of k.
+inline constexpr size_t kTileTokens = HWY_MAX_BYTES == 64 ? 6 : 4;
 
 template <class Kind, size_t T>
 struct Tile {
+  using Sum = typename Kind::Sum;
+  using ActCodes = typename Sum::Acts;
   VF sums[T][kGemmPanels];
+
+  // gcc gives a constructor of its own making no target attributes.
+  HWY_INLINE Tile() {}
 
   HWY_INLINE void Load(const float* out, size_t stride, size_t rows) {
     MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
@@ -37,41 +43,44 @@ struct Tile {
     }
   }
 
-  // 16 values of k, or 32.
-  static HWY_INLINE void Dots(const uint8_t* codes, const Acts (&acts)[T], size_t first, size_t count,
-                              VI32 (&dots)[T][kGemmPanels]) {
-    MOTE_UNROLL for (size_t j = 0; j < count; ++j) {
-      VU8 weights[kGemmPanels];
+  // Values 4 kJ .. of a block, and the rest of its half.
+  template <size_t kJ>
+  static HWY_INLINE void Dots(const uint8_t* codes, const Acts (&acts)[T], ActCodes (&act_codes)[T],
+                              Sum (&dots)[T][kGemmPanels]) {
+    constexpr size_t kSteps = 8 / Kind::kHalves;
+    typename Sum::Weights weights[kGemmPanels];
+    MOTE_UNROLL for (size_t p = 0; p < kGemmPanels; ++p) {
+      weights[p] = Sum::Prepare(hn::Load(DU8(), codes + (kJ * kGemmPanels + p) * kBytes));
+    }
+    MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
+      Sum::template LoadActs<kJ>(acts[t].Codes(), act_codes[t]);
       MOTE_UNROLL for (size_t p = 0; p < kGemmPanels; ++p) {
-        weights[p] = hn::Load(DU8(), codes + ((first + j) * kGemmPanels + p) * kBytes);
-      }
-      MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
-        const VI8 a = acts[t].Codes(first + j);
-        MOTE_UNROLL for (size_t p = 0; p < kGemmPanels; ++p) {
-          dots[t][p] = DotCodes<Kind::kUnsigned>(dots[t][p], weights[p], a);
-        }
+        dots[t][p].template Add<kJ % kSteps>(weights[p], act_codes[t]);
       }
     }
+    if constexpr ((kJ + 1) % kSteps != 0) Dots<kJ + 1>(codes, acts, act_codes, dots);
   }
 
-  // A block of 32 values of k, added to `to`.
+  // A block of 32 values of k, from kHalf of it on, added to `to`.
+  template <size_t kHalf>
   static HWY_INLINE void Block(const GemmWeights& weights, const Acts (&acts)[T], int shift, VF (&to)[T][kGemmPanels]) {
-    MOTE_UNROLL for (size_t h = 0; h < Kind::kHalves; ++h) {
-      VI32 dots[T][kGemmPanels];
+    Sum dots[T][kGemmPanels];
+    MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
+      const VI32 start = Kind::Start(acts[t], kHalf, shift);
+      MOTE_UNROLL for (size_t p = 0; p < kGemmPanels; ++p) dots[t][p].Begin(start);
+    }
+    ActCodes act_codes[T];
+    Dots<kHalf * 4>(weights.codes, acts, act_codes, dots);
+    MOTE_UNROLL for (size_t p = 0; p < kGemmPanels; ++p) {
+      const VF scale = hn::Load(DF(), weights.scales + (kHalf * kGemmPanels + p) * kLanes);
+      VF min = scale;
+      if constexpr (Kind::kHasMin) min = hn::Load(DF(), weights.mins + (kHalf * kGemmPanels + p) * kLanes);
       MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
-        const VI32 start = Kind::Start(acts[t], h, shift);
-        MOTE_UNROLL for (size_t p = 0; p < kGemmPanels; ++p) dots[t][p] = start;
-      }
-      Dots(weights.codes, acts, h * 4, 8 / Kind::kHalves, dots);
-      MOTE_UNROLL for (size_t p = 0; p < kGemmPanels; ++p) {
-        const VF scale = hn::Load(DF(), weights.scales + (h * kGemmPanels + p) * kLanes);
-        VF min = scale;
-        if constexpr (Kind::kHasMin) min = hn::Load(DF(), weights.mins + (h * kGemmPanels + p) * kLanes);
-        MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
-          to[t][p] = Kind::Add(to[t][p], dots[t][p], scale, min, acts[t], h);
-        }
+        const VI32 dot = dots[t][p].Total(Kind::Start(acts[t], kHalf, shift));
+        to[t][p] = Kind::Add(to[t][p], dot, scale, min, acts[t], kHalf);
       }
     }
+    if constexpr (kHalf + 1 < Kind::kHalves) Block<kHalf + 1>(weights, acts, shift, to);
   }
 
   // The weights and activations of one block, then on to the next.
@@ -85,7 +94,7 @@ struct Tile {
   HWY_INLINE void Blocks(GemmWeights weights, Acts (&acts)[T], size_t count, int shift) {
     if constexpr (!Kind::kWide) {
       for (size_t block = 0; block < count; ++block) {
-        Block(weights, acts, shift, sums);
+        Block<0>(weights, acts, shift, sums);
         Next(weights, acts);
       }
     } else {
@@ -96,7 +105,7 @@ struct Tile {
           MOTE_UNROLL for (size_t p = 0; p < kGemmPanels; ++p) parts[t][p] = hn::Zero(DF());
         }
         for (size_t block = 0; block < kChunkBlocks; ++block) {
-          Block(weights, acts, shift, parts);
+          Block<0>(weights, acts, shift, parts);
           Next(weights, acts);
         }
         MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
@@ -139,32 +148,25 @@ HWY_INLINE void Tiles(const MatMulArgs& args, const GemmArgs& gemm, size_t row, 
   }
 }
 
-template <class Kind>
+template <class F>
 void Gemm(const MatMulArgs& args, const GemmArgs& gemm, size_t row) {
-  Tiles<Kind, kTileTokens>(args, gemm, row, 0);
+  Tiles<typename Operand<F>::Kind, kTileTokens>(args, gemm, row, 0);
 }
 
-#define MOTE_GEMM(sub, min, is_unsigned, offset, wide) \
-  template void Gemm<GemmKind<sub, min, is_unsigned, offset, wide>>(const MatMulArgs&, const GemmArgs&, size_t);
-
-// Types with an offset, as unsigned codes with it or as signed ones.
-#if HWY_ARCH_X86 || defined(__wasm_relaxed_simd__)
-MOTE_GEMM(32, false, true, true, false)
-MOTE_GEMM(16, false, true, true, true)
-#else
-MOTE_GEMM(16, false, false, false, true)
-#endif
-// Types of 8-bit codes, of a table.
-#if HWY_TARGET == HWY_AVX3_DL
-MOTE_GEMM(32, false, true, true, true)
-#else
-MOTE_GEMM(32, false, false, false, false)
-MOTE_GEMM(32, false, false, false, true)
-#endif
-// Types with a min.
-MOTE_GEMM(32, true, true, false, false)
-MOTE_GEMM(32, true, true, false, true)
-MOTE_GEMM(16, true, true, false, true)
+#define MOTE_GEMM(format) template void Gemm<format>(const MatMulArgs&, const GemmArgs&, size_t);
+MOTE_GEMM(FormatQ4_0)
+MOTE_GEMM(FormatQ4_1)
+MOTE_GEMM(FormatQ5_0)
+MOTE_GEMM(FormatQ5_1)
+MOTE_GEMM(FormatQ8_0)
+MOTE_GEMM(FormatQ2_K)
+MOTE_GEMM(FormatQ3_K)
+MOTE_GEMM(FormatQ4_K)
+MOTE_GEMM(FormatQ5_K)
+MOTE_GEMM(FormatQ6_K)
+MOTE_GEMM(FormatIQ4_NL)
+MOTE_GEMM(FormatIQ4_XS)
+MOTE_GEMM(FormatMXFP4)
 #undef MOTE_GEMM
 
 }  // namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE

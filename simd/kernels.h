@@ -114,7 +114,7 @@ constexpr size_t AttentionEndSplit(const AttentionArgs& args) {
 enum class Activation : uint8_t { kSilu, kGelu, kGeluTanh, kRelu };
 
 struct KernelTable {
-  const char* name;     // "scalar", "sse4", "avx2", "avx512", "avx512_vnni", "neon", "neon_dot", "wasm", "wasm_relaxed"
+  const char* name;     // "scalar", "sse4", "avx2", "avx2_vnni", "avx512", "avx512_vnni", "neon", "neon_dot", ...
   size_t vector_bytes;  // 4 for scalar
 
   // Rows of a packed panel, quantised and float (simd/pack.h): where a matrix may be cut.

@@ -27,24 +27,12 @@ MOTE_BEFORE_NAMESPACE();
 namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE {
 
 // Tokens of the few-token kernel's widest tile: 8 integer and 8 float sums, codes and temporaries fill AVX-512's 32
-// registers better than the other instruction sets' 16. Q4_0 runs at 335 multiply-adds per ns with 4, 373 with 8, and
-// 387 in the many-token kernel (one core of Zen 5, 2026-11).
-inline constexpr size_t kFewTile = HWY_MAX_BYTES == 64 ? 8 : 4;
+// registers: Q4_0 runs at 335 multiply-adds per ns with 4, 373 with 8, and 387 in the many-token kernel (one core of
+// Zen 5, 2026-11). With 16 registers the float sums go to memory and it still pays where unpacking costs much: AVX2 has
+// 95 with 4 for Q6_K and 106 with 8.
+inline constexpr size_t kFewTile = 8;
 // Up to here the few-token kernel: unpacking twice costs less than storing what was unpacked.
-inline constexpr size_t kFewTokens = 2 * kFewTile;
-
-constexpr int Log2(int power) {
-  return power == 1 ? 0 : 1 + Log2(power / 2);
-}
-
-// What a format's codes become for this instruction set's dot product.
-template <class F>
-struct Operand {
-  static constexpr bool kUnsigned = F::kSigned ? kDotTakesU8 : (kPreferUnsigned || F::kOffset == 0);
-  static constexpr int kOffset = !kUnsigned ? 0 : F::kSigned ? 128 : F::kOffset;
-  static constexpr int kShift = kOffset == 0 ? 0 : Log2(kOffset);
-  using Kind = GemmKind<F::kSub, F::kHasMin, kUnsigned, kOffset != 0, F::kSuper>;
-};
+inline constexpr size_t kFewTokens = HWY_MAX_BYTES == 64 ? 16 : 8;
 
 template <class F, size_t kBlock, size_t kJ>
 HWY_INLINE VU8 LoadCodes(const uint8_t* chunk, size_t n, size_t unit) {
@@ -87,22 +75,25 @@ struct ChunkScales {
 // dots[half][t] of one block.
 template <class F, size_t kBlock, size_t kJ, size_t T>
 HWY_INLINE void FewDots(const uint8_t* chunk, size_t n, size_t unit, const Acts (&acts)[T],
-                        VI32 (&dots)[32 / F::kSub][T]) {
-  constexpr size_t kHalf = kJ * 4 / F::kSub;
-  const VU8 codes = LoadCodes<F, kBlock, kJ>(chunk, n, unit);
+                        typename Operand<F>::Sum::Acts (&codes)[T], typename Operand<F>::Sum (&dots)[32 / F::kSub][T]) {
+  using Sum = typename Operand<F>::Sum;
+  constexpr size_t kSteps = F::kSub / 4;
+  const auto weights = Sum::Prepare(LoadCodes<F, kBlock, kJ>(chunk, n, unit));
   MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
-    dots[kHalf][t] = DotCodes<Operand<F>::kUnsigned>(dots[kHalf][t], codes, acts[t].Codes(kJ));
+    Sum::template LoadActs<kJ>(acts[t].Codes(), codes[t]);
+    dots[kJ / kSteps][t].template Add<kJ % kSteps>(weights, codes[t]);
   }
-  if constexpr (kJ + 1 < 8) FewDots<F, kBlock, kJ + 1, T>(chunk, n, unit, acts, dots);
+  if constexpr (kJ + 1 < 8) FewDots<F, kBlock, kJ + 1, T>(chunk, n, unit, acts, codes, dots);
 }
 
 // One half of a block (half 0 where scales cover all of it) for one token. The compiler loads scales once for all.
 template <class F, size_t kHalf>
-HWY_INLINE VF AddFew(VF sum, VI32 dot, const ChunkScales<F>& scales, const uint8_t* chunk, size_t n, size_t block,
-                     const Acts& acts) {
+HWY_INLINE VF AddFew(VF sum, const typename Operand<F>::Sum& dots, const ChunkScales<F>& scales, const uint8_t* chunk,
+                     size_t n, size_t block, const Acts& acts) {
   const VF scale = scales.template Scale<kHalf>(chunk, n, block);
   VF min = scale;
   if constexpr (F::kHasMin) min = scales.template Min<kHalf>(chunk, n, block);
+  const VI32 dot = dots.Total(Operand<F>::Kind::Start(acts, kHalf, Operand<F>::kShift));
   return Operand<F>::Kind::Add(sum, dot, scale, min, acts, kHalf);
 }
 
@@ -112,13 +103,14 @@ HWY_INLINE void FewUnit(const uint8_t* chunk, size_t n, size_t unit, const Chunk
                         VF (&sums)[T]) {
   using Kind = typename Operand<F>::Kind;
   const size_t block = unit * F::kBlocks + kBlock;
-  VI32 dots[Kind::kHalves][T];
+  typename Kind::Sum dots[Kind::kHalves][T];
   MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
     MOTE_UNROLL for (size_t h = 0; h < Kind::kHalves; ++h) {
-      dots[h][t] = Kind::Start(acts[t], h, Operand<F>::kShift);
+      dots[h][t].Begin(Kind::Start(acts[t], h, Operand<F>::kShift));
     }
   }
-  FewDots<F, kBlock, 0, T>(chunk, n, unit, acts, dots);
+  typename Kind::Sum::Acts codes[T];
+  FewDots<F, kBlock, 0, T>(chunk, n, unit, acts, codes, dots);
   MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
     sums[t] = AddFew<F, 0>(sums[t], dots[0][t], scales, chunk, n, block, acts[t]);
     if constexpr (Kind::kHalves == 2) {
@@ -209,7 +201,6 @@ HWY_NOINLINE void UnpackPanel(const uint8_t* panel, size_t blocks, const GemmWei
 // Panels [0, 2) from `panels` on, K in parts that stay in the L2 cache.
 template <class F>
 HWY_INLINE void ManyTokens(const MatMulArgs& args, const uint8_t* panels, size_t panel_bytes, size_t row) {
-  using Kind = typename Operand<F>::Kind;
   const size_t rows = args.rows - row;
   const size_t blocks = args.k / 32;
   GemmArgs gemm;
@@ -228,7 +219,7 @@ HWY_INLINE void ManyTokens(const MatMulArgs& args, const uint8_t* panels, size_t
       to.mins += p * kPanelRows;
       UnpackPanel<F>(panels + from * panel_bytes + first / kChunkBlocks * ChunkBytes<F>(kChunkBlocks), gemm.blocks, to);
     }
-    Gemm<Kind>(args, gemm, row);
+    Gemm<F>(args, gemm, row);
   }
 }
 
@@ -252,7 +243,7 @@ HWY_INLINE void MatMulPanels(const MatMulArgs& args) {
   for (size_t row = 0; row < args.rows; row += kPanelRows) {
     const uint8_t* panel = args.panels + row / kPanelRows * panel_bytes;
     size_t token = FewTiles<F, kFewTile>(args, panel, row, 0);
-    if constexpr (kFewTile > 4) token = FewTiles<F, 4>(args, panel, row, token);
+    token = FewTiles<F, 4>(args, panel, row, token);
     token = FewTiles<F, 2>(args, panel, row, token);
     FewTiles<F, 1>(args, panel, row, token);
   }

@@ -8,7 +8,8 @@
 //   kSuper     a chunk is a super-block: always 8 blocks, and its scales are unpacked together
 //   kSub       values that share a scale: 32 or 16
 //   kOffset    value = scale * (code - kOffset) [- min]
-//   kSigned    codes are -128..127 before DotTakesU8 raises them; else 0..127
+//   kSigned    codes are -128..127 before kDotTakesU8 raises them; else 0..kLargest
+//   kLargest   of the codes' magnitudes
 //   kHasMin
 //   Codes<kBlock, kJ>(chunk, n, unit)  codes of values 4 kJ .. 4 kJ + 3 of block unit * kBlocks + kBlock of n
 //   Scale(chunk, n, block), Min(chunk, n, block)    where not kSuper
@@ -22,7 +23,7 @@
 #endif
 
 #include "quant/blocks.h"
-#include "simd/primitives-inl.h"
+#include "simd/dot-inl.h"
 
 #if MOTE_VECTORS
 MOTE_BEFORE_NAMESPACE();
@@ -91,7 +92,7 @@ HWY_INLINE VF ToFloat(VU32 small) {
 
 // ---- Blocks of 32 values
 
-template <class Block, int kOffsetValue, size_t kScaleFields, size_t kCodeWords>
+template <class Block, int kOffsetValue, int kLargestValue, size_t kScaleFields, size_t kCodeWords>
 struct BlockPanel {
   static constexpr size_t kFileValues = kBlock;
   static constexpr size_t kFileBytes = sizeof(Block);
@@ -99,6 +100,7 @@ struct BlockPanel {
   static constexpr bool kSuper = false;
   static constexpr size_t kSub = 32;
   static constexpr int kOffset = kOffsetValue;
+  static constexpr int kLargest = kLargestValue;
   static constexpr bool kSigned = false;
   static constexpr bool kHasMin = kScaleFields == 2;
 
@@ -119,14 +121,14 @@ struct BlockPanel {
   }
 };
 
-struct FormatQ4_0 : BlockPanel<BlockQ4_0, 8, 1, 4> {
+struct FormatQ4_0 : BlockPanel<BlockQ4_0, 8, 15, 1, 4> {
   template <size_t kBlock, size_t kJ>
   static HWY_INLINE VU8 Codes(const uint8_t* chunk, size_t n, size_t block) {
     return Nibbles<kJ>(Words(chunk, n), block);
   }
 };
 
-struct FormatQ4_1 : BlockPanel<BlockQ4_1, 0, 2, 4> {
+struct FormatQ4_1 : BlockPanel<BlockQ4_1, 0, 15, 2, 4> {
   template <size_t kBlock, size_t kJ>
   static HWY_INLINE VU8 Codes(const uint8_t* chunk, size_t n, size_t block) {
     return Nibbles<kJ>(Words(chunk, n), block);
@@ -139,7 +141,7 @@ HWY_INLINE VU8 FifthBit(VU8 high) {
   return Bits<kJ, 4>(high, 16);
 }
 
-struct FormatQ5_0 : BlockPanel<BlockQ5_0, 16, 1, 4> {
+struct FormatQ5_0 : BlockPanel<BlockQ5_0, 16, 31, 1, 4> {
   template <size_t kBlock, size_t kJ>
   static HWY_INLINE VU8 Codes(const uint8_t* chunk, size_t n, size_t block) {
     const uint8_t* words = Words(chunk, n);
@@ -147,7 +149,7 @@ struct FormatQ5_0 : BlockPanel<BlockQ5_0, 16, 1, 4> {
   }
 };
 
-struct FormatQ5_1 : BlockPanel<BlockQ5_1, 0, 2, 4> {
+struct FormatQ5_1 : BlockPanel<BlockQ5_1, 0, 31, 2, 4> {
   template <size_t kBlock, size_t kJ>
   static HWY_INLINE VU8 Codes(const uint8_t* chunk, size_t n, size_t block) {
     const uint8_t* words = Words(chunk, n);
@@ -155,7 +157,7 @@ struct FormatQ5_1 : BlockPanel<BlockQ5_1, 0, 2, 4> {
   }
 };
 
-struct FormatQ8_0 : BlockPanel<BlockQ8_0, 0, 1, 8> {
+struct FormatQ8_0 : BlockPanel<BlockQ8_0, 0, 128, 1, 8> {
   static constexpr bool kSigned = true;
   template <size_t kBlock, size_t kJ>
   static HWY_INLINE VU8 Codes(const uint8_t* chunk, size_t n, size_t block) {
@@ -165,7 +167,7 @@ struct FormatQ8_0 : BlockPanel<BlockQ8_0, 0, 1, 8> {
 
 inline constexpr Table16 kIQ4Codes = Raised(kIQ4Values, kDotTakesU8 ? 128 : 0);
 
-struct FormatIQ4_NL : BlockPanel<BlockIQ4_NL, 0, 1, 4> {
+struct FormatIQ4_NL : BlockPanel<BlockIQ4_NL, 0, 127, 1, 4> {
   static constexpr bool kSigned = true;
   template <size_t kBlock, size_t kJ>
   static HWY_INLINE VU8 Codes(const uint8_t* chunk, size_t n, size_t block) {
@@ -176,7 +178,7 @@ struct FormatIQ4_NL : BlockPanel<BlockIQ4_NL, 0, 1, 4> {
 // Raised by 16, a power of two, so that codes are unsigned.
 inline constexpr Table16 kMXFP4Codes = Raised(kMXFP4Values, 16);
 
-struct FormatMXFP4 : BlockPanel<BlockMXFP4, 16, 1, 4> {
+struct FormatMXFP4 : BlockPanel<BlockMXFP4, 16, 28, 1, 4> {
   template <size_t kBlock, size_t kJ>
   static HWY_INLINE VU8 Codes(const uint8_t* chunk, size_t n, size_t block) {
     return LookUp(kMXFP4Codes.bytes, Nibbles<kJ>(chunk + n * kPanelRows, block));
@@ -195,13 +197,14 @@ struct FormatMXFP4 : BlockPanel<BlockMXFP4, 16, 1, 4> {
 
 // ---- Super-blocks of 256 values
 
-template <class Block, size_t kSubValue, int kOffsetValue, bool kHasMinValue>
+template <class Block, size_t kSubValue, int kOffsetValue, int kLargestValue, bool kHasMinValue>
 struct SuperPanel {
   static constexpr size_t kFileValues = kSuperBlock;
   static constexpr size_t kFileBytes = sizeof(Block);
   static constexpr bool kSuper = true;
   static constexpr size_t kSub = kSubValue;
   static constexpr int kOffset = kOffsetValue;
+  static constexpr int kLargest = kLargestValue;
   static constexpr bool kSigned = false;
   static constexpr bool kHasMin = kHasMinValue;
 };
@@ -234,7 +237,7 @@ HWY_INLINE void ScalesAndMins6(const uint8_t* chunk, float* scales, float* mins)
 }
 
 // Units of 64 values: 8 words of codes, the first block in their low nibbles.
-struct FormatQ4_K : SuperPanel<BlockQ4_K, 32, 0, true> {
+struct FormatQ4_K : SuperPanel<BlockQ4_K, 32, 0, 15, true> {
   static constexpr size_t kBlocks = 2;
   template <size_t kBlock, size_t kJ>
   static HWY_INLINE VU8 Codes(const uint8_t* chunk, size_t, size_t unit) {
@@ -246,7 +249,7 @@ struct FormatQ4_K : SuperPanel<BlockQ4_K, 32, 0, true> {
   }
 };
 
-struct FormatQ5_K : SuperPanel<BlockQ5_K, 32, 0, true> {
+struct FormatQ5_K : SuperPanel<BlockQ5_K, 32, 0, 31, true> {
   static constexpr size_t kBlocks = 2;
   template <size_t kBlock, size_t kJ>
   static HWY_INLINE VU8 Codes(const uint8_t* chunk, size_t, size_t unit) {
@@ -270,7 +273,7 @@ HWY_INLINE void SignedScales(const uint8_t* words, VF scale, float* scales) {
 }
 
 // Units of 128 values: 16 words of low nibbles, 8 words of pairs of high bits.
-struct FormatQ6_K : SuperPanel<BlockQ6_K, 16, 32, false> {
+struct FormatQ6_K : SuperPanel<BlockQ6_K, 16, 32, 63, false> {
   static constexpr size_t kBlocks = 4;
   template <size_t kBlock, size_t kJ>
   static HWY_INLINE VU8 Codes(const uint8_t* chunk, size_t, size_t unit) {
@@ -294,7 +297,7 @@ HWY_INLINE void ScaleMin4(const uint8_t* words, VF scale, VF min, float* scales,
 }
 
 // Units of 128 values: 8 words of pairs of bits.
-struct FormatQ2_K : SuperPanel<BlockQ2_K, 16, 0, true> {
+struct FormatQ2_K : SuperPanel<BlockQ2_K, 16, 0, 3, true> {
   static constexpr size_t kBlocks = 4;
   template <size_t kBlock, size_t kJ>
   static HWY_INLINE VU8 Codes(const uint8_t* chunk, size_t, size_t unit) {
@@ -316,7 +319,7 @@ HWY_INLINE void Scales3(const VU32 (&words)[3], VF scale, float* scales) {
   if constexpr (kGroup + 1 < 16) Scales3<kGroup + 1>(words, scale, scales);
 }
 
-struct FormatQ3_K : SuperPanel<BlockQ3_K, 16, 4, false> {
+struct FormatQ3_K : SuperPanel<BlockQ3_K, 16, 4, 7, false> {
   static constexpr size_t kBlocks = 4;
   template <size_t kBlock, size_t kJ>
   static HWY_INLINE VU8 Codes(const uint8_t* chunk, size_t, size_t unit) {
@@ -341,7 +344,7 @@ HWY_INLINE void ScalesIQ4(VU32 low, VU32 high, VF scale, float* scales) {
   if constexpr (kGroup + 1 < 8) ScalesIQ4<kGroup + 1>(low, high, scale, scales);
 }
 
-struct FormatIQ4_XS : SuperPanel<BlockIQ4_XS, 32, 0, false> {
+struct FormatIQ4_XS : SuperPanel<BlockIQ4_XS, 32, 0, 127, false> {
   static constexpr size_t kBlocks = 1;
   static constexpr bool kSigned = true;
   template <size_t kBlock, size_t kJ>

@@ -23,12 +23,20 @@
 #define MOTE_VECTORS 1
 #endif
 
-// Highway 1.0.3 names AVX-VNNI, not AVX512-VNNI, to the compiler for HWY_AVX3_DL.
+// Highway 1.0.3 names AVX-VNNI, not AVX512-VNNI, to the compiler for HWY_AVX3_DL, and has no target for AVX2 with
+// AVX-VNNI: that is a variant of HWY_AVX2 (targets.h).
 #undef MOTE_BEFORE_NAMESPACE
+#undef MOTE_VNNI
 #if HWY_TARGET == HWY_AVX3_DL
+#define MOTE_VNNI 1
 #define MOTE_BEFORE_NAMESPACE() \
   HWY_PUSH_ATTRIBUTES(HWY_TARGET_STR ",avx512vnni") static_assert(true, "For requiring trailing semicolon")
+#elif HWY_TARGET == HWY_AVX2 && defined(MOTE_AVX_VNNI)
+#define MOTE_VNNI 1
+#define MOTE_BEFORE_NAMESPACE() \
+  HWY_PUSH_ATTRIBUTES(HWY_TARGET_STR ",avxvnni") static_assert(true, "For requiring trailing semicolon")
 #else
+#define MOTE_VNNI 0
 #define MOTE_BEFORE_NAMESPACE() HWY_BEFORE_NAMESPACE()
 #endif
 
@@ -172,104 +180,22 @@ HWY_INLINE void StoreF16(VF v, [[maybe_unused]] DF df, uint16_t* p) {
 #endif
 }
 
-// ---- 8-bit dot products: each int32 lane gains the products of 4 pairs of bytes, exactly. Which pairs of a 16-byte
-// block go to which of its lanes is left open (only plain NEON differs from "the four adjacent ones").
+// ---- The 8-bit dot product where one instruction does it: each int32 lane gains the products of its 4 pairs of bytes.
+// simd/dot-inl.h has the sums of them for all instruction sets.
 
-// kDotTakesU8: codes may be 0..255 in DotU8. kPreferUnsigned: DotU8 is cheaper than DotI8, so that codes had better
-// stay unsigned with their offset corrected once per activation vector.
-#if HWY_TARGET == HWY_AVX3_DL
-inline constexpr bool kDotTakesU8 = true;
-#else
-inline constexpr bool kDotTakesU8 = false;
-#endif
-#if HWY_ARCH_X86 || defined(__wasm_relaxed_simd__)
-inline constexpr bool kPreferUnsigned = true;
-#else
-inline constexpr bool kPreferUnsigned = false;
-#endif
-
-// codes in 0..127 (0..255 where kDotTakesU8), acts in -127..127.
-HWY_INLINE VI32 DotU8(VI32 sum, VU8 codes, VI8 acts);
-// codes in -128..127, acts in -127..127.
-HWY_INLINE VI32 DotI8(VI32 sum, VI8 codes, VI8 acts);
-
-#if HWY_ARCH_X86
-
-#if HWY_TARGET <= HWY_AVX3
-#define MOTE_X86(op) _mm512_##op
-#elif HWY_TARGET == HWY_AVX2
-#define MOTE_X86(op) _mm256_##op
-#else
-#define MOTE_X86(op) _mm_##op
-#endif
-
-#if HWY_TARGET == HWY_AVX3_DL
+#if MOTE_VNNI
+// codes in 0..255, acts in -128..127.
 HWY_INLINE VI32 DotU8(VI32 sum, VU8 codes, VI8 acts) {
+#if HWY_TARGET == HWY_AVX2
+  return VI32{_mm256_dpbusd_avx_epi32(sum.raw, codes.raw, acts.raw)};
+#else
   return VI32{_mm512_dpbusd_epi32(sum.raw, codes.raw, acts.raw)};
-}
-HWY_INLINE VI32 DotI8(VI32 sum, VI8 codes, VI8 acts) {
-  // codes = (codes + 128) - 128, both exact.
-  const VU8 raised = hn::BitCast(DU8(), hn::Xor(codes, hn::Set(DI8(), -128)));
-  const VI32 excess = DotU8(hn::Zero(DI32()), hn::Set(DU8(), 128), acts);
-  return DotU8(hn::Sub(sum, excess), raised, acts);
-}
-#else
-// maddubs adds two products in 16 bits and saturates: 2 * 128 * 127 = 32512 still fits.
-HWY_INLINE VI32 DotU8(VI32 sum, VU8 codes, VI8 acts) {
-  const auto pairs = MOTE_X86(maddubs_epi16)(codes.raw, acts.raw);
-  const hn::ScalableTag<int16_t> di16;
-  return hn::Add(sum, VI32{MOTE_X86(madd_epi16)(pairs, hn::Set(di16, 1).raw)});
-}
-// |codes| <= 128 as unsigned bytes, times the acts with the codes' sign: -acts cannot overflow.
-HWY_INLINE VI32 DotI8(VI32 sum, VI8 codes, VI8 acts) {
-  const VU8 magnitude{MOTE_X86(abs_epi8)(codes.raw)};
-#if HWY_TARGET <= HWY_AVX3
-  const __mmask64 negative = _mm512_movepi8_mask(codes.raw);
-  const VI8 turned{_mm512_mask_sub_epi8(acts.raw, negative, _mm512_setzero_si512(), acts.raw)};
-#else
-  const VI8 turned{MOTE_X86(sign_epi8)(acts.raw, codes.raw)};
 #endif
-  return DotU8(sum, magnitude, turned);
 }
-#endif
-#undef MOTE_X86
-
-#elif HWY_ARCH_ARM
-
+#elif HWY_ARCH_ARM && defined(__ARM_FEATURE_DOTPROD)
 HWY_INLINE VI32 DotI8(VI32 sum, VI8 codes, VI8 acts) {
-#if defined(__ARM_FEATURE_DOTPROD)
   return VI32(vdotq_s32(sum.raw, codes.raw, acts.raw));
-#else
-  // Two products in 16 bits: 2 * 128 * 127 = 32512 fits.
-  int16x8_t pairs = vmull_s8(vget_low_s8(codes.raw), vget_low_s8(acts.raw));
-  pairs = vmlal_s8(pairs, vget_high_s8(codes.raw), vget_high_s8(acts.raw));
-  return VI32(vpadalq_s16(sum.raw, pairs));
-#endif
 }
-HWY_INLINE VI32 DotU8(VI32 sum, VU8 codes, VI8 acts) {
-  return DotI8(sum, hn::BitCast(DI8(), codes), acts);
-}
-
-#elif HWY_ARCH_WASM
-
-HWY_INLINE VI32 DotI8(VI32 sum, VI8 codes, VI8 acts) {
-  const v128_t low =
-      wasm_i32x4_dot_i16x8(wasm_i16x8_extend_low_i8x16(codes.raw), wasm_i16x8_extend_low_i8x16(acts.raw));
-  const v128_t high =
-      wasm_i32x4_dot_i16x8(wasm_i16x8_extend_high_i8x16(codes.raw), wasm_i16x8_extend_high_i8x16(acts.raw));
-  return hn::Add(sum, VI32{wasm_i32x4_add(low, high)});
-}
-HWY_INLINE VI32 DotU8(VI32 sum, VU8 codes, VI8 acts) {
-#if defined(__wasm_relaxed_simd__)
-  // Every engine gives the same result while the second operand is in 0..127 and no pair of products leaves 16 bits.
-  return VI32{wasm_i32x4_relaxed_dot_i8x16_i7x16_add(acts.raw, codes.raw, sum.raw)};
-#else
-  return DotI8(sum, hn::BitCast(DI8(), codes), acts);
-#endif
-}
-
-#else
-#error "No 8-bit dot product for this architecture: add one above, and a row to dispatch.cc"
 #endif
 
 // The sum of all lanes, always in the same order.

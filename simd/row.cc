@@ -4,6 +4,7 @@
 #define HWY_TARGET_INCLUDE "simd/row.cc"
 #include "hwy/foreach_target.h"
 //
+#include "simd/dot-inl.h"
 #include "simd/kernel_list-inl.h"
 #include "simd/row_layout.h"
 
@@ -22,6 +23,8 @@ constexpr WeightKernel kMatMul[] = {
 
 #if HWY_TARGET == HWY_SSE4
 constexpr const char* kName = "sse4";
+#elif HWY_TARGET == HWY_AVX2 && defined(MOTE_AVX_VNNI)
+constexpr const char* kName = "avx2_vnni";
 #elif HWY_TARGET == HWY_AVX2
 constexpr const char* kName = "avx2";
 #elif HWY_TARGET == HWY_AVX3

@@ -24,7 +24,11 @@
 //   Highway's NEON names the crypto extension to the compiler, but neither it nor we use an instruction of it.
 #define HWY_DISABLED_TARGETS                                                                                      \
   (MOTE_OFF_SSE2 | HWY_SSSE3 | MOTE_OFF_AVX3_ZEN4 | MOTE_OFF_AVX3_SPR | MOTE_OFF_AVX10_2 | MOTE_OFF_AVX10_2_512 | \
-   HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | MOTE_OFF_NEON_BF16 | MOTE_OFF_NEON)
+   HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | MOTE_OFF_NEON_BF16 | MOTE_OFF_NEON | MOTE_OFF_VARIANT)
+// A variant (below) may leave out more.
+#ifndef MOTE_OFF_VARIANT
+#define MOTE_OFF_VARIANT 0
+#endif
 
 // Names that this Highway may not know. It expands them after this file.
 #include "hwy/detect_targets.h"
@@ -69,8 +73,9 @@
 #define MOTE_NEON_NAMESPACE N_NEON
 #endif
 
-// The same sources can be compiled again with other compiler flags, as a row of another name (neon_dot): everything
-// lives in a namespace of the variant, so that no two definitions share a symbol.
+// The same sources can be compiled again, for an instruction set that Highway has no target for, as a row of another
+// name: neon_dot by compiler flags, avx2_vnni by MOTE_AVX_VNNI (primitives-inl.h). Everything lives in a namespace of
+// the variant, so that no two definitions share a symbol.
 #ifndef MOTE_VARIANT
 #define MOTE_VARIANT base
 #endif
