@@ -12,6 +12,7 @@
 
 #include <math.h>
 
+#include "hwy/cache_control.h"
 #include "simd/kernels.h"
 #include "simd/math-inl.h"
 
@@ -33,17 +34,32 @@ constexpr size_t WideOf(size_t rows) {
 static_assert(kAttentionBlock % (4 * kLanes) == 0 && kCachePanel % kLanes == 0);
 static_assert(kAttentionSplit % kAttentionBlock == 0 && kAttentionBlock % kCachePanel == 0);
 
+// Calls of one group (decode) read each key and value once, faster than hardware prefetchers start at the many short
+// runs of a panel: they fetch one block ahead. From memory, 1.5 (F16) and 1.7 times (Q8_0) as fast (4 heads of 64, one
+// core of Zen 5, 2026-11).
+// Reading past the last block is harmless: a prefetch does not fault.
+HWY_INLINE void FetchAhead(const void* p, size_t panel_bytes) {
+  hwy::Prefetch(static_cast<const uint8_t*>(p) + kAttentionBlock / kCachePanel * panel_bytes);
+}
+
 // ---- Keys. A tile is W vectors of positions, from position p of the block on.
 
-// Queries (dim, R), already times the scale. scores[r * kAttentionBlock + p].
-struct KeysF16 {
+// As they are cached.
+struct CachedKeys {
   const uint8_t* panels;
   size_t panel_bytes;
+};
+template <bool kAhead>
+struct KeysF16 : CachedKeys {
   using At = const uint16_t*;
   HWY_INLINE At Begin(size_t p) const {
     return reinterpret_cast<const uint16_t*>(panels + p / kCachePanel * panel_bytes) + p % kCachePanel;
   }
   static HWY_INLINE VF Load(At at, size_t d) { return LoadF16(DF(), at + d * kCachePanel); }
+  // A panel's line holds 2 values of 16 positions.
+  HWY_INLINE void Fetch(At at, size_t p, size_t d) const {
+    if (kAhead && p % kCachePanel == 0 && d % 2 == 0) FetchAhead(at + d * kCachePanel, panel_bytes);
+  }
 };
 struct KeysF32 {
   const float* panels;
@@ -51,8 +67,10 @@ struct KeysF32 {
   using At = const float*;
   HWY_INLINE At Begin(size_t p) const { return panels + p / kCachePanel * panel_floats + p % kCachePanel; }
   static HWY_INLINE VF Load(At at, size_t d) { return hn::LoadU(DF(), at + d * kCachePanel); }
+  HWY_INLINE void Fetch(At, size_t, size_t) const {}
 };
 
+// Queries (dim, R), already times the scale. scores[r * kAttentionBlock + p].
 template <size_t R, class Keys>
 HWY_INLINE void FloatScores(const Keys& keys, const float* HWY_RESTRICT queries, size_t dim, size_t begin, size_t end,
                             float* HWY_RESTRICT scores) {
@@ -67,7 +85,10 @@ HWY_INLINE void FloatScores(const Keys& keys, const float* HWY_RESTRICT queries,
     }
     for (size_t d = 0; d < dim; ++d) {
       VF key[W];
-      MOTE_UNROLL for (size_t w = 0; w < W; ++w) key[w] = Keys::Load(at[w], d);
+      MOTE_UNROLL for (size_t w = 0; w < W; ++w) {
+        key[w] = Keys::Load(at[w], d);
+        keys.Fetch(at[w], p + w * kLanes, d);
+      }
       MOTE_UNROLL for (size_t r = 0; r < R; ++r) {
         const VF query = hn::Set(df, queries[d * R + r]);
         MOTE_UNROLL for (size_t w = 0; w < W; ++w) sums[r][w] = hn::MulAdd(query, key[w], sums[r][w]);
@@ -164,8 +185,8 @@ struct Int8Queries {
 };
 
 // D = CachedDim of the keys.
-template <size_t R>
-HWY_INLINE void Int8Scores(const KeysF16& keys, const Int8Queries& queries, size_t dim, size_t begin, size_t end,
+template <size_t R, bool kAhead>
+HWY_INLINE void Int8Scores(const CachedKeys& keys, const Int8Queries& queries, size_t dim, size_t begin, size_t end,
                            float* HWY_RESTRICT scores) {
   constexpr size_t W = kDotManyRegisters ? WideOf(R) : R > 3 && !kManyRegisters ? 1 : 2;
   const DF df;
@@ -186,12 +207,14 @@ HWY_INLINE void Int8Scores(const KeysF16& keys, const Int8Queries& queries, size
       for (size_t d = block * 8; d < block * 8 + 8; ++d, words += R * kQueryWords) {
         MOTE_UNROLL for (size_t w = 0; w < W; ++w) {
           const DotKey key(hn::LoadU(DI8(), reinterpret_cast<const int8_t*>(at[w]) + d * 64));
+          if (kAhead && (p + w * kLanes) % kCachePanel == 0) FetchAhead(at[w] + d * 64, keys.panel_bytes);
           MOTE_UNROLL for (size_t r = 0; r < R; ++r) sums[r][w] = key.Dot(sums[r][w], words + r * kQueryWords);
         }
       }
       MOTE_UNROLL for (size_t w = 0; w < W; ++w) {
         const size_t place = (p + w * kLanes) % kCachePanel;
         const uint8_t* key_scales = at[w] - place * 4 + dim * kCachePanel;
+        if (kAhead && place == 0) FetchAhead(key_scales + block * 32, keys.panel_bytes);
         const VF key_scale = LoadF16(df, reinterpret_cast<const uint16_t*>(key_scales) + block * kCachePanel + place);
         MOTE_UNROLL for (size_t r = 0; r < R; ++r) {
           float* to = scores + r * kAttentionBlock + p + w * kLanes;
@@ -283,10 +306,14 @@ HWY_NOINLINE float Weigh(const AttentionArgs& args, const Part& part, float* HWY
 
 // ---- Values of a block, (kAttentionBlock, D).
 
+template <bool kAhead>
 struct ValuesF16 {
   const uint16_t* rows;
   size_t dim;
-  HWY_INLINE VF Load(size_t p, size_t d) const { return LoadF16(DF(), rows + p * dim + d); }
+  HWY_INLINE VF Load(size_t p, size_t d) const {
+    if (kAhead && d % 32 == 0) FetchAhead(rows + p * dim + d, dim * (kCachePanel * sizeof(uint16_t)));
+    return LoadF16(DF(), rows + p * dim + d);
+  }
 };
 struct ValuesF32 {
   const float* rows;
@@ -303,6 +330,7 @@ struct ValuesQ8 {
     const DF df;
     const size_t row = p * dim + p / kCachePanel * dim;  // 16 times dim / 32 scales of 2 bytes end each panel
     const hn::Rebind<int8_t, DF> di8;
+    if (d % 64 == 0) FetchAhead(panels + row + d, dim * (kCachePanel + 1));
     const auto codes = hn::LoadU(di8, reinterpret_cast<const int8_t*>(panels) + row + d);
     return hn::Mul(hn::ConvertTo(df, hn::PromoteTo(DI32(), codes)), hn::Set(df, scales[d / 32 * kAttentionBlock + p]));
   }

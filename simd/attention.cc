@@ -184,14 +184,23 @@ void Tile::ConvertBlock(size_t start, const Part& part) const {
 
 template <size_t R>
 void Tile::Score(size_t begin, size_t start, const Part& part) const {
-  const KeysF16 keys = {args_.k + start / kCachePanel * key_bytes_, key_bytes_};
+  const CachedKeys keys = {args_.k + start / kCachePanel * key_bytes_, key_bytes_};
+  const float* queries = queries_ + begin * key_dim_;
+  const bool several = R > 2 && groups_ > 1;  // smaller groups are alone
   if (args_.key_type == CacheType::kQ8_0) {
-    Int8Scores<R>(keys, CodesOf(begin, R), key_dim_, part.begin, part.end, weights_);
-  } else if (kDearF16 && groups_ > 1) {
+    const Int8Queries codes = CodesOf(begin, R);
+    if (several) {
+      Int8Scores<R, false>(keys, codes, key_dim_, part.begin, part.end, weights_);
+    } else {
+      Int8Scores<R, true>(keys, codes, key_dim_, part.begin, part.end, weights_);
+    }
+  } else if (!several) {
+    FloatScores<R>(KeysF16<true>{keys}, queries, args_.key_dim, part.begin, part.end, weights_);
+  } else if constexpr (kDearF16) {
     const KeysF32 converted = {keys_, kCachePanel * key_dim_};
-    FloatScores<R>(converted, queries_ + begin * key_dim_, args_.key_dim, part.begin, part.end, weights_);
+    FloatScores<R>(converted, queries, args_.key_dim, part.begin, part.end, weights_);
   } else {
-    FloatScores<R>(keys, queries_ + begin * key_dim_, args_.key_dim, part.begin, part.end, weights_);
+    FloatScores<R>(KeysF16<false>{keys}, queries, args_.key_dim, part.begin, part.end, weights_);
   }
 }
 
@@ -229,14 +238,17 @@ HWY_NOINLINE void Tile::AddParts(const Values& values, const Part* parts, const 
 template <size_t R>
 void Tile::AddBlockValues(size_t begin, size_t start, const Part* parts, const float* corrections, float* out) const {
   const uint8_t* panels = args_.v + start / kCachePanel * value_bytes_;
-  const bool several = groups_ > 1;
+  const uint16_t* halves = reinterpret_cast<const uint16_t*>(panels);
+  const bool several = R > 2 && groups_ > 1;
+  out += begin * value_dim_;
   if (several && (kDearF16 || args_.value_type == CacheType::kQ8_0)) {
-    AddParts<R>(ValuesF32{values_, value_dim_}, parts, corrections, out + begin * value_dim_);
+    AddParts<R>(ValuesF32{values_, value_dim_}, parts, corrections, out);
   } else if (args_.value_type == CacheType::kQ8_0) {
-    AddParts<R>(ValuesQ8{panels, value_dim_, value_scales_}, parts, corrections, out + begin * value_dim_);
-  } else {
-    const uint16_t* halves = reinterpret_cast<const uint16_t*>(panels);
-    AddParts<R>(ValuesF16{halves, value_dim_}, parts, corrections, out + begin * value_dim_);
+    AddParts<R>(ValuesQ8{panels, value_dim_, value_scales_}, parts, corrections, out);
+  } else if (!several) {
+    AddParts<R>(ValuesF16<true>{halves, value_dim_}, parts, corrections, out);
+  } else if constexpr (!kDearF16) {
+    AddParts<R>(ValuesF16<false>{halves, value_dim_}, parts, corrections, out);
   }
 }
 

@@ -70,6 +70,18 @@ class CpuProgram : public Program {
   void RunMatMul(const Instruction& instruction, uint32_t index, int worker);
   void MatMulTile(const Node& node, uint64_t row_begin, uint32_t tile_rows, const uint8_t* acts, int worker);
   uint32_t NextOwnTile(uint32_t index, uint32_t tiles, int worker);
+  // Rows of a step that belong to one session; they stand together, in the order of their positions.
+  struct Segment {
+    uint32_t row, rows;
+  };
+  // How attention over a segment is shared out: `tiles` of tokens for each key/value head, or `splits` of positions.
+  struct SegmentCut {
+    uint32_t tile_tokens = 0;
+    uint32_t tiles = 0;
+    uint32_t splits = 1;
+    bool streams = false;  // short: reading the cache is what takes the time
+  };
+  SegmentCut CutOf(const Node& node, const Segment& segment, int worker);
   void FindSegments();
   static uint64_t AttentionScratch(const Graph& graph);
   simd::AttentionArgs ArgsOf(const Node& node, uint32_t row, uint32_t tokens, uint32_t kv_head, int worker);
@@ -135,10 +147,6 @@ class CpuProgram : public Program {
   std::vector<RopeScratch> rope_;
   Buffer moe_memory_;
   const Step* step_ = nullptr;
-  // Rows of a step that belong to one session; they stand together, in the order of their positions.
-  struct Segment {
-    uint32_t row, rows;
-  };
   std::vector<Segment> segments_;  // of the step that runs; room for max_tokens
 
   // Of the mixture of experts that runs, laid out in moe_memory_.

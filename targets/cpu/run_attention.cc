@@ -84,37 +84,59 @@ simd::AttentionArgs CpuProgram::ArgsOf(const Node& node, uint32_t row, uint32_t 
   return args;
 }
 
+CpuProgram::SegmentCut CpuProgram::CutOf(const Node& node, const Segment& segment, int worker) {
+  const simd::AttentionArgs args = ArgsOf(node, segment.row, segment.rows, 0, worker);
+  SegmentCut cut;
+  cut.tile_tokens = TileTokens(static_cast<uint32_t>(args.heads));
+  cut.tiles = (segment.rows + cut.tile_tokens - 1) / cut.tile_tokens;
+  cut.streams = cut.tiles == 1 && segment.rows <= kSplitTokens;
+  const size_t seen = simd::AttentionEndSplit(args) - simd::AttentionFirstSplit(args);
+  cut.splits = cut.streams ? static_cast<uint32_t>(seen) : 1;
+  return cut;
+}
+
 // A tile is some tokens of a segment with the heads of one key/value head; where the segment is short (decode), a split
 // of their positions. How a step is cut does not show in its results.
 void CpuProgram::RunAttention(const Node& node, uint32_t index, int worker) {
-  const AttentionParams& a = node.attention;
-  const uint32_t tile_tokens = TileTokens(a.heads / a.kv_heads);
-  // From the last row to the first: the longest tiles start first, so that no worker is left with one at the end.
-  size_t segment = segments_.size();
-  uint32_t base = 0;  // tiles of the segments behind
-  uint32_t count = 0;
-  uint32_t splits = 1;
-  for (uint32_t tile = NextTile(index, 0);; tile = NextTile(index, 0)) {
-    while (tile >= base + count) {
-      if (segment == 0) return;
-      base += count;
-      const Segment& s = segments_[--segment];
-      const simd::AttentionArgs args = ArgsOf(node, s.row, s.rows, 0, worker);
-      const uint32_t tiles = (s.rows + tile_tokens - 1) / tile_tokens;
-      const size_t seen = simd::AttentionEndSplit(args) - simd::AttentionFirstSplit(args);
-      splits = tiles == 1 && s.rows <= kSplitTokens ? static_cast<uint32_t>(seen) : 1;
-      count = tiles * splits * a.kv_heads;
+  const uint32_t kv_heads = node.attention.kv_heads;
+  uint32_t total = 0;
+  bool streams = true;
+  for (const Segment& s : segments_) {
+    const SegmentCut cut = CutOf(node, s, worker);
+    total += cut.tiles * cut.splits * kv_heads;
+    streams = streams && cut.streams;
+  }
+  size_t segment = 0;
+  SegmentCut cut = CutOf(node, segments_[0], worker);
+  uint32_t begin = 0;  // of the segment's tiles
+  const auto move_to = [&](size_t to) {
+    segment = to;
+    cut = CutOf(node, segments_[to], worker);
+  };
+  for (;;) {
+    // Decoding reads the cache once: each worker a stream of its own. With prompts, from the last row to the first: the
+    // longest tiles start first, so that no worker is left with one at the end.
+    const uint32_t next = streams ? NextOwnTile(index, total, worker) : NextTile(index, 0);
+    if (next >= total) return;
+    const uint32_t tile = streams ? next : total - 1 - next;
+    while (tile < begin) {
+      move_to(segment - 1);
+      begin -= cut.tiles * cut.splits * kv_heads;
+    }
+    while (tile >= begin + cut.tiles * cut.splits * kv_heads) {
+      begin += cut.tiles * cut.splits * kv_heads;
+      move_to(segment + 1);
     }
     const Segment& s = segments_[segment];
-    const uint32_t i = tile - base;
-    const uint32_t kv_head = i / splits % a.kv_heads;
-    if (splits > 1) {
-      RunSplit(ArgsOf(node, s.row, s.rows, kv_head, worker), s.row, kv_head, i % splits, splits);
-      continue;
+    const uint32_t i = tile - begin;
+    if (cut.splits > 1) {
+      const uint32_t kv_head = i / cut.splits;
+      RunSplit(ArgsOf(node, s.row, s.rows, kv_head, worker), s.row, kv_head, i % cut.splits, cut.splits);
+    } else {
+      const uint32_t first = i / kv_heads * cut.tile_tokens;
+      const uint32_t tokens = std::min(cut.tile_tokens, s.rows - first);
+      kernels_.attention(ArgsOf(node, s.row + first, tokens, i % kv_heads, worker));
     }
-    const uint32_t tiles = count / a.kv_heads;
-    const uint32_t begin = (tiles - 1 - i / a.kv_heads) * tile_tokens;
-    kernels_.attention(ArgsOf(node, s.row + begin, std::min(tile_tokens, s.rows - begin), kv_head, worker));
   }
 }
 
