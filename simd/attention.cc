@@ -84,6 +84,9 @@ class Tile {
     return {begin > start ? begin - start : 0, end - start < kAttentionBlock ? end - start : kAttentionBlock};
   }
 
+  const float* QueryAt(size_t row) const {
+    return args_.q + row / args_.heads * args_.q_token_stride + row % args_.heads * args_.q_head_stride;
+  }
   void PackGroup(size_t begin, size_t end) const;
   void PackCodes(size_t row, size_t begin, size_t rows) const;
   Int8Queries CodesOf(size_t begin, size_t rows) const;
@@ -126,7 +129,7 @@ void Tile::PackCodes(size_t row, size_t begin, size_t rows) const {
   int32_t* words = const_cast<int32_t*>(to.words);
   float* scales = const_cast<float*>(to.scales);
   int32_t* first = const_cast<int32_t*>(to.first);
-  const float* q = args_.q + row / args_.heads * args_.q_token_stride + row % args_.heads * args_.q_head_stride;
+  const float* q = QueryAt(row);
   const size_t r = row - begin;
   const float query_scale = QueryScale(args_);
   for (size_t block = 0; block < key_dim_ / 32; ++block) {
@@ -142,12 +145,16 @@ void Tile::PackCodes(size_t row, size_t begin, size_t rows) const {
 }
 
 void Tile::PackGroup(size_t begin, size_t end) const {
+  // Another core has just written the queries, with a gap after each token's: all misses at once.
+  for (size_t row = begin; row < end; ++row) {
+    for (size_t d = 0; d < args_.key_dim; d += 16) hwy::Prefetch(QueryAt(row) + d);
+  }
   for (size_t row = begin; row < end; ++row) {
     if (args_.key_type == CacheType::kQ8_0) {
       PackCodes(row, begin, end - begin);
       continue;
     }
-    const float* q = args_.q + row / args_.heads * args_.q_token_stride + row % args_.heads * args_.q_head_stride;
+    const float* q = QueryAt(row);
     float* to = queries_ + begin * key_dim_ + (row - begin);
     const float scale = QueryScale(args_);
     for (size_t d = 0; d < args_.key_dim; ++d) to[d * (end - begin)] = q[d] * scale;
