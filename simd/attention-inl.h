@@ -103,12 +103,12 @@ HWY_INLINE void FloatScores(const Keys& keys, const float* HWY_RESTRICT queries,
 }
 
 // Keys meet the dot product with 128 added, as it takes unsigned codes.
-inline constexpr bool kRaisedKeys = HWY_TARGET == HWY_AVX3_DL;
+inline constexpr bool kRaisedKeys = MOTE_VNNI;
 
 // Dot products of 4 adjacent bytes per lane. Where the instruction set has none, as two products of adjacent 16-bit
 // pairs, bytes 0 and 2, 1 and 3: splitting a key is shared by all rows, splitting a query by all keys.
 #undef MOTE_DOT_BYTES
-#if HWY_TARGET == HWY_AVX3_DL || (HWY_ARCH_ARM && defined(__ARM_FEATURE_DOTPROD))
+#if MOTE_VNNI || (HWY_ARCH_ARM && defined(__ARM_FEATURE_DOTPROD))
 #define MOTE_DOT_BYTES 1
 #else
 #define MOTE_DOT_BYTES 0
@@ -118,7 +118,7 @@ inline constexpr bool kRaisedKeys = HWY_TARGET == HWY_AVX3_DL;
 inline constexpr size_t kQueryWords = 1;  // of 32 bits, for 4 values
 inline constexpr bool kDotManyRegisters = true;
 struct DotKey {
-#if HWY_TARGET == HWY_AVX3_DL
+#if MOTE_VNNI
   VU8 codes;
   explicit HWY_INLINE DotKey(VI8 key) : codes(hn::BitCast(DU8(), hn::Xor(key, hn::Set(DI8(), -128)))) {}
   HWY_INLINE VI32 Dot(VI32 sum, const int32_t* q) const {
