@@ -39,14 +39,36 @@ struct Acts {
     const size_t at = kHalf ? offsetof(A8Block, minus_half) + 4 * half : offsetof(A8Block, minus_sum);
     return hn::BitCast(DI32(), Broadcast(at));
   }
-  HWY_INLINE VF Scale() const { return hn::BitCast(DF(), Broadcast(offsetof(A8Block, scale))); }
-  // Of the block before this one.
-  HWY_INLINE VF LastScale() const {
-    return hn::BitCast(DF(), hn::Set(DU32(), Load32(block - sizeof(A8Block) + offsetof(A8Block, scale))));
+  // sum + x * (scale of the activations), and t + min * (minus the sum of a block or of a half).
+#if HWY_ARCH_ARM_A64
+  // What follows the codes is one vector, and a multiply-add takes any lane of it.
+  static_assert(offsetof(A8Block, scale) == 32 && offsetof(A8Block, minus_half) == 40);
+  HWY_INLINE VF AddScaled(VF x, VF sum) const {
+    return VF(vfmaq_laneq_f32(sum.raw, x.raw, vreinterpretq_f32_u8(vld1q_u8(block + 32)), 0));
+  }
+  template <bool kIsHalf, size_t kHalf>
+  HWY_INLINE VF AddMin(VF min, VF t) const {
+    const float32x4_t sums = vcvtq_f32_s32(vreinterpretq_s32_u8(vld1q_u8(block + 32)));
+    return VF(vfmaq_laneq_f32(t.raw, min.raw, sums, kIsHalf ? 2 + kHalf : 1));
+  }
+#else
+  HWY_INLINE VF AddScaled(VF x, VF sum) const {
+    return hn::MulAdd(x, hn::BitCast(DF(), Broadcast(offsetof(A8Block, scale))), sum);
+  }
+  template <bool kIsHalf, size_t kHalf>
+  HWY_INLINE VF AddMin(VF min, VF t) const {
+    return hn::MulAdd(min, hn::ConvertTo(DF(), MinusSum<kIsHalf>(kHalf)), t);
+  }
+#endif
+  // The block before this one.
+  HWY_INLINE Acts Last() const {
+    return {block - sizeof(A8Block)};
   }
 
  private:
-  HWY_INLINE VU32 Broadcast(size_t at) const { return hn::Set(DU32(), Load32(block + at)); }
+  HWY_INLINE VU32 Broadcast(size_t at) const {
+    return hn::Set(DU32(), Load32(block + at));
+  }
 };
 
 HWY_INLINE Acts ActsOf(const MatMulArgs& args, size_t token) {
@@ -71,12 +93,12 @@ struct GemmKind {
   }
 
   // Adds a block, or half of it, to the sum; where kWide, to that of the super-block. `min` only where kHasMin.
-  static HWY_INLINE VF Add(VF sum, VI32 dot, VF scale, [[maybe_unused]] VF min, const Acts& acts,
-                           [[maybe_unused]] size_t half) {
+  template <size_t kHalf>
+  static HWY_INLINE VF Add(VF sum, VI32 dot, VF scale, [[maybe_unused]] VF min, const Acts& acts) {
     const DF df;
     VF t = kWide ? hn::MulAdd(hn::ConvertTo(df, dot), scale, sum) : hn::Mul(hn::ConvertTo(df, dot), scale);
-    if constexpr (kMin) t = hn::MulAdd(min, hn::ConvertTo(df, acts.MinusSum<kHalves == 2>(half)), t);
-    return kWide ? t : hn::MulAdd(t, acts.Scale(), sum);
+    if constexpr (kMin) t = acts.AddMin<kHalves == 2, kHalf>(min, t);
+    return kWide ? t : acts.AddScaled(t, sum);
   }
 };
 

@@ -77,7 +77,7 @@ struct Tile {
       if constexpr (Kind::kHasMin) min = hn::Load(DF(), weights.mins + (kHalf * kGemmPanels + p) * kLanes);
       MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
         const VI32 dot = dots[t][p].Total(Kind::Start(acts[t], kHalf, shift));
-        to[t][p] = Kind::Add(to[t][p], dot, scale, min, acts[t], kHalf);
+        to[t][p] = Kind::template Add<kHalf>(to[t][p], dot, scale, min, acts[t]);
       }
     }
     if constexpr (kHalf + 1 < Kind::kHalves) Block<kHalf + 1>(weights, acts, shift, to);
@@ -109,9 +109,8 @@ struct Tile {
           Next(weights, acts);
         }
         MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
-          const VF scale = acts[t].LastScale();
           MOTE_UNROLL for (size_t p = 0; p < kGemmPanels; ++p) {
-            sums[t][p] = hn::MulAdd(parts[t][p], scale, sums[t][p]);
+            sums[t][p] = acts[t].Last().AddScaled(parts[t][p], sums[t][p]);
           }
         }
       }

@@ -29,8 +29,8 @@ namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE {
 // Tokens of the few-token kernel's widest tile: 8 integer and 8 float sums, codes and temporaries fill AVX-512's 32
 // registers: Q4_0 runs at 335 multiply-adds per ns with 4, 373 with 8, and 387 in the many-token kernel (one core of
 // Zen 5, 2026-11). With 16 registers the float sums go to memory and it still pays where unpacking costs much: AVX2 has
-// 95 with 4 for Q6_K and 106 with 8.
-inline constexpr size_t kFewTile = 8;
+// 95 with 4 for Q6_K and 106 with 8. Not under V8, which halves the speed of super-blocks (Q6_K 21 with 4, 13 with 8).
+inline constexpr size_t kFewTile = HWY_ARCH_WASM ? 4 : 8;
 // Up to here the few-token kernel: unpacking twice costs less than storing what was unpacked.
 inline constexpr size_t kFewTokens = HWY_MAX_BYTES == 64 ? 16 : 8;
 
@@ -94,7 +94,7 @@ HWY_INLINE VF AddFew(VF sum, const typename Operand<F>::Sum& dots, const ChunkSc
   VF min = scale;
   if constexpr (F::kHasMin) min = scales.template Min<kHalf>(chunk, n, block);
   const VI32 dot = dots.Total(Operand<F>::Kind::Start(acts, kHalf, Operand<F>::kShift));
-  return Operand<F>::Kind::Add(sum, dot, scale, min, acts, kHalf);
+  return Operand<F>::Kind::template Add<kHalf>(sum, dot, scale, min, acts);
 }
 
 // The blocks of one unit, from kBlock on; leaves acts at the next unit's.
@@ -146,7 +146,7 @@ HWY_NOINLINE void FewTile(const MatMulArgs& args, const uint8_t* panel, size_t r
       FewUnit<F, 0, T>(panel, n, unit, scales, acts, parts);
     }
     MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
-      sums[t] = F::kSuper ? hn::MulAdd(parts[t], acts[t].LastScale(), sums[t]) : parts[t];
+      sums[t] = F::kSuper ? acts[t].Last().AddScaled(parts[t], sums[t]) : parts[t];
     }
     panel += ChunkBytes<F>(n);
   }
@@ -243,7 +243,7 @@ HWY_INLINE void MatMulPanels(const MatMulArgs& args) {
   for (size_t row = 0; row < args.rows; row += kPanelRows) {
     const uint8_t* panel = args.panels + row / kPanelRows * panel_bytes;
     size_t token = FewTiles<F, kFewTile>(args, panel, row, 0);
-    token = FewTiles<F, 4>(args, panel, row, token);
+    if constexpr (kFewTile > 4) token = FewTiles<F, 4>(args, panel, row, token);
     token = FewTiles<F, 2>(args, panel, row, token);
     FewTiles<F, 1>(args, panel, row, token);
   }

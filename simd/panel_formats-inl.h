@@ -62,7 +62,16 @@ HWY_INLINE VU8 ShiftDown(VU8 v, size_t bits) {
 }
 // 16-entry table lookup, the table in every 16-byte block.
 HWY_INLINE VU8 LookUp(const uint8_t (&table)[16], VU8 nibbles) {
+#if HWY_ARCH_WASM
+  // Highway 1.0.3 goes by way of memory, byte by byte.
+#if defined(__wasm_relaxed_simd__)
+  return VU8{wasm_i8x16_relaxed_swizzle(wasm_v128_load(table), nibbles.raw)};  // the same for indices below 16
+#else
+  return VU8{wasm_i8x16_swizzle(wasm_v128_load(table), nibbles.raw)};
+#endif
+#else
   return hn::TableLookupBytes(hn::LoadDup128(DU8(), table), nibbles);
+#endif
 }
 struct Table16 {
   uint8_t bytes[16];
