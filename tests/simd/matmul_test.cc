@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <memory>
 
 #include "simd/kernels.h"
@@ -287,6 +288,34 @@ TEST_P(MatMul, ZeroWeightsGiveZero) {
       std::vector<float> out(15, 1.0f);
       product.Multiply(*table, out.data(), 5);
       for (float value : out) EXPECT_EQ(value, 0.0f) << Label(*table, product);
+    }
+  }
+}
+
+// Every float16 as a weight is exactly its value, with one token and with enough of them to be converted once for all.
+TEST(FloatMatMul, EveryHalfIsExact) {
+  const size_t rows = 65536;
+  std::vector<uint16_t> halves(rows);
+  for (size_t r = 0; r < rows; ++r) halves[r] = static_cast<uint16_t>(r);
+  const std::vector<float> ones(5, 1.0f);
+  for (const simd::KernelTable* table : RunnableRows()) {
+    Packed packed(*table, DType::kF16, reinterpret_cast<const uint8_t*>(halves.data()), rows, 1, 0);
+    for (size_t m : {1, 5}) {
+      std::vector<float> out(m * rows);
+      simd::MatMulArgs args;
+      args.rows = rows;
+      args.k = 1;
+      args.acts = ones.data();
+      args.act_stride_bytes = sizeof(float);
+      args.m = m;
+      args.out = out.data();
+      args.out_stride = rows;
+      packed.Multiply(args);
+      for (size_t i = 0; i < m * rows; ++i) {
+        const float want = F16ToF32(halves[i % rows]);
+        ASSERT_TRUE(std::isnan(want) ? std::isnan(out[i]) : out[i] == want)
+            << table->name << " m=" << m << " bits " << i % rows << ": " << out[i] << ", not " << want;
+      }
     }
   }
 }
