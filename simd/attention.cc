@@ -70,11 +70,8 @@ class Tile {
  private:
   // Groups of nearly the same size: 4 and 4 rather than 6 and 2.
   size_t FirstRow(size_t group) const { return rows_ * group / groups_; }
-  size_t VisibleEnd(size_t row) const { return args_.position + row / args_.heads + 1; }
-  size_t VisibleBegin(size_t row) const {
-    const size_t end = VisibleEnd(row);
-    return args_.window != 0 && end > args_.window ? end - args_.window : 0;
-  }
+  size_t VisibleEnd(size_t row) const { return AttentionEnd(args_, row / args_.heads); }
+  size_t VisibleBegin(size_t row) const { return AttentionBegin(args_, row / args_.heads); }
   // What the row sees of the block from `start` on.
   Part PartOf(size_t row, size_t start) const {
     const Part part = Within(start, VisibleBegin(row), VisibleEnd(row));

@@ -101,6 +101,9 @@ struct Normalise {
 struct Sum {
   HWY_INLINE VF operator()(DF, VF a, VF b) const { return hn::Add(a, b); }
 };
+struct Product {
+  HWY_INLINE VF operator()(DF, VF a, VF b) const { return hn::Mul(a, b); }
+};
 struct TimesFactor {
   float factor;
   HWY_INLINE VF operator()(DF d, VF x) const { return hn::Mul(x, hn::Set(d, factor)); }
@@ -124,6 +127,9 @@ struct Activate {
     if constexpr (kActivation == Activation::kSilu) return Silu(d, x);
     if constexpr (kActivation == Activation::kGelu) return Gelu(d, x);
     if constexpr (kActivation == Activation::kGeluTanh) return GeluTanh(d, x);
+    if constexpr (kActivation == Activation::kGeluQuick) {
+      return hn::Div(x, hn::Add(hn::Set(d, 1.0f), Exp(d, hn::Mul(x, hn::Set(d, -1.702f)))));
+    }
     return hn::IfThenElseZero(hn::Gt(x, hn::Zero(d)), x);
   }
   HWY_INLINE VF operator()(DF d, VF x, VF up) const { return hn::Mul((*this)(d, x), up); }
@@ -213,11 +219,17 @@ void Gate(Activation activation, const float* gate, const float* up, size_t n, f
       return GateBy<Activation::kGeluTanh>(gate, up, n, out);
     case Activation::kRelu:
       return GateBy<Activation::kRelu>(gate, up, n, out);
+    case Activation::kGeluQuick:
+      return GateBy<Activation::kGeluQuick>(gate, up, n, out);
   }
 }
 
 void Add(const float* a, const float* b, size_t n, float* out) {
   Map2(a, b, n, out, Sum());
+}
+
+void Mul(const float* a, const float* b, size_t n, float* out) {
+  Map2(a, b, n, out, Product());
 }
 
 void Scale(const float* x, float factor, size_t n, float* out) {

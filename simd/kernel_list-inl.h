@@ -41,6 +41,7 @@ void RopeAdjacent(float* x, const float* cos, const float* sin, size_t pairs);
 void RopeSplit(float* x, const float* cos, const float* sin, size_t pairs);
 void Gate(Activation activation, const float* gate, const float* up, size_t n, float* out);
 void Add(const float* a, const float* b, size_t n, float* out);
+void Mul(const float* a, const float* b, size_t n, float* out);
 void Scale(const float* x, float factor, size_t n, float* out);
 void AddScaled(const float* x, float factor, size_t n, float* inout);
 void Softcap(const float* x, float cap, size_t n, float* out);

@@ -59,7 +59,8 @@ using MatMulFn = void (*)(const MatMulArgs& args);
 
 // Attention of the query heads that share one key/value head, for consecutive tokens of one sequence:
 //   out[t][h] = softmax over the positions p that token t sees of (cap(scale * q[t][h] . k[p])) . v[p]
-// Token t stands at position + t and sees the positions up to its own, the last `window` of them where window > 0.
+// Token t stands at position + t and sees the positions up to its own, the last `window` of them where window > 0; or,
+// where `begins` or `ends` say so, from begins[t], or up to ends[t] (one past the last). Neither falls with t.
 // Queries meet Q8_0 keys as A8 rows do: int8, a scale for every 32 values.
 //
 // The order of adding depends on the positions alone: online softmax over blocks of kAttentionBlock positions from
@@ -71,7 +72,7 @@ inline constexpr size_t kAttentionSplit = 512;
 struct AttentionArgs {
   CacheType key_type = CacheType::kF16;
   CacheType value_type = CacheType::kF16;
-  // Panels of this key/value head from position 0 on, CachePanels(position + tokens) of them: cache_layout.h.
+  // Panels of this key/value head from position 0 on, for all that is seen: cache_layout.h.
   const uint8_t* k = nullptr;
   const uint8_t* v = nullptr;
   size_t key_dim = 0;
@@ -83,6 +84,8 @@ struct AttentionArgs {
   size_t heads = 0;
   size_t position = 0;  // of the first token
   size_t window = 0;    // 0: sees all before it
+  const uint32_t* begins = nullptr;  // (tokens), or null
+  const uint32_t* ends = nullptr;    // (tokens), or null
   float scale = 1;
   float softcap = 0;     // 0: none
   float* out = nullptr;  // (tokens, heads, value_dim)
@@ -102,16 +105,25 @@ constexpr uint64_t AttentionScratchBytes(uint64_t rows, size_t key_dim, size_t v
                           8 * kAttentionBlock + rows * 17 + 2 * AttentionSplitFloats(rows, value_dim);
   return floats * sizeof(float) + 16 * 64;  // each part aligned to 64
 }
+// The positions that a token sees, not empty.
+constexpr size_t AttentionBegin(const AttentionArgs& args, size_t token) {
+  if (args.begins != nullptr) return args.begins[token];
+  const size_t end = args.position + token + 1;
+  return args.window != 0 && end > args.window ? end - args.window : 0;
+}
+constexpr size_t AttentionEnd(const AttentionArgs& args, size_t token) {
+  return args.ends != nullptr ? args.ends[token] : args.position + token + 1;
+}
 // Splits that hold positions which some token sees.
 constexpr size_t AttentionFirstSplit(const AttentionArgs& args) {
-  const size_t end = args.position + 1;
-  return (args.window != 0 && end > args.window ? end - args.window : 0) / kAttentionSplit;
+  return AttentionBegin(args, 0) / kAttentionSplit;
 }
 constexpr size_t AttentionEndSplit(const AttentionArgs& args) {
-  return (args.position + args.tokens - 1) / kAttentionSplit + 1;
+  return (AttentionEnd(args, args.tokens - 1) - 1) / kAttentionSplit + 1;
 }
 
-enum class Activation : uint8_t { kSilu, kGelu, kGeluTanh, kRelu };
+// kGeluQuick: x * sigmoid(1.702 x).
+enum class Activation : uint8_t { kSilu, kGelu, kGeluTanh, kRelu, kGeluQuick };
 
 struct KernelTable {
   const char* name;     // "scalar", "sse4", "avx2", "avx2_vnni", "avx512", "avx512_vnni", "neon", "neon_dot", ...
@@ -147,6 +159,7 @@ struct KernelTable {
   // out = activation(gate) * up; up null: activation alone. In place allowed.
   void (*gate)(Activation activation, const float* gate, const float* up, size_t n, float* out);
   void (*add)(const float* a, const float* b, size_t n, float* out);         // in place allowed
+  void (*mul)(const float* a, const float* b, size_t n, float* out);         // in place allowed
   void (*scale)(const float* x, float factor, size_t n, float* out);         // in place allowed
   void (*add_scaled)(const float* x, float factor, size_t n, float* inout);  // inout += factor * x
   void (*softcap)(const float* x, float cap, size_t n, float* out);          // cap * tanh(x / cap)

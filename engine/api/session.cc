@@ -232,7 +232,7 @@ void mote_session_truncate(mote_session* session, uint32_t length) {
 
 uint32_t mote_session_keep_prefix(mote_session* session, const int32_t* tokens, size_t count) {
   if (session == nullptr) return 0;
-  return session->session->KeepPrefix({tokens, tokens == nullptr ? 0 : count});
+  return session->session->KeepPrefix(std::span<const int32_t>(tokens, tokens == nullptr ? 0 : count));
 }
 
 void mote_session_cancel(mote_session* session) {

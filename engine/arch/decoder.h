@@ -5,6 +5,8 @@
 #include <stdint.h>
 
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "engine/arch/arch.h"
 
@@ -58,7 +60,11 @@ class Decoder {
   ValueId MoeFfn(ValueId x, uint32_t layer, bool normalize);
 
   // From rope.freq_base, rope.scaling.* and the tensors rope_freqs, rope_factors_long, rope_factors_short.
-  RopeId ReadRope(RopeTable::Layout layout);
+  // `axis`: of each pair, or empty.
+  RopeId ReadRope(RopeTable::Layout layout, std::vector<uint8_t> axis = {});
+  // Which axis each pair turns by, from rope.dimension_sections: pairs in runs of time, row, column; or, interleaved,
+  // in turns as long as there are pairs of row and column left, and time for the rest.
+  std::vector<uint8_t> ReadAxes(bool interleaved);
   // Plain frequencies base^(-2i/dims).
   static std::vector<float> Frequencies(uint32_t dims, double base);
 

@@ -11,6 +11,8 @@ Status BuildLlama(const BuildInput& input, Graph* graph);
 Status BuildQwen2(const BuildInput& input, Graph* graph);
 Status BuildQwen3(const BuildInput& input, Graph* graph);
 Status BuildQwen3Moe(const BuildInput& input, Graph* graph);
+Status BuildQwen2Vl(const BuildInput& input, Graph* graph);
+Status BuildQwen3Vl(const BuildInput& input, Graph* graph);
 Status BuildGemma3(const BuildInput& input, Graph* graph);
 Status BuildPhi3(const BuildInput& input, Graph* graph);
 

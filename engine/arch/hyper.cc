@@ -4,79 +4,12 @@
 #include <algorithm>
 
 #include "engine/arch/arch.h"
+#include "engine/arch/key_reader.h"
 
 namespace mote {
 namespace {
 
 constexpr uint32_t kMaxHeadDim = 4096;
-
-class Reader {
- public:
-  Reader(const GgufFile& file, std::string architecture) : file_(file), prefix_(std::move(architecture) + ".") {}
-
-  // The first failure sticks.
-  const Status& status() const { return status_; }
-  bool Has(const char* key) const { return file_.Find(prefix_ + key) != nullptr; }
-
-  uint32_t Uint(const char* key, uint64_t min, uint64_t max) {
-    return Check(key, file_.RequireUint(prefix_ + key), min, max);
-  }
-  uint32_t UintOr(const char* key, uint32_t fallback, uint64_t min, uint64_t max) {
-    return Has(key) ? Uint(key, min, max) : fallback;
-  }
-
-  float FloatOr(const char* key, double fallback, double min, double max) {
-    const Result<double> value = file_.FloatOr(prefix_ + key, fallback);
-    if (!value.ok()) return Fail(value.status()), 0;
-    if (!(*value >= min && *value <= max)) {
-      Fail(Error(Code::kMalformed, "%s%s is %g, expected %g to %g", prefix_.c_str(), key, *value, min, max));
-    }
-    return static_cast<float>(*value);
-  }
-
-  // One number for all layers, or an array with one per layer.
-  std::vector<uint32_t> PerLayer(const char* key, uint32_t layers, uint64_t min, uint64_t max) {
-    const GgufValue* value = file_.Find(prefix_ + key);
-    if (value == nullptr || value->type() != GgufType::kArray) {
-      return std::vector<uint32_t>(layers, Uint(key, min, max));
-    }
-    std::vector<uint32_t> out(layers, 0);
-    if (value->count() < layers) {
-      Fail(Error(Code::kMalformed, "%s%s has %llu elements, expected one for each of %u layers", prefix_.c_str(), key,
-                 static_cast<unsigned long long>(value->count()), layers));
-      return out;
-    }
-    for (uint32_t i = 0; i < layers; ++i) {
-      uint64_t element = 0;
-      if (!value->UintAt(i, &element)) {
-        Fail(Error(Code::kMalformed, "%s%s[%u] is not an unsigned integer", prefix_.c_str(), key, i));
-        return out;
-      }
-      out[i] = Check(key, element, min, max);
-    }
-    return out;
-  }
-
-  void Fail(Status status) {
-    if (status_.ok()) status_ = std::move(status);
-  }
-
- private:
-  uint32_t Check(const char* key, const Result<uint64_t>& value, uint64_t min, uint64_t max) {
-    if (!value.ok()) return Fail(value.status()), 0;
-    if (*value < min || *value > max) {
-      Fail(Error(Code::kMalformed, "%s%s is %llu, expected %llu to %llu", prefix_.c_str(), key,
-                 static_cast<unsigned long long>(*value), static_cast<unsigned long long>(min),
-                 static_cast<unsigned long long>(max)));
-      return 0;
-    }
-    return static_cast<uint32_t>(*value);
-  }
-
-  const GgufFile& file_;
-  std::string prefix_;
-  Status status_;
-};
 
 }  // namespace
 
@@ -95,7 +28,7 @@ Result<HyperParams> ReadHyperParams(const GgufFile& file) {
   }
   h.vocab_size = static_cast<uint32_t>(embedding->rows());
 
-  Reader reader(file, h.architecture);
+  KeyReader reader(file, h.architecture);
   h.context_train = reader.Uint("context_length", 1, 1u << 24);
   h.layers = reader.Uint("block_count", 1, 1024);
   h.width = reader.Uint("embedding_length", 1, 1u << 20);

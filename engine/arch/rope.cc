@@ -73,9 +73,38 @@ void Decoder::ScaleYarn(RopeTable* table, double factor, double original_context
   table->magnitude *= static_cast<float>(1.0 + 0.1 * log(factor));
 }
 
-RopeId Decoder::ReadRope(RopeTable::Layout layout) {
+std::vector<uint8_t> Decoder::ReadAxes(bool interleaved) {
+  const std::string key = hyper_.architecture + ".rope.dimension_sections";
+  const GgufValue* value = input_.file.Find(key);
+  const uint32_t pairs = hyper_.rope_dims / 2;
+  uint64_t sections[4] = {};
+  uint64_t sum = 0;
+  const bool is_array = value != nullptr && value->type() == GgufType::kArray && value->count() >= 3;
+  for (uint64_t i = 0; is_array && i < std::min<uint64_t>(value->count(), 4); ++i) {
+    if (!value->UintAt(i, &sections[i]) || sections[i] > pairs) sum = UINT32_MAX;
+    sum += sections[i];
+  }
+  if (!is_array || sum > pairs || sections[3] != 0) {
+    Fail(Error(Code::kMalformed, "%s: expected 3 numbers (time, row, column) that add up to %u pairs or less, and 0",
+               key.c_str(), pairs));
+    return {};
+  }
+  std::vector<uint8_t> axis(pairs, 0);
+  for (uint32_t i = 0; i < pairs; ++i) {
+    if (interleaved) {
+      const uint32_t turn = i % 3;
+      if (turn != 0 && i < 3 * sections[turn]) axis[i] = static_cast<uint8_t>(turn);
+    } else if (i >= sections[0] && i < sum) {
+      axis[i] = i < sections[0] + sections[1] ? 1 : 2;
+    }
+  }
+  return axis;
+}
+
+RopeId Decoder::ReadRope(RopeTable::Layout layout, std::vector<uint8_t> axis) {
   RopeTable table;
   table.layout = layout;
+  table.axis = std::move(axis);
   table.inverse_frequency = Frequencies(hyper_.rope_dims, hyper_.rope_base);
   const std::string prefix = hyper_.architecture + ".rope.scaling.";
   const Result<std::string> type = input_.file.StringOr(prefix + "type", "");

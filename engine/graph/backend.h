@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include <array>
 #include <memory>
 #include <span>
 #include <string>
@@ -28,16 +29,30 @@ class KvCache {
   uint64_t bytes_ = 0;
 };
 
+// Where a row stands for its rotations.
+using RopePosition = std::array<int32_t, kRopeAxes>;
+
+// What the rows of a step see, as positions of their cache: [begins[row], ends[row]). Both grow from row to row of a
+// session or stay, and what is seen has been in the cache before the step or is written by it.
+struct Sight {
+  std::span<const uint32_t> begins;  // empty: what the node's window says
+  std::span<const uint32_t> ends;    // empty: up to the row's own position
+};
+
 // One pass over the graph for some rows of some sessions. All spans but `outputs` and `caches` have one element per
-// row. Rows of one session stand in the order of their positions, without gaps, and directly after what its cache
-// holds.
+// row, or none where that is said. Rows of one session stand in the order of their positions, without gaps, and
+// directly after what its cache holds.
 struct Step {
   std::span<const int32_t> tokens;      // checked: in [0, vocab)
   std::span<const int32_t> positions;   // checked: below the cache's context
   std::span<const uint32_t> sequences;  // index into caches
   std::span<KvCache* const> caches;
-  std::span<const uint32_t> outputs;  // rows whose logits are wanted, ascending
-  float* logits = nullptr;            // (outputs, vocab), row-major
+  std::span<const uint32_t> outputs;  // rows that go on to the result; for logits, ascending
+  float* logits = nullptr;            // the result, (outputs, vocab) or (outputs / merge, cols), row-major
+
+  std::span<const float* const> inputs;  // Graph::input_cols() floats each; null: a row by its token. May be empty
+  std::span<const RopePosition> ropes;   // empty: a row's position on every axis
+  Sight sights[2];                       // AttentionParams::sight chooses
 };
 
 // Sees the float activations that matrix products multiply weights with: what importance matrices are made of. Costs a

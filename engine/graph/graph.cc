@@ -1,5 +1,6 @@
 #include "engine/graph/graph.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "engine/core/checked.h"
@@ -10,6 +11,10 @@ const char* OpName(OpKind kind) {
   switch (kind) {
     case OpKind::kEmbed:
       return "Embed";
+    case OpKind::kInput:
+      return "Input";
+    case OpKind::kAddInput:
+      return "AddInput";
     case OpKind::kMatMul:
       return "MatMul";
     case OpKind::kRmsNorm:
@@ -18,6 +23,8 @@ const char* OpName(OpKind kind) {
       return "LayerNorm";
     case OpKind::kAdd:
       return "Add";
+    case OpKind::kMulVector:
+      return "MulVector";
     case OpKind::kGate:
       return "Gate";
     case OpKind::kActivation:
@@ -30,6 +37,12 @@ const char* OpName(OpKind kind) {
       return "Moe";
     case OpKind::kSelectOutputs:
       return "SelectOutputs";
+    case OpKind::kMerge:
+      return "Merge";
+    case OpKind::kMergeMean:
+      return "MergeMean";
+    case OpKind::kConcat:
+      return "Concat";
     case OpKind::kSoftcap:
       return "Softcap";
   }
@@ -110,7 +123,72 @@ WeightId Graph::AddWeightSlice(const TensorInfo* tensor, uint64_t row_begin, uin
   return static_cast<WeightId>(weights_.size() - 1);
 }
 
+bool Graph::HasSingleValues(const TensorInfo* tensor) {
+  const DTypeInfo* info = DTypeInfoOf(tensor->type);
+  if (info != nullptr && info->is_weight && info->block_values == 1) return true;
+  Fail(Error(Code::kUnsupported, "tensor %s has type %s; here it must be F32, F16 or BF16", tensor->name.c_str(),
+             DTypeName(tensor->type)));
+  return false;
+}
+
+WeightId Graph::AddWeightTransposed(const TensorInfo* tensor, uint64_t rows, uint64_t cols) {
+  if (!status_.ok()) return kNone;
+  if (tensor->cols() != rows || tensor->rows() != cols) {
+    Fail(Error(Code::kMalformed, "tensor %s has shape (%llu rows, %llu cols), expected (%llu, %llu)",
+               tensor->name.c_str(), static_cast<unsigned long long>(tensor->rows()),
+               static_cast<unsigned long long>(tensor->cols()), static_cast<unsigned long long>(cols),
+               static_cast<unsigned long long>(rows)));
+    return kNone;
+  }
+  if (!HasSingleValues(tensor)) return kNone;
+  weights_.push_back({tensor, 0, rows, cols, /*transposed=*/true});
+  return static_cast<WeightId>(weights_.size() - 1);
+}
+
+WeightId Graph::AddWeightReshaped(const TensorInfo* tensor, uint64_t rows, uint64_t cols) {
+  if (!status_.ok()) return kNone;
+  const Checked64 values = Checked64(rows) * cols;
+  if (rows == 0 || cols == 0 || !values.ok() || values.value() != tensor->values()) {
+    Fail(Error(Code::kMalformed, "tensor %s has %llu values, expected %llu times %llu", tensor->name.c_str(),
+               static_cast<unsigned long long>(tensor->values()), static_cast<unsigned long long>(rows),
+               static_cast<unsigned long long>(cols)));
+    return kNone;
+  }
+  if (!HasSingleValues(tensor)) return kNone;
+  weights_.push_back({tensor, 0, rows, cols});
+  return static_cast<WeightId>(weights_.size() - 1);
+}
+
+WeightId Graph::AddVectorSlice(const TensorInfo* tensor, uint64_t begin, uint64_t size) {
+  if (!status_.ok()) return kNone;
+  const Checked64 end = Checked64(begin) + size;
+  if (size == 0 || tensor->rows() != 1 || !end.FitsIn(tensor->values())) {
+    Fail(Error(Code::kMalformed, "tensor %s has %llu values in %llu rows, expected one row of at least %llu",
+               tensor->name.c_str(), static_cast<unsigned long long>(tensor->values()),
+               static_cast<unsigned long long>(tensor->rows()), static_cast<unsigned long long>(begin + size)));
+    return kNone;
+  }
+  if (tensor->type != DType::kF32) {
+    Fail(Error(Code::kUnsupported, "tensor %s has type %s; vectors (norms, biases) must be F32", tensor->name.c_str(),
+               DTypeName(tensor->type)));
+    return kNone;
+  }
+  weights_.push_back({tensor, begin, size, 1});
+  return static_cast<WeightId>(weights_.size() - 1);
+}
+
+bool Graph::has_axes() const {
+  for (const RopeTable& table : ropes_) {
+    if (!table.axis.empty()) return true;
+  }
+  return false;
+}
+
 RopeId Graph::AddRope(RopeTable table) {
+  if (!table.axis.empty() && table.axis.size() != table.inverse_frequency.size()) {
+    Fail(Error(Code::kInternal, "a rotary table of %zu pairs with %zu axes", table.inverse_frequency.size(),
+               table.axis.size()));
+  }
   ropes_.push_back(std::move(table));
   return static_cast<RopeId>(ropes_.size() - 1);
 }
@@ -119,7 +197,31 @@ ValueId Graph::Embed(WeightId table, float scale) {
   if (!status_.ok()) return kNone;
   Node node{.op = OpKind::kEmbed, .weights = {table}, .scale = scale};
   const uint32_t cols = static_cast<uint32_t>(weights_[table].cols);
+  input_cols_ = std::max(input_cols_, cols);
   return Append(std::move(node), Rows::kTokens, cols);
+}
+
+ValueId Graph::Input(uint32_t column, uint32_t cols) {
+  if (!status_.ok()) return kNone;
+  const Checked64 end = Checked64(column) + cols;
+  if (cols == 0 || !end.FitsIn(UINT32_MAX / 8)) {
+    Fail(Error(Code::kMalformed, "Input: %u columns from %u on are too many", cols, column));
+    return kNone;
+  }
+  input_cols_ = std::max(input_cols_, static_cast<uint32_t>(end.value()));
+  return Append({.op = OpKind::kInput, .column = column}, Rows::kTokens, cols);
+}
+
+ValueId Graph::AddInput(ValueId x, uint32_t column) {
+  if (!Has(OpKind::kAddInput, x)) return kNone;
+  const ValueInfo info = values_[x];
+  const Checked64 end = Checked64(column) + info.cols;
+  if (info.rows != Rows::kTokens || !end.FitsIn(UINT32_MAX / 8)) {
+    Fail(Error(Code::kMalformed, "AddInput: %u columns from %u on, for rows that have no input", info.cols, column));
+    return kNone;
+  }
+  input_cols_ = std::max(input_cols_, static_cast<uint32_t>(end.value()));
+  return Append({.op = OpKind::kAddInput, .in = {x}, .column = column}, info.rows, info.cols);
 }
 
 ValueId Graph::MatMul(ValueId x, WeightId weight, WeightId bias) {
@@ -173,6 +275,13 @@ ValueId Graph::Add(ValueId a, ValueId b) {
   return Append({.op = OpKind::kAdd, .in = {a, b}}, info.rows, info.cols);
 }
 
+ValueId Graph::MulVector(ValueId x, WeightId weight) {
+  if (!Has(OpKind::kMulVector, x)) return kNone;
+  const ValueInfo info = values_[x];
+  if (!HasVector(OpKind::kMulVector, weight, info.cols, false)) return kNone;
+  return Append({.op = OpKind::kMulVector, .in = {x}, .weights = {weight}}, info.rows, info.cols);
+}
+
 ValueId Graph::Gate(ValueId gate, ValueId up, Activation activation) {
   if (!Has(OpKind::kGate, gate) || !Has(OpKind::kGate, up)) return kNone;
   const ValueInfo info = values_[gate];
@@ -216,11 +325,15 @@ ValueId Graph::Attention(ValueId q, ValueId k, ValueId v, const AttentionParams&
                static_cast<unsigned long long>(want_v)));
     return kNone;
   }
+  const CacheLayer layer = {p.kv_heads, p.key_dim, p.value_dim};
+  if (p.transient && p.layer < cache_layers_.size() && cache_layers_[p.layer] == layer) {
+    return Append({.op = OpKind::kAttention, .in = {q, k, v}, .attention = p}, Rows::kTokens, p.heads * p.value_dim);
+  }
   if (p.layer != cache_layers_.size()) {
     Fail(Error(Code::kInternal, "Attention: layer %u out of order, expected %zu", p.layer, cache_layers_.size()));
     return kNone;
   }
-  cache_layers_.push_back({p.kv_heads, p.key_dim, p.value_dim});
+  cache_layers_.push_back(layer);
   return Append({.op = OpKind::kAttention, .in = {q, k, v}, .attention = p}, Rows::kTokens, p.heads * p.value_dim);
 }
 
@@ -254,16 +367,53 @@ ValueId Graph::SelectOutputs(ValueId x) {
   return Append({.op = OpKind::kSelectOutputs, .in = {x}}, Rows::kOutputs, values_[x].cols);
 }
 
+ValueId Graph::MergeRows(OpKind op, ValueId x, uint32_t count, bool interleaved) {
+  if (!Has(op, x)) return kNone;
+  const ValueInfo info = values_[x];
+  if (info.rows != Rows::kOutputs || count == 0 || (merge_ != 1 && merge_ != count)) {
+    Fail(Error(Code::kInternal, "%s: %u rows as one, after %u rows as one", OpName(op), count, merge_));
+    return kNone;
+  }
+  const Checked64 cols = op == OpKind::kMerge ? Checked64(info.cols) * count : Checked64(info.cols);
+  if (!cols.FitsIn(UINT32_MAX / 8)) {
+    Fail(Error(Code::kMalformed, "%s: %u rows of %u columns are too many for one", OpName(op), count, info.cols));
+    return kNone;
+  }
+  merge_ = count;
+  return Append({.op = op, .in = {x}, .interleaved = interleaved}, Rows::kMerged, static_cast<uint32_t>(cols.value()));
+}
+
+ValueId Graph::Merge(ValueId x, uint32_t count, bool interleaved) {
+  return MergeRows(OpKind::kMerge, x, count, interleaved);
+}
+
+ValueId Graph::MergeMean(ValueId x, uint32_t count) {
+  return MergeRows(OpKind::kMergeMean, x, count, false);
+}
+
+ValueId Graph::Concat(const std::vector<ValueId>& parts) {
+  Checked64 cols = 0;
+  for (const ValueId part : parts) {
+    if (!Has(OpKind::kConcat, part)) return kNone;
+    cols = cols + values_[part].cols;
+    if (values_[part].rows == values_[parts[0]].rows && cols.FitsIn(UINT32_MAX / 8)) continue;
+    Fail(Error(Code::kMalformed, "Concat: parts with different rows, or too many columns"));
+    return kNone;
+  }
+  if (parts.empty()) return kNone;
+  return Append({.op = OpKind::kConcat, .in = parts}, values_[parts[0]].rows, static_cast<uint32_t>(cols.value()));
+}
+
 ValueId Graph::Softcap(ValueId x, float cap) {
   if (!Has(OpKind::kSoftcap, x)) return kNone;
   const ValueInfo info = values_[x];
   return Append({.op = OpKind::kSoftcap, .in = {x}, .cap = cap}, info.rows, info.cols);
 }
 
-void Graph::SetResult(ValueId logits) {
-  if (!Has(OpKind::kMatMul, logits)) return;
-  if (values_[logits].rows != Rows::kOutputs) Fail(Error(Code::kInternal, "the result must have a row per output"));
-  result_ = logits;
+void Graph::SetResult(ValueId result) {
+  if (!Has(OpKind::kMatMul, result)) return;
+  if (values_[result].rows == Rows::kTokens) Fail(Error(Code::kInternal, "the result must have a row per output"));
+  result_ = result;
 }
 
 }  // namespace mote

@@ -35,11 +35,17 @@ std::vector<Instruction> Fuse(const Graph& graph) {
 bool LooksAtOwnRowOnly(OpKind op) {
   switch (op) {
     case OpKind::kEmbed:
+    case OpKind::kInput:
+    case OpKind::kAddInput:
     case OpKind::kRmsNorm:
     case OpKind::kLayerNorm:
     case OpKind::kAdd:
+    case OpKind::kMulVector:
     case OpKind::kRope:
     case OpKind::kSelectOutputs:
+    case OpKind::kMerge:
+    case OpKind::kMergeMean:
+    case OpKind::kConcat:
     case OpKind::kSoftcap:
       return true;
     case OpKind::kMatMul:
@@ -52,6 +58,11 @@ bool LooksAtOwnRowOnly(OpKind op) {
   return false;
 }
 
+// Its rows are other rows of its input.
+bool MovesRows(OpKind op) {
+  return op == OpKind::kSelectOutputs || op == OpKind::kMerge || op == OpKind::kMergeMean;
+}
+
 std::vector<Phase> MakePhases(const Graph& graph, const std::vector<Instruction>& instructions) {
   std::vector<Phase> phases;
   const auto node_of = [&](uint32_t i) -> const Node& { return graph.nodes()[instructions[i].nodes[0]]; };
@@ -59,10 +70,10 @@ std::vector<Phase> MakePhases(const Graph& graph, const std::vector<Instruction>
     const Node& node = node_of(i);
     const bool row_wise = LooksAtOwnRowOnly(node.op) || node.op == OpKind::kAttention;
     bool joins = row_wise && !phases.empty() && phases.back().row_wise && phases.back().end == i;
-    if (joins && node.op == OpKind::kSelectOutputs) {
-      // A selection reads other rows than its own: it must not share a phase with what wrote them. Two selections in
-      // a row (residual and attention) may stand together.
-      joins = node_of(i - 1).op == OpKind::kSelectOutputs;
+    if (joins && MovesRows(node.op)) {
+      // It must not share a phase with what wrote its rows. Two selections in a row (residual and attention) may stand
+      // together.
+      joins = node_of(i - 1).op == OpKind::kSelectOutputs && node.op == OpKind::kSelectOutputs;
     } else if (joins) {
       joins = graph.value(node.out).rows == graph.value(node_of(i - 1).out).rows;
     }
@@ -124,7 +135,9 @@ Result<Plan> MakePlan(const Graph& graph, uint32_t max_tokens, uint32_t max_outp
   for (ValueId id = 0; id < graph.num_values(); ++id) {
     if (id == graph.result()) continue;
     const ValueInfo& info = graph.value(id);
-    const uint32_t rows = info.rows == Rows::kTokens ? max_tokens : max_outputs;
+    const uint32_t rows = info.rows == Rows::kTokens    ? max_tokens
+                          : info.rows == Rows::kOutputs ? max_outputs
+                                                        : max_outputs / graph.merge();
     const Checked64 bytes = (Checked64(rows) * info.cols * sizeof(float)).AlignUp(kCacheLineBytes);
     if (!bytes.FitsIn(UINT64_MAX / 4)) {
       return Error(Code::kInvalidArgument, "a value of %u rows and %u columns is too large", rows, info.cols);

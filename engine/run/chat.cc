@@ -16,6 +16,7 @@ namespace mote {
 namespace {
 
 constexpr std::string_view kMark = "\xEF\xB7\x90";         // U+FDD0
+constexpr std::string_view kImagePlace = "\xEF\xB7\x91";   // U+FDD1: an image, from its mark to its tokens
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";  // U+FFFD
 
 // True for the token that stands for the unknown: written out, it counts as a control token does.
@@ -191,12 +192,63 @@ Result<std::vector<int32_t>> EncodeMarked(std::string_view text, const ControlWo
   return tokens;
 }
 
+void ReplaceAll(std::string* text, std::string_view from, std::string_view to) {
+  for (size_t at = text->find(from); at != std::string::npos; at = text->find(from, at + to.size())) {
+    text->replace(at, from.size(), to);
+  }
+}
+
+// Puts kImagePlace where the messages have image marks, or before the last message of the user.
+Status PlaceImages(size_t images, ChatInput* input) {
+  size_t marks = 0;
+  ChatMessage* last = nullptr;
+  for (ChatMessage& message : input->messages) {
+    ReplaceAll(&message.content, kImagePlace, kReplacement);
+    if (message.role == "user") last = &message;
+    for (size_t at = 0; (at = message.content.find(kImageMark, at)) != std::string::npos; at += kImageMark.size()) {
+      ++marks;
+    }
+  }
+  if (images == 0) return {};
+  if (marks != 0 && marks != images) {
+    return Error(Code::kInvalidArgument, "the messages have %zu marks %s for %zu images", marks,
+                 std::string(kImageMark).c_str(), images);
+  }
+  if (marks == 0) {
+    if (last == nullptr) return Error(Code::kInvalidArgument, "%zu images and no message of a user to put them in", images);
+    for (size_t i = 0; i < images; ++i) last->content.insert(0, kImagePlace);
+  }
+  for (ChatMessage& message : input->messages) ReplaceAll(&message.content, kImageMark, kImagePlace);
+  return {};
+}
+
+std::vector<std::string_view> Cut(std::string_view text, std::string_view at) {
+  std::vector<std::string_view> pieces;
+  for (;;) {
+    const size_t end = text.find(at);
+    pieces.push_back(text.substr(0, end));
+    if (end == std::string_view::npos) return pieces;
+    text.remove_prefix(end + at.size());
+  }
+}
+
 }  // namespace
 
-Result<std::vector<int32_t>> EncodeChat(const GgufFile& file, const Tokenizer& tokenizer,
-                                        const ChatTemplate* chat_template, const ChatInput& input) {
+Result<std::vector<std::string_view>> CutAtImages(std::string_view text, size_t images) {
+  if (images == 0) return std::vector<std::string_view>{text};
+  std::vector<std::string_view> pieces = Cut(text, kImageMark);
+  if (pieces.size() == images + 1) return pieces;
+  return Error(Code::kInvalidArgument, "the text has %zu marks %s for %zu images", pieces.size() - 1,
+               std::string(kImageMark).c_str(), images);
+}
+
+Result<std::vector<std::vector<int32_t>>> EncodeChatPieces(const GgufFile& file, const Tokenizer& tokenizer,
+                                                           const ChatTemplate* chat_template, const ChatInput& input,
+                                                           size_t images) {
   const ControlWords words(tokenizer, file);
-  ChatInput marked = MarkInput(input, words);
+  ChatInput marked = input;
+  MOTE_RETURN_IF_ERROR(PlaceImages(images, &marked));
+  marked = MarkInput(marked, words);
   marked.bos_token = tokenizer.Piece(tokenizer.bos(), /*with_special=*/true);
   marked.eos_token = tokenizer.Piece(tokenizer.eos(), /*with_special=*/true);
 
@@ -207,20 +259,35 @@ Result<std::vector<int32_t>> EncodeChat(const GgufFile& file, const Tokenizer& t
   }
   MOTE_ASSIGN_OR_RETURN(const std::string text, chat_template->Render(marked));
 
-  std::vector<int32_t> tokens;
-  if (text.find(kMark) == std::string::npos) {
-    EncodeOptions options;
-    options.add_special = false;
-    options.parse_special = true;
-    MOTE_ASSIGN_OR_RETURN(tokens, tokenizer.Encode(text, options));
-  } else {
-    MOTE_ASSIGN_OR_RETURN(tokens, EncodeMarked(text, words, tokenizer));
+  std::vector<std::vector<int32_t>> pieces;
+  for (const std::string_view piece : Cut(text, kImagePlace)) {
+    if (piece.find(kMark) == std::string_view::npos) {
+      EncodeOptions options;
+      options.add_special = false;
+      options.parse_special = true;
+      MOTE_ASSIGN_OR_RETURN(std::vector<int32_t> tokens, tokenizer.Encode(piece, options));
+      pieces.push_back(std::move(tokens));
+    } else {
+      MOTE_ASSIGN_OR_RETURN(std::vector<int32_t> tokens, EncodeMarked(piece, words, tokenizer));
+      pieces.push_back(std::move(tokens));
+    }
+  }
+  if (pieces.size() != images + 1) {
+    return Error(Code::kMalformed, "the chat template shows %zu of %zu images", pieces.size() - 1, images);
   }
   // Most templates write BOS themselves; it must stand there once.
-  if (tokenizer.add_bos() && tokenizer.bos() != kNoToken && (tokens.empty() || tokens[0] != tokenizer.bos())) {
-    tokens.insert(tokens.begin(), tokenizer.bos());
+  std::vector<int32_t>& first = pieces[0];
+  if (tokenizer.add_bos() && tokenizer.bos() != kNoToken && (first.empty() || first[0] != tokenizer.bos())) {
+    first.insert(first.begin(), tokenizer.bos());
   }
-  return tokens;
+  return pieces;
+}
+
+Result<std::vector<int32_t>> EncodeChat(const GgufFile& file, const Tokenizer& tokenizer,
+                                        const ChatTemplate* chat_template, const ChatInput& input) {
+  MOTE_ASSIGN_OR_RETURN(std::vector<std::vector<int32_t>> pieces,
+                        EncodeChatPieces(file, tokenizer, chat_template, input, 0));
+  return std::move(pieces[0]);
 }
 
 }  // namespace mote

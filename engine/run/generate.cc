@@ -8,24 +8,20 @@
 namespace mote {
 namespace {
 
-Status CheckRequest(Session& session, std::span<const int32_t> prompt, const GenerateParams& params) {
-  if (prompt.empty()) return Error(Code::kInvalidArgument, "the prompt has no tokens; at least one is needed");
+Status CheckRequest(Session& session, const PromptView& prompt, const GenerateParams& params) {
+  if (prompt.tokens.empty()) return Error(Code::kInvalidArgument, "the prompt has no tokens; at least one is needed");
   if (params.max_tokens < -1) {
     return Error(Code::kInvalidArgument, "max_tokens is %d; it must be -1 (no limit), 0 or more", params.max_tokens);
   }
   // Session::Eval checks these two as well, but by then the session would have lost its old tokens.
-  if (prompt.size() > session.context()) {
-    return Error(Code::kContextFull, "the prompt has %zu tokens; the context holds %u", prompt.size(),
+  if (prompt.tokens.size() > session.context()) {
+    return Error(Code::kContextFull, "the prompt has %zu tokens; the context holds %u", prompt.tokens.size(),
                  session.context());
   }
-  const uint32_t vocab_size = session.model().vocab_size();
-  for (size_t i = 0; i < prompt.size(); ++i) {
-    if (prompt[i] < 0 || static_cast<uint32_t>(prompt[i]) >= vocab_size) {
-      return Error(Code::kInvalidArgument, "token %zu of the prompt is %d; the vocabulary has ids 0 to %u", i,
-                   prompt[i], vocab_size - 1);
-    }
+  if (prompt.tokens.back() == kImageToken) {
+    return Error(Code::kInvalidArgument, "the prompt ends with an image; at least one token must follow");
   }
-  return {};
+  return Session::Check(session.model(), prompt);
 }
 
 SamplerParams SamplerParamsFor(const GenerateParams& params, const Tokenizer& tokenizer, uint32_t vocab_size) {
@@ -136,25 +132,27 @@ const char* FinishReasonName(FinishReason reason) {
   return "unknown";
 }
 
-Result<GenerateResult> Generate(Session& session, std::span<const int32_t> prompt, const GenerateParams& params) {
+Result<GenerateResult> Generate(Session& session, const PromptView& prompt, const GenerateParams& params) {
   MOTE_RETURN_IF_ERROR(CheckRequest(session, prompt, params));
   Model& model = session.model();
   MOTE_ASSIGN_OR_RETURN(StopFilter filter, StopFilter::Create(params.stop));
   MOTE_ASSIGN_OR_RETURN(Sampler sampler,
                         Sampler::Create(SamplerParamsFor(params, model.tokenizer(), model.vocab_size()),
                                         static_cast<int32_t>(model.vocab_size())));
-  for (const int32_t token : prompt) sampler.Accept(token);
+  for (const int32_t token : prompt.tokens) {
+    if (token != kImageToken) sampler.Accept(token);
+  }
 
   GenerateResult result;
   const Clock& clock = model.platform().clock();
   const double start = clock.Seconds();
-  result.prompt_tokens = static_cast<uint32_t>(prompt.size());
+  result.prompt_tokens = static_cast<uint32_t>(prompt.tokens.size());
   result.cached_tokens = session.KeepPrefix(prompt);
   EvalOptions options;
   options.cancel = params.cancel;
   options.progress = params.on_prefill;
   options.progress_user = params.user;
-  const Status status = session.Eval(prompt.subspan(result.cached_tokens), options);
+  const Status status = session.Eval(prompt, result.cached_tokens, options);
   const double prefilled = clock.Seconds();
   result.prefill_seconds = prefilled - start;
   if (status.code() == Code::kCancelled) {

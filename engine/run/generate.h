@@ -51,7 +51,7 @@ struct GenerateResult {
 //
 // kInvalidArgument: an empty prompt, an id outside the vocabulary, a field out of its range. kContextFull: the prompt
 // alone is longer than the context. In both cases the session is as it was. Cancelling is not an error.
-Result<GenerateResult> Generate(Session& session, std::span<const int32_t> prompt, const GenerateParams& params);
+Result<GenerateResult> Generate(Session& session, const PromptView& prompt, const GenerateParams& params);
 
 }  // namespace mote
 

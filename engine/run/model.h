@@ -57,6 +57,9 @@ class Model {
   const std::string& template_error() const { return template_error_; }
   uint32_t context() const { return context_; }
   uint32_t vocab_size() const { return hyper_.vocab_size; }
+  uint32_t max_batch() const { return plan_.max_tokens; }
+  uint32_t image_cols() const { return graph_.input_cols(); }  // floats of a row of an image
+  bool has_axes() const { return graph_.has_axes(); }
   int threads() const { return pool_->num_workers(); }
   std::string backend_description() const { return backend_->description(); }
   const MemoryReport& memory() const { return memory_; }

@@ -19,7 +19,7 @@
 
 namespace mote {
 
-// Called with each row's logits as they come, in the order of the tokens; false stops the evaluation with kCancelled.
+// Called with each token's logits as they come, in order (rows of images have none); false stops the evaluation with kCancelled.
 // May be called from the thread of another session that leads the step: keep it short.
 struct LogitsSink {
   bool (*row)(void* user, uint32_t index, std::span<const float> logits) = nullptr;
@@ -30,6 +30,11 @@ struct LogitsSink {
 struct Job {
   std::span<const int32_t> tokens;  // at least one
   uint32_t start = 0;               // position of tokens[0]
+  // One for each token, or empty; see Step. Rows that see what comes after them go into one step with it: no more such
+  // rows than a batch has.
+  std::span<const float* const> inputs;
+  std::span<const RopePosition> ropes;
+  std::span<const uint32_t> ends;
   KvCache* cache = nullptr;
   std::span<float> last_logits;               // (vocab): filled with the last token's logits
   LogitsSink sink;                            // optional: every token's logits
@@ -47,12 +52,14 @@ class Scheduler {
   ~Scheduler();
   // Blocks until the job is done, cancelled or failed. From any thread; one job per session at a time.
   Status Run(Job& job);
+  // Runs `body` between two steps: what else wants the engine's workers. Blocks until it has returned.
+  void RunBetweenSteps(void (*body)(void* user), void* user);
 
  private:
   struct Entry;
   struct Batch;
   void StepOnce(const std::vector<Entry*>& present);
-  void Deliver(Entry& entry);
+  void Deliver(Entry& entry, const Batch& batch);
 
   Program& program_;
   std::unique_ptr<Monitor> monitor_;

@@ -1,4 +1,4 @@
-// One conversation: the tokens so far and their cache.
+// One conversation: the tokens and images so far and their cache.
 #ifndef MOTE_ENGINE_RUN_SESSION_H_
 #define MOTE_ENGINE_RUN_SESSION_H_
 
@@ -11,6 +11,7 @@
 
 #include "engine/core/status.h"
 #include "engine/run/model.h"
+#include "engine/run/prompt.h"
 
 namespace mote {
 
@@ -27,29 +28,37 @@ class Session {
   // context 0: the model's. The model must outlive the session.
   static Result<std::unique_ptr<Session>> Create(Model& model, uint32_t context);
 
-  // Computes `tokens` after those that are there. kContextFull (with both counts) and kInvalidArgument (an id outside
-  // the vocabulary) change nothing. After kCancelled the tokens already computed are kept.
-  Status Eval(std::span<const int32_t> tokens, const EvalOptions& options);
+  // What Eval would refuse of a prompt: an id outside the vocabulary, an image that does not fit the model or its place.
+  static Status Check(const Model& model, const PromptView& prompt);
+
+  // Computes the prompt's tokens from `from` on, after those that are there. No image may lie across `from`.
+  // kContextFull (with both counts) and kInvalidArgument (see Check) change nothing. After kCancelled the tokens already
+  // computed are kept, images as far as they are whole.
+  Status Eval(const PromptView& prompt, uint32_t from, const EvalOptions& options);
+  Status Eval(std::span<const int32_t> tokens, const EvalOptions& options) { return Eval(tokens, 0, options); }
   // Of the last token evaluated; empty before the first.
   std::span<const float> logits() const { return logits_; }
 
-  std::span<const int32_t> tokens() const { return tokens_; }
+  std::span<const int32_t> tokens() const { return tokens_; }  // kImageToken for rows of images
   uint32_t length() const { return static_cast<uint32_t>(tokens_.size()); }
   uint32_t context() const { return cache_->context(); }
   uint64_t cache_bytes() const { return cache_->bytes(); }
   Model& model() { return model_; }
 
-  // Forgets all but the first `length` tokens (and the logits).
+  // Forgets all but the first `length` tokens (and the logits); an image that would be cut, whole.
   void Truncate(uint32_t length);
-  // Keeps the longest common prefix with `tokens` (short of the last token, so that there is one to compute) and
-  // returns its length: Eval(tokens.subspan(n)) then continues.
-  uint32_t KeepPrefix(std::span<const int32_t> tokens);
+  // Keeps the longest common prefix with the prompt (short of the last token, so that there is one to compute, and of
+  // an image in part) and returns its length: Eval(prompt, n) then continues.
+  uint32_t KeepPrefix(const PromptView& prompt);
 
  private:
   explicit Session(Model& model) : model_(model) {}
+  int32_t NextPlace() const;
+
   Model& model_;
   std::unique_ptr<KvCache> cache_;
   std::vector<int32_t> tokens_;
+  std::vector<ImagePlace> images_;
   std::vector<float> logits_;
 };
 

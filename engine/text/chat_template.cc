@@ -17,6 +17,7 @@ using jinja::Value;
 
 struct ChatTemplate::Impl {
   jinja::Ast ast;
+  bool wants_parts = false;
 };
 
 namespace {
@@ -44,13 +45,21 @@ Status CheckSizes(const ChatInput& input) {
   return Error(Code::kInvalidArgument, "chat input: a field of %zu bytes, at most %zu are accepted", longest, kMost);
 }
 
-Result<Value> MessageValue(const ChatMessage& message, size_t index, Heap* heap) {
+Result<Value> MessageValue(const ChatMessage& message, size_t index, bool parts, Heap* heap) {
   Value value = heap->NewDict();
   const auto set = [&](std::string_view key, std::string_view text) {
     value.dict->Set(Value::String(heap->View(key)), Value::String(heap->View(text)));
   };
   set("role", message.role);
   set("content", message.content);
+  if (parts) {
+    Value part = heap->NewDict();
+    part.dict->Set(Value::String(heap->View("type")), Value::String(heap->View("text")));
+    part.dict->Set(Value::String(heap->View("text")), Value::String(heap->View(message.content)));
+    Value list = heap->NewList();
+    list.list->items.push_back(part);
+    value.dict->Set(Value::String(heap->View("content")), list);
+  }
   if (message.extra_json.empty()) return value;
   const std::string field = "messages[" + std::to_string(index) + "].extra_json";
   MOTE_ASSIGN_OR_RETURN(const Value extra, ReadField(message.extra_json, Kind::kDict, field, heap));
@@ -58,7 +67,7 @@ Result<Value> MessageValue(const ChatMessage& message, size_t index, Heap* heap)
   return value;
 }
 
-Status SetVariables(const ChatInput& input, jinja::Interp* interp) {
+Status SetVariables(const ChatInput& input, bool parts, jinja::Interp* interp) {
   Heap* heap = &interp->heap();
   MOTE_RETURN_IF_ERROR(CheckSizes(input));
   static constexpr std::string_view kFixed[] = {"messages", "tools", "add_generation_prompt", "bos_token", "eos_token"};
@@ -77,7 +86,7 @@ Status SetVariables(const ChatInput& input, jinja::Interp* interp) {
   }
   Value messages = heap->NewList();
   for (size_t i = 0; i < input.messages.size(); ++i) {
-    MOTE_ASSIGN_OR_RETURN(const Value message, MessageValue(input.messages[i], i, heap));
+    MOTE_ASSIGN_OR_RETURN(const Value message, MessageValue(input.messages[i], i, parts, heap));
     messages.list->items.push_back(message);
   }
   interp->SetGlobal("messages", messages);
@@ -99,13 +108,26 @@ ChatTemplate::~ChatTemplate() = default;
 Result<std::unique_ptr<ChatTemplate>> ChatTemplate::Parse(std::string_view source) {
   std::unique_ptr<ChatTemplate> result(new ChatTemplate());
   MOTE_RETURN_IF_ERROR(jinja::Parse(source, &result->impl_->ast));
+  result->impl_->wants_parts = !result->Shows(/*parts=*/false) && result->Shows(/*parts=*/true);
   return result;
 }
 
-Result<std::string> ChatTemplate::Render(const ChatInput& input, const TemplateLimits& limits) const {
+Result<std::string> ChatTemplate::RenderAs(bool parts, const ChatInput& input, const TemplateLimits& limits) const {
   jinja::Interp interp(impl_->ast, limits, input.now);
-  MOTE_RETURN_IF_ERROR(SetVariables(input, &interp));
+  MOTE_RETURN_IF_ERROR(SetVariables(input, parts, &interp));
   return interp.Run();
+}
+
+Result<std::string> ChatTemplate::Render(const ChatInput& input, const TemplateLimits& limits) const {
+  return RenderAs(impl_->wants_parts, input, limits);
+}
+
+bool ChatTemplate::Shows(bool parts) const {
+  constexpr std::string_view kWord = "somebody";
+  ChatInput input;
+  input.messages.push_back({"user", std::string(kWord), ""});
+  const Result<std::string> text = RenderAs(parts, input, {});
+  return text.ok() && text->find(kWord) != std::string::npos;
 }
 
 std::string_view DefaultChatTemplate() {

@@ -40,7 +40,8 @@ struct TemplateLimits {
 // A compiled template. Immutable; safe from any thread.
 class ChatTemplate {
  public:
-  // kMalformed gives line and column. Source up to 1 MiB.
+  // kMalformed gives line and column. Source up to 1 MiB. A template that shows a message's content only as a list of
+  // parts (those of some models with eyes) is found out, and given [{"type": "text", "text": content}].
   static Result<std::unique_ptr<ChatTemplate>> Parse(std::string_view source);
   ~ChatTemplate();
   // kMalformed: raise_exception's text or a type error with its line. kUnsupported: a filter or function that is
@@ -49,6 +50,8 @@ class ChatTemplate {
 
  private:
   ChatTemplate();
+  Result<std::string> RenderAs(bool parts, const ChatInput& input, const TemplateLimits& limits) const;
+  bool Shows(bool parts) const;
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

@@ -23,8 +23,7 @@ struct Visible {
   size_t end;
 };
 Visible VisibleTo(const AttentionArgs& args, size_t token) {
-  const size_t end = args.position + token + 1;
-  return {args.window != 0 && end > args.window ? end - args.window : 0, end};
+  return {AttentionBegin(args, token), AttentionEnd(args, token)};
 }
 
 // q . k[position], the query as floats or as an A8 row.
@@ -179,6 +178,8 @@ void Attention(const AttentionArgs& args) {
     AttentionArgs one = args;
     one.q = args.q + token * args.q_token_stride + head * args.q_head_stride;
     one.position = args.position + token;
+    if (args.begins != nullptr) one.begins = args.begins + token;
+    if (args.ends != nullptr) one.ends = args.ends + token;
     one.tokens = 1;
     one.heads = 1;
     // The front of the scratch is the split's own.

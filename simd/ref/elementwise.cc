@@ -53,6 +53,8 @@ float Activate(Activation activation, float x) {
       return 0.5f * x * (1.0f + tanhf(0.79788456f * (x + 0.044715f * x * x * x)));
     case Activation::kRelu:
       return x > 0 ? x : 0.0f;
+    case Activation::kGeluQuick:  // Hendrycks and Gimpel, section 2: the sigmoid approximation
+      return x / (1.0f + expf(-1.702f * x));
   }
   return x;
 }
@@ -68,6 +70,10 @@ void Gate(Activation activation, const float* gate, const float* up, size_t n, f
 
 void Add(const float* a, const float* b, size_t n, float* out) {
   for (size_t i = 0; i < n; ++i) out[i] = a[i] + b[i];
+}
+
+void Mul(const float* a, const float* b, size_t n, float* out) {
+  for (size_t i = 0; i < n; ++i) out[i] = a[i] * b[i];
 }
 
 void Scale(const float* x, float factor, size_t n, float* out) {

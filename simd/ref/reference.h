@@ -30,6 +30,7 @@ void CacheKey(CacheType type, const float* x, size_t dim, size_t position, uint8
 void CacheValue(CacheType type, const float* x, size_t dim, size_t position, uint8_t* panels);
 void Gate(Activation activation, const float* gate, const float* up, size_t n, float* out);
 void Add(const float* a, const float* b, size_t n, float* out);
+void Mul(const float* a, const float* b, size_t n, float* out);
 void Scale(const float* x, float factor, size_t n, float* out);
 void AddScaled(const float* x, float factor, size_t n, float* inout);
 void Softcap(const float* x, float cap, size_t n, float* out);

@@ -66,6 +66,8 @@ class CpuProgram : public Program {
   void PrepareRows(uint32_t begin, uint32_t end);
   void RunRowWise(const Phase& phase, int worker);
   void RunNodeOnRows(const Node& node, uint32_t begin, uint32_t end);
+  void RunRow(const Node& node, uint32_t row, const float* x, float* y);
+  void RunMovingRow(const Node& node, uint32_t row, float* y);
   void WriteCache(const Node& node, uint32_t begin, uint32_t end);
   void RunMatMul(const Instruction& instruction, uint32_t index, int worker);
   void MatMulTile(const Node& node, uint64_t row_begin, uint32_t tile_rows, const uint8_t* acts, int worker);
@@ -107,7 +109,10 @@ class CpuProgram : public Program {
 
   const uint8_t* QuantizeRows(const float* x, uint32_t cols, uint32_t rows, size_t group, int worker);
   uint32_t NumRows(Rows rows) const {
-    return static_cast<uint32_t>(rows == Rows::kTokens ? step_->tokens.size() : step_->outputs.size());
+    const size_t count = rows == Rows::kTokens    ? step_->positions.size()
+                         : rows == Rows::kOutputs ? step_->outputs.size()
+                                                  : step_->outputs.size() / graph_.merge();
+    return static_cast<uint32_t>(count);
   }
   float* Values(ValueId id) {
     return plan_.value_offset[id] == UINT64_MAX ? step_->logits

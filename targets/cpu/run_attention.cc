@@ -31,7 +31,7 @@ uint64_t CpuProgram::AttentionScratch(const Graph& graph) {
 void CpuProgram::FindSegments() {
   segments_.clear();
   const Step& step = *step_;
-  for (uint32_t row = 0; row < step.tokens.size(); ++row) {
+  for (uint32_t row = 0; row < step.positions.size(); ++row) {
     if (row > 0 && step.sequences[row] == step.sequences[row - 1]) {
       ++segments_.back().rows;
     } else {
@@ -75,6 +75,9 @@ simd::AttentionArgs CpuProgram::ArgsOf(const Node& node, uint32_t row, uint32_t 
   args.heads = group;
   args.position = static_cast<size_t>(step_->positions[row]);
   args.window = a.window;
+  const Sight& sight = step_->sights[a.sight];
+  if (!sight.begins.empty()) args.begins = sight.begins.data() + row;
+  if (!sight.ends.empty()) args.ends = sight.ends.data() + row;
   args.scale = a.scale;
   args.softcap = a.softcap;
   args.out = Values(node.out) + first * a.value_dim;

@@ -16,16 +16,17 @@ constexpr uint32_t kElementColumns = 1024;
 
 simd::Activation KernelActivation(Activation activation) {
   static_assert(static_cast<int>(Activation::kSilu) == static_cast<int>(simd::Activation::kSilu) &&
-                static_cast<int>(Activation::kRelu) == static_cast<int>(simd::Activation::kRelu));
+                static_cast<int>(Activation::kGeluQuick) == static_cast<int>(simd::Activation::kGeluQuick));
   return static_cast<simd::Activation>(activation);
 }
 
 }  // namespace
 
 Status CpuProgram::Run(const Step& step) {
-  if (step.tokens.empty() || step.tokens.size() > plan_.max_tokens || step.outputs.size() > plan_.max_outputs) {
-    return Error(Code::kInternal, "a step of %zu rows and %zu outputs; the plan has room for %u and %u",
-                 step.tokens.size(), step.outputs.size(), plan_.max_tokens, plan_.max_outputs);
+  const size_t rows = step.positions.size();
+  if (rows == 0 || rows > plan_.max_tokens || step.outputs.size() > plan_.max_outputs) {
+    return Error(Code::kInternal, "a step of %zu rows and %zu outputs; the plan has room for %u and %u", rows,
+                 step.outputs.size(), plan_.max_tokens, plan_.max_outputs);
   }
   step_ = &step;
   FindSegments();
@@ -73,8 +74,9 @@ void CpuProgram::PrepareRows(uint32_t begin, uint32_t end) {
     const RopeScratch& scratch = rope_[t];
     for (uint32_t row = begin; row < end; ++row) {
       for (uint32_t i = 0; i < scratch.pairs; ++i) {
-        const double angle =
-            static_cast<double>(step_->positions[row]) * static_cast<double>(table.inverse_frequency[i]);
+        const uint8_t axis = table.axis.empty() ? 0 : table.axis[i];
+        const int32_t position = step_->ropes.empty() ? step_->positions[row] : step_->ropes[row][axis];
+        const double angle = static_cast<double>(position) * static_cast<double>(table.inverse_frequency[i]);
         scratch.cos[uint64_t{row} * scratch.pairs + i] = static_cast<float>(cos(angle)) * table.magnitude;
         scratch.sin[uint64_t{row} * scratch.pairs + i] = static_cast<float>(sin(angle)) * table.magnitude;
       }
@@ -97,50 +99,111 @@ void CpuProgram::RunRowWise(const Phase& phase, int worker) {
 void CpuProgram::RunNodeOnRows(const Node& node, uint32_t begin, uint32_t end) {
   const uint32_t cols = graph_.value(node.out).cols;
   float* out = Values(node.out);
-  const float* in = node.in.empty() ? nullptr : Values(node.in[0]);
+  const bool moves = node.op == OpKind::kSelectOutputs || node.op == OpKind::kMerge || node.op == OpKind::kMergeMean ||
+                     node.op == OpKind::kConcat;
+  const float* in = node.in.empty() || moves ? nullptr : Values(node.in[0]);
   for (uint32_t row = begin; row < end; ++row) {
     float* y = out + uint64_t{row} * cols;
-    const float* x = in == nullptr ? nullptr : in + uint64_t{row} * cols;
-    switch (node.op) {
-      case OpKind::kEmbed: {
-        const CpuWeight& table = weights_[node.weights[0]];
-        DecodeRow(table.type, table.file_rows + static_cast<uint64_t>(step_->tokens[row]) * table.row_bytes, y, cols);
-        if (node.scale != 1.0f) kernels_.scale(y, node.scale, cols, y);
-        break;
-      }
-      case OpKind::kRmsNorm:
-        for (uint32_t c = 0; c < cols; c += node.group) {
-          kernels_.rms_norm(x + c, weights_[node.weights[0]].floats(), node.group, node.epsilon, y + c);
-        }
-        break;
-      case OpKind::kLayerNorm: {
-        const float* bias = node.weights[1] == kNone ? nullptr : weights_[node.weights[1]].floats();
-        kernels_.layer_norm(x, weights_[node.weights[0]].floats(), bias, cols, node.epsilon, y);
-        break;
-      }
-      case OpKind::kAdd:
-        kernels_.add(x, Values(node.in[1]) + uint64_t{row} * cols, cols, y);
-        break;
-      case OpKind::kRope: {
-        const RopeScratch& scratch = rope_[node.rope];
-        const float* c = scratch.cos + uint64_t{row} * scratch.pairs;
-        const float* s = scratch.sin + uint64_t{row} * scratch.pairs;
-        const bool adjacent = graph_.ropes()[node.rope].layout == RopeTable::Layout::kAdjacent;
-        memcpy(y, x, cols * sizeof(float));
-        for (uint32_t head = 0; head < cols; head += node.group) {
-          (adjacent ? kernels_.rope_adjacent : kernels_.rope_split)(y + head, c, s, scratch.pairs);
-        }
-        break;
-      }
-      case OpKind::kSelectOutputs:
-        memcpy(y, in + uint64_t{step_->outputs[row]} * cols, cols * sizeof(float));
-        break;
-      case OpKind::kSoftcap:
-        kernels_.softcap(x, node.cap, cols, y);
-        break;
-      default:
-        break;
+    if (moves) {
+      RunMovingRow(node, row, y);
+    } else {
+      RunRow(node, row, in == nullptr ? nullptr : in + uint64_t{row} * cols, y);
     }
+  }
+}
+
+// Operations whose rows are other rows, or parts of rows, of what they read.
+void CpuProgram::RunMovingRow(const Node& node, uint32_t row, float* y) {
+  const ValueId in = node.in[0];
+  const uint32_t cols = graph_.value(in).cols;
+  const uint32_t merge = graph_.merge();
+  switch (node.op) {
+    case OpKind::kSelectOutputs:
+      memcpy(y, Values(in) + uint64_t{step_->outputs[row]} * cols, cols * sizeof(float));
+      break;
+    case OpKind::kMerge:
+      if (node.interleaved) {
+        const float* x = Values(in) + uint64_t{row} * merge * cols;
+        for (uint32_t c = 0; c < cols; ++c) {
+          for (uint32_t i = 0; i < merge; ++i) *y++ = x[uint64_t{i} * cols + c];
+        }
+        break;
+      }
+      memcpy(y, Values(in) + uint64_t{row} * merge * cols, uint64_t{merge} * cols * sizeof(float));
+      break;
+    case OpKind::kMergeMean: {
+      const float* x = Values(in) + uint64_t{row} * merge * cols;
+      memcpy(y, x, cols * sizeof(float));
+      for (uint32_t i = 1; i < merge; ++i) kernels_.add(y, x + uint64_t{i} * cols, cols, y);
+      kernels_.scale(y, 1.0f / static_cast<float>(merge), cols, y);
+      break;
+    }
+    default:  // kConcat
+      for (const ValueId part : node.in) {
+        const uint32_t part_cols = graph_.value(part).cols;
+        memcpy(y, Values(part) + uint64_t{row} * part_cols, part_cols * sizeof(float));
+        y += part_cols;
+      }
+      break;
+  }
+}
+
+void CpuProgram::RunRow(const Node& node, uint32_t row, const float* x, float* y) {
+  const uint32_t cols = graph_.value(node.out).cols;
+  const float* input = step_->inputs.empty() ? nullptr : step_->inputs[row];
+  switch (node.op) {
+    case OpKind::kEmbed: {
+      if (input != nullptr) {
+        memcpy(y, input, cols * sizeof(float));
+        break;
+      }
+      const CpuWeight& table = weights_[node.weights[0]];
+      DecodeRow(table.type, table.file_rows + static_cast<uint64_t>(step_->tokens[row]) * table.row_bytes, y, cols);
+      if (node.scale != 1.0f) kernels_.scale(y, node.scale, cols, y);
+      break;
+    }
+    case OpKind::kInput:
+      memcpy(y, input + node.column, cols * sizeof(float));
+      break;
+    case OpKind::kAddInput:
+      if (input != nullptr) {
+        kernels_.add(x, input + node.column, cols, y);
+      } else {
+        memcpy(y, x, cols * sizeof(float));
+      }
+      break;
+    case OpKind::kRmsNorm:
+      for (uint32_t c = 0; c < cols; c += node.group) {
+        kernels_.rms_norm(x + c, weights_[node.weights[0]].floats(), node.group, node.epsilon, y + c);
+      }
+      break;
+    case OpKind::kLayerNorm: {
+      const float* bias = node.weights[1] == kNone ? nullptr : weights_[node.weights[1]].floats();
+      kernels_.layer_norm(x, weights_[node.weights[0]].floats(), bias, cols, node.epsilon, y);
+      break;
+    }
+    case OpKind::kAdd:
+      kernels_.add(x, Values(node.in[1]) + uint64_t{row} * cols, cols, y);
+      break;
+    case OpKind::kMulVector:
+      kernels_.mul(x, weights_[node.weights[0]].floats(), cols, y);
+      break;
+    case OpKind::kRope: {
+      const RopeScratch& scratch = rope_[node.rope];
+      const float* c = scratch.cos + uint64_t{row} * scratch.pairs;
+      const float* s = scratch.sin + uint64_t{row} * scratch.pairs;
+      const bool adjacent = graph_.ropes()[node.rope].layout == RopeTable::Layout::kAdjacent;
+      memcpy(y, x, cols * sizeof(float));
+      for (uint32_t head = 0; head < cols; head += node.group) {
+        (adjacent ? kernels_.rope_adjacent : kernels_.rope_split)(y + head, c, s, scratch.pairs);
+      }
+      break;
+    }
+    case OpKind::kSoftcap:
+      kernels_.softcap(x, node.cap, cols, y);
+      break;
+    default:
+      break;
   }
 }
 

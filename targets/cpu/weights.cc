@@ -29,6 +29,18 @@ Checked64 PackedBytes(const Weight& weight, uint32_t parts, const simd::KernelTa
   return bytes.AlignUp(kCacheLineBytes);
 }
 
+// The rows of a weight that its file holds as columns.
+Result<Buffer> Transpose(const Weight& weight, const uint8_t* tensor) {
+  const size_t bytes = RowBytes(weight.tensor->type, 1);
+  MOTE_ASSIGN_OR_RETURN(Buffer rows, Buffer::Create(weight.rows * weight.cols * bytes, weight.tensor->name.c_str()));
+  for (uint64_t r = 0; r < weight.rows; ++r) {
+    for (uint64_t c = 0; c < weight.cols; ++c) {
+      memcpy(rows.data() + (r * weight.cols + c) * bytes, tensor + (c * weight.rows + r) * bytes, bytes);
+    }
+  }
+  return rows;
+}
+
 // Packing of one weight, shared by the workers.
 struct PackJob {
   const CpuWeight* weight;
@@ -95,9 +107,14 @@ Result<CpuWeights> CpuWeights::Load(const Graph& graph, const GgufFile& file, co
     loaded.matmul = simd::MatMulOf(kernels, loaded.type);
     loaded.act_group = simd::ActGroup(loaded.type);
     loaded.file_rows = tensor.data() + loaded.row_bytes * weight.row_begin;
-    if (weight.rows == 1 && loaded.type == DType::kF32) {
-      MOTE_ASSIGN_OR_RETURN(Buffer copy, Buffer::Create(loaded.row_bytes, weight.tensor->name.c_str()));
-      memcpy(copy.data(), loaded.file_rows, loaded.row_bytes);
+    if (weight.transposed) {
+      MOTE_ASSIGN_OR_RETURN(Buffer rows, Transpose(weight, tensor.data()));
+      loaded.file_rows = rows.data();
+      result.vectors_.push_back(std::move(rows));
+    } else if ((weight.rows == 1 || weight.cols == 1) && loaded.type == DType::kF32) {
+      const uint64_t bytes = loaded.row_bytes * loaded.rows;  // within the tensor
+      MOTE_ASSIGN_OR_RETURN(Buffer copy, Buffer::Create(bytes, weight.tensor->name.c_str()));
+      memcpy(copy.data(), loaded.file_rows, bytes);
       loaded.file_rows = copy.data();
       result.vectors_.push_back(std::move(copy));
     }

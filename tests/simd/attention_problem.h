@@ -44,6 +44,7 @@ struct Problem : Shape {
   size_t q_head_stride, q_token_stride;
   size_t window = 0;
   float softcap = 0;
+  std::vector<uint32_t> begins, ends;  // by position; empty: the causal ones
 
   Problem(const Shape& shape, Random& random, float amplitude = 1.0f)
       : Shape(shape), q_head_stride(key_dim + 3), q_token_stride(heads * q_head_stride + 2) {
@@ -95,7 +96,11 @@ struct Problem : Shape {
     return query;
   }
   float scale() const { return 1 / std::sqrt(static_cast<float>(key_dim)); }
-  size_t FirstSeen(size_t position) const { return window != 0 && position + 1 > window ? position + 1 - window : 0; }
+  size_t FirstSeen(size_t position) const {
+    if (!begins.empty()) return begins[position];
+    return window != 0 && position + 1 > window ? position + 1 - window : 0;
+  }
+  size_t EndSeen(size_t position) const { return ends.empty() ? position + 1 : ends[position]; }
   std::string Label(const char* row) const {
     char label[200];
     snprintf(label, sizeof(label), "%s keys=%s values=%s heads=%zu dims=%zu/%zu window=%zu softcap=%g", row, Name(keys),
@@ -111,7 +116,7 @@ struct Problem : Shape {
     const size_t begin = FirstSeen(position);
     std::vector<double> scores;
     double largest = -INFINITY, score_error = 0;
-    for (size_t p = begin; p <= position; ++p) {
+    for (size_t p = begin; p < EndSeen(position); ++p) {
       DotReference dot;
       double magnitude = 0;
       for (size_t d = 0; d < key_dim; ++d) {
@@ -128,7 +133,7 @@ struct Problem : Shape {
     }
     double total = 0, spread = 0;
     std::vector<double> sums(value_dim, 0.0), magnitudes(value_dim, 0.0);
-    for (size_t p = begin; p <= position; ++p) {
+    for (size_t p = begin; p < EndSeen(position); ++p) {
       const double weight = std::exp(scores[p - begin] - largest);
       spread = std::max(spread, weight * (largest - scores[p - begin]));
       total += weight;
@@ -173,6 +178,8 @@ struct Problem : Shape {
     args.heads = count;
     args.position = position;
     args.window = window;
+    args.begins = begins.empty() ? nullptr : begins.data() + position;
+    args.ends = ends.empty() ? nullptr : ends.data() + position;
     args.scale = scale();
     args.softcap = softcap;
     args.out_head_stride = value_dim + 5;

@@ -112,6 +112,23 @@ TEST(Attention, LongContexts) {
   }
 }
 
+// What rows see by list: pictures whole (also what comes after a row), windows of one, text between them.
+TEST(Attention, SightsByList) {
+  Random random(16);
+  for (const CacheType type : kTypes) {
+    Problem problem({type, type, 2, 72, 40, 700}, random, 2.0f);
+    const uint32_t cuts[] = {0, 3, 67, 68, 200, 511, 640, 700};
+    for (size_t part = 0; part + 1 < std::size(cuts); ++part) {
+      for (uint32_t p = cuts[part]; p < cuts[part + 1]; ++p) problem.ends.push_back(cuts[part + 1]);
+    }
+    for (const size_t position : {0, 60, 190, 500, 636}) Check(problem, position, 12);
+    for (size_t part = 0; part + 1 < std::size(cuts); ++part) {
+      for (uint32_t p = cuts[part]; p < cuts[part + 1]; ++p) problem.begins.push_back(cuts[part]);
+    }
+    for (const size_t position : {0, 60, 190, 500, 636}) Check(problem, position, 12);
+  }
+}
+
 bool SameRow(const Problem& problem, const Problem::Run& a, size_t a_token, size_t a_head, const Problem::Run& b,
              size_t b_token, size_t b_head) {
   return memcmp(a.Row(a_token, a_head), b.Row(b_token, b_head), problem.value_dim * sizeof(float)) == 0;
@@ -121,9 +138,10 @@ bool SameRow(const Problem& problem, const Problem::Run& a, size_t a_token, size
 TEST(Attention, DoesNotDependOnTheNeighbours) {
   Random random(7);
   for (const CacheType type : kTypes) {
-    for (const size_t window : {0, 70}) {
+    for (const size_t window : {0, 70, 600}) {
       Problem problem({type, type, 5, 72, 40, 600}, random, 3.0f);
       problem.window = window;
+      if (window == 600) problem.ends.assign(600, 600);
       constexpr size_t kFirst = 500, kTokens = 24;  // over the end of a split
       for (const simd::KernelTable* table : RunnableRows()) {
         const Problem::Run all = problem.Attend(*table, kFirst, kTokens, 0, problem.heads);

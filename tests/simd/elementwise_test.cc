@@ -137,14 +137,16 @@ double ActivationInDouble(simd::Activation activation, double x) {
       return 0.5 * x * (1 + std::tanh(std::sqrt(2 / 3.14159265358979323846) * (x + 0.044715 * x * x * x)));
     case simd::Activation::kRelu:
       return x > 0 ? x : 0;
+    case simd::Activation::kGeluQuick:
+      return x / (1 + std::exp(-1.702 * x));
   }
   return 0;
 }
 
 TEST(Gate, AgreesWithDouble) {
   Random random(4);
-  for (simd::Activation activation :
-       {simd::Activation::kSilu, simd::Activation::kGelu, simd::Activation::kGeluTanh, simd::Activation::kRelu}) {
+  for (simd::Activation activation : {simd::Activation::kSilu, simd::Activation::kGelu, simd::Activation::kGeluTanh,
+                                      simd::Activation::kRelu, simd::Activation::kGeluQuick}) {
     for (float amplitude : {0.01f, 1.0f, 8.0f, 120.0f}) {
       for (size_t n : kLengths) {
         const Guarded<float> gate(random.Floats(n, amplitude), 1);
@@ -160,6 +162,10 @@ TEST(Gate, AgreesWithDouble) {
             bound += std::abs(g) * 3 * kEpsilonF32;
           }
           if (activation == simd::Activation::kRelu) bound = 0;
+          // Its exponent is a rounded product.
+          if (activation == simd::Activation::kGeluQuick) {
+            bound += std::abs(value) * std::abs(1.702 * g) * 2 * kEpsilonF32 + 1e-35;
+          }
           alone[i] = {value, bound};
           gated[i] = {value * up[i], bound * std::abs(up[i]) + std::abs(value * up[i]) * kEpsilonF32};
         }
@@ -183,7 +189,7 @@ TEST(Gate, AgreesWithDouble) {
 TEST(Gate, EndsOfTheRange) {
   const float values[] = {-INFINITY, -3e38f, -1000.0f, -104.5f, -88.9f, 0.0f, 88.9f, 1000.0f, 3e38f, INFINITY};
   for (const simd::KernelTable* table : RunnableRows()) {
-    for (int activation = 0; activation < 4; ++activation) {
+    for (int activation = 0; activation < 5; ++activation) {
       float out[10];
       table->gate(static_cast<simd::Activation>(activation), values, nullptr, 10, out);
       // Minus infinity times zero is NaN in the formula itself: not asked for. Nor x^3 beyond float's range.
@@ -202,15 +208,17 @@ TEST(SmallOperations, AreExactWhereOneRoundingIs) {
   for (size_t n : kLengths) {
     const Guarded<float> a(random.Floats(n), 1);
     const Guarded<float> b(random.Floats(n), 2);
-    std::vector<Expected> sum(n), scaled(n), added(n);
+    std::vector<Expected> sum(n), product(n), scaled(n), added(n);
     for (size_t i = 0; i < n; ++i) {
       sum[i] = {a[i] + b[i], 0};
+      product[i] = {a[i] * b[i], 0};
       scaled[i] = {a[i] * 0.37f, 0};
       const double exact = static_cast<double>(b[i]) + static_cast<double>(0.37f) * a[i];
       added[i] = {exact, (std::abs(0.37 * a[i]) + std::abs(exact)) * kEpsilonF32};
     }
     for (const simd::KernelTable* table : RunnableRows()) {
       Check(sum, n % 4, Label("add", *table, n), [&](float* out) { table->add(a.data(), b.data(), n, out); });
+      Check(product, n % 4, Label("mul", *table, n), [&](float* out) { table->mul(a.data(), b.data(), n, out); });
       Check(sum, n % 4, Label("add in place", *table, n), [&](float* out) {
         memcpy(out, b.data(), n * sizeof(float));
         table->add(a.data(), out, n, out);

@@ -82,6 +82,7 @@ TEST(Tables, EveryRowHasEveryKernel) {
     EXPECT_NE(table->gate, nullptr);
     EXPECT_NE(table->add, nullptr);
     EXPECT_NE(table->scale, nullptr);
+    EXPECT_NE(table->mul, nullptr);
     EXPECT_NE(table->add_scaled, nullptr);
     EXPECT_NE(table->softcap, nullptr);
     EXPECT_NE(table->softmax, nullptr);
