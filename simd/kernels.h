@@ -125,6 +125,14 @@ constexpr size_t AttentionEndSplit(const AttentionArgs& args) {
 // kGeluQuick: x * sigmoid(1.702 x).
 enum class Activation : uint8_t { kSilu, kGelu, kGeluTanh, kRelu, kGeluQuick };
 
+inline constexpr int kPixelWeightBits = 22;
+// Rows of a picture that a vector may take at once, each as four bytes a pixel.
+inline constexpr size_t kPixelRowGroup = 4;
+constexpr size_t PixelScratchBytes(size_t source_width) {
+  return 4 * kPixelRowGroup * source_width + 64;
+}
+
+
 struct KernelTable {
   const char* name;     // "scalar", "sse4", "avx2", "avx2_vnni", "avx512", "avx512_vnni", "neon", "neon_dot", ...
   size_t vector_bytes;  // 4 for scalar
@@ -170,6 +178,15 @@ struct KernelTable {
   // 64 values each.
   void (*top_k)(const float* x, size_t n, size_t k, int32_t* indices, float* values);
   float (*max)(const float* x, size_t n);  // n >= 1; NaN ignored
+
+  // Resizing pictures of RGB bytes: the same bytes from every row. Weights are whole numbers of 2^-kPixelWeightBits;
+  // the magnitudes of those that make one byte add up to less than 2. `taps` holds tap_stride numbers per output pixel:
+  // first source pixel, count >= 1 of them, weights. `scratch`: PixelScratchBytes(source_width).
+  void (*resize_rows)(const uint8_t* source, size_t source_stride, size_t source_width, size_t rows,
+                      const int32_t* taps, size_t tap_stride, size_t out_width, uint8_t* out, size_t out_stride,
+                      uint8_t* scratch);
+  // out[i] = the weighted sum of rows[0][i], ..., rows[count - 1][i], rounded, clamped to 0..255.
+  void (*blend_rows)(const uint8_t* const* rows, const int32_t* weights, size_t count, size_t bytes, uint8_t* out);
 };
 
 // Activations that share a scale in the A8 rows that matmul of this type takes: 32 or 256; 0 where it takes float32.

@@ -6,6 +6,7 @@
 //
 #include "simd/dot-inl.h"
 #include "simd/kernel_list-inl.h"
+#include "simd/ref/reference.h"
 #include "simd/row_layout.h"
 
 #if MOTE_VECTORS
@@ -75,7 +76,9 @@ constinit const KernelTable kRow = WithMatMul({.name = kName,
                                                .f32_to_f16 = F32ToF16Row,
                                                .f16_to_f32 = F16ToF32Row,
                                                .top_k = TopK,
-                                               .max = Max},
+                                               .max = Max,
+                                               .resize_rows = ref::ResizeRows,
+                                               .blend_rows = ref::BlendRows},
                                               kMatMul);
 
 }  // namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE

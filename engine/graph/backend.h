@@ -17,6 +17,8 @@
 
 namespace mote {
 
+struct PixelKernels;  // engine/graph/pixel_kernels.h
+
 // The keys and values of one session, in the backend's own layout and memory. Belongs to one Program.
 class KvCache {
  public:
@@ -101,6 +103,8 @@ class Backend {
   // `plan`, its graph and `file` must outlive the program.
   virtual Result<std::unique_ptr<Program>> Compile(const Plan& plan, const GgufFile& file, const Context& context,
                                                    const LoadProgress& progress) = 0;
+  // For pictures, on this machine's CPU; they live as long as the backend.
+  virtual const PixelKernels& pixel_kernels() const = 0;
 };
 
 // Implemented by targets/cpu. `isa`: a row of the kernel table by name, or empty for the best that the CPU has (the

@@ -56,7 +56,9 @@ Result<std::unique_ptr<Model>> Model::Prepare(std::unique_ptr<GgufFile> file, co
   m.plan_.cache = params.cache;
 
   MOTE_ASSIGN_OR_RETURN(m.pool_, m.platform_->CreateThreadPool(params.threads));
-  const Context context = m.MakeContext(params);
+  m.log_ = params.log;
+  m.memory_limit_ = params.memory_limit;
+  const Context context = m.MakeContext();
   MOTE_ASSIGN_OR_RETURN(m.backend_, CreateCpuBackend(context, params.isa));
   MOTE_ASSIGN_OR_RETURN(const MemoryNeed need, m.backend_->Measure(m.plan_, m.context_));
   // The scheduler's logits are as much scratch as the backend's arena.
@@ -65,11 +67,11 @@ Result<std::unique_ptr<Model>> Model::Prepare(std::unique_ptr<GgufFile> file, co
   return model;
 }
 
-Context Model::MakeContext(const ModelParams& params) const {
+Context Model::MakeContext() const {
   Context context;
   context.platform = platform_.get();
   context.pool = pool_.get();
-  context.log = params.log;
+  context.log = log_;
   return context;
 }
 
@@ -101,13 +103,68 @@ Result<std::unique_ptr<Model>> Model::Load(std::unique_ptr<GgufFile> file, const
       m.template_error_ = parsed.status().message();
     }
   }
-  const Context context = m.MakeContext(params);
+  const Context context = m.MakeContext();
   MOTE_ASSIGN_OR_RETURN(m.program_, m.backend_->Compile(m.plan_, *m.file_, context, params.progress));
   m.scheduler_ = std::make_unique<Scheduler>(*m.program_, m.platform_->CreateMonitor(), m.plan_.max_tokens,
                                              m.plan_.max_outputs, m.hyper_.vocab_size);
   Log(context, LogLevel::kInfo, "%s on %s: %s", m.hyper_.architecture.c_str(), m.backend_->description().c_str(),
       Describe(m.memory_).c_str());
   return model;
+}
+
+Status Model::AttachVision(std::unique_ptr<GgufFile> file, const VisionParams& params) {
+  if (vision_ != nullptr) return Error(Code::kInvalidArgument, "the model has a vision file already");
+  Vision::Host host;
+  host.context = MakeContext();
+  host.backend = backend_.get();
+  host.scheduler = scheduler_.get();
+  host.tokenizer = tokenizer_.get();
+  host.image_cols = image_cols();
+  host.architecture = hyper_.architecture;
+  MOTE_ASSIGN_OR_RETURN(const MemoryNeed need, Vision::Estimate(*file, *backend_, params));
+  MemoryReport both = memory_;
+  both.weight_bytes += need.weight_bytes;
+  both.scratch_bytes += need.scratch_bytes + need.cache_bytes;
+  if (memory_limit_ != 0 && both.total() > memory_limit_) {
+    return Error(Code::kOutOfMemory, "%s does not fit the limit of %llu MiB: with the model, %s",
+                 file->name().c_str(), static_cast<unsigned long long>(memory_limit_ >> 20), Describe(both).c_str());
+  }
+  MOTE_ASSIGN_OR_RETURN(vision_, Vision::Load(std::move(file), host, params));
+  memory_ = both;
+  Log(host.context, LogLevel::kInfo, "vision tower %s: %s", vision_->tower().projector_name.c_str(),
+      Describe({need.weight_bytes, need.scratch_bytes, need.cache_bytes}).c_str());
+  return {};
+}
+
+Result<Prompt> Model::Interleave(std::vector<std::vector<int32_t>> pieces, std::span<const EncodedImage> images) const {
+  Prompt prompt;
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    if (i > 0) MOTE_RETURN_IF_ERROR(vision_->Append(images[i - 1], &prompt));
+    prompt.Append(pieces[i]);
+  }
+  return prompt;
+}
+
+Result<Prompt> Model::EncodeText(std::string_view text, const EncodeOptions& options,
+                                 std::span<const EncodedImage> images) const {
+  MOTE_ASSIGN_OR_RETURN(const std::vector<std::string_view> texts, CutAtImages(text, images.size()));
+  std::vector<std::vector<int32_t>> pieces;
+  for (size_t i = 0; i < texts.size(); ++i) {
+    EncodeOptions own = options;
+    own.add_special = false;
+    MOTE_ASSIGN_OR_RETURN(std::vector<int32_t> tokens, tokenizer_->Encode(texts[i], texts.size() == 1 ? options : own));
+    pieces.push_back(std::move(tokens));
+  }
+  if (pieces.size() > 1 && options.add_special && tokenizer_->add_bos() && tokenizer_->bos() != kNoToken) {
+    pieces[0].insert(pieces[0].begin(), tokenizer_->bos());
+  }
+  return Interleave(std::move(pieces), images);
+}
+
+Result<Prompt> Model::EncodeChat(const ChatInput& input, std::span<const EncodedImage> images) const {
+  MOTE_ASSIGN_OR_RETURN(std::vector<std::vector<int32_t>> pieces,
+                        EncodeChatPieces(*file_, *tokenizer_, chat_template_.get(), input, images.size()));
+  return Interleave(std::move(pieces), images);
 }
 
 }  // namespace mote

@@ -5,7 +5,9 @@
 #include <stdint.h>
 
 #include <memory>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/arch/arch.h"
@@ -15,7 +17,9 @@
 #include "engine/graph/backend.h"
 #include "engine/graph/plan.h"
 #include "engine/run/chat.h"
+#include "engine/run/prompt.h"
 #include "engine/run/scheduler.h"
+#include "engine/run/vision.h"
 #include "engine/text/chat_template.h"
 #include "engine/text/tokenizer.h"
 
@@ -67,6 +71,18 @@ class Model {
   Program& program() { return *program_; }
   const Platform& platform() const { return *platform_; }
 
+  // Gives the model eyes: `file` is the vision file ("mmproj") that belongs to it. Once, before anything else uses the
+  // model from another thread. kOutOfMemory as for Load.
+  Status AttachVision(std::unique_ptr<GgufFile> file, const VisionParams& params);
+  // Null without.
+  Vision* vision() const { return vision_.get(); }
+
+  // Text and images to a prompt: each image stands where the text has kImageMark, as the family wants it.
+  Result<Prompt> EncodeText(std::string_view text, const EncodeOptions& options,
+                            std::span<const EncodedImage> images) const;
+  // Messages and images to a prompt; see EncodeChatPieces.
+  Result<Prompt> EncodeChat(const ChatInput& input, std::span<const EncodedImage> images) const;
+
   // With this model's vocabulary and template; see engine/run/chat.h.
   Result<std::vector<int32_t>> EncodeChat(const ChatInput& input) const {
     return mote::EncodeChat(*file_, *tokenizer_, chat_template_.get(), input);
@@ -77,7 +93,8 @@ class Model {
   // Everything up to the point where weights would be loaded.
   static Result<std::unique_ptr<Model>> Prepare(std::unique_ptr<GgufFile> file, const ModelParams& params,
                                                 bool shapes_only);
-  Context MakeContext(const ModelParams& params) const;
+  Context MakeContext() const;
+  Result<Prompt> Interleave(std::vector<std::vector<int32_t>> pieces, std::span<const EncodedImage> images) const;
 
   std::unique_ptr<Platform> platform_;
   std::unique_ptr<ThreadPool> pool_;
@@ -91,7 +108,10 @@ class Model {
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Program> program_;
   std::unique_ptr<Scheduler> scheduler_;
+  LogSink log_;
+  std::unique_ptr<Vision> vision_;  // before what it was made with
   MemoryReport memory_;
+  uint64_t memory_limit_ = 0;
   uint32_t context_ = 0;
 };
 

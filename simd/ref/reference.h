@@ -39,6 +39,9 @@ void F32ToF16Row(const float* x, size_t n, uint16_t* out);
 void F16ToF32Row(const uint16_t* x, size_t n, float* out);
 void TopK(const float* x, size_t n, size_t k, int32_t* indices, float* values);
 float Max(const float* x, size_t n);
+void ResizeRows(const uint8_t* source, size_t source_stride, size_t source_width, size_t rows, const int32_t* taps,
+                size_t tap_stride, size_t out_width, uint8_t* out, size_t out_stride, uint8_t* scratch);
+void BlendRows(const uint8_t* const* rows, const int32_t* weights, size_t count, size_t bytes, uint8_t* out);
 
 // True if (value a, index ia) comes before (b, ib) in the order of TopK: larger first, ties to the lower index, NaN
 // last.

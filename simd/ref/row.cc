@@ -44,7 +44,9 @@ constinit const KernelTable kRow = WithMatMul({.name = "scalar",
                                                .f32_to_f16 = F32ToF16Row,
                                                .f16_to_f32 = F16ToF32Row,
                                                .top_k = TopK,
-                                               .max = Max},
+                                               .max = Max,
+                                               .resize_rows = ResizeRows,
+                                               .blend_rows = BlendRows},
                                               kMatMul);
 
 }  // namespace mote::simd::ref

@@ -4,15 +4,20 @@
 #include <string>
 
 #include "engine/graph/backend.h"
+#include "engine/graph/pixel_kernels.h"
 #include "simd/kernels.h"
 #include "targets/cpu/cpu_program.h"
 
 namespace mote {
 namespace {
 
+// The engine and the kernels do not see each other's headers.
+static_assert(kPixelWeightBits == simd::kPixelWeightBits && PixelScratchBytes(7) == simd::PixelScratchBytes(7));
+
 class CpuBackend : public Backend {
  public:
-  CpuBackend(const simd::KernelTable& kernels, int workers) : kernels_(kernels), workers_(workers) {}
+  CpuBackend(const simd::KernelTable& kernels, int workers)
+      : kernels_(kernels), pixels_{kernels.resize_rows, kernels.blend_rows}, workers_(workers) {}
 
   const char* name() const override { return "cpu"; }
 
@@ -47,6 +52,8 @@ class CpuBackend : public Backend {
     return std::unique_ptr<Program>(std::move(program));
   }
 
+  const PixelKernels& pixel_kernels() const override { return pixels_; }
+
  private:
   Status CheckSupported(const Plan& plan) const {
     for (const Weight& weight : plan.graph->weights()) {
@@ -65,6 +72,7 @@ class CpuBackend : public Backend {
   }
 
   const simd::KernelTable& kernels_;
+  const PixelKernels pixels_;
   const int workers_;
 };
 
