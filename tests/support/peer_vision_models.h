@@ -41,7 +41,8 @@ inline std::vector<uint8_t> PeerPixels(const PeerPicture& picture) {
   for (uint32_t y = 0; y < picture.height; ++y) {
     for (uint32_t x = 0; x < picture.width; ++x) {
       for (uint32_t c = 0; c < 3; ++c) {
-        const uint32_t t = 3 * x * (c + 1) + 5 * y * (picture.seed + 1) + x * y * (c + 2) / 16 + 40 * c + 77 * picture.seed;
+        const uint32_t t =
+            3 * x * (c + 1) + 5 * y * (picture.seed + 1) + x * y * (c + 2) / 16 + 40 * c + 77 * picture.seed;
         const uint32_t wave = t % 510;
         pixels.push_back(static_cast<uint8_t>(wave <= 255 ? wave : 510 - wave));
       }
@@ -126,8 +127,7 @@ inline PeerVisionModel PeerQwen(const char* name, const char* projector, DType t
 }
 
 inline PeerVisionModel PeerPixtral(const char* name, uint32_t merge) {
-  PeerVisionModel model = {
-      name, PeerVisionText("llama", {{"[IMG]", 3}, {"[IMG_BREAK]", 3}, {"[IMG_END]", 3}}), {}, {}};
+  PeerVisionModel model = {name, PeerVisionText("llama", {{"[IMG]", 3}, {"[IMG_BREAK]", 3}, {"[IMG_END]", 3}}), {}, {}};
   model.vision.projector = "pixtral";
   model.vision.act = TinyAct::kSilu;
   model.vision.epsilon = 1e-5f;
@@ -162,14 +162,18 @@ inline std::vector<PeerVisionModel> PeerVisionModels() {
   models.push_back(PeerQwen("qwen2.5vl-Q8_0", "qwen2.5vl_merger", DType::kQ8_0));
   models.push_back(PeerQwen("qwen3vl", "qwen3vl_merger", DType::kF32));
 
-  PeerVisionModel gemma = {
-      "gemma3", PeerVisionText("gemma3", {{"<start_of_image>", 3}, {"<end_of_image>", 3}}), {}, PeerVisionCases(64, 64, 64)};
+  PeerVisionModel gemma = {"gemma3",
+                           PeerVisionText("gemma3", {{"<start_of_image>", 3}, {"<end_of_image>", 3}}),
+                           {},
+                           PeerVisionCases(64, 64, 64)};
   gemma.vision.projector = "gemma3";
   gemma.vision.scale_factor = 2;
   models.push_back(gemma);
 
-  PeerVisionModel internvl = {
-      "internvl", PeerVisionText("qwen2", {{"<img>", 3}, {"</img>", 3}, {"<IMG_CONTEXT>", 3}}), {}, PeerVisionCases(64, 128, 64)};
+  PeerVisionModel internvl = {"internvl",
+                              PeerVisionText("qwen2", {{"<img>", 3}, {"</img>", 3}, {"<IMG_CONTEXT>", 3}}),
+                              {},
+                              PeerVisionCases(64, 128, 64)};
   internvl.vision.projector = "internvl";
   internvl.vision.scale_factor = 2;
   internvl.vision.class_token = true;

@@ -27,10 +27,11 @@ struct TinyModelOptions {
   uint32_t experts = 0;  // set by qwen3moe
   uint32_t context = 2048;
   uint32_t window = 0;
-  std::string rope_scaling;  // "", "linear", "yarn", "llama3" (rope_freqs tensor), "longrope"
+  std::string rope_scaling;            // "", "linear", "yarn", "llama3" (rope_freqs tensor), "longrope"
   std::vector<int32_t> rope_sections;  // of qwen2vl and qwen3vl: pairs for time, height, width, and a spare 0
   uint32_t deepstack = 0;              // qwen3vl: layers to which the picture's features are added
-  // Markers, the vocabulary's last tokens: text and kind (3: control, 4: matched in any text). None: spaces before words.
+  // Markers, the vocabulary's last tokens: text and kind (3: control, 4: matched in any text). None: spaces before
+  // words.
   std::vector<std::pair<std::string, int32_t>> markers;
   uint64_t seed = 1;
 };

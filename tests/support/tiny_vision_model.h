@@ -26,16 +26,16 @@ struct TinyVisionOptions {
   uint32_t image = 64;       // pixels, the native square
   uint32_t text_width = 64;  // of the language model that reads the tokens
   TinyAct act = TinyAct::kGelu;
-  uint32_t scale_factor = 0;         // clip.vision.projector.scale_factor, 0: no key
-  uint32_t merge = 0;                // clip.vision.spatial_merge_size, 0: no key
-  uint32_t longest_edge = 0;         // clip.vision.preproc_image_size, 0: no key
-  uint32_t max_tiles = 0;            // clip.vision.preproc_max_tiles, 0: no key
-  uint32_t window_pattern = 0;       // qwen2.5vl: every so many layers one without windows
-  std::vector<uint32_t> deepstack;   // qwen3vl: layers with a merger of their own
-  std::vector<int32_t> features;     // mlp: clip.vision.feature_layer
-  bool class_token = false;          // CLIP, InternVL
-  bool layer_scale = false;          // InternVL
-  bool old_names = false;            // ffn_up and ffn_down exchanged, as files of the first converter have them
+  uint32_t scale_factor = 0;        // clip.vision.projector.scale_factor, 0: no key
+  uint32_t merge = 0;               // clip.vision.spatial_merge_size, 0: no key
+  uint32_t longest_edge = 0;        // clip.vision.preproc_image_size, 0: no key
+  uint32_t max_tiles = 0;           // clip.vision.preproc_max_tiles, 0: no key
+  uint32_t window_pattern = 0;      // qwen2.5vl: every so many layers one without windows
+  std::vector<uint32_t> deepstack;  // qwen3vl: layers with a merger of their own
+  std::vector<int32_t> features;    // mlp: clip.vision.feature_layer
+  bool class_token = false;         // CLIP, InternVL
+  bool layer_scale = false;         // InternVL
+  bool old_names = false;           // ffn_up and ffn_down exchanged, as files of the first converter have them
   float epsilon = 1e-6f;
   uint64_t seed = 2;
 };
