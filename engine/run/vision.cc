@@ -238,7 +238,10 @@ Result<std::vector<EncodedImage>> Vision::Encode(std::span<const ImageView> imag
     ++counted.images;
     std::optional<EncodedImage> known = Recall(digests[i]);
     if (known.has_value() || same_as[i] != i) ++counted.cached;
-    if (known.has_value()) encoded[i] = *std::move(known);
+    if (known.has_value()) {
+      encoded[i] = *std::move(known);
+      encoded[i].known = true;
+    }
     if (!encoded[i].parts.empty() || same_as[i] != i) continue;
     struct Turn {
       Vision* vision;
@@ -297,7 +300,10 @@ Result<std::vector<EncodedImage>> Vision::Encode(std::span<const ImageView> imag
     options.progress(options.progress_user, counted.views, counted.views);
   }
   for (size_t i = 0; i < images.size(); ++i) {
-    if (same_as[i] != i) encoded[i] = encoded[same_as[i]];
+    if (same_as[i] != i) {
+      encoded[i] = encoded[same_as[i]];
+      encoded[i].known = true;
+    }
     for (const EncodedImage::Part& part : encoded[i].parts) counted.rows += part.rows->rows;
   }
   counted.encode_seconds = clock.Seconds() - cut;

@@ -41,6 +41,7 @@ struct EncodedImage {
     std::shared_ptr<const ImageRows> rows;
   };
   std::vector<Part> parts;
+  bool known = false;  // had been read before
 };
 
 struct ReadStats {
@@ -79,6 +80,7 @@ class Vision {
   ~Vision();
 
   const TowerParams& tower() const { return tower_; }
+  const VisionParams& params() const { return params_; }
   const GgufFile& file() const { return *file_; }
   const MemoryNeed& memory() const { return memory_; }
 
