@@ -4,16 +4,14 @@
 #ifndef MOTE_TESTS_SUPPORT_TINY_MODEL_H_
 #define MOTE_TESTS_SUPPORT_TINY_MODEL_H_
 
-#include <math.h>
 #include <stdint.h>
-#include <string.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "engine/format/gguf_writer.h"
-#include "quant/codec.h"
 #include "quant/dtype.h"
+#include "tests/support/tiny_file.h"
 
 namespace mote::testing {
 
@@ -29,41 +27,25 @@ struct TinyModelOptions {
   uint32_t experts = 0;  // set by qwen3moe
   uint32_t context = 2048;
   uint32_t window = 0;
-  std::string rope_scaling;  // "", "linear", "yarn", "llama3" (rope_freqs tensor), "longrope"
+  std::string rope_scaling;            // "", "linear", "yarn", "llama3" (rope_freqs tensor), "longrope"
+  std::vector<int32_t> rope_sections;  // of qwen2vl and qwen3vl: pairs for time, height, width, and a spare 0
+  uint32_t deepstack = 0;              // qwen3vl: layers to which the picture's features are added
+  // Markers, the vocabulary's last tokens: text and kind (3: control, 4: matched in any text). None: spaces before
+  // words.
+  std::vector<std::pair<std::string, int32_t>> markers;
   uint64_t seed = 1;
 };
 
-// Uniform in [-1, 1), the same everywhere.
-class TinyRandom {
+class TinyModel : private TinyFile {
  public:
-  explicit TinyRandom(uint64_t seed) : state_(seed * 0x9E3779B97F4A7C15u + 1) {}
-  float Next() {
-    state_ = state_ * 6364136223846793005u + 1442695040888963407u;
-    return static_cast<float>(static_cast<int32_t>(state_ >> 32)) * (1.0f / 2147483648.0f);
-  }
-
- private:
-  uint64_t state_;
-};
-
-class TinyModel {
- public:
-  explicit TinyModel(const TinyModelOptions& options) : o_(options), random_(options.seed) {}
+  explicit TinyModel(const TinyModelOptions& options) : TinyFile(options.type, options.seed), o_(options) {}
 
   // Empty if the options do not make a file (a type whose block does not divide the columns).
   std::vector<uint8_t> Make() {
     AddVocabulary();
     AddHyperParams();
     AddTensors();
-    const auto layout = writer_.Finish();
-    if (!layout.ok()) return {};
-    std::vector<uint8_t> out = layout->header;
-    out.resize(layout->file_bytes);
-    for (size_t i = 0; i < data_.size(); ++i) {
-      if (data_[i].size() != layout->tensors[i].bytes) return {};
-      memcpy(out.data() + layout->tensors[i].offset, data_[i].data(), data_[i].size());
-    }
-    return out;
+    return Bytes();
   }
 
  private:
@@ -85,8 +67,12 @@ class TinyModel {
     for (char c = 'a'; c <= 'z'; ++c) tokens.push_back(std::string(1, c));
     for (char c = 'a'; c <= 'z'; ++c) tokens.push_back(space + c);
     for (const char* pair : {"th", "he", "in", "er", "an", "re", "on", "at"}) tokens.push_back(pair);
-    while (tokens.size() < kVocab) tokens.push_back("w" + std::to_string(tokens.size()));
+    while (tokens.size() < kVocab - o_.markers.size()) tokens.push_back("w" + std::to_string(tokens.size()));
     types.resize(tokens.size(), 1);
+    for (const auto& [text, type] : o_.markers) {
+      tokens.push_back(text);
+      types.push_back(type);
+    }
     std::vector<float> scores(tokens.size(), 0.0f);
     for (size_t i = normal; i < tokens.size(); ++i) scores[i] = -static_cast<float>(i);
     writer_.SetString("tokenizer.ggml.model", "llama");
@@ -96,6 +82,7 @@ class TinyModel {
     writer_.SetUint32("tokenizer.ggml.bos_token_id", 1);
     writer_.SetUint32("tokenizer.ggml.eos_token_id", 2);
     writer_.SetUint32("tokenizer.ggml.unknown_token_id", 0);
+    if (!o_.markers.empty()) writer_.SetBool("tokenizer.ggml.add_space_prefix", false);
   }
 
   void AddHyperParams() {
@@ -124,6 +111,8 @@ class TinyModel {
       writer_.SetUint32(Key("rope.scaling.original_context_length"), o_.context / 4);
       writer_.SetFloat32(Key("rope.scaling.attn_factor"), 1.19f);
     }
+    if (!o_.rope_sections.empty()) writer_.SetInt32s(Key("rope.dimension_sections"), o_.rope_sections);
+    if (o_.deepstack != 0) writer_.SetUint32(Key("n_deepstack_layers"), o_.deepstack);
     if (Is("qwen3moe")) {
       if (o_.experts == 0) o_.experts = 8;
       writer_.SetUint32(Key("expert_count"), o_.experts);
@@ -131,34 +120,6 @@ class TinyModel {
       writer_.SetUint32(Key("expert_feed_forward_length"), o_.ff);
     }
   }
-
-  void Add(const std::string& name, DType type, std::vector<uint64_t> shape, const std::vector<float>& values) {
-    TensorInfo info;
-    info.name = name;
-    info.type = type;
-    info.num_dims = static_cast<int>(shape.size());
-    for (size_t i = 0; i < shape.size(); ++i) info.shape[i] = shape[i];
-    writer_.AddTensor(info);
-    std::vector<uint8_t> bytes(RowBytes(type, info.cols()) * info.rows());
-    for (uint64_t row = 0; row < info.rows(); ++row) {
-      EncodeRow(type, values.data() + row * info.cols(), bytes.data() + row * RowBytes(type, info.cols()), info.cols());
-    }
-    data_.push_back(std::move(bytes));
-  }
-  void Matrix(const std::string& name, uint64_t rows, uint64_t cols, uint64_t experts = 1) {
-    std::vector<float> values(rows * cols * experts);
-    const float scale = 1.7f / sqrtf(static_cast<float>(cols));
-    for (float& v : values) v = random_.Next() * scale;
-    std::vector<uint64_t> shape = {cols, rows};
-    if (experts > 1) shape.push_back(experts);
-    Add(name, o_.type, shape, values);
-  }
-  void Vector(const std::string& name, uint64_t size, float mean, float spread) {
-    std::vector<float> values(size);
-    for (float& v : values) v = mean + spread * random_.Next();
-    Add(name, DType::kF32, {size}, values);
-  }
-  void Norm(const std::string& name, uint64_t size) { Vector(name, size, 1.0f, 0.2f); }
 
   void AddTensors() {
     Matrix("token_embd.weight", kVocab, o_.width);
@@ -183,12 +144,12 @@ class TinyModel {
       Matrix(b + "attn_k.weight", kv, o_.width);
       Matrix(b + "attn_v.weight", kv, o_.width);
     }
-    if (Is("qwen2")) {
+    if (Is("qwen2") || Is("qwen2vl")) {
       Vector(b + "attn_q.bias", q, 0.0f, 0.5f);
       Vector(b + "attn_k.bias", kv, 0.0f, 0.5f);
       Vector(b + "attn_v.bias", kv, 0.0f, 0.5f);
     }
-    if (Is("qwen3") || Is("qwen3moe") || Is("gemma3")) {
+    if (Is("qwen3") || Is("qwen3vl") || Is("qwen3moe") || Is("gemma3")) {
       Norm(b + "attn_q_norm.weight", o_.head_dim);
       Norm(b + "attn_k_norm.weight", o_.head_dim);
     }
@@ -199,10 +160,7 @@ class TinyModel {
     }
     Norm(b + "ffn_norm.weight", o_.width);
     if (Is("qwen3moe")) {
-      const DType type = o_.type;
-      o_.type = DType::kF32;  // routers are never quantised
-      Matrix(b + "ffn_gate_inp.weight", o_.experts, o_.width);
-      o_.type = type;
+      Matrix(b + "ffn_gate_inp.weight", o_.experts, o_.width, 1, DType::kF32);  // routers are never quantised
       Matrix(b + "ffn_gate_exps.weight", o_.ff, o_.width, o_.experts);
       Matrix(b + "ffn_up_exps.weight", o_.ff, o_.width, o_.experts);
       Matrix(b + "ffn_down_exps.weight", o_.width, o_.ff, o_.experts);
@@ -218,9 +176,6 @@ class TinyModel {
 
   static constexpr uint32_t kVocab = 512;
   TinyModelOptions o_;
-  TinyRandom random_;
-  GgufWriter writer_;
-  std::vector<std::vector<uint8_t>> data_;
 };
 
 inline std::vector<uint8_t> MakeTinyModel(const TinyModelOptions& options) {
