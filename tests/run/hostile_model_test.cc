@@ -5,47 +5,12 @@
 
 #include <functional>
 
-#include "engine/format/gguf_writer.h"
+#include "tests/run/rewrite.h"
 #include "tests/run/run_support.h"
 #include "tests/support/tiny_model.h"
 
 namespace mote::testing {
 namespace {
-
-std::unique_ptr<GgufFile> Parse(const std::vector<uint8_t>& bytes) {
-  std::vector<std::unique_ptr<ByteSource>> parts;
-  parts.push_back(CreateMemorySource(bytes, "memory"));
-  return std::move(GgufFile::FromSources(std::move(parts))).value();
-}
-
-// The file again, with metadata changed by `edit`, a tensor left out or described anew by `change` (false: left out).
-std::vector<uint8_t> Rewrite(const std::vector<uint8_t>& bytes, const std::function<void(GgufWriter&)>& edit,
-                             const std::function<bool(TensorInfo&)>& change = nullptr,
-                             const std::string& without_key = "") {
-  const std::unique_ptr<GgufFile> file = Parse(bytes);
-  GgufWriter writer;
-  for (const GgufFile::Entry& entry : file->metadata()) {
-    if (entry.key != without_key) writer.Copy(entry);
-  }
-  edit(writer);
-  std::vector<std::span<const uint8_t>> data;
-  for (TensorInfo tensor : file->tensors()) {
-    const auto original = file->TensorBytes(tensor);
-    if (change != nullptr && !change(tensor)) continue;
-    writer.AddTensor(tensor);
-    data.push_back(*original);
-  }
-  const auto layout = writer.Finish();
-  if (!layout.ok()) return {};
-  std::vector<uint8_t> out = layout->header;
-  out.resize(layout->file_bytes);
-  for (size_t i = 0; i < data.size(); ++i) {
-    const size_t n = std::min<size_t>(data[i].size(), layout->tensors[i].bytes);
-    std::copy(data[i].begin(), data[i].begin() + static_cast<ptrdiff_t>(n),
-              out.begin() + static_cast<ptrdiff_t>(layout->tensors[i].offset));
-  }
-  return out;
-}
 
 // Loads, and computes a step if it loads. Small limits, as a hostile file may honestly ask for a long context.
 Status TryToRun(const std::vector<uint8_t>& bytes) {
