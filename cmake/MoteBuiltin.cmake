@@ -21,6 +21,7 @@ endforeach()
 
 option(MOTE_BUILTIN_MODEL "Build the model of MOTE_BUILTIN_DIR into the program, where there is one" ON)
 set(have 0)
+set(MOTE_BUILTIN_NAME "" CACHE INTERNAL "The model that is built in; empty: none")
 if(MOTE_BUILTIN_MODEL AND builtin_model AND builtin_vision)
   set(have 1)
 elseif(MOTE_BUILTIN_MODEL)
@@ -32,6 +33,7 @@ set_property(SOURCE cli/builtin.cc APPEND PROPERTY COMPILE_DEFINITIONS MOTE_HAVE
 if(have)
   enable_language(ASM)
   get_filename_component(model_name ${builtin_model} NAME)
+  set(MOTE_BUILTIN_NAME ${model_name} CACHE INTERNAL "")
   get_filename_component(vision_name ${builtin_vision} NAME)
   set_property(SOURCE cli/builtin.cc APPEND PROPERTY COMPILE_DEFINITIONS
     "MOTE_BUILTIN_MODEL_NAME=\"${model_name}\"" "MOTE_BUILTIN_VISION_NAME=\"${vision_name}\"")

@@ -52,8 +52,9 @@ class Words(unittest.TestCase):
             self.assert_refused(2, absent, says=["unknown command"])
 
     def test_no_model(self):
-        for name in ["run", "show", "tokenize", "logits", "bench", "perplexity"]:
+        for name in [] if options.builtin else ["run", "show", "tokenize", "logits", "bench", "perplexity"]:
             self.assert_refused(2, name, says=["no MODEL", f"mote {name} MODEL.gguf"])
+        self.assert_refused(2, "show", MODEL, "--vision", says=["--vision", "MODEL"])
         self.assert_refused(2, "quantize", says=["IN OUT TYPE", "Q4_K_M"])
         self.assert_refused(2, "quantize", "a", "b", "Q8_0", "--tensor-type", "attn_v", says=["PATTERN=TYPE"])
         self.assert_refused(2, "quantize", "a", "b", "Q8_0", "--tensor-type", "(=Q8_0", says=["regular expression"])
@@ -72,7 +73,7 @@ class Words(unittest.TestCase):
         self.assert_refused(2, "run", MODEL, "-p", "x", "--memory-limit", "much", says=["--memory-limit", "4G"])
         self.assert_refused(2, "run", MODEL, "-p", "x", "-ctk", "q4_0", says=["--cache-type-k", "f16", "q8_0"])
         self.assert_refused(2, "run", MODEL, "-p", "x", "-ctv", "f32", says=["--cache-type-v", "f16", "q8_0"])
-        self.assert_refused(2, "run", MODEL, "-p", "x", "--image", "a.png", says=["--image"])
+        self.assert_refused(1, "run", MODEL, "-p", "x", "--image", "no/such.png", says=["no/such.png"])
         self.assert_refused(2, "bench", MODEL, "-o", "xml", says=["xml"])
         self.assert_refused(2, "run", MODEL, "-p", "x", "-f", "y", says=["-p and -f"])
 
@@ -312,6 +313,36 @@ class Tools(unittest.TestCase):
         for word in ["CPU", "ISA", "threads", "memory", "GB/s", "Gop/s", "what fits", "Q4_0"]:
             self.assertIn(word, text)
 
+
+
+class BuiltIn(unittest.TestCase):
+    """The model in the program, where it was built with one: no MODEL is needed."""
+
+    def setUp(self):
+        if not options.builtin:
+            self.skipTest("the program was built without a model")
+
+    def test_it_sees(self):
+        with tempfile.NamedTemporaryFile() as picture:
+            picture.write(b"P6\n128 128\n255\n" + bytes([230, 30, 30]) * 128 * 128)
+            picture.flush()
+            done = mote("run", "--image", picture.name, "-p", "What is it?", "--temp", "0", "-n", "16", "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn(f"no MODEL: the built-in one, {options.builtin}", done.stderr.decode())
+        object = json.loads(done.stdout)
+        self.assertGreater(object["images"][0]["rows"], 0)
+        self.assertGreater(len(object["text"].strip()), 0)
+
+    def test_every_command(self):
+        object = json.loads(mote("show", "--json").stdout)
+        self.assertEqual(object["file"], options.builtin)
+        self.assertGreater(object["memory"]["total"], 0)
+        self.assertIn("tower", json.loads(mote("show", "--vision", "--json").stdout))
+        self.assertGreater(len(json.loads(mote("tokenize", "-p", "a red circle", "--json").stdout)), 1)
+        rows = json.loads(mote("bench", "-p", "8", "-n", "2", "-r", "1", "-o", "json").stdout)
+        self.assertEqual([re.sub(r"\d+", "", row["test"]) for row in rows], ["img", "pp", "tg"])
+        self.assertEqual({row["model_filename"] for row in rows}, {options.builtin})
+        self.assertEqual(mote("imatrix", "-f", "LICENSE", "-o", "x").returncode, 2)
 
 
 class ForeignTypes(unittest.TestCase):

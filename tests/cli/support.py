@@ -47,7 +47,7 @@ def main():
     parser = argparse.ArgumentParser()
     for name in ["program", "version"]:
         parser.add_argument("--" + name, required=True)
-    for name in ["emulator", "examples"]:
+    for name in ["emulator", "examples", "pairs", "builtin"]:
         parser.add_argument("--" + name, default="")
     _, rest = parser.parse_known_args(namespace=options)
     options.emulator = [word for word in options.emulator.split(";") if word]

@@ -7,12 +7,13 @@ import pty
 import re
 import select
 import signal
+import subprocess
 import tempfile
 import termios
 import time
 import unittest
 
-from support import MODEL, command, main, needs_model
+from support import MODEL, TIMEOUT, command, main, needs_model, options
 
 
 @needs_model
@@ -21,12 +22,16 @@ class Terminal(unittest.TestCase):
 
     WORDS = ["--temp", "0", "-n", "20"]
 
+    def model(self):
+        return MODEL
+
     def setUp(self):
+        model = self.model()
         self.child, self.terminal = pty.fork()
         if self.child == 0:
             os.environ.pop("MOTE_ISA", None)
             os.environ["TERM"] = "xterm"
-            words = command("run", MODEL, *self.WORDS)
+            words = command("run", model, *self.WORDS)
             os.execvp(words[0], words)
         self.seen = b""
 
@@ -124,6 +129,64 @@ class Terminal(unittest.TestCase):
         self.wait_for(rb"again, or /exit, leaves")
         self.wait_for_prompt()
         os.write(self.terminal, b"\x03")
+        self.assertEqual(self.exit_code(), 0)
+
+
+class Images(Terminal):
+    """/image, with a model that sees; random numbers, so that what it says means nothing."""
+
+    WORDS = ["--temp", "0", "-n", "4", "--ignore-eos"]
+    test_conversation = test_end_of_input = test_interrupt_at_the_prompt = None
+
+    def model(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        subprocess.run(options.emulator + [options.pairs, self.folder.name], stdout=subprocess.DEVNULL, check=True,
+                       timeout=TIMEOUT)
+        for name, color in [("a.ppm", b"\xE0\x20\x20"), ("b.ppm", b"\x20\x20\xE0")]:
+            with open(os.path.join(self.folder.name, name), "wb") as file:
+                file.write(b"P6\n64 64\n255\n" + color * 64 * 64)
+        return os.path.join(self.folder.name, "idefics3-single.gguf")
+
+    def picture(self, name):
+        return os.path.join(self.folder.name, name).encode()
+
+    def test_images(self):
+        self.wait_for_prompt()
+        self.say(b"/image")
+        self.wait_for(rb"no image waits")
+        self.say(b"/image no/such.png")
+        self.wait_for(rb"mote:\S* no/such.png")
+        self.say(b"/image " + self.picture("a.ppm"))
+        self.wait_for(rb"vision file .*mmproj-idefics3-single.gguf")
+        self.wait_for(rb"a.ppm, 64 x 64, goes with the next message")
+        self.say(b"/image")
+        self.wait_for(rb"a.ppm, 64 x 64\S*\r?\n")
+        self.wait_for_prompt()
+        self.say(b"what is it")
+        self.wait_for(rb"1 image, 16 rows: decode .*answer 4 tokens")
+        # It stays in the conversation, and is read no more.
+        self.wait_for_prompt()
+        self.say(b"and now")
+        self.wait_for(rb"1 image \(1 known\), 16 rows.*\(\d+ known\)")
+        self.say(b"/image " + self.picture("b.ppm"))
+        self.wait_for(rb"b.ppm, 64 x 64, goes")
+        self.wait_for_prompt()
+        self.say(b"which")
+        self.wait_for(rb"2 images \(1 known\), 32 rows")
+        saved = os.path.join(self.folder.name, "chat.json")
+        self.wait_for_prompt()
+        self.say(b"/save " + saved.encode())
+        self.wait_for(rb"6 messages in")
+        with open(saved, encoding="utf-8") as file:
+            messages = json.load(file)
+        self.assertEqual([m.get("images") for m in messages], [[self.picture("a.ppm").decode()], None, None, None,
+                                                               [self.picture("b.ppm").decode()], None])
+        self.say(b"/clear")
+        self.wait_for_prompt()
+        self.say(b"hello")
+        self.assertNotIn(b"image", self.wait_for(rb"hello.*answer 4 tokens").group())
+        self.say(b"/exit")
         self.assertEqual(self.exit_code(), 0)
 
 
