@@ -3,10 +3,10 @@ set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR aarch64)
 set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)
 set(CMAKE_CXX_COMPILER aarch64-linux-gnu-g++)
-# Where Debian's arm64 C library is installed (it comes with any arm64 library), the programs run on that one: mixed with
-# the cross compiler's they could meet two versions of it.
+# Where Debian's arm64 C and C++ libraries are installed (the former comes with any arm64 library), programs run on those:
+# together with the cross compiler's they would meet a C library of one version and a loader of another.
 set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64-static)
-if(NOT EXISTS /lib/ld-linux-aarch64.so.1)
+if(NOT EXISTS /lib/ld-linux-aarch64.so.1 OR NOT EXISTS /usr/lib/aarch64-linux-gnu/libstdc++.so.6)
   list(APPEND CMAKE_CROSSCOMPILING_EMULATOR -L /usr/aarch64-linux-gnu)
 endif()
 
