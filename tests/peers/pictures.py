@@ -1,12 +1,14 @@
 #!/usr/bin/python3
-"""The model in the box on drawn pictures: mote beside llama.cpp, on the same two files.
+"""The model in the box on the recipe's pictures: mote beside llama.cpp, on the same two files.
 
-  tests/peers/pictures.py --oracle PROGRAM MODEL.gguf MMPROJ.gguf [--count 50] [--build build/release] [--recipe models/recipe]
+  tests/peers/pictures.py --oracle PROGRAM MODEL.gguf MMPROJ.gguf PICTURES [--count 50] [--build build/release] [--own-size]
 
-Draws held-out scenes with the recipe, asks a question about each, and has both engines answer greedily. PROGRAM is that of
-vision.py, called with its own resampling (-v is left out) `-n TOKENS -t 1` (threads), after which OUT.layout ends with `greedy IDS...` and
-`answer TEXT`. Printed: how many answers are the recipe's, and whether the engines give the same tokens: a share over all tokens
-up to the first that differs. Without the program `mote` in the build only llama.cpp is asked. Needs python3-numpy, python3-pil.
+PICTURES holds questions.json ([{"image", "kind", "question", "answer"}]) and the pictures that it names. Both engines answer one
+question about each, greedily. PROGRAM is that of vision.py with `-n TOKENS -t 1` (threads), after which OUT.layout ends with
+`greedy IDS...` and `answer TEXT`. Printed: how many answers are the recipe's, and whether the engines give the same tokens: a
+share over all tokens up to and with the first that differs. llama.cpp gets the picture resampled as Pillow does it, so that the
+engines are compared and not their resampling; with --own-size it resamples itself. Without the program `mote` in the build
+llama.cpp alone is asked. Needs python3-numpy and python3-pil.
 """
 import argparse
 import json
@@ -21,20 +23,23 @@ from PIL import Image
 TOKENS = 24
 
 
-def held_out(recipe, count):
-    """(pixels, kind, question, answer), the same for everyone."""
-    sys.path.insert(0, recipe)
-    import questions
-    import scenes
-    rng, out = np.random.default_rng(11), []
-    for i in range(count):
-        pixels, scene = scenes.draw((2026, 888, i), 1.0, "only" if i % 5 == 4 else "never")[:2]
-        kind, question, answer = questions.ask(rng, scene)
-        out.append((pixels, kind, question, answer))
+def chosen(folder, count):
+    """(pixels, kind, question, answer) of up to `count` pictures: another of its questions for each."""
+    with open(os.path.join(folder, "questions.json"), encoding="utf-8") as file:
+        asked = {}
+        for one in json.load(file):
+            asked.setdefault(one["image"], []).append(one)
+    out = []
+    for number, (name, questions) in enumerate(sorted(asked.items())[:count]):
+        pixels = np.asarray(Image.open(os.path.join(folder, name)).convert("RGB"))
+        one = questions[number % len(questions)]
+        out.append((name, pixels, one["kind"], one["question"], one["answer"]))
     return out
 
 
 def ask_llama(args, folder, pixels, question):
+    if not args.own_size:
+        pixels = np.asarray(Image.fromarray(pixels).resize((args.size, args.size), Image.LANCZOS))
     picture, out = os.path.join(folder, "picture.rgb"), os.path.join(folder, "out")
     pixels.tofile(picture)
     prompt = f"<|im_start|>User:<__media__>{question}<end_of_utterance>\nAssistant:"
@@ -60,19 +65,21 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("mmproj")
+    parser.add_argument("pictures")
     parser.add_argument("--oracle", required=True)
     parser.add_argument("--build", default="build/release")
-    parser.add_argument("--recipe", default="models/recipe")
+    parser.add_argument("--own-size", action="store_true", help="llama.cpp resamples")
+    parser.add_argument("--size", type=int, default=128, help="the tower's native square, pixels")
     parser.add_argument("--count", type=int, default=50)
     args = parser.parse_args()
     ours_too = os.access(os.path.join(args.build, "edge", "mote"), os.X_OK)
-    right = same = compared = 0
+    right = same = compared = number = 0
     with tempfile.TemporaryDirectory() as folder:
-        for number, (pixels, kind, question, answer) in enumerate(held_out(args.recipe, args.count)):
+        for number, (name, pixels, kind, question, answer) in enumerate(chosen(args.pictures, args.count)):
             ids, text, pieces = ask_llama(args, folder, pixels, question)
             text = text.replace("<end_of_utterance>", "").strip()
             right += text == answer
-            line = f"{number:3d} {kind:9s} {question} -> {text}" + ("" if text == answer else f"   (recipe: {answer})")
+            line = f"{name:16s} {kind:9s} {question} -> {text}" + ("" if text == answer else f"   (recipe: {answer})")
             if number == 0:
                 print("\n".join(pieces))
             if ours_too:
@@ -83,7 +90,7 @@ def main():
                 same, compared = same + agree, compared + min(len(ours), agree + 1)
                 line += "" if agree == len(ours) else f"   MOTE: {our_text.strip()}"
             print(line, flush=True)
-    print(f"llama.cpp answers {right} of {args.count} as the recipe does")
+    print(f"llama.cpp answers {right} of {number + 1} as the recipe does")
     if ours_too:
         print(f"same tokens: {same} of {compared}, {100 * same / max(compared, 1):.2f} %")
     return 1 if ours_too and same < 0.99 * compared else 0
