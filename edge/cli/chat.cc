@@ -3,8 +3,10 @@
 #include <string.h>
 
 #include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "edge/cli/console.h"
@@ -16,6 +18,7 @@ namespace mote::cli {
 namespace {
 
 constexpr const char* kHelp =
+    "/image FILE show an image with the next message; alone, lists those that wait\n"
     "/clear      forget the conversation\n"
     "/regen      another answer to the last message\n"
     "/save FILE  write the conversation as JSON\n"
@@ -25,10 +28,16 @@ constexpr const char* kHelp =
 
 class Conversation {
  public:
-  Conversation(const RunOptions& options, const Model& model)
-      : model_(model), session_(CreateSession(model)), generate_(options.Generate()), interrupt_(session_.handle()) {
+  Conversation(const RunOptions& options, Model& model, std::vector<Picture> pictures)
+      : options_(options),
+        model_(model),
+        session_(CreateSession(model)),
+        generate_(options.Generate()),
+        interrupt_(session_.handle()),
+        waiting_(std::move(pictures)) {
     if (!options.system.empty()) messages_.push_back({"system", options.system, ""});
     num_kept_ = messages_.size();
+    counts_.resize(num_kept_);
   }
 
   void Talk() {
@@ -40,8 +49,13 @@ class Conversation {
         if (!Obey(text)) return;
         continue;
       }
-      messages_.push_back({"user", text, ""});
-      Answer();
+      messages_.push_back({"user", WithMarks(text, waiting_.size()), ""});
+      counts_.resize(messages_.size());
+      counts_.back() = waiting_.size();
+      const double decode_seconds = DecodeSeconds(waiting_);
+      for (Picture& picture : waiting_) shown_.push_back(std::move(picture));
+      waiting_.clear();
+      Answer(decode_seconds);
     }
   }
 
@@ -85,6 +99,8 @@ class Conversation {
     if (word == "/exit" || word == "/quit") return false;
     if (word == "/clear") {
       messages_.resize(num_kept_);
+      shown_.clear();
+      waiting_.clear();
       session_.Truncate(0);
     } else if (word == "/regen") {
       if (messages_.size() < num_kept_ + 2) {
@@ -93,7 +109,9 @@ class Conversation {
       }
       messages_.pop_back();
       ++generate_.sampling.seed;
-      Answer();
+      Answer(0);
+    } else if (word == "/image") {
+      ShowImage(rest);
     } else if (word == "/save" && !rest.empty()) {
       Save(rest);
     } else {
@@ -102,14 +120,38 @@ class Conversation {
     return true;
   }
 
+  // An image for the next message, or the list of those that wait for it.
+  void ShowImage(const std::string& path) {
+    if (path.empty()) {
+      if (waiting_.empty()) Note("no image waits for the next message; try /image FILE");
+      for (const Picture& picture : waiting_) {
+        Note(Format("%s, %u x %u", picture.path.c_str(), picture.width, picture.height));
+      }
+      return;
+    }
+    try {
+      options_.vision.Check(/*has_images=*/true);
+      Picture picture = LoadPicture(path);
+      if (!model_.vision_info().has_value()) AttachVision(options_.vision, options_.model.path, &model_);
+      Note(Format("%s, %u x %u, goes with the next message", path.c_str(), picture.width, picture.height));
+      waiting_.push_back(std::move(picture));
+    } catch (const Failure& failure) {
+      PrintFailure(failure.what());
+    }
+  }
+
   // To messages_, which end with the person's.
-  void Answer() {
+  void Answer(double decode_seconds) {
     interrupt_.Reset();
-    const Result<std::vector<Token>> prompt = model_.TokenizeChat(messages_);
+    Progress progress("reading the image");
+    const Result<Prompt> prompt =
+        Prompt::FromChat(model_, messages_, ToC(shown_), {}, ReadingImages(&progress, session_));
+    progress.Clear();
     if (!prompt.ok()) return Refuse(prompt.error().message);
-    if (prompt->size() >= session_.context()) {
-      return Refuse(Format("the conversation has %zu tokens and the context holds %u; try /clear, or a larger -c",
-                           prompt->size(), session_.context()));
+    const mote_prompt_info info = prompt->info();
+    if (info.tokens >= session_.context()) {
+      return Refuse(Format("the conversation has %u tokens and the context holds %u; try /clear, or a larger -c",
+                           info.tokens, session_.context()));
     }
     bool written = true;
     generate_.on_text = [&](std::string_view fresh, Token) {
@@ -121,20 +163,29 @@ class Conversation {
     if (!generation.ok()) return Refuse(generation.error().message);
     Write("\n");
     FlushOutput();
-    Note(Summary(*generation));
+    Note(Summary(*generation, info, decode_seconds));
     messages_.push_back({"assistant", generation->text, ""});
+    counts_.resize(messages_.size());
     answer_interrupted_ = generation->finish_reason == MOTE_FINISH_CANCELLED;
     interrupt_.Reset();
   }
 
+  // Takes the last message back; its images wait again.
   void Refuse(const std::string& why) {
     PrintFailure(why);
+    const auto first = shown_.end() - static_cast<ptrdiff_t>(counts_[messages_.size() - 1]);
+    waiting_.insert(waiting_.begin(), std::make_move_iterator(first), std::make_move_iterator(shown_.end()));
+    shown_.erase(first, shown_.end());
     messages_.pop_back();
   }
 
   void Save(const std::string& path) {
     nlohmann::json list = nlohmann::json::array();
-    for (const ChatMessage& m : messages_) list.push_back({{"role", m.role}, {"content", m.content}});
+    size_t next = 0;
+    for (size_t i = 0; i < messages_.size(); ++i) {
+      list.push_back({{"role", messages_[i].role}, {"content", messages_[i].content}});
+      for (size_t image = 0; image < counts_[i]; ++image) list.back()["images"].push_back(shown_[next++].path);
+    }
     std::ofstream file(path, std::ios::binary);
     file << list.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
     file.close();
@@ -142,25 +193,29 @@ class Conversation {
     Note(Format("%zu messages in %s", messages_.size(), path.c_str()));
   }
 
-  const Model& model_;
+  const RunOptions& options_;
+  Model& model_;
   Session session_;
   GenerateOptions generate_;
   InterruptGuard interrupt_;
   LineReader lines_;
   std::vector<ChatMessage> messages_;
+  std::vector<size_t> counts_;       // images of each message
+  std::vector<Picture> shown_;       // of all messages, in order
+  std::vector<Picture> waiting_;     // for the next one
   size_t num_kept_ = 0;              // the system message survives /clear
   bool answer_interrupted_ = false;  // the last one: Ctrl+C at the next prompt is the second
 };
 
 }  // namespace
 
-int Chat(const RunOptions& options, const Model& model) {
+int Chat(const RunOptions& options, Model& model, std::vector<Picture> pictures) {
   const mote_model_info info = model.info();
   if (info.chat_template == nullptr) Note("mote: the model has no chat template: ChatML is used");
   if (info.template_error != nullptr) {
     Note(std::string("mote: the model's chat template cannot be used (") + info.template_error + "): ChatML instead");
   }
-  Conversation(options, model).Talk();
+  Conversation(options, model, std::move(pictures)).Talk();
   return kDone;
 }
 

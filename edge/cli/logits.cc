@@ -4,11 +4,15 @@
 
 #include <bit>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "edge/cli/commands.h"
 #include "edge/cli/console.h"
 #include "edge/cli/model_loader.h"
+#include "edge/cli/picture.h"
+#include "edge/cli/vision_file.h"
 
 namespace mote::cli {
 namespace {
@@ -17,6 +21,8 @@ struct LogitsOptions {
   ModelOptions model;
   std::vector<Token> tokens;
   std::string prompt;
+  VisionFlags vision;
+  std::vector<std::string> images;
   std::string out;
   bool no_special = false;
   bool json = false;
@@ -57,30 +63,40 @@ int Logits(const LogitsOptions& options, bool has_tokens, bool has_prompt) {
   options.model.PathOrUsage("logits");
   if (has_tokens == has_prompt) WrongWords("logits needs one of --tokens 1,2,3 and -p TEXT");
   if (options.out.empty()) WrongWords("logits needs --out FILE");
-  const Model model = LoadModel(options.model, "logits");
+  options.vision.Check(!options.images.empty());
+  if (has_tokens && !options.images.empty()) WrongWords("--image needs a prompt to stand in; try -p TEXT");
+  std::vector<Picture> pictures;
+  for (const std::string& path : options.images) pictures.push_back(LoadPicture(path));
+  Model model = LoadModel(options.model, "logits");
+  if (!pictures.empty() || !options.vision.mmproj.empty()) AttachVision(options.vision, options.model.path, &model);
   Session session = CreateSession(model);
-  const std::vector<Token> tokens =
-      has_tokens ? options.tokens
-                 : Take(model.Tokenize(options.prompt, options.no_special ? 0 : MOTE_ADD_SPECIAL | MOTE_PARSE_SPECIAL));
+  std::optional<Prompt> prompt;
+  if (has_prompt) {
+    const uint32_t flags = options.no_special ? 0 : MOTE_ADD_SPECIAL | MOTE_PARSE_SPECIAL;
+    prompt = Take(Prompt::FromText(model, WithMarks(options.prompt, pictures.size()), ToC(pictures), flags));
+  }
+  const size_t count = has_prompt ? prompt->info().tokens : options.tokens.size();
   const size_t row_bytes = model.info().vocab_size * sizeof(float);
   OutputFile file(options.out);
   Progress progress("computing");
   int write_error = 0;
-  const Result<void> result = session.Eval(tokens, [&](size_t index, const float* logits) {
-    progress.Update(index + 1, tokens.size());
+  const Session::OnLogits on_logits = [&](size_t index, const float* logits) {
+    progress.Update(index + 1, count);
     if (file.Write(logits, row_bytes)) return true;
     write_error = errno;
     return false;
-  });
+  };
+  const Result<void> result =
+      has_prompt ? session.Eval(*prompt, 0, on_logits) : session.Eval(options.tokens, on_logits);
   if (write_error != 0) Fail(options.out + ": " + strerror(write_error));
   if (!result.ok()) FailWith(result.error().code, result.error().message);
   file.Finish();
   progress.Clear();
   if (options.json) {
-    Write(Format("{\"tokens\":%zu,\"vocab\":%u,\"type\":\"float32\"}\n", tokens.size(), model.info().vocab_size));
+    Write(Format("{\"tokens\":%zu,\"vocab\":%u,\"type\":\"float32\"}\n", count, model.info().vocab_size));
     FlushOutput();
   } else {
-    Note(Format("%s: %zu tokens x %u logits, float32", options.out.c_str(), tokens.size(), model.info().vocab_size));
+    Note(Format("%s: %zu tokens x %u logits, float32", options.out.c_str(), count, model.info().vocab_size));
   }
   return kDone;
 }
@@ -95,6 +111,8 @@ void AddLogits(CLI::App& app, Action* action) {
                             ->delimiter(',')
                             ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   CLI::Option* prompt = command->add_option("-p,--prompt", options->prompt, "Text");
+  options->vision.Add(*command);
+  AddImages(*command, &options->images);
   command->add_flag("--no-special", options->no_special, "Neither add special tokens nor recognise them in the text");
   command->add_option("--out", options->out,
                       "The file to write; no header, little-endian, rows in the order of tokens");

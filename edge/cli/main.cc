@@ -25,6 +25,7 @@ std::vector<std::string> RewriteArguments(int argc, char** argv) {
     if (!only_words) {
       if (word == "-ctk") word = "--cache-type-k";
       if (word == "-ctv") word = "--cache-type-v";
+      if (word == "-mm") word = "--mmproj";
     }
     words.push_back(std::move(word));
   }
@@ -65,7 +66,7 @@ void PrintVersion() {
 }
 
 int Dispatch(int argc, char** argv) {
-  CLI::App app("mote runs language models from GGUF files on this machine.", "mote");
+  CLI::App app("mote runs vision-language and language models from GGUF files on this machine.", "mote");
   app.require_subcommand(0, 1);
   app.set_help_flag("-h,--help", "Print this help");
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);  // scripts add to a line

@@ -4,6 +4,7 @@
 
 #include <random>
 
+#include "edge/cli/builtin.h"
 #include "edge/cli/console.h"
 
 namespace mote::cli {
@@ -28,6 +29,11 @@ v0::ModelOptions Convert(const ModelOptions& options) {
 Model LoadModel(const ModelOptions& options, const char* command) {
   const std::string& path = options.PathOrUsage(command);
   v0::ModelOptions converted = Convert(options);
+  if (path.empty()) {
+    const BuiltinFile& file = BuiltinModel()->model;
+    Note(std::string("mote: no MODEL: the built-in one, ") + file.name);
+    return Take(Model::LoadMemory(file.bytes, file.size, converted));
+  }
   Progress progress("loading " + path.substr(path.rfind('/') + 1));
   converted.progress = [&](uint64_t done, uint64_t total) { progress.Update(done, total); };
   return Take(Model::Load(path, converted));
@@ -36,7 +42,10 @@ Model LoadModel(const ModelOptions& options, const char* command) {
 Model LoadVocabulary(const ModelOptions& options, const char* command) {
   v0::ModelOptions converted;
   converted.vocab_only = true;
-  return Take(Model::Load(options.PathOrUsage(command), converted));
+  const std::string& path = options.PathOrUsage(command);
+  if (!path.empty()) return Take(Model::Load(path, converted));
+  const BuiltinFile& file = BuiltinModel()->model;
+  return Take(Model::LoadMemory(file.bytes, file.size, converted));
 }
 
 Session CreateSession(const Model& model) {

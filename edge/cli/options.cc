@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "edge/cli/builtin.h"
 #include "edge/cli/console.h"
 
 namespace mote::cli {
@@ -45,10 +46,14 @@ void ModelOptions::AddAll(CLI::App& command) {
 }
 
 const std::string& ModelOptions::PathOrUsage(const char* command) const {
-  if (path.empty()) {
+  if (path.empty() && BuiltinModel() == nullptr) {
     WrongWords(Format("no MODEL given, and this build has none built in; try mote %s MODEL.gguf", command));
   }
   return path;
+}
+
+std::string ModelOptions::Name() const {
+  return path.empty() && BuiltinModel() != nullptr ? BuiltinModel()->model.name : path;
 }
 
 std::string ForcedIsa() {

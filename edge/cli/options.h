@@ -29,7 +29,11 @@ struct ModelOptions {
   void AddPath(CLI::App& command);
   void AddThreads(CLI::App& command);
   void AddAll(CLI::App& command);  // MODEL, threads, context, batch, cache types, memory limit, verbose
+  // The path; empty where none was given and the program has a model of its own, which stands for it. Wrong words where
+  // it has none.
   const std::string& PathOrUsage(const char* command) const;
+  // For people: the path, or the built-in model's name.
+  std::string Name() const;
   // As the C API wants them. MOTE_ISA is read here: the library itself looks at no environment. The pointers in the
   // result are valid while this object is.
   mote_model_params Params() const;

@@ -7,11 +7,15 @@
 
 #include "edge/cli/model_loader.h"
 #include "edge/cli/options.h"
+#include "edge/cli/picture.h"
+#include "edge/cli/vision_file.h"
 
 namespace mote::cli {
 
 struct RunOptions {
   ModelOptions model;
+  VisionFlags vision;
+  std::vector<std::string> images;
   SamplingFlags sampling;
   std::string prompt;
   std::string prompt_file;
@@ -25,11 +29,15 @@ struct RunOptions {
   GenerateOptions Generate() const;
 };
 
-// "42 prompt tokens (30 cached), 1234.5/s; 100 tokens, 89.1/s; stop"
-std::string Summary(const Generation& generation);
+// "prompt 42 tokens (30 known), 1234.5 tokens/s; answer 100 tokens, 89.1 tokens/s; stop", and before it, where the
+// prompt has images, what each stage of them took. `decode_seconds`: from files to pixels.
+std::string Summary(const Generation& generation, const mote_prompt_info& prompt, double decode_seconds);
 
-// Talks until the person leaves.
-int Chat(const RunOptions& options, const Model& model);
+// Reads images with a progress line, until an interrupt comes.
+PromptOptions ReadingImages(Progress* progress, const Session& session);
+
+// Talks until the person leaves. `pictures` go into the first message.
+int Chat(const RunOptions& options, Model& model, std::vector<Picture> pictures);
 
 }  // namespace mote::cli
 

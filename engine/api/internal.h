@@ -10,6 +10,7 @@
 #include <atomic>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/api/mote.h"
@@ -39,6 +40,8 @@ struct Loaded {
   std::string backend;
   std::string template_source;
   std::string template_error;
+  std::string projector;
+  std::string vision_name;
 
   const Tokenizer& tokenizer() const { return model != nullptr ? model->tokenizer() : *vocab_tokenizer; }
   const ChatTemplate* chat_template() const { return model != nullptr ? model->chat_template() : vocab_template.get(); }
@@ -101,6 +104,20 @@ Status FillBuffer(const T* values, size_t count, T* buffer, size_t capacity, siz
 }
 
 Result<SamplerParams> ConvertSampling(const mote_sampling_params* given);
+Result<ChatInput> ConvertChat(const Loaded& loaded, const mote_chat_message* messages, size_t count,
+                              const mote_chat_params* given);
+Result<EncodeOptions> ConvertTokenizeFlags(uint32_t flags);
+Result<std::string_view> TextView(const char* text, size_t size);
+// Files as the three ways of loading give them. With `header_only` a file whose tensors are missing (a bare vocabulary,
+// a download that has begun) is good enough.
+Result<std::unique_ptr<GgufFile>> OpenPath(const char* path, bool header_only);
+Result<std::unique_ptr<GgufFile>> OpenMemory(const void* bytes, uint64_t size, bool header_only);
+Result<std::unique_ptr<GgufFile>> OpenCallback(mote_read_fn read, void* user, uint64_t size, bool header_only);
+// Defaults, overwritten by what the caller gave.
+Result<mote_model_params> ReadModelParams(const mote_model_params* given);
+// With `loaded` where log lines go; null: none are written.
+Result<ModelParams> ConvertModelParams(const mote_model_params& given, Loaded* loaded);
+mote_memory ConvertMemory(const MemoryReport& report);
 
 }  // namespace mote::api
 
@@ -115,6 +132,17 @@ struct mote_session {
   // Of the last generation.
   std::string text;
   std::vector<int32_t> tokens;
+};
+
+struct mote_prompt {
+  std::shared_ptr<mote::api::Loaded> loaded;
+  mote::Prompt prompt;
+  struct Image {
+    uint32_t rows = 0;
+    bool known = false;
+  };
+  std::vector<Image> images;
+  mote::ReadStats stats;
 };
 
 struct mote_sampler {

@@ -39,26 +39,6 @@ Result<DType> ConvertCacheType(int32_t type, const char* field) {
                static_cast<int>(type));
 }
 
-Result<ModelParams> ConvertModelParams(const mote_model_params& given, Loaded* loaded) {
-  ModelParams params;
-  MOTE_ASSIGN_OR_RETURN(params.cache.keys, ConvertCacheType(given.cache_type_k, "cache_type_k"));
-  MOTE_ASSIGN_OR_RETURN(params.cache.values, ConvertCacheType(given.cache_type_v, "cache_type_v"));
-  params.threads = given.threads;
-  params.context = given.context;
-  params.max_batch = given.max_batch;
-  params.memory_limit = given.memory_limit;
-  if (given.isa != nullptr) params.isa = given.isa;
-  if (given.log != nullptr) {
-    loaded->log = given.log;
-    loaded->log_user = given.log_user;
-    params.log.write = WriteLog;
-    params.log.user = loaded;
-  }
-  params.progress.report = given.progress;
-  params.progress.user = given.progress_user;
-  return params;
-}
-
 Status LoadVocabulary(std::unique_ptr<GgufFile> file, Loaded* loaded) {
   MOTE_ASSIGN_OR_RETURN(loaded->vocab_tokenizer, Tokenizer::Create(*file));
   if (!loaded->template_source.empty()) {
@@ -96,13 +76,6 @@ Result<std::unique_ptr<GgufFile>> OpenParts(std::unique_ptr<ByteSource> source, 
   return header_only ? GgufFile::FromSourcesHeaderOnly(std::move(parts)) : GgufFile::FromSources(std::move(parts));
 }
 
-// With `header_only` a file whose tensors are missing (a bare vocabulary, a download that has begun) is good enough.
-Result<std::unique_ptr<GgufFile>> OpenPath(const char* path, bool header_only) {
-  if (path == nullptr) return NullArgument("path");
-  const std::unique_ptr<Platform> platform = CreatePlatform();
-  return GgufFile::Open(platform->files(), path, header_only);
-}
-
 mote_model_params Defaults() {
   mote_model_params params = {};
   params.struct_size = sizeof(params);
@@ -114,25 +87,13 @@ mote_model_params Defaults() {
 template <class Open>
 mote_status LoadFrom(Open open, const mote_model_params* given, mote_model** model, mote_error* error) {
   if (model == nullptr) return Report(NullArgument("model"), error);
-  mote_model_params params = Defaults();
-  if (const Status status = ReadParams(given, "mote_model_params", &params); !status.ok()) {
-    return Report(status, error);
-  }
-  Result<std::unique_ptr<GgufFile>> file = open(params.vocab_only != 0);
+  const Result<mote_model_params> params = ReadModelParams(given);
+  if (!params.ok()) return Report(params.status(), error);
+  Result<std::unique_ptr<GgufFile>> file = open(params->vocab_only != 0);
   if (!file.ok()) return Report(file.status(), error);
-  const Result<mote_model*> result = Load(std::move(file).value(), params);
+  const Result<mote_model*> result = Load(std::move(file).value(), *params);
   if (result.ok()) *model = *result;
   return Report(result.status(), error);
-}
-
-mote_memory ConvertMemory(const MemoryReport& report) {
-  mote_memory memory = {};
-  memory.struct_size = sizeof(memory);
-  memory.weights = report.weight_bytes;
-  memory.scratch = report.scratch_bytes;
-  memory.cache = report.cache_bytes;
-  memory.total = report.total();
-  return memory;
 }
 
 }  // namespace
@@ -147,6 +108,61 @@ mote_status Report(const Status& status, mote_error* error) {
 
 Status NullArgument(const char* what) {
   return Error(Code::kInvalidArgument, "%s is null", what);
+}
+
+Result<mote_model_params> ReadModelParams(const mote_model_params* given) {
+  mote_model_params params = Defaults();
+  MOTE_RETURN_IF_ERROR(ReadParams(given, "mote_model_params", &params));
+  return params;
+}
+
+Result<ModelParams> ConvertModelParams(const mote_model_params& given, Loaded* loaded) {
+  ModelParams params;
+  MOTE_ASSIGN_OR_RETURN(params.cache.keys, ConvertCacheType(given.cache_type_k, "cache_type_k"));
+  MOTE_ASSIGN_OR_RETURN(params.cache.values, ConvertCacheType(given.cache_type_v, "cache_type_v"));
+  params.threads = given.threads;
+  params.context = given.context;
+  params.max_batch = given.max_batch;
+  params.memory_limit = given.memory_limit;
+  if (given.isa != nullptr) params.isa = given.isa;
+  if (loaded != nullptr && given.log != nullptr) {
+    loaded->log = given.log;
+    loaded->log_user = given.log_user;
+    params.log.write = WriteLog;
+    params.log.user = loaded;
+  }
+  params.progress.report = given.progress;
+  params.progress.user = given.progress_user;
+  return params;
+}
+
+mote_memory ConvertMemory(const MemoryReport& report) {
+  mote_memory memory = {};
+  memory.struct_size = sizeof(memory);
+  memory.weights = report.weight_bytes;
+  memory.scratch = report.scratch_bytes;
+  memory.cache = report.cache_bytes;
+  memory.total = report.total();
+  return memory;
+}
+
+Result<std::unique_ptr<GgufFile>> OpenPath(const char* path, bool header_only) {
+  if (path == nullptr) return NullArgument("path");
+  const std::unique_ptr<Platform> platform = CreatePlatform();
+  return GgufFile::Open(platform->files(), path, header_only);
+}
+
+Result<std::unique_ptr<GgufFile>> OpenMemory(const void* bytes, uint64_t size, bool header_only) {
+  if (bytes == nullptr) return NullArgument("bytes");
+  if (size > SIZE_MAX) return Error(Code::kInvalidArgument, "size is larger than the address space");
+  return OpenParts(CreateMemorySource({static_cast<const uint8_t*>(bytes), static_cast<size_t>(size)}, "memory"),
+                   header_only);
+}
+
+Result<std::unique_ptr<GgufFile>> OpenCallback(mote_read_fn read, void* user, uint64_t size, bool header_only) {
+  if (read == nullptr) return NullArgument("read");
+  MOTE_ASSIGN_OR_RETURN(std::unique_ptr<ByteSource> source, CreateCallbackSource(read, user, size, "callback"));
+  return OpenParts(std::move(source), header_only);
 }
 
 }  // namespace mote::api
@@ -186,23 +202,12 @@ mote_status mote_model_load(const char* path, const mote_model_params* params, m
 
 mote_status mote_model_load_memory(const void* bytes, uint64_t size, const mote_model_params* params,
                                    mote_model** model, mote_error* error) {
-  const auto open = [&](bool header_only) -> Result<std::unique_ptr<GgufFile>> {
-    if (bytes == nullptr) return NullArgument("bytes");
-    if (size > SIZE_MAX) return Error(Code::kInvalidArgument, "size is larger than the address space");
-    return OpenParts(CreateMemorySource({static_cast<const uint8_t*>(bytes), static_cast<size_t>(size)}, "memory"),
-                     header_only);
-  };
-  return LoadFrom(open, params, model, error);
+  return LoadFrom([&](bool header_only) { return OpenMemory(bytes, size, header_only); }, params, model, error);
 }
 
 mote_status mote_model_load_callback(mote_read_fn read, void* user, uint64_t size, const mote_model_params* params,
                                      mote_model** model, mote_error* error) {
-  const auto open = [&](bool header_only) -> Result<std::unique_ptr<GgufFile>> {
-    if (read == nullptr) return NullArgument("read");
-    MOTE_ASSIGN_OR_RETURN(std::unique_ptr<ByteSource> source, CreateCallbackSource(read, user, size, "callback"));
-    return OpenParts(std::move(source), header_only);
-  };
-  return LoadFrom(open, params, model, error);
+  return LoadFrom([&](bool header_only) { return OpenCallback(read, user, size, header_only); }, params, model, error);
 }
 
 void mote_model_free(mote_model* model) {
@@ -212,15 +217,11 @@ void mote_model_free(mote_model* model) {
 mote_status mote_model_measure(const char* path, const mote_model_params* given, mote_memory* memory,
                                mote_error* error) {
   if (const Status status = CheckResultStruct(memory, "mote_memory"); !status.ok()) return Report(status, error);
-  mote_model_params params = Defaults();
-  if (const Status status = ReadParams(given, "mote_model_params", &params); !status.ok()) {
-    return Report(status, error);
-  }
+  const Result<mote_model_params> params = ReadModelParams(given);
+  if (!params.ok()) return Report(params.status(), error);
   Result<std::unique_ptr<GgufFile>> file = OpenPath(path, /*header_only=*/true);
   if (!file.ok()) return Report(file.status(), error);
-  Loaded unused;  // nothing is logged, for nothing is loaded
-  params.log = nullptr;
-  const Result<ModelParams> converted = ConvertModelParams(params, &unused);
+  const Result<ModelParams> converted = ConvertModelParams(*params, nullptr);
   if (!converted.ok()) return Report(converted.status(), error);
   const Result<MemoryReport> report = Model::Estimate(std::move(file).value(), *converted);
   if (report.ok()) WriteResult(ConvertMemory(*report), memory);

@@ -1,4 +1,5 @@
-/* mote: language models from GGUF files, in C. This header and mote.hpp are the whole public interface.
+/* mote: vision-language and language models from GGUF files, in C. This header and mote.hpp are the whole public
+ * interface.
  *
  * Errors   Every call that can fail returns a mote_status and takes, last, an optional mote_error that receives
  *          the same code and one line for people: what was wrong, with names and sizes, and what would have been
@@ -20,7 +21,8 @@
  *          its end. Sizes are bytes.
  * Buffers  A call that fills a caller's buffer always sets the size that is needed. With a null buffer it does only
  *          that; with one that is too small it fills nothing and returns MOTE_INVALID_ARGUMENT.
- * Freeing  mote_..._free accepts NULL. A model lives until it and all its sessions are freed, in any order. */
+ * Freeing  mote_..._free accepts NULL. A model lives until it and all its sessions and prompts are freed, in any
+ *          order. */
 #ifndef MOTE_ENGINE_API_MOTE_H_
 #define MOTE_ENGINE_API_MOTE_H_
 
@@ -231,6 +233,126 @@ MOTE_API mote_status mote_chat_tokenize(const mote_model* model, const mote_chat
                                         size_t message_count, const mote_chat_params* params, int32_t* tokens,
                                         size_t capacity, size_t* count, mote_error* error);
 
+/* ---- Images ----------------------------------------------------------------------------------------------------- */
+
+/* A model sees images with a vision file ("mmproj"): a tower that turns an image into rows which the model reads in the
+ * place of tokens. */
+typedef struct mote_vision_params {
+  size_t struct_size;
+  uint64_t cache_bytes;           /* of images already read, kept for the next question; 0: none. default 256 MiB */
+  mote_load_progress_fn progress; /* NULL: none */
+  void* progress_user;
+  uint32_t max_tokens; /* of one view, for towers that take images of any size; 0: what the file says. [0, 2^20] */
+} mote_vision_params;
+
+MOTE_API void mote_vision_params_init(mote_vision_params* params, size_t struct_size);
+static inline mote_vision_params mote_vision_default_params(void) {
+  mote_vision_params params;
+  mote_vision_params_init(&params, sizeof(params));
+  return params;
+}
+
+/* Gives the model the vision file that belongs to it; once, and before other threads use the model. The three ways are
+ * those of mote_model_load. MOTE_INVALID_ARGUMENT: the file was made for another model, or there is one already. What
+ * it takes counts against the model's memory_limit. */
+MOTE_API mote_status mote_model_load_vision(mote_model* model, const char* path, const mote_vision_params* params,
+                                            mote_error* error);
+MOTE_API mote_status mote_model_load_vision_memory(mote_model* model, const void* bytes, uint64_t size,
+                                                   const mote_vision_params* params, mote_error* error);
+MOTE_API mote_status mote_model_load_vision_callback(mote_model* model, mote_read_fn read, void* user, uint64_t size,
+                                                     const mote_vision_params* params, mote_error* error);
+/* What mote_model_load_vision would add to mote_model_measure, without loading; `cache` is 0. memory->struct_size must
+ * be set. */
+MOTE_API mote_status mote_vision_measure(const char* path, const mote_model_params* model_params,
+                                         const mote_vision_params* params, mote_memory* memory, mote_error* error);
+
+/* Strings belong to the model. */
+typedef struct mote_vision_info {
+  size_t struct_size;
+  const char* projector; /* "idefics3" */
+  const char* name;      /* general.name, or "" */
+  uint32_t image_size;   /* pixels a side of a view; with any_size, of what the tower was made for */
+  uint32_t patch_size;   /* pixels a side */
+  uint32_t width;
+  uint32_t layers;
+  uint32_t heads;
+  uint32_t rows_per_view; /* of image_size; a large image may be cut into several views */
+  int32_t any_size;       /* 1: views of any size, with as many rows as they need */
+  uint32_t max_rows;      /* the most that one view gives */
+  uint64_t weight_bytes;  /* of what mote_model_info counts */
+  uint64_t scratch_bytes;
+} mote_vision_info;
+
+/* MOTE_NOT_FOUND where the model has no vision file. info->struct_size must be set. */
+MOTE_API mote_status mote_model_get_vision_info(const mote_model* model, mote_vision_info* info, mote_error* error);
+
+/* Pixels of the caller, 8 bits a channel, rows from top to bottom; read during a call only. The layout is final. */
+typedef struct mote_image {
+  const uint8_t* pixels;
+  size_t stride;     /* bytes from row to row; 0: width * channels */
+  uint32_t width;    /* [1, 65535] */
+  uint32_t height;   /* [1, 65535] */
+  uint32_t channels; /* 3: RGB; 4: RGBA, which is laid over white */
+} mote_image;
+
+/* Where an image stands in a text or in a message. */
+#define MOTE_IMAGE_MARK "<__media__>"
+
+/* Tokens and images, ready for sessions of one model. Immutable: any number of sessions and threads may use it. */
+typedef struct mote_prompt mote_prompt;
+
+/* Views of images read so far. Not 0: stop, with MOTE_CANCELLED. */
+typedef int (*mote_image_progress_fn)(void* user, uint32_t done, uint32_t total);
+
+typedef struct mote_prompt_params {
+  size_t struct_size;
+  struct mote_session* session;       /* mote_session_cancel stops the reading of images as well; NULL: none */
+  mote_image_progress_fn on_progress; /* NULL: none */
+  void* user;
+} mote_prompt_params;
+
+MOTE_API void mote_prompt_params_init(mote_prompt_params* params, size_t struct_size);
+static inline mote_prompt_params mote_prompt_default_params(void) {
+  mote_prompt_params params;
+  mote_prompt_params_init(&params, sizeof(params));
+  return params;
+}
+
+/* From text, with a MOTE_IMAGE_MARK for each image, in their order; flags as for mote_tokenize. Images that the model
+ * has read before cost nothing, the others are read here, together. Without images the mark is text as any other.
+ * params NULL: the defaults. MOTE_UNSUPPORTED: images, and a model that was loaded with vocab_only or has no vision
+ * file. After MOTE_CANCELLED the images that were read whole are known. */
+MOTE_API mote_status mote_prompt_create_text(mote_model* model, const char* text, size_t size, uint32_t flags,
+                                             const mote_image* images, size_t image_count,
+                                             const mote_prompt_params* params, mote_prompt** prompt, mote_error* error);
+/* From messages, as mote_chat_tokenize reads them. Each image has its MOTE_IMAGE_MARK in a message's content; where
+ * there are no marks, all images stand before the text of the user's last message. */
+MOTE_API mote_status mote_prompt_create_chat(mote_model* model, const mote_chat_message* messages, size_t message_count,
+                                             const mote_chat_params* chat_params, const mote_image* images,
+                                             size_t image_count, const mote_prompt_params* params, mote_prompt** prompt,
+                                             mote_error* error);
+MOTE_API void mote_prompt_free(mote_prompt* prompt);
+
+/* The tokens, -1 for each row of an image, valid while the prompt is; *count may be NULL. */
+MOTE_API const int32_t* mote_prompt_tokens(const mote_prompt* prompt, size_t* count);
+
+typedef struct mote_prompt_info {
+  size_t struct_size;
+  uint32_t tokens; /* with the rows of images */
+  uint32_t images;
+  uint32_t images_known;     /* of these, had been read before */
+  uint32_t image_rows;       /* of all images */
+  uint32_t views;            /* that went through the tower */
+  double preprocess_seconds; /* resizing, cutting, hashing */
+  double encode_seconds;     /* the tower */
+} mote_prompt_info;
+
+/* info->struct_size must be set. */
+MOTE_API mote_status mote_prompt_get_info(const mote_prompt* prompt, mote_prompt_info* info, mote_error* error);
+/* Of the image at `index`, in the order given: its rows, and *known, if not NULL, 1 where it had been read before, else
+ * 0. 0 where there is no such image. */
+MOTE_API uint32_t mote_prompt_image_rows(const mote_prompt* prompt, size_t index, int* known);
+
 /* ---- Sampling --------------------------------------------------------------------------------------------------- */
 
 /* The layout is final. */
@@ -287,15 +409,17 @@ MOTE_API void mote_session_free(mote_session* session);
 MOTE_API uint32_t mote_session_context(const mote_session* session);
 /* Bytes of its cache. */
 MOTE_API uint64_t mote_session_cache_size(const mote_session* session);
-/* The tokens it holds, valid until the session's next call; *count may be NULL. */
+/* The tokens it holds, -1 for rows of images, valid until the session's next call; *count may be NULL. */
 MOTE_API const int32_t* mote_session_tokens(const mote_session* session, size_t* count);
 /* (vocab_size) logits of the last token evaluated, valid until the session's next call; NULL if there are none. */
 MOTE_API const float* mote_session_logits(const mote_session* session);
-/* Forgets all but the first `length` tokens (and the logits). */
+/* Forgets all but the first `length` tokens (and the logits); an image that would be cut, whole. */
 MOTE_API void mote_session_truncate(mote_session* session, uint32_t length);
 /* Keeps the longest common prefix with `tokens`, short of the last one, and returns its length: evaluating the rest
  * then continues. mote_session_generate does this by itself. */
 MOTE_API uint32_t mote_session_keep_prefix(mote_session* session, const int32_t* tokens, size_t count);
+/* The same for a prompt; an image is kept whole or not at all. */
+MOTE_API uint32_t mote_session_keep_prompt(mote_session* session, const mote_prompt* prompt);
 
 /* Makes the call that runs on this session return soon, with MOTE_CANCELLED or MOTE_FINISH_CANCELLED; if none runs, the
  * next one. So no request to stop is lost, whichever thread comes first. Any thread, and signal handlers, at any time
@@ -328,6 +452,10 @@ static inline mote_eval_params mote_eval_default_params(void) {
  * MOTE_INVALID_ARGUMENT change nothing; after MOTE_CANCELLED the tokens already computed are kept, without logits. */
 MOTE_API mote_status mote_session_eval(mote_session* session, const int32_t* tokens, size_t count,
                                        const mote_eval_params* params, mote_error* error);
+/* The same with a prompt's tokens and images, from its token `from` on (0: all of it; see mote_session_keep_prompt),
+ * which must not lie within an image. An image that was computed in part is not kept. */
+MOTE_API mote_status mote_session_eval_prompt(mote_session* session, const mote_prompt* prompt, uint32_t from,
+                                              const mote_eval_params* params, mote_error* error);
 
 typedef enum mote_finish_reason {
   MOTE_FINISH_STOP = 0,     /* the model ended its answer, or a stop string came */
@@ -381,6 +509,10 @@ typedef struct mote_generate_result {
 MOTE_API mote_status mote_session_generate(mote_session* session, const int32_t* prompt, size_t prompt_count,
                                            const mote_generate_params* params, mote_generate_result* result,
                                            mote_error* error);
+/* The same for a prompt with images, which must not end with one. */
+MOTE_API mote_status mote_session_generate_prompt(mote_session* session, const mote_prompt* prompt,
+                                                  const mote_generate_params* params, mote_generate_result* result,
+                                                  mote_error* error);
 
 #ifdef __cplusplus
 } /* extern "C" */

@@ -102,6 +102,26 @@ struct ModelOptions {
   std::function<void(uint64_t done, uint64_t total)> progress;  // bytes, while loading
 };
 
+struct VisionOptions {
+  uint32_t max_tokens = 0;
+  uint64_t cache_bytes = uint64_t{256} << 20;
+  std::function<void(uint64_t done, uint64_t total)> progress;  // bytes, while loading
+
+  // A view of this object.
+  mote_vision_params ToC() const {
+    mote_vision_params params = mote_vision_default_params();
+    params.max_tokens = max_tokens;
+    params.cache_bytes = cache_bytes;
+    if (progress) {
+      params.progress = [](void* user, uint64_t done, uint64_t total) {
+        static_cast<const VisionOptions*>(user)->progress(done, total);
+      };
+      params.progress_user = const_cast<VisionOptions*>(this);
+    }
+    return params;
+  }
+};
+
 struct SamplingOptions {
   float temperature = 0.8f;
   int top_k = 40;
@@ -161,10 +181,7 @@ class Model {
   using Read = std::function<int64_t(uint64_t offset, void* buffer, uint64_t bytes)>;
   static Result<Model> LoadCallback(Read read, uint64_t size, const ModelOptions& options = {}) {
     return LoadWith(options, [&](const mote_model_params* params, mote_model** model, mote_error* error) {
-      const auto call = [](void* user, uint64_t offset, void* buffer, uint64_t bytes) {
-        return (*static_cast<Read*>(user))(offset, buffer, bytes);
-      };
-      return mote_model_load_callback(call, &read, size, params, model, error);
+      return mote_model_load_callback(CallRead, &read, size, params, model, error);
     });
   }
   static Result<mote_memory> Measure(const std::string& path, const ModelOptions& options = {}) {
@@ -175,6 +192,43 @@ class Model {
     const mote_status status = mote_model_measure(path.c_str(), &params, &memory, &error);
     if (status != MOTE_OK) return internal::Take(status, error);
     return memory;
+  }
+
+  // The vision file that belongs to the model; once, before other threads use it.
+  Result<void> LoadVision(const std::string& path, const VisionOptions& options = {}) {
+    return LoadVisionWith(options, [&](const mote_vision_params* params, mote_error* error) {
+      return mote_model_load_vision(handle_.get(), path.c_str(), params, error);
+    });
+  }
+  // The bytes must stay until the model and its sessions are gone.
+  Result<void> LoadVisionMemory(const void* bytes, uint64_t size, const VisionOptions& options = {}) {
+    return LoadVisionWith(options, [&](const mote_vision_params* params, mote_error* error) {
+      return mote_model_load_vision_memory(handle_.get(), bytes, size, params, error);
+    });
+  }
+  Result<void> LoadVisionCallback(Read read, uint64_t size, const VisionOptions& options = {}) {
+    return LoadVisionWith(options, [&](const mote_vision_params* params, mote_error* error) {
+      return mote_model_load_vision_callback(handle_.get(), CallRead, &read, size, params, error);
+    });
+  }
+  // What LoadVision would add to Measure.
+  static Result<mote_memory> MeasureVision(const std::string& path, const ModelOptions& options = {},
+                                           const VisionOptions& vision = {}) {
+    const mote_model_params params = ToC(options, nullptr);
+    const mote_vision_params vision_params = vision.ToC();
+    mote_memory memory = {};
+    memory.struct_size = sizeof(memory);
+    mote_error error = {};
+    const mote_status status = mote_vision_measure(path.c_str(), &params, &vision_params, &memory, &error);
+    if (status != MOTE_OK) return internal::Take(status, error);
+    return memory;
+  }
+  // Its strings live as long as the model; nothing where it has no vision file.
+  std::optional<mote_vision_info> vision_info() const {
+    mote_vision_info info = {};
+    info.struct_size = sizeof(info);
+    if (mote_model_get_vision_info(handle_.get(), &info, nullptr) != MOTE_OK) return std::nullopt;
+    return info;
   }
 
   // Its strings live as long as the model.
@@ -228,7 +282,19 @@ class Model {
   using Log = std::function<void(mote_log_level, std::string_view)>;
   using Handle = std::unique_ptr<mote_model, internal::Deleter<mote_model_free>>;
   friend class Session;
+  friend class Prompt;
 
+  static int64_t CallRead(void* user, uint64_t offset, void* buffer, uint64_t bytes) {
+    return (*static_cast<Read*>(user))(offset, buffer, bytes);
+  }
+  template <class Call>
+  static Result<void> LoadVisionWith(const VisionOptions& options, Call call) {
+    const mote_vision_params params = options.ToC();
+    mote_error error = {};
+    const mote_status status = call(&params, &error);
+    if (status != MOTE_OK) return internal::Take(status, error);
+    return {};
+  }
   template <class Call>
   static Result<Model> LoadWith(const ModelOptions& options, Call call) {
     Model model;
@@ -302,6 +368,83 @@ struct Generation {
   double decode_seconds = 0;
 };
 
+struct PromptOptions {
+  mote_session* session = nullptr;                                 // Session::Cancel stops the reading of images too
+  std::function<bool(uint32_t done, uint32_t total)> on_progress;  // in views; false stops
+};
+
+// Text and images, ready for sessions of one model.
+class Prompt {
+ public:
+  // Each image stands where the text has MOTE_IMAGE_MARK. flags: MOTE_ADD_SPECIAL | MOTE_PARSE_SPECIAL
+  static Result<Prompt> FromText(const Model& model, std::string_view text, const std::vector<mote_image>& images,
+                                 uint32_t flags = MOTE_ADD_SPECIAL, const PromptOptions& options = {}) {
+    return CreateWith(model, options, [&](const mote_prompt_params* params, mote_prompt** prompt, mote_error* error) {
+      return mote_prompt_create_text(model.handle(), text.data(), text.size(), flags, images.data(), images.size(),
+                                     params, prompt, error);
+    });
+  }
+  // Each image stands where a message has MOTE_IMAGE_MARK, or all before the text of the user's last message.
+  static Result<Prompt> FromChat(const Model& model, const std::vector<ChatMessage>& messages,
+                                 const std::vector<mote_image>& images, const ChatOptions& chat = {},
+                                 const PromptOptions& options = {}) {
+    const std::vector<mote_chat_message> list = Model::ToC(messages);
+    const mote_chat_params chat_params = Model::ToC(chat);
+    return CreateWith(model, options, [&](const mote_prompt_params* params, mote_prompt** prompt, mote_error* error) {
+      return mote_prompt_create_chat(model.handle(), list.data(), list.size(), &chat_params, images.data(),
+                                     images.size(), params, prompt, error);
+    });
+  }
+
+  // -1 for rows of images.
+  std::vector<Token> tokens() const {
+    size_t count = 0;
+    const Token* tokens = mote_prompt_tokens(handle_.get(), &count);
+    return std::vector<Token>(tokens, tokens + count);
+  }
+  mote_prompt_info info() const {
+    mote_prompt_info info = {};
+    info.struct_size = sizeof(info);
+    mote_prompt_get_info(handle_.get(), &info, nullptr);
+    return info;
+  }
+  // Of the image at `index`.
+  uint32_t image_rows(size_t index) const { return mote_prompt_image_rows(handle_.get(), index, nullptr); }
+  bool image_known(size_t index) const {
+    int known = 0;
+    mote_prompt_image_rows(handle_.get(), index, &known);
+    return known != 0;
+  }
+
+  mote_prompt* handle() const { return handle_.get(); }
+
+ private:
+  using Handle = std::unique_ptr<mote_prompt, internal::Deleter<mote_prompt_free>>;
+
+  template <class Call>
+  static Result<Prompt> CreateWith(const Model& model, const PromptOptions& options, Call call) {
+    mote_prompt_params params = mote_prompt_default_params();
+    params.session = options.session;
+    if (options.on_progress) {
+      params.on_progress = [](void* user, uint32_t done, uint32_t total) {
+        return static_cast<const PromptOptions*>(user)->on_progress(done, total) ? 0 : 1;
+      };
+      params.user = const_cast<PromptOptions*>(&options);
+    }
+    mote_prompt* handle = nullptr;
+    mote_error error = {};
+    const mote_status status = call(&params, &handle, &error);
+    if (status != MOTE_OK) return internal::Take(status, error);
+    Prompt prompt;
+    prompt.log_ = model.log_;
+    prompt.handle_ = Handle(handle);
+    return prompt;
+  }
+
+  std::shared_ptr<Model::Log> log_;
+  Handle handle_;
+};
+
 class Session {
  public:
   static Result<Session> Create(const Model& model, uint32_t context = 0) {
@@ -316,6 +459,59 @@ class Session {
   }
 
   Result<Generation> Generate(const std::vector<Token>& prompt, const GenerateOptions& options = {}) {
+    return GenerateWith(
+        options, [&](const mote_generate_params* params, mote_generate_result* result, mote_error* error) {
+          return mote_session_generate(handle_.get(), prompt.data(), prompt.size(), params, result, error);
+        });
+  }
+  Result<Generation> Generate(const Prompt& prompt, const GenerateOptions& options = {}) {
+    return GenerateWith(options,
+                        [&](const mote_generate_params* params, mote_generate_result* result, mote_error* error) {
+                          return mote_session_generate_prompt(handle_.get(), prompt.handle(), params, result, error);
+                        });
+  }
+
+  // on_logits: for every token, (vocab_size) values; false stops. Null: only the last token's logits are computed.
+  using OnLogits = std::function<bool(size_t index, const float* logits)>;
+  Result<void> Eval(const Token* tokens, size_t count, const OnLogits& on_logits = nullptr) {
+    return EvalWith(on_logits, [&](const mote_eval_params* params, mote_error* error) {
+      return mote_session_eval(handle_.get(), tokens, count, params, error);
+    });
+  }
+  Result<void> Eval(const std::vector<Token>& tokens, const OnLogits& on_logits = nullptr) {
+    return Eval(tokens.data(), tokens.size(), on_logits);
+  }
+  // From the prompt's token `from` on; see KeepPrefix.
+  Result<void> Eval(const Prompt& prompt, uint32_t from = 0, const OnLogits& on_logits = nullptr) {
+    return EvalWith(on_logits, [&](const mote_eval_params* params, mote_error* error) {
+      return mote_session_eval_prompt(handle_.get(), prompt.handle(), from, params, error);
+    });
+  }
+
+  // (vocab_size) of the last token evaluated; null if there are none.
+  const float* logits() const { return mote_session_logits(handle_.get()); }
+  std::vector<Token> tokens() const {
+    size_t count = 0;
+    const Token* tokens = mote_session_tokens(handle_.get(), &count);
+    return std::vector<Token>(tokens, tokens + count);
+  }
+  uint32_t context() const { return mote_session_context(handle_.get()); }
+  uint64_t cache_size() const { return mote_session_cache_size(handle_.get()); }
+  void Truncate(uint32_t length) { mote_session_truncate(handle_.get(), length); }
+  uint32_t KeepPrefix(const std::vector<Token>& tokens) {
+    return mote_session_keep_prefix(handle_.get(), tokens.data(), tokens.size());
+  }
+  uint32_t KeepPrefix(const Prompt& prompt) { return mote_session_keep_prompt(handle_.get(), prompt.handle()); }
+  void Cancel() { mote_session_cancel(handle_.get()); }  // from any thread
+  void ClearCancel() { mote_session_clear_cancel(handle_.get()); }
+
+  mote_session* handle() const { return handle_.get(); }
+
+ private:
+  using Handle = std::unique_ptr<mote_session, internal::Deleter<mote_session_free>>;
+
+  template <class Call>
+  static Result<Generation> GenerateWith(const GenerateOptions& options, Call call) {
     const mote_sampling_params sampling = options.sampling.ToC();
     std::vector<const char*> stop;
     for (const std::string& s : options.stop) stop.push_back(s.c_str());
@@ -339,8 +535,7 @@ class Session {
     mote_generate_result result = {};
     result.struct_size = sizeof(result);
     mote_error error = {};
-    const mote_status status =
-        mote_session_generate(handle_.get(), prompt.data(), prompt.size(), &params, &result, &error);
+    const mote_status status = call(&params, &result, &error);
     if (status != MOTE_OK) return internal::Take(status, error);
     Generation generation;
     generation.text.assign(result.text, result.text_size);
@@ -353,9 +548,8 @@ class Session {
     return generation;
   }
 
-  // on_logits: for every token, (vocab_size) values; false stops. Null: only the last token's logits are computed.
-  using OnLogits = std::function<bool(size_t index, const float* logits)>;
-  Result<void> Eval(const Token* tokens, size_t count, const OnLogits& on_logits = nullptr) {
+  template <class Call>
+  static Result<void> EvalWith(const OnLogits& on_logits, Call call) {
     mote_eval_params params = mote_eval_default_params();
     if (on_logits) {
       params.on_logits = [](void* user, size_t index, const float* logits) {
@@ -364,34 +558,11 @@ class Session {
       params.user = const_cast<OnLogits*>(&on_logits);
     }
     mote_error error = {};
-    const mote_status status = mote_session_eval(handle_.get(), tokens, count, &params, &error);
+    const mote_status status = call(&params, &error);
     if (status != MOTE_OK) return internal::Take(status, error);
     return {};
   }
-  Result<void> Eval(const std::vector<Token>& tokens, const OnLogits& on_logits = nullptr) {
-    return Eval(tokens.data(), tokens.size(), on_logits);
-  }
 
-  // (vocab_size) of the last token evaluated; null if there are none.
-  const float* logits() const { return mote_session_logits(handle_.get()); }
-  std::vector<Token> tokens() const {
-    size_t count = 0;
-    const Token* tokens = mote_session_tokens(handle_.get(), &count);
-    return std::vector<Token>(tokens, tokens + count);
-  }
-  uint32_t context() const { return mote_session_context(handle_.get()); }
-  uint64_t cache_size() const { return mote_session_cache_size(handle_.get()); }
-  void Truncate(uint32_t length) { mote_session_truncate(handle_.get(), length); }
-  uint32_t KeepPrefix(const std::vector<Token>& tokens) {
-    return mote_session_keep_prefix(handle_.get(), tokens.data(), tokens.size());
-  }
-  void Cancel() { mote_session_cancel(handle_.get()); }  // from any thread
-  void ClearCancel() { mote_session_clear_cancel(handle_.get()); }
-
-  mote_session* handle() const { return handle_.get(); }
-
- private:
-  using Handle = std::unique_ptr<mote_session, internal::Deleter<mote_session_free>>;
   std::shared_ptr<Model::Log> log_;
   Handle handle_;
 };

@@ -61,11 +61,19 @@ Result<std::span<const int32_t>> TokenSpan(const int32_t* tokens, size_t count) 
   return std::span<const int32_t>(tokens, count);
 }
 
-Status Eval(mote_session* session, const int32_t* tokens, size_t count, const mote_eval_params* given) {
+// What a prompt's owner and a session have in common must be the model.
+Result<PromptView> ViewOf(const mote_session* session, const mote_prompt* prompt) {
   if (session == nullptr) return NullArgument("session");
+  if (prompt == nullptr) return NullArgument("prompt");
+  if (prompt->loaded != session->loaded) {
+    return Error(Code::kInvalidArgument, "the prompt was made with another model than the session's");
+  }
+  return PromptView(prompt->prompt);
+}
+
+Status Eval(mote_session* session, const PromptView& prompt, uint32_t from, const mote_eval_params* given) {
   mote_eval_params params = {};
   MOTE_RETURN_IF_ERROR(ReadParams(given, "mote_eval_params", &params));
-  MOTE_ASSIGN_OR_RETURN(const std::span<const int32_t> span, TokenSpan(tokens, count));
   EvalOptions options;
   options.cancel = &session->cancel;
   if (params.on_logits != nullptr) {
@@ -76,7 +84,7 @@ Status Eval(mote_session* session, const int32_t* tokens, size_t count, const mo
     options.progress = CallEvalProgress;
     options.progress_user = &params;
   }
-  const Status status = session->session->Eval(span, options);
+  const Status status = session->session->Eval(prompt, from, options);
   if (status.code() == Code::kCancelled) session->cancel.store(false);
   return status;
 }
@@ -97,16 +105,25 @@ Result<GenerateParams> ConvertGenerate(mote_generate_params& given) {
   return params;
 }
 
-Status RunGenerate(mote_session* session, const int32_t* prompt, size_t count, const mote_generate_params* given,
-                   mote_generate_result* result) {
+Status EvalTokens(mote_session* session, const int32_t* tokens, size_t count, const mote_eval_params* params) {
   if (session == nullptr) return NullArgument("session");
+  MOTE_ASSIGN_OR_RETURN(const std::span<const int32_t> span, TokenSpan(tokens, count));
+  return Eval(session, span, 0, params);
+}
+
+Status EvalPrompt(mote_session* session, const mote_prompt* prompt, uint32_t from, const mote_eval_params* params) {
+  MOTE_ASSIGN_OR_RETURN(const PromptView view, ViewOf(session, prompt));
+  return Eval(session, view, from, params);
+}
+
+Status RunGenerate(mote_session* session, const PromptView& prompt, const mote_generate_params* given,
+                   mote_generate_result* result) {
   if (result != nullptr) MOTE_RETURN_IF_ERROR(CheckResultStruct(result, "mote_generate_result"));
   mote_generate_params c_params = DefaultGenerate();
   MOTE_RETURN_IF_ERROR(ReadParams(given, "mote_generate_params", &c_params));
-  MOTE_ASSIGN_OR_RETURN(const std::span<const int32_t> span, TokenSpan(prompt, count));
   MOTE_ASSIGN_OR_RETURN(GenerateParams params, ConvertGenerate(c_params));
   params.cancel = &session->cancel;
-  MOTE_ASSIGN_OR_RETURN(GenerateResult generated, Generate(*session->session, span, params));
+  MOTE_ASSIGN_OR_RETURN(GenerateResult generated, Generate(*session->session, prompt, params));
   if (generated.finish == FinishReason::kCancelled) session->cancel.store(false);
   session->text = std::move(generated.text);
   session->tokens = std::move(generated.tokens);
@@ -123,6 +140,19 @@ Status RunGenerate(mote_session* session, const int32_t* prompt, size_t count, c
   filled.decode_seconds = generated.decode_seconds;
   WriteResult(filled, result);
   return {};
+}
+
+Status GenerateTokens(mote_session* session, const int32_t* prompt, size_t count, const mote_generate_params* params,
+                      mote_generate_result* result) {
+  if (session == nullptr) return NullArgument("session");
+  MOTE_ASSIGN_OR_RETURN(const std::span<const int32_t> span, TokenSpan(prompt, count));
+  return RunGenerate(session, span, params, result);
+}
+
+Status GeneratePrompt(mote_session* session, const mote_prompt* prompt, const mote_generate_params* params,
+                      mote_generate_result* result) {
+  MOTE_ASSIGN_OR_RETURN(const PromptView view, ViewOf(session, prompt));
+  return RunGenerate(session, view, params, result);
 }
 
 }  // namespace
@@ -235,6 +265,11 @@ uint32_t mote_session_keep_prefix(mote_session* session, const int32_t* tokens, 
   return session->session->KeepPrefix(std::span<const int32_t>(tokens, tokens == nullptr ? 0 : count));
 }
 
+uint32_t mote_session_keep_prompt(mote_session* session, const mote_prompt* prompt) {
+  const Result<PromptView> view = ViewOf(session, prompt);
+  return view.ok() ? session->session->KeepPrefix(*view) : 0;
+}
+
 void mote_session_cancel(mote_session* session) {
   if (session != nullptr) session->cancel.store(true);
 }
@@ -251,7 +286,12 @@ void mote_eval_params_init(mote_eval_params* params, size_t struct_size) {
 
 mote_status mote_session_eval(mote_session* session, const int32_t* tokens, size_t count,
                               const mote_eval_params* params, mote_error* error) {
-  return Report(Eval(session, tokens, count, params), error);
+  return Report(EvalTokens(session, tokens, count, params), error);
+}
+
+mote_status mote_session_eval_prompt(mote_session* session, const mote_prompt* prompt, uint32_t from,
+                                     const mote_eval_params* params, mote_error* error) {
+  return Report(EvalPrompt(session, prompt, from, params), error);
 }
 
 const char* mote_finish_reason_name(mote_finish_reason reason) {
@@ -266,7 +306,13 @@ void mote_generate_params_init(mote_generate_params* params, size_t struct_size)
 
 mote_status mote_session_generate(mote_session* session, const int32_t* prompt, size_t prompt_count,
                                   const mote_generate_params* params, mote_generate_result* result, mote_error* error) {
-  return Report(RunGenerate(session, prompt, prompt_count, params, result), error);
+  return Report(GenerateTokens(session, prompt, prompt_count, params, result), error);
+}
+
+mote_status mote_session_generate_prompt(mote_session* session, const mote_prompt* prompt,
+                                         const mote_generate_params* params, mote_generate_result* result,
+                                         mote_error* error) {
+  return Report(GeneratePrompt(session, prompt, params, result), error);
 }
 
 }  // extern "C"

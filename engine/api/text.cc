@@ -8,21 +8,10 @@
 namespace mote::api {
 namespace {
 
-// A pointer that may be null only if it stands for nothing.
-Result<std::string_view> View(const char* text, size_t size) {
-  if (text == nullptr && size > 0) return NullArgument("text");
-  return size == 0 ? std::string_view() : std::string_view(text, size);
-}
-
 Result<std::vector<int32_t>> Tokenize(const mote_model* model, const char* text, size_t size, uint32_t flags) {
   if (model == nullptr) return NullArgument("model");
-  if ((flags & ~static_cast<uint32_t>(MOTE_ADD_SPECIAL | MOTE_PARSE_SPECIAL)) != 0) {
-    return Error(Code::kInvalidArgument, "flags are 0x%x; MOTE_ADD_SPECIAL and MOTE_PARSE_SPECIAL are known", flags);
-  }
-  MOTE_ASSIGN_OR_RETURN(const std::string_view view, View(text, size));
-  EncodeOptions options;
-  options.add_special = (flags & MOTE_ADD_SPECIAL) != 0;
-  options.parse_special = (flags & MOTE_PARSE_SPECIAL) != 0;
+  MOTE_ASSIGN_OR_RETURN(const EncodeOptions options, ConvertTokenizeFlags(flags));
+  MOTE_ASSIGN_OR_RETURN(const std::string_view view, TextView(text, size));
   return model->loaded->tokenizer().Encode(view, options);
 }
 
@@ -40,28 +29,6 @@ Result<std::string> Detokenize(const mote_model* model, const int32_t* tokens, s
   for (size_t i = 0; i < count; ++i) MOTE_RETURN_IF_ERROR(CheckToken(*model->loaded, tokens[i]));
   return model->loaded->tokenizer().Decode(std::vector<int32_t>(tokens, tokens + count),
                                            (flags & MOTE_SHOW_SPECIAL) != 0);
-}
-
-Result<ChatInput> ConvertChat(const Loaded& loaded, const mote_chat_message* messages, size_t count,
-                              const mote_chat_params* given) {
-  mote_chat_params params = {};
-  MOTE_RETURN_IF_ERROR(ReadParams(given, "mote_chat_params", &params));
-  if (messages == nullptr && count > 0) return NullArgument("messages");
-  ChatInput input;
-  for (size_t i = 0; i < count; ++i) {
-    const mote_chat_message& message = messages[i];
-    if (message.role == nullptr) return Error(Code::kInvalidArgument, "message %zu has no role", i);
-    input.messages.push_back({message.role, message.content == nullptr ? "" : message.content,
-                              message.extra_json == nullptr ? "" : message.extra_json});
-  }
-  input.add_generation_prompt = params.no_generation_prompt == 0;
-  if (params.tools_json != nullptr) input.tools_json = params.tools_json;
-  if (params.extra_json != nullptr) input.extra_json = params.extra_json;
-  input.now = params.now != 0 ? params.now : loaded.platform().clock().UnixSeconds();
-  const Tokenizer& tokenizer = loaded.tokenizer();
-  input.bos_token = tokenizer.Piece(tokenizer.bos(), /*with_special=*/true);
-  input.eos_token = tokenizer.Piece(tokenizer.eos(), /*with_special=*/true);
-  return input;
 }
 
 Result<std::string> RenderChat(const mote_model* model, const mote_chat_message* messages, size_t count,
@@ -94,6 +61,45 @@ mote_status GiveText(const Result<std::string>& result, char* text, size_t capac
 }
 
 }  // namespace
+
+// A pointer that may be null only if it stands for nothing.
+Result<std::string_view> TextView(const char* text, size_t size) {
+  if (text == nullptr && size > 0) return NullArgument("text");
+  return size == 0 ? std::string_view() : std::string_view(text, size);
+}
+
+Result<EncodeOptions> ConvertTokenizeFlags(uint32_t flags) {
+  if ((flags & ~static_cast<uint32_t>(MOTE_ADD_SPECIAL | MOTE_PARSE_SPECIAL)) != 0) {
+    return Error(Code::kInvalidArgument, "flags are 0x%x; MOTE_ADD_SPECIAL and MOTE_PARSE_SPECIAL are known", flags);
+  }
+  EncodeOptions options;
+  options.add_special = (flags & MOTE_ADD_SPECIAL) != 0;
+  options.parse_special = (flags & MOTE_PARSE_SPECIAL) != 0;
+  return options;
+}
+
+Result<ChatInput> ConvertChat(const Loaded& loaded, const mote_chat_message* messages, size_t count,
+                              const mote_chat_params* given) {
+  mote_chat_params params = {};
+  MOTE_RETURN_IF_ERROR(ReadParams(given, "mote_chat_params", &params));
+  if (messages == nullptr && count > 0) return NullArgument("messages");
+  ChatInput input;
+  for (size_t i = 0; i < count; ++i) {
+    const mote_chat_message& message = messages[i];
+    if (message.role == nullptr) return Error(Code::kInvalidArgument, "message %zu has no role", i);
+    input.messages.push_back({message.role, message.content == nullptr ? "" : message.content,
+                              message.extra_json == nullptr ? "" : message.extra_json});
+  }
+  input.add_generation_prompt = params.no_generation_prompt == 0;
+  if (params.tools_json != nullptr) input.tools_json = params.tools_json;
+  if (params.extra_json != nullptr) input.extra_json = params.extra_json;
+  input.now = params.now != 0 ? params.now : loaded.platform().clock().UnixSeconds();
+  const Tokenizer& tokenizer = loaded.tokenizer();
+  input.bos_token = tokenizer.Piece(tokenizer.bos(), /*with_special=*/true);
+  input.eos_token = tokenizer.Piece(tokenizer.eos(), /*with_special=*/true);
+  return input;
+}
+
 }  // namespace mote::api
 
 using namespace mote;       // NOLINT: the functions below must stand outside

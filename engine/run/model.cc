@@ -80,6 +80,17 @@ Result<MemoryReport> Model::Estimate(std::unique_ptr<GgufFile> file, const Model
   return model->memory_;
 }
 
+Result<MemoryReport> Model::EstimateVision(const GgufFile& file, const ModelParams& params,
+                                           const VisionParams& vision) {
+  MOTE_RETURN_IF_ERROR(CheckParams(params));
+  std::unique_ptr<Model> model(new Model());  // for its parts alone
+  model->platform_ = CreatePlatform();
+  MOTE_ASSIGN_OR_RETURN(model->pool_, model->platform_->CreateThreadPool(params.threads));
+  MOTE_ASSIGN_OR_RETURN(model->backend_, CreateCpuBackend(model->MakeContext(), params.isa));
+  MOTE_ASSIGN_OR_RETURN(const MemoryNeed need, Vision::Estimate(file, *model->backend_, vision));
+  return MemoryReport{need.weight_bytes, need.scratch_bytes + need.cache_bytes, 0};
+}
+
 Result<std::unique_ptr<Model>> Model::Load(std::unique_ptr<GgufFile> file, const ModelParams& params) {
   MOTE_ASSIGN_OR_RETURN(std::unique_ptr<Model> model, Prepare(std::move(file), params, /*shapes_only=*/false));
   Model& m = *model;
@@ -126,8 +137,8 @@ Status Model::AttachVision(std::unique_ptr<GgufFile> file, const VisionParams& p
   both.weight_bytes += need.weight_bytes;
   both.scratch_bytes += need.scratch_bytes + need.cache_bytes;
   if (memory_limit_ != 0 && both.total() > memory_limit_) {
-    return Error(Code::kOutOfMemory, "%s does not fit the limit of %llu MiB: with the model, %s",
-                 file->name().c_str(), static_cast<unsigned long long>(memory_limit_ >> 20), Describe(both).c_str());
+    return Error(Code::kOutOfMemory, "%s does not fit the limit of %llu MiB: with the model, %s", file->name().c_str(),
+                 static_cast<unsigned long long>(memory_limit_ >> 20), Describe(both).c_str());
   }
   MOTE_ASSIGN_OR_RETURN(vision_, Vision::Load(std::move(file), host, params));
   memory_ = both;

@@ -51,6 +51,9 @@ class Model {
   static Result<std::unique_ptr<Model>> Load(std::unique_ptr<GgufFile> file, const ModelParams& params);
   // What Load would need, without loading; a header is enough (GgufFile::FromSourcesHeaderOnly).
   static Result<MemoryReport> Estimate(std::unique_ptr<GgufFile> file, const ModelParams& params);
+  // What AttachVision would add to it, whatever the model.
+  static Result<MemoryReport> EstimateVision(const GgufFile& file, const ModelParams& params,
+                                             const VisionParams& vision);
   ~Model();
 
   const GgufFile& file() const { return *file_; }

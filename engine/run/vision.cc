@@ -107,6 +107,7 @@ void Vision::Remember(const Sha256Digest& digest, const EncodedImage& image) {
   if (bytes > params_.cache_bytes) return;
   MonitorLock lock(*monitor_);
   remembered_.push_front({digest, image});
+  remembered_.front().image.known = true;
   remembered_bytes_ += bytes;
   while (remembered_bytes_ > params_.cache_bytes) {
     remembered_bytes_ -= BytesOf(remembered_.back().image);
@@ -298,6 +299,7 @@ Result<std::vector<EncodedImage>> Vision::Encode(std::span<const ImageView> imag
   }
   for (size_t i = 0; i < images.size(); ++i) {
     if (same_as[i] != i) encoded[i] = encoded[same_as[i]];
+    encoded[i].known |= same_as[i] != i;
     for (const EncodedImage::Part& part : encoded[i].parts) counted.rows += part.rows->rows;
   }
   counted.encode_seconds = clock.Seconds() - cut;

@@ -42,6 +42,7 @@ struct EncodedImage {
     std::shared_ptr<const ImageRows> rows;
   };
   std::vector<Part> parts;
+  bool known = false;  // had been read before
 };
 
 struct ReadStats {
@@ -80,6 +81,7 @@ class Vision {
   ~Vision();
 
   const TowerParams& tower() const { return tower_; }
+  const VisionParams& params() const { return params_; }
   const GgufFile& file() const { return *file_; }
   const MemoryNeed& memory() const { return memory_; }
 

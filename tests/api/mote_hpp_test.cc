@@ -6,6 +6,9 @@
 
 // In api_test.cc, which sees the engine: here only the public names shall be known.
 std::vector<uint8_t> TinyModelForApiTests();
+// In vision_api_test.cc.
+std::vector<uint8_t> TinyVisionTextForApiTests();
+std::vector<uint8_t> TinyVisionTowerForApiTests();
 
 namespace {
 
@@ -98,6 +101,73 @@ TEST_F(MoteHppTest, CallbacksChatAndErrors) {
   EXPECT_FALSE(api::Model::Measure("no/such/file.gguf").ok());
   EXPECT_TRUE(model->IsEnd(2));
   EXPECT_EQ(model->Find("</s>"), 2);
+}
+
+TEST_F(MoteHppTest, Images) {
+  const std::vector<uint8_t> text = TinyVisionTextForApiTests();
+  const std::vector<uint8_t> tower = TinyVisionTowerForApiTests();
+  auto model = api::Model::LoadMemory(text.data(), text.size(), options_);
+  ASSERT_TRUE(model.ok()) << model.error().message;
+  EXPECT_FALSE(model->vision_info().has_value());
+  const std::vector<uint8_t> pixels(40 * 30 * 4, 90);
+  mote_image image = {};
+  image.pixels = pixels.data();
+  image.width = 40;
+  image.height = 30;
+  image.channels = 4;
+  EXPECT_EQ(api::Prompt::FromText(*model, "<__media__>", {image}).error().code, MOTE_UNSUPPORTED);
+  uint64_t total = 0;
+  api::VisionOptions vision;
+  vision.progress = [&](uint64_t, uint64_t all) { total = all; };
+  const auto read = [&](uint64_t offset, void* buffer, uint64_t bytes) {
+    memcpy(buffer, tower.data() + offset, bytes);
+    return static_cast<int64_t>(bytes);
+  };
+  ASSERT_TRUE(model->LoadVisionCallback(read, tower.size(), vision).ok());
+  EXPECT_GT(total, 0u);
+  EXPECT_EQ(model->LoadVisionMemory(tower.data(), tower.size()).error().code, MOTE_INVALID_ARGUMENT);
+  EXPECT_EQ(model->LoadVision("no/such/file.gguf").error().code, MOTE_NOT_FOUND);
+  EXPECT_EQ(api::Model::MeasureVision("no/such/file.gguf").error().code, MOTE_NOT_FOUND);
+  ASSERT_TRUE(model->vision_info().has_value());
+  EXPECT_STREQ(model->vision_info()->projector, "idefics3");
+
+  auto session = api::Session::Create(*model);
+  ASSERT_TRUE(session.ok());
+  api::PromptOptions reading;
+  reading.session = session->handle();
+  reading.on_progress = [](uint32_t, uint32_t) { return false; };
+  EXPECT_EQ(api::Prompt::FromText(*model, "<__media__>?", {image}, 0, reading).error().code, MOTE_CANCELLED);
+  uint32_t views = 0;
+  reading.on_progress = [&](uint32_t, uint32_t all) {
+    views = all;
+    return true;
+  };
+  auto prompt = api::Prompt::FromText(*model, "<__media__>?", {image}, 0, reading);
+  ASSERT_TRUE(prompt.ok()) << prompt.error().message;
+  EXPECT_EQ(views, 1u);
+  EXPECT_EQ(prompt->info().image_rows, 16u);
+  EXPECT_EQ(prompt->image_rows(0), 16u);
+  EXPECT_FALSE(prompt->image_known(0));
+  EXPECT_EQ(prompt->tokens().size(), prompt->info().tokens);
+
+  ASSERT_TRUE(session->Eval(*prompt).ok());
+  EXPECT_EQ(session->tokens(), prompt->tokens());
+  const uint32_t kept = session->KeepPrefix(*prompt);
+  EXPECT_EQ(kept, prompt->tokens().size() - 1);
+  ASSERT_TRUE(session->Eval(*prompt, kept).ok());
+  api::GenerateOptions generate;
+  generate.max_tokens = 5;
+  generate.ignore_eos = true;
+  generate.sampling.temperature = 0;
+  const auto first = session->Generate(*prompt, generate);
+  ASSERT_TRUE(first.ok()) << first.error().message;
+  EXPECT_EQ(first->tokens.size(), 5u);
+  auto chat = api::Prompt::FromChat(*model, {{"user", "what is it", ""}}, {image});
+  ASSERT_TRUE(chat.ok()) << chat.error().message;
+  EXPECT_TRUE(chat->image_known(0));
+  // Both outlive the model's handle.
+  { const api::Model gone = std::move(*model); }
+  EXPECT_TRUE(session->Generate(*chat, generate).ok());
 }
 
 TEST_F(MoteHppTest, MovesKeepEverythingAlive) {

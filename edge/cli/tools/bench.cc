@@ -1,4 +1,4 @@
-// mote bench: speed of reading a prompt and of writing, beside what the machine can do at all.
+// mote bench: speed of reading images and prompts and of writing, beside what the machine can do at all.
 //
 // Each round measures the machine's read bandwidth and every row, one after the other, so that a change of the
 // machine's mood hits all of them alike.
@@ -6,13 +6,16 @@
 #include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
 
+#include "edge/cli/builtin.h"
 #include "edge/cli/commands.h"
 #include "edge/cli/console.h"
 #include "edge/cli/options.h"
+#include "edge/cli/tools/bench_image.h"
 #include "edge/cli/tools/model_file.h"
 #include "edge/cli/tools/peaks_report.h"
 #include "engine/api/mote.h"
@@ -29,12 +32,16 @@ struct BenchOptions {
   int rounds = 5;
   std::string format = "md";
   bool peaks = false;
+  std::string mmproj;
+  uint32_t image_size = 0;
+
+  bool has_images() const { return !mmproj.empty() || model.path.empty(); }  // the built-in model sees
 };
 
 struct Row {
   std::string name;
   int prompt = 0;               // tokens read in one evaluation, or
-  int generated = 0;            // tokens written one by one
+  int generated = 0;            // tokens written one by one; neither: the img row
   std::vector<double> samples;  // tokens per second
 
   // Share of the limit, 0 to 1, and the limit's name; empty if it could not be measured.
@@ -85,13 +92,19 @@ void Load(const BenchOptions& options, Bench* bench) {
   mote_error error = {};
   mote_model_params params = options.model.Params();
   if (params.context == 0)
-    params.context = static_cast<uint32_t>(options.depth + std::max(options.prompt_tokens, options.generated_tokens));
+    params.context =
+        static_cast<uint32_t>(std::max(1, options.depth + std::max(options.prompt_tokens, options.generated_tokens)));
   Progress progress("loading");
   params.progress = [](void* user, uint64_t done, uint64_t total) {
     static_cast<Progress*>(user)->Update(done, total);
   };
   params.progress_user = &progress;
-  Check(mote_model_load(options.model.path.c_str(), &params, &bench->model, &error), error);
+  if (options.model.path.empty()) {
+    const BuiltinFile& file = BuiltinModel()->model;
+    Check(mote_model_load_memory(file.bytes, file.size, &params, &bench->model, &error), error);
+  } else {
+    Check(mote_model_load(options.model.path.c_str(), &params, &bench->model, &error), error);
+  }
   Check(mote_session_create(bench->model, 0, &bench->session, &error), error);
   bench->info.struct_size = sizeof(bench->info);
   Check(mote_model_get_info(bench->model, &bench->info, &error), error);
@@ -144,7 +157,7 @@ nlohmann::ordered_json RowToJson(const Row& row, const BenchOptions& options, co
                                  {"median_ts", stats.median},
                                  {"min_ts", stats.min},
                                  {"max_ts", stats.max},
-                                 {"model_filename", options.model.path},
+                                 {"model_filename", options.model.Name()},
                                  {"model_type", std::string(bench.info.architecture) + " " + type},
                                  {"model_size", bytes},
                                  {"model_n_params", work.values},
@@ -177,7 +190,7 @@ void PrintCsv(const nlohmann::ordered_json& rows) {
 }
 
 void PrintMarkdown(const std::vector<Row>& rows, const Bench& bench, const TokenWork& work, const std::string& type,
-                   uint64_t bytes, const Stats& bandwidth) {
+                   uint64_t bytes, const Stats& bandwidth, const ImageBench* image) {
   Write("| model | size | params | backend | threads | test | t/s | share of limit |\n");
   Write("| --- | ---: | ---: | --- | ---: | ---: | ---: | --- |\n");
   for (const Row& row : rows) {
@@ -187,6 +200,7 @@ void PrintMarkdown(const std::vector<Row>& rows, const Bench& bench, const Token
                  HumanBytes(bytes).c_str(), static_cast<double>(work.values) / 1e6, bench.info.backend,
                  bench.info.threads, row.name.c_str(), stats.mean, stats.deviation, share.c_str()));
   }
+  if (image != nullptr) Write("\n" + image->Describe() + "\n");
   Write(Format("\nread bandwidth %.1f GB/s (median; %.1f to %.1f)\n", bandwidth.median / 1e9, bandwidth.min / 1e9,
                bandwidth.max / 1e9));
 }
@@ -214,6 +228,24 @@ int RunPeaks(const BenchOptions& options) {
   return kDone;
 }
 
+// Fills in shares and limits. `peaks`: of float32 and int8, in operations per second; 0: unknown.
+void ShareOut(std::vector<Row>* rows, const BenchOptions& options, const Bench& bench, const TokenWork& work,
+              const ImageBench* image, const double peaks[2], double bandwidth) {
+  for (Row& row : *rows) {
+    const double speed = StatsOf(row.samples).median;
+    const bool is_image = row.prompt + row.generated == 0;
+    const bool int8 = is_image ? image->mostly_int8() : work.mostly_int8;
+    if (row.generated == 0 && peaks[int8] > 0) {
+      const double done = is_image ? image->speed() : speed * 2 * MultipliesPerToken(work, row.prompt);
+      row.share = done / peaks[int8];
+      row.limit = int8 ? "int8 peak" : "float32 peak";
+    } else if (row.generated > 0 && bandwidth > 0) {
+      row.share = speed * BytesPerToken(work, bench.info, options.depth, row.generated) / bandwidth;
+      row.limit = "read bandwidth";
+    }
+  }
+}
+
 int RunBench(const BenchOptions& options) {
   options.model.PathOrUsage("bench");
   const std::string depth = options.depth > 0 ? Format(" @ d%d", options.depth) : "";
@@ -222,11 +254,16 @@ int RunBench(const BenchOptions& options) {
     rows.push_back({Format("pp%d", options.prompt_tokens) + depth, options.prompt_tokens, 0, {}, 0, ""});
   if (options.generated_tokens > 0)
     rows.push_back({Format("tg%d", options.generated_tokens) + depth, 0, options.generated_tokens, {}, 0, ""});
-  if (rows.empty()) WrongWords("-p 0 and -n 0 leave nothing to measure");
+  if (rows.empty() && !options.has_images()) WrongWords("-p 0 and -n 0 leave nothing to measure");
 
   Bench bench;
   Load(options, &bench);
   const std::unique_ptr<Platform> platform = CreatePlatform();
+  std::optional<ImageBench> image;
+  if (options.has_images()) {
+    image.emplace(bench.model, *platform, options.mmproj, options.image_size);
+    rows.insert(rows.begin(), {image->name(), 0, 0, {}, 0, ""});
+  }
   const std::unique_ptr<GgufFile> file = OpenModelFile(*platform, options.model.path);
   const TokenWork work = WorkPerToken(*file);
   const std::vector<TypeBytes> types = BytesByType(*file);
@@ -237,7 +274,7 @@ int RunBench(const BenchOptions& options) {
   const cpu::CpuInfo cpu_info = cpu::DetectCpu();
   Result<std::unique_ptr<ThreadPool>> pool = platform->CreateThreadPool(bench.info.threads);
   std::vector<double> bandwidth_samples;
-  double peak = 0;  // the best of all rounds: what the machine can do
+  double peaks[2] = {0, 0};  // of float32 and int8, the best of all rounds: what the machine can do
   cpu::PeakOptions peak_options;
   peak_options.bandwidth = false;
   peak_options.rounds = 5;
@@ -250,12 +287,15 @@ int RunBench(const BenchOptions& options) {
       const Result<cpu::Rate> rate =
           cpu::MeasureReadBandwidth(**pool, platform->clock(), cpu::MemoryTestBytes(cpu_info), /*rounds=*/2);
       if (rate.ok() && round > 0) bandwidth_samples.push_back(rate->max);
-      const Result<cpu::Peaks> peaks = cpu::MeasurePeaks(**pool, platform->clock(), cpu_info, peak_options);
-      const cpu::ComputeRow* row = peaks.ok() ? peaks->Compute(work.mostly_int8 ? "int8" : "f32") : nullptr;
-      if (row != nullptr) peak = std::max(peak, row->ops_per_second.max);
+      const Result<cpu::Peaks> measured = cpu::MeasurePeaks(**pool, platform->clock(), cpu_info, peak_options);
+      for (const bool int8 : {false, true}) {
+        const cpu::ComputeRow* row = measured.ok() ? measured->Compute(int8 ? "int8" : "f32") : nullptr;
+        if (row != nullptr) peaks[int8] = std::max(peaks[int8], row->ops_per_second.max);
+      }
     }
     for (Row& row : rows) {
-      const double speed = Measure(bench, row, options.depth, random);
+      const bool is_image = row.prompt + row.generated == 0;
+      const double speed = is_image ? image->Measure(round > 0) : Measure(bench, row, options.depth, random);
       if (round > 0) row.samples.push_back(speed);  // the first one touches the pages
     }
     progress.Update(round + 1, steps);
@@ -263,22 +303,17 @@ int RunBench(const BenchOptions& options) {
   progress.Clear();
 
   const Stats bandwidth = StatsOf(bandwidth_samples);
-  for (Row& row : rows) {
-    const double speed = StatsOf(row.samples).median;
-    if (row.prompt > 0 && peak > 0) {
-      row.share = speed * 2 * MultipliesPerToken(work, row.prompt) / peak;
-      row.limit = work.mostly_int8 ? "int8 peak" : "float32 peak";
-    } else if (row.generated > 0 && bandwidth.median > 0) {
-      row.share = speed * BytesPerToken(work, bench.info, options.depth, row.generated) / bandwidth.median;
-      row.limit = "read bandwidth";
-    }
-  }
+  ShareOut(&rows, options, bench, work, image.has_value() ? &*image : nullptr, peaks, bandwidth.median);
 
   if (options.format == "md") {
-    PrintMarkdown(rows, bench, work, type, bytes, bandwidth);
+    PrintMarkdown(rows, bench, work, type, bytes, bandwidth, image.has_value() ? &*image : nullptr);
   } else {
     nlohmann::ordered_json list = nlohmann::ordered_json::array();
-    for (const Row& row : rows) list.push_back(RowToJson(row, options, bench, work, type, bytes, bandwidth.median));
+    for (const Row& row : rows) {
+      list.push_back(RowToJson(row, options, bench, work, type, bytes, bandwidth.median));
+      const bool is_image = row.prompt + row.generated == 0;
+      if (image.has_value()) ImageBench::AddToJson(is_image ? &*image : nullptr, &list.back());
+    }
     if (options.format == "json") {
       Write(list.dump(1) + "\n");
     } else {
@@ -301,6 +336,10 @@ void AddBench(CLI::App& app, Action* action) {
       ->check(Within(0, 1 << 24));
   command->add_option("-d,--n-depth", options->depth, "Tokens in the cache before a row begins")
       ->check(Within(0, 1 << 24));
+  command->add_option("--mmproj", options->mmproj, "(-mm) a vision file: adds a row for images");
+  command
+      ->add_option("--image-size", options->image_size, "Pixels a side of its picture; 0: what the tower was made for")
+      ->check(Within(0, 16384));
   command->add_option("-r,--repetitions", options->rounds, "Rounds, after one to warm up")->check(Within(1, 1000));
   command->add_option("-o,--output", options->format, "md, json or csv")->check(CLI::IsMember({"md", "json", "csv"}));
   command->add_flag("--peaks", options->peaks, "No MODEL: what the machine can do, or the instruction set of MOTE_ISA");

@@ -117,7 +117,7 @@ void Report(const ImatrixOptions& options, const Imatrix& imatrix, size_t chunks
 }
 
 int MakeImatrix(ImatrixOptions options) {
-  options.model.PathOrUsage("imatrix");
+  if (options.model.path.empty()) WrongWords("no MODEL given; try mote imatrix MODEL.gguf -f TEXT -o OUT");
   if (options.text.empty() || options.out.empty()) WrongWords("imatrix needs a text and a name; try -f TEXT -o OUT");
   if (options.model.context == 0) options.model.context = 512;
   if (SameFile(options.out, options.model.path) || SameFile(options.out, options.text)) {

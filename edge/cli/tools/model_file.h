@@ -8,13 +8,17 @@
 #include <string>
 #include <vector>
 
+#include "engine/arch/tower.h"
 #include "engine/core/context.h"
 #include "engine/format/gguf.h"
 
 namespace mote::cli {
 
-// Tensor data may be missing (a bare vocabulary, an unfinished download). Of a split model all parts are opened.
+// Tensor data may be missing (a bare vocabulary, an unfinished download). Of a split model all parts are opened. An
+// empty path stands for the built-in model.
 std::unique_ptr<GgufFile> OpenModelFile(Platform& platform, const std::string& path);
+// A vision file; an empty path stands for the built-in model's.
+std::unique_ptr<GgufFile> OpenVisionFile(Platform& platform, const std::string& path);
 
 struct TypeBytes {
   std::string type;
@@ -36,6 +40,14 @@ struct TokenWork {
   bool mostly_int8 = false;        // most of them are done in 8-bit integers (quantised weights), not in float32
 };
 TokenWork WorkPerToken(const GgufFile& file);
+
+// What a vision tower does with an image.
+struct TowerWork {
+  double operations = 0;     // multiplications and additions, of matrix products and of attention
+  bool mostly_int8 = false;  // see TokenWork
+};
+// `rows`: what the decoder gets of `views` views, in `lines` lines of rows each.
+TowerWork WorkPerImage(const GgufFile& file, const TowerParams& tower, uint32_t rows, uint32_t views, uint32_t lines);
 
 }  // namespace mote::cli
 

@@ -1,6 +1,7 @@
 // mote show: what a model file says of itself, and what running it would take.
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -9,6 +10,8 @@
 #include "edge/cli/options.h"
 #include "edge/cli/tools/model_file.h"
 #include "engine/api/mote.h"
+#include "engine/arch/tower.h"
+#include "engine/run/model.h"
 #include "quant/dtype.h"
 
 namespace mote::cli {
@@ -87,9 +90,18 @@ std::string Shape(const TensorInfo& tensor) {
   return text;
 }
 
+struct ShowOptions {
+  ModelOptions model;
+  uint32_t max_tokens = 0;  // of a view
+  bool vision = false;      // of the built-in model
+  bool json = false;
+};
+
 struct Need {
-  mote_memory memory = {};
+  MemoryReport memory;
   std::string error;  // why it cannot be told, or why the model does not run
+  // Of a vision file that mote runs.
+  std::optional<TowerParams> tower;
 };
 
 // "type IQ2_XXS is not supported (16 tensors), type ..." ; empty where mote runs all types.
@@ -103,20 +115,84 @@ std::string ForeignTypes(const GgufFile& file) {
   return text;
 }
 
-Need MeasureNeed(const ModelOptions& options, const GgufFile& file) {
+ModelParams EngineParams(const ModelOptions& options) {
+  const mote_model_params given = options.Params();
+  ModelParams params;
+  params.threads = given.threads;
+  params.context = given.context;
+  params.max_batch = given.max_batch;
+  params.cache.keys = given.cache_type_k == MOTE_CACHE_Q8_0 ? DType::kQ8_0 : DType::kF16;
+  params.cache.values = given.cache_type_v == MOTE_CACHE_Q8_0 ? DType::kQ8_0 : DType::kF16;
+  if (given.isa != nullptr) params.isa = given.isa;
+  return params;
+}
+
+std::unique_ptr<GgufFile> Open(const ShowOptions& options, Platform& platform) {
+  const std::string& path = options.model.PathOrUsage("show");
+  if (!options.vision) return OpenModelFile(platform, path);
+  if (!path.empty()) WrongWords("--vision shows the vision file of the built-in model; give another one as MODEL");
+  return OpenVisionFile(platform, path);
+}
+
+Need MeasureNeed(const ShowOptions& options, Platform& platform, const GgufFile& file) {
   Need need;
-  need.memory.struct_size = sizeof(need.memory);
   need.error = ForeignTypes(file);
   if (!need.error.empty()) {
     need.error = "cannot be run: " + need.error;
     return need;
   }
-  const mote_model_params params = options.Params();
-  mote_error error = {};
-  if (mote_model_measure(options.path.c_str(), &params, &need.memory, &error) != MOTE_OK) {
-    need.error = std::string("unknown: ") + error.message;
+  const ModelParams params = EngineParams(options.model);
+  const Result<std::string> architecture = file.StringOr("general.architecture", "");
+  Result<MemoryReport> report = MemoryReport();
+  if (architecture.ok() && *architecture == "clip") {
+    VisionParams vision;
+    vision.max_tokens = options.max_tokens;
+    report = Model::EstimateVision(file, params, vision);
+    Result<TowerParams> tower = ReadTowerParams(file);
+    if (report.ok() && tower.ok()) need.tower = *std::move(tower);
+  } else {
+    report = Model::Estimate(Open(options, platform), params);
+  }
+  if (report.ok()) {
+    need.memory = *report;
+  } else {
+    need.error = "unknown: " + report.status().message();
   }
   return need;
+}
+
+// Rows that a view of the tower's own size gives the decoder.
+uint32_t RowsPerView(const TowerParams& tower) {
+  const uint32_t side = tower.image_size / (tower.patch_size * tower.merge);
+  return side * side + (tower.projector == Projector::kPixtral ? side - 1 : 0);
+}
+
+Json TowerToJson(const TowerParams& t) {
+  return {{"projector", t.projector_name},
+          {"image_size", t.image_size},
+          {"patch_size", t.patch_size},
+          {"width", t.width},
+          {"feed_forward", t.ff},
+          {"layers", t.layers},
+          {"heads", t.heads},
+          {"merge", t.merge},
+          {"rows_per_view", RowsPerView(t)},
+          {"row_width", t.out_cols()},
+          {"any_size", t.native_size},
+          {"tiles", t.longest_side != 0 || t.max_tiles > 1}};
+}
+
+void PrintTower(const TowerParams& t) {
+  Write(Format("  projector %s, %u layers of width %u with %u heads, feed-forward %u\n", t.projector_name.c_str(),
+               t.layers, t.width, t.heads, t.ff));
+  Write(Format("  views of %u x %u pixels%s, patches of %u, merged %u x %u: %u rows of %u values\n", t.image_size,
+               t.image_size, t.native_size ? " or any other size" : "", t.patch_size, t.merge, t.merge, RowsPerView(t),
+               t.out_cols()));
+  if (t.longest_side != 0) {
+    Write(Format("  images are scaled to %u pixels on the longer side and cut into tiles\n", t.longest_side));
+  } else if (t.max_tiles > 1) {
+    Write(Format("  images are cut into %u to %u tiles\n", t.min_tiles, t.max_tiles));
+  }
 }
 
 void PrintJson(const GgufFile& file, const Need& need) {
@@ -145,14 +221,15 @@ void PrintJson(const GgufFile& file, const Need& need) {
         {"tensors", row.tensors}, {"values", row.values}, {"bytes", row.bytes}, {"supported", row.supported}};
   }
   if (need.error.empty()) {
-    json["memory"] = {{"weights", need.memory.weights},
-                      {"scratch", need.memory.scratch},
-                      {"cache", need.memory.cache},
-                      {"total", need.memory.total}};
+    json["memory"] = {{"weights", need.memory.weight_bytes},
+                      {"scratch", need.memory.scratch_bytes},
+                      {"cache", need.memory.cache_bytes},
+                      {"total", need.memory.total()}};
   } else {
     json["memory"] = nullptr;
     json["memory_error"] = need.error;
   }
+  if (need.tower.has_value()) json["tower"] = TowerToJson(*need.tower);
   Write(Dump(json, 1) + "\n");
 }
 
@@ -182,21 +259,32 @@ void PrintText(const GgufFile& file, const Need& need) {
   }
   Write(Format("  %-8s %6zu tensors %16llu values %12s\n", "together", file.tensors().size(),
                static_cast<unsigned long long>(values), HumanBytes(bytes).c_str()));
+  if (need.tower.has_value()) {
+    heading("tower");
+    PrintTower(*need.tower);
+  }
   heading("memory needed");
   if (!need.error.empty()) {
     Write("  " + Printable(need.error) + "\n");
     return;
   }
+  const MemoryReport& memory = need.memory;
+  if (need.tower.has_value()) {
+    Write(Format("  weights %s, scratch %s, together %s, beside those of the model\n",
+                 HumanBytes(memory.weight_bytes).c_str(), HumanBytes(memory.scratch_bytes).c_str(),
+                 HumanBytes(memory.total()).c_str()));
+    return;
+  }
   Write(Format("  weights %s, scratch %s, cache %s (one session, full context), together %s\n",
-               HumanBytes(need.memory.weights).c_str(), HumanBytes(need.memory.scratch).c_str(),
-               HumanBytes(need.memory.cache).c_str(), HumanBytes(need.memory.total).c_str()));
+               HumanBytes(memory.weight_bytes).c_str(), HumanBytes(memory.scratch_bytes).c_str(),
+               HumanBytes(memory.cache_bytes).c_str(), HumanBytes(memory.total()).c_str()));
 }
 
-int Show(const ModelOptions& options, bool json) {
+int Show(const ShowOptions& options) {
   const std::unique_ptr<Platform> platform = CreatePlatform();
-  const std::unique_ptr<GgufFile> file = OpenModelFile(*platform, options.PathOrUsage("show"));
-  const Need need = MeasureNeed(options, *file);
-  if (json) {
+  const std::unique_ptr<GgufFile> file = Open(options, *platform);
+  const Need need = MeasureNeed(options, *platform, *file);
+  if (options.json) {
     PrintJson(*file, need);
   } else {
     PrintText(*file, need);
@@ -208,12 +296,16 @@ int Show(const ModelOptions& options, bool json) {
 }  // namespace
 
 void AddShow(CLI::App& app, Action* action) {
-  CLI::App* command = app.add_subcommand("show", "Metadata, tensors and memory needed by a model file");
-  const auto options = std::make_shared<ModelOptions>();
-  const auto json = std::make_shared<bool>(false);
-  options->AddAll(*command);
-  command->add_flag("--json", *json, "One JSON object; long arrays by their first elements");
-  command->callback([=] { *action = [=] { return Show(*options, *json); }; });
+  CLI::App* command = app.add_subcommand("show", "Metadata, tensors and memory needed by a model or vision file");
+  const auto options = std::make_shared<ShowOptions>();
+  options->model.AddAll(*command);
+  command
+      ->add_option("--image-max-tokens", options->max_tokens,
+                   "Of a vision file for images of any size: tokens that one view may take; 0: what the file says")
+      ->check(Within(0, 1 << 20));
+  command->add_flag("--vision", options->vision, "The vision file of the built-in model");
+  command->add_flag("--json", options->json, "One JSON object; long arrays by their first elements");
+  command->callback([=] { *action = [=] { return Show(*options); }; });
 }
 
 }  // namespace mote::cli
