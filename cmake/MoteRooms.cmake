@@ -32,6 +32,11 @@ function(mote_room name)
     # loads and stores of the stack with it and none without.
     set_source_files_properties(${explicit} PROPERTIES COMPILE_OPTIONS
       "$<$<CXX_COMPILER_ID:GNU>:-fno-tree-vectorize>;$<$<CXX_COMPILER_ID:GNU>:-fno-schedule-insns>")
+    # xsimd chooses by the compiler's flags: one file per instruction set (the names of simd/pixels/pixels.h).
+    if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
+      set_source_files_properties(${CMAKE_SOURCE_DIR}/${ROOM_DIR}/pixels/pixels_sse4.cc PROPERTIES COMPILE_OPTIONS -msse4.1)
+      set_source_files_properties(${CMAKE_SOURCE_DIR}/${ROOM_DIR}/pixels/pixels_avx2.cc PROPERTIES COMPILE_OPTIONS -mavx2)
+    endif()
     mote_kernel_variants(${name} ${ROOM_DIR})
   endif()
   # All rooms below, for linking test programs. The variants of kernels go wherever the kernels go.

@@ -6,6 +6,7 @@
 //
 #include "simd/dot-inl.h"
 #include "simd/kernel_list-inl.h"
+#include "simd/pixels/pixels.h"
 #include "simd/ref/reference.h"
 #include "simd/row_layout.h"
 
@@ -44,6 +45,17 @@ constexpr const char* kName = "wasm";
 #error "An instruction set without a name: disable it in targets.h, or name it here and in dispatch.cc"
 #endif
 
+// Pictures: xsimd's instruction sets (simd/pixels), the nearest below ours.
+#if HWY_TARGET == HWY_SSE4 && HWY_ARCH_X86_64
+namespace pixels = ::mote::simd::pixels_sse4;
+#elif HWY_ARCH_X86_64
+namespace pixels = ::mote::simd::pixels_avx2;
+#elif HWY_ARCH_ARM_A64
+namespace pixels = ::mote::simd::pixels_neon;
+#else
+namespace pixels = ::mote::simd::ref;
+#endif
+
 void Pack(const PackArgs& args) {
   PackPanels(args, UsesA8(args.type) ? kLanes : kLanes * kFloatPanelVectors, kDotTakesU8);
 }
@@ -77,8 +89,8 @@ constinit const KernelTable kRow = WithMatMul({.name = kName,
                                                .f16_to_f32 = F16ToF32Row,
                                                .top_k = TopK,
                                                .max = Max,
-                                               .resize_rows = ref::ResizeRows,
-                                               .blend_rows = ref::BlendRows},
+                                               .resize_rows = pixels::ResizeRows,
+                                               .blend_rows = pixels::BlendRows},
                                               kMatMul);
 
 }  // namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE

@@ -1,8 +1,9 @@
 // Image files to pixels: JPEG, PNG, WebP, and binary PPM and PGM.
 //
 // Everything in such a file is hostile until checked: sizes are read and held to the limits before a pixel is
-// allocated, a file that ends too early or breaks its format is an error rather than half a picture, and beside the
-// result (3 bytes a pixel) a decoder takes at most 16 bytes a pixel and 16 MiB.
+// allocated, a file that ends too early or breaks its format is an error rather than half a picture, and decoding takes
+// at most 12 bytes a pixel, the result included, and 64 MiB (which only pictures of a few rows or columns come near
+// to).
 #ifndef MOTE_EDGE_IMAGE_DECODE_H_
 #define MOTE_EDGE_IMAGE_DECODE_H_
 

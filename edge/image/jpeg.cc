@@ -165,7 +165,7 @@ Result<Image> DecodeJpeg(Bytes file, const ImageLimits& limits) {
   }
   // Coefficients of a progressive file: at most 2 bytes for each of 4 components, and blocks that stand over the edge.
   const uint64_t pixels = uint64_t{info.image_width} * info.image_height;
-  info.mem->max_memory_to_use = static_cast<long>(pixels * 16 + (16 << 20));
+  info.mem->max_memory_to_use = static_cast<long>(pixels * 9 + (48 << 20));
   MOTE_ASSIGN_OR_RETURN(Image image, CreateImage(info.image_width, info.image_height, limits));
   Buffer row;
   if (cmyk) {

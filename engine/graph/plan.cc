@@ -16,15 +16,31 @@ uint32_t BlockValues(const Graph& graph, const Node& product) {
   return info == nullptr ? 0 : static_cast<uint32_t>(info->block_values);
 }
 
+// True if node i is the activation of the product before it, and its only reader. (A product that shares its input with
+// the one before it is read too late: its instruction has more than one node.)
+bool IsOwnActivation(const Graph& graph, const std::vector<uint32_t>& readers, uint32_t i) {
+  const Node& node = graph.nodes()[i];
+  const Node& before = graph.nodes()[i - 1];
+  if (node.op != OpKind::kActivation || before.op != OpKind::kMatMul || node.in[0] != before.out) return false;
+  const bool shares = i > 1 && graph.nodes()[i - 2].op == OpKind::kMatMul && graph.nodes()[i - 2].in[0] == before.in[0];
+  return !shares && readers[before.out] == 1 && before.out != graph.result();
+}
+
 std::vector<Instruction> Fuse(const Graph& graph) {
   std::vector<Instruction> instructions;
   const auto nodes = graph.nodes();
+  std::vector<uint32_t> readers(graph.num_values(), 0);
+  for (const Node& node : nodes) {
+    for (const ValueId in : node.in) ++readers[in];
+  }
   for (uint32_t i = 0; i < nodes.size(); ++i) {
     const bool joins = i > 0 && nodes[i].op == OpKind::kMatMul && nodes[i - 1].op == OpKind::kMatMul &&
                        nodes[i].in[0] == nodes[i - 1].in[0] &&
                        BlockValues(graph, nodes[i]) == BlockValues(graph, nodes[i - 1]);
-    if (joins) {
+    if (joins && instructions.back().activation == kNone) {
       instructions.back().nodes.push_back(i);
+    } else if (i > 0 && IsOwnActivation(graph, readers, i)) {
+      instructions.back().activation = i;
     } else {
       instructions.push_back({{i}});
     }
@@ -96,10 +112,12 @@ std::vector<Life> Lives(const Graph& graph, const Plan& plan) {
   std::vector<Life> lives(graph.num_values());
   for (uint32_t phase = 0; phase < plan.phases.size(); ++phase) {
     for (uint32_t i = plan.phases[phase].begin; i < plan.phases[phase].end; ++i) {
-      for (const uint32_t n : plan.instructions[i].nodes) {
+      const Instruction& instruction = plan.instructions[i];
+      for (const uint32_t n : instruction.nodes) {
         const Node& node = graph.nodes()[n];
-        lives[node.out].first = std::min(lives[node.out].first, phase);
-        lives[node.out].last = std::max(lives[node.out].last, phase);
+        const ValueId out = instruction.activation == kNone ? node.out : graph.nodes()[instruction.activation].out;
+        lives[out].first = std::min(lives[out].first, phase);
+        lives[out].last = std::max(lives[out].last, phase);
         for (const ValueId in : node.in) lives[in].last = std::max(lives[in].last, phase);
       }
     }
@@ -133,7 +151,7 @@ Result<Plan> MakePlan(const Graph& graph, uint32_t max_tokens, uint32_t max_outp
   };
   std::vector<Placed> alive;  // by address
   for (ValueId id = 0; id < graph.num_values(); ++id) {
-    if (id == graph.result()) continue;
+    if (id == graph.result() || lives[id].first == UINT32_MAX) continue;
     const ValueInfo& info = graph.value(id);
     const uint32_t rows = info.rows == Rows::kTokens    ? max_tokens
                           : info.rows == Rows::kOutputs ? max_outputs

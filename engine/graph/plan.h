@@ -13,8 +13,11 @@ namespace mote {
 
 // One or more nodes that a backend runs as one: matrix products that read the same input (Q, K, V; gate and up), with
 // weights of the same block size, become one instruction, so that the input is prepared once and the workers meet once.
+// An activation that alone reads a product belongs to the product's instruction: it is applied to each tile while that is
+// in the cache, and the product itself is never written.
 struct Instruction {
   std::vector<uint32_t> nodes;  // indices into Graph::nodes(), all of one OpKind; more than one only for kMatMul
+  uint32_t activation = kNone;  // index of a kActivation; only with a single kMatMul
 };
 
 // Instructions [begin, end) that the workers of a backend run without meeting in between: either one instruction, or a
@@ -41,7 +44,7 @@ struct Plan {
   std::vector<Phase> phases;
   // Where each value lies in the arena, in bytes, aligned to kCacheLineBytes; values whose lives (in whole phases:
   // within one, workers are at different instructions) do not overlap share bytes. The result is not in the arena
-  // (UINT64_MAX): it is written to the step's own buffer.
+  // (UINT64_MAX): it is written to the step's own buffer. Nor is what no instruction writes.
   std::vector<uint64_t> value_offset;
   uint64_t arena_bytes = 0;
   CacheTypes cache;  // for the backend to take or refuse

@@ -53,11 +53,11 @@ Result<std::unique_ptr<Vision>> Vision::Load(std::unique_ptr<GgufFile> file, con
   }
   MOTE_RETURN_IF_ERROR(BuildTower(*v.file_, v.tower_, &v.graph_));
   MOTE_ASSIGN_OR_RETURN(v.plan_, PlanTower(v.graph_, v.tower_, params.max_tokens));
-  MOTE_ASSIGN_OR_RETURN(v.memory_,
-                        host.backend->Measure(v.plan_, MaxPatchRows(v.tower_, params.max_tokens)));
+  MOTE_ASSIGN_OR_RETURN(v.memory_, host.backend->Measure(v.plan_, MaxPatchRows(v.tower_, params.max_tokens)));
   MOTE_ASSIGN_OR_RETURN(v.positions_, PositionTable::Read(v.tower_, *v.file_));
   if (v.tower_.projector == Projector::kPixtral) MOTE_RETURN_IF_ERROR(v.ReadRowBreak());
   MOTE_ASSIGN_OR_RETURN(v.program_, host.backend->Compile(v.plan_, *v.file_, host.context, params.progress));
+  v.FindTokens();
   v.monitor_ = host.context.platform->CreateMonitor();
   Sha256 identity;
   identity.Update(v.tower_.projector_name);
@@ -309,6 +309,30 @@ Result<std::vector<EncodedImage>> Vision::Encode(std::span<const ImageView> imag
 
 // ---- Into a prompt
 
+// By what they say in running text: a newline may be a token of a byte.
+void Vision::FindTokens() {
+  constexpr std::string_view kPieces[] = {"\n",
+                                          "\n\n",
+                                          "<fake_token_around_image>",
+                                          "<global-img>",
+                                          "<|vision_start|>",
+                                          "<|vision_end|>",
+                                          "<start_of_image>",
+                                          "<end_of_image>",
+                                          "<img>",
+                                          "</img>",
+                                          "[IMG_END]"};
+  const Tokenizer& tokenizer = *host_.tokenizer;
+  for (int32_t token = 0; token < tokenizer.vocab_size(); ++token) {
+    const std::string text = tokenizer.Piece(token, /*with_special=*/true);
+    for (const std::string_view piece : kPieces) {
+      if (text != piece) continue;
+      const bool first = std::none_of(tokens_.begin(), tokens_.end(), [&](const auto& t) { return t.first == piece; });
+      if (first) tokens_.emplace_back(piece, token);
+    }
+  }
+}
+
 Status Vision::AppendText(std::string_view text, Prompt* prompt) const {
   EncodeOptions options;
   options.add_special = false;
@@ -319,7 +343,8 @@ Status Vision::AppendText(std::string_view text, Prompt* prompt) const {
 }
 
 Status Vision::AppendToken(std::string_view piece, Prompt* prompt) const {
-  const int32_t token = host_.tokenizer->Find(piece);
+  const auto known = std::find_if(tokens_.begin(), tokens_.end(), [&](const auto& t) { return t.first == piece; });
+  const int32_t token = known == tokens_.end() ? kNoToken : known->second;
   if (token == kNoToken) {
     return Error(Code::kNotFound, "the vocabulary has no token \"%s\", which projector %s puts around images",
                  std::string(piece).c_str(), tower_.projector_name.c_str());
@@ -334,8 +359,8 @@ Status Vision::AppendTiles(const EncodedImage& image, Prompt* prompt) const {
     const ViewPlace& place = part.place;
     if (place.tile) {
       MOTE_RETURN_IF_ERROR(AppendToken("<fake_token_around_image>", prompt));
-      MOTE_RETURN_IF_ERROR(AppendText(
-          "<row_" + std::to_string(place.row + 1) + "_col_" + std::to_string(place.col + 1) + ">", prompt));
+      MOTE_RETURN_IF_ERROR(
+          AppendText("<row_" + std::to_string(place.row + 1) + "_col_" + std::to_string(place.col + 1) + ">", prompt));
       prompt->Append(part.rows);
       const bool ends_row = place.col + 1 == place.cols && place.row + 1 < place.rows;
       if (ends_row) MOTE_RETURN_IF_ERROR(AppendToken("\n", prompt));

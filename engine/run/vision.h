@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "engine/arch/tower.h"
@@ -29,8 +30,8 @@
 namespace mote {
 
 struct VisionParams {
-  uint32_t max_tokens = 0;               // rows of one view, where the tower takes any size; 0: what the file says
-  uint64_t cache_bytes = 256ull << 20;   // of images that have been read, kept for the next question; 0: none
+  uint32_t max_tokens = 0;              // rows of one view, where the tower takes any size; 0: what the file says
+  uint64_t cache_bytes = 256ull << 20;  // of images that have been read, kept for the next question; 0: none
   LoadProgress progress;
 };
 
@@ -94,6 +95,7 @@ class Vision {
   struct Work;
   Vision() = default;
   Status ReadRowBreak();
+  void FindTokens();
   Sha256Digest DigestOf(const ImageView& image) const;
   std::optional<EncodedImage> Recall(const Sha256Digest& digest);
   void Remember(const Sha256Digest& digest, const EncodedImage& image);
@@ -114,8 +116,9 @@ class Vision {
   std::unique_ptr<Program> program_;
   std::vector<std::unique_ptr<KvCache>> places_;  // one for each view of a step; touched between steps alone
   PositionTable positions_;
-  std::vector<float> row_break_;  // pixtral: what ends a row of patches, (out_width)
-  Sha256Digest identity_ = {};    // of everything that is not the image: the tower, and how it was set up
+  std::vector<float> row_break_;                              // pixtral: what ends a row of patches, (out_width)
+  std::vector<std::pair<std::string_view, int32_t>> tokens_;  // what stands around images, as the vocabulary has it
+  Sha256Digest identity_ = {};  // of everything that is not the image: the tower, and how it was set up
   VisionParams params_;
 
   struct Remembered {

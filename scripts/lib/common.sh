@@ -36,6 +36,11 @@ need() {
     sudo=sudo
   fi
   say "Installing: $missing"
+  # Libraries of another architecture: apt has to be told of it once, and then to fetch its lists.
+  if [[ $missing == *:arm64* ]] && ! dpkg --print-foreign-architectures | grep -qx arm64; then
+    $sudo dpkg --add-architecture arm64
+    $sudo apt-get update -qq || complain "apt-get update failed; trying with the lists that are there"
+  fi
   # Lists that are there already usually do; a bare machine has none.
   # shellcheck disable=SC2086
   $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null 2>&1 && return 0

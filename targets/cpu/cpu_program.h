@@ -42,6 +42,12 @@ struct CpuScratch {
 // the same either way.
 inline constexpr uint32_t kOwnActsRows = 4;
 
+inline simd::Activation KernelActivation(Activation activation) {
+  static_assert(static_cast<int>(Activation::kSilu) == static_cast<int>(simd::Activation::kSilu) &&
+                static_cast<int>(Activation::kGeluQuick) == static_cast<int>(simd::Activation::kGeluQuick));
+  return static_cast<simd::Activation>(activation);
+}
+
 class CpuProgram : public Program {
  public:
   static Result<std::unique_ptr<CpuProgram>> Create(const Plan& plan, const GgufFile& file,
@@ -70,7 +76,8 @@ class CpuProgram : public Program {
   void RunMovingRow(const Node& node, uint32_t row, float* y);
   void WriteCache(const Node& node, uint32_t begin, uint32_t end);
   void RunMatMul(const Instruction& instruction, uint32_t index, int worker);
-  void MatMulTile(const Node& node, uint64_t row_begin, uint32_t tile_rows, const uint8_t* acts, int worker);
+  void MatMulTile(const Node& node, const Node* activation, uint64_t row_begin, uint32_t tile_rows, const uint8_t* acts,
+                  int worker);
   uint32_t NextOwnTile(uint32_t index, uint32_t tiles, int worker);
   // Rows of a step that belong to one session; they stand together, in the order of their positions.
   struct Segment {

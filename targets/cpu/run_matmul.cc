@@ -50,7 +50,8 @@ uint32_t CpuProgram::NextOwnTile(uint32_t index, uint32_t tiles, int worker) {
 }
 
 // One tile of one product: weight rows [row_begin, row_begin + tile_rows) for all rows of the step.
-void CpuProgram::MatMulTile(const Node& node, uint64_t row_begin, uint32_t tile_rows, const uint8_t* acts, int worker) {
+void CpuProgram::MatMulTile(const Node& node, const Node* activation, uint64_t row_begin, uint32_t tile_rows,
+                            const uint8_t* acts, int worker) {
   const CpuWeight& weight = weights_[node.weights[0]];
   simd::MatMulArgs args;
   args.panels = weight.PanelsAt(0, row_begin);
@@ -59,15 +60,16 @@ void CpuProgram::MatMulTile(const Node& node, uint64_t row_begin, uint32_t tile_
   args.acts = weight.uses_a8() ? static_cast<const void*>(acts) : Values(node.in[0]);
   args.act_stride_bytes = weight.uses_a8() ? simd::A8RowBytes(weight.cols) : weight.cols * sizeof(float);
   args.m = NumRows(graph_.value(node.out).rows);
-  args.out = Values(node.out) + row_begin;
+  args.out = Values(activation != nullptr ? activation->out : node.out) + row_begin;
   args.out_stride = weight.rows;
   args.scratch = unpacked_[static_cast<size_t>(worker)].data();
   weight.matmul(args);
-  if (node.weights[1] == kNone) return;
-  const float* bias = weights_[node.weights[1]].floats() + row_begin;
+  if (node.weights[1] == kNone && activation == nullptr) return;
+  const float* bias = node.weights[1] == kNone ? nullptr : weights_[node.weights[1]].floats() + row_begin;
   for (size_t r = 0; r < args.m; ++r) {
     float* y = args.out + r * args.out_stride;
-    kernels_.add(y, bias, args.rows, y);
+    if (bias != nullptr) kernels_.add(y, bias, args.rows, y);
+    if (activation != nullptr) kernels_.gate(KernelActivation(activation->activation), y, nullptr, args.rows, y);
   }
 }
 
@@ -87,6 +89,7 @@ void CpuProgram::RunMatMul(const Instruction& instruction, uint32_t index, int w
   const size_t group = weights_[first.weights[0]].act_group;  // of all: see plan.cc
   const uint8_t* acts = group != 0 ? QuantizeRows(Values(first.in[0]), cols, rows, group, worker) : nullptr;
 
+  const Node* activation = instruction.activation == kNone ? nullptr : &graph_.nodes()[instruction.activation];
   // Tiles are numbered through all products of the instruction.
   const uint32_t tile_rows = TileRows(total, pool_.num_workers(), rows > kFewRows ? 2 * panel_rows : panel_rows);
   const auto tiles_of = [&](uint32_t n) {
@@ -98,7 +101,7 @@ void CpuProgram::RunMatMul(const Instruction& instruction, uint32_t index, int w
     uint32_t at = tile;
     size_t which = 0;
     while (at >= tiles_of(instruction.nodes[which])) at -= tiles_of(instruction.nodes[which++]);
-    MatMulTile(graph_.nodes()[instruction.nodes[which]], uint64_t{at} * tile_rows, tile_rows, acts, worker);
+    MatMulTile(graph_.nodes()[instruction.nodes[which]], activation, uint64_t{at} * tile_rows, tile_rows, acts, worker);
   }
 }
 
@@ -233,7 +236,7 @@ void CpuProgram::RunMoe(const Node& node, uint32_t index, int worker) {
   pool_.Sync();
   for (uint32_t i = slots.begin; i < slots.end; ++i) {
     float* hidden = s.gate + uint64_t{i} * ff;
-    kernels_.gate(static_cast<simd::Activation>(p.activation), hidden, s.up + uint64_t{i} * ff, ff, hidden);
+    kernels_.gate(KernelActivation(p.activation), hidden, s.up + uint64_t{i} * ff, ff, hidden);
     if (down.uses_a8()) kernels_.quantize_a8(hidden, ff, down.act_group, acts_.data() + i * act_stride);
   }
   pool_.Sync();

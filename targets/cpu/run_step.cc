@@ -14,12 +14,6 @@ namespace {
 // always computed by the same part of a kernel's loop, body or tail.
 constexpr uint32_t kElementColumns = 1024;
 
-simd::Activation KernelActivation(Activation activation) {
-  static_assert(static_cast<int>(Activation::kSilu) == static_cast<int>(simd::Activation::kSilu) &&
-                static_cast<int>(Activation::kGeluQuick) == static_cast<int>(simd::Activation::kGeluQuick));
-  return static_cast<simd::Activation>(activation);
-}
-
 }  // namespace
 
 Status CpuProgram::Run(const Step& step) {

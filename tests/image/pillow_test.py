@@ -1,12 +1,14 @@
 #!/usr/bin/python3
-"""Compares edge/image with Pillow on files that Pillow writes: pillow_test.py DECODE_TOOL
+"""Compares edge/image with Pillow on files that Pillow writes: pillow_test.py DECODE_TOOL [--memory]
 
 Every mode, quality, subsampling, interlacing and orientation of JPEG, PNG, WebP and PNM, pixels equal to Pillow's; and
-files cut short or with a byte changed, which must give an error or a picture, never the death of the program. Skipped
-(exit 77) without Python's PIL.
+files cut short or with a byte changed, which must give an error or a picture, never the death of the program. --memory: also
+that four megapixels of each kind fit into the memory that edge/image/decode.h promises (not under sanitizers, which take
+address space of their own). Skipped (exit 77) without Python's PIL.
 """
 import io
 import random
+import resource
 import struct
 import subprocess
 import sys
@@ -22,8 +24,11 @@ rng = random.Random(4)
 
 
 class Tool:
-    def __init__(self, program):
-        self.process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    def __init__(self, program, limit=None):
+        """`limit`: bytes of address space."""
+        self.process = subprocess.Popen(
+            [program], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            preexec_fn=limit and (lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit))))
 
     def decode(self, data, drop=0):
         """(width, height, pixels), or the error's text."""
@@ -71,6 +76,11 @@ def png_chunk(name, data):
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
+def png_chunks(width, height, color, rows, interlaced, depth=8):
+    return (b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, interlaced)) +
+            png_chunk(b"IDAT", zlib.compress(rows)) + png_chunk(b"IEND", b""))
+
+
 def adam7(mode, image):
     """Pillow writes no interlaced files: the seven passes, each row with filter 0."""
     width, height = image.size
@@ -84,17 +94,14 @@ def adam7(mode, image):
             rows.append(0)
             for x in range(x0, width, dx):
                 rows += raw[(y * width + x) * bands:(y * width + x + 1) * bands]
-    color = {"L": 0, "RGB": 2, "LA": 4, "RGBA": 6}[mode]
-    return (b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, color, 0, 0, 1)) +
-            png_chunk(b"IDAT", zlib.compress(bytes(rows))) + png_chunk(b"IEND", b""))
+    return png_chunks(width, height, {"L": 0, "RGB": 2, "LA": 4, "RGBA": 6}[mode], bytes(rows), 1)
 
 
 def png16(color, bands, width, height):
     rows = bytearray()
     for y in range(height):
         rows += b"\0" + rng.randbytes(width * bands * 2)
-    return (b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, color, 0, 0, 0)) +
-            png_chunk(b"IDAT", zlib.compress(bytes(rows))) + png_chunk(b"IEND", b"")), rows
+    return png_chunks(width, height, color, bytes(rows), 0, 16), rows
 
 
 def cases():
@@ -179,6 +186,24 @@ def check_damaged(tool):
         assert tool.decode(data) == good, name
 
 
+def check_memory(program):
+    """4 megapixels of each kind within 12 bytes a pixel; 12 MiB for the program and its libraries."""
+    side = 2048
+    image = Image.linear_gradient("L").resize((side, side))
+    image = Image.merge("RGBA", (image, image.rotate(90), image.rotate(180), image.rotate(45)))
+    rgb = image.convert("RGB")
+    for name, data in {
+            "JPEG": encoded(rgb, format="JPEG", subsampling=0), "CMYK": encoded(rgb.convert("CMYK"), format="JPEG"),
+            "progressive JPEG": encoded(rgb, format="JPEG", subsampling=0, progressive=True),
+            "progressive CMYK": encoded(rgb.convert("CMYK"), format="JPEG", progressive=True),
+            "turned JPEG": encoded(rgb, format="JPEG", exif=exif(6, "<")),
+            "PNG": encoded(image, format="PNG", compress_level=1), "WebP": encoded(image, format="WEBP", method=0),
+            "interlaced PNG": png_chunks(side, side, 6, bytes(4 * side * side + 2 * 8 * side), 1),
+            "lossless WebP": encoded(image, format="WEBP", lossless=True, method=0, quality=0)}.items():
+        answer = Tool(program, 12 * side * side + (12 << 20) + len(data)).decode(data)
+        assert isinstance(answer, tuple) and answer[:2] == (side, side), (name, answer)
+
+
 def main():
     tool = Tool(sys.argv[1])
     count = wrong = 0
@@ -196,6 +221,8 @@ def main():
                 print(f"{name}: alpha {'dropped' if drop else 'over white'}: differs by up to {worst}")
     check_16_bits(tool)
     check_damaged(tool)
+    if "--memory" in sys.argv:
+        check_memory(sys.argv[1])
     print(f"pillow_test: Pillow {Image.__version__}: {count} pictures, {wrong} differ")
     sys.exit(1 if wrong else 0)
 

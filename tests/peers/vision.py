@@ -5,7 +5,7 @@
 
 Needs python3-pil and python3-numpy, the target peer_vision_models of a build, and a program around llama.cpp's mtmd library:
 
-  PROGRAM MODEL.gguf MMPROJ.gguf OUT -p PROMPT -v VIEWS -i PICTURE WxH [-i ...]
+  PROGRAM MODEL.gguf MMPROJ.gguf OUT -p PROMPT -v VIEWS -t 1 -i PICTURE WxH [-i ...]
 
 It tokenizes the prompt (<__media__> is a picture), takes the views of VIEWS instead of its own resampled ones, and writes
   OUT.layout  a line a piece: `text pos P ids ...` or `image pos P tokens N nx X ny Y npos M views WxH ...`
@@ -204,7 +204,7 @@ def golden_case(args, folder, model, case, pictures, prompt):
     out, views = os.path.join(folder, "out"), os.path.join(folder, "views")
     lines = [f"case {model['name']} {case} {prompt}"] + write_views(views, pictures, folder, model)
     command = [args.oracle, os.path.join(folder, model["name"] + ".gguf"), os.path.join(folder, f"mmproj-{model['name']}.gguf"), out,
-               "-p", prompt, "-v", views]
+               "-p", prompt, "-v", views, "-t", "1"]
     for size, name in pictures:
         command += ["-i", os.path.join(folder, name), size]
     subprocess.run(command, check=True)

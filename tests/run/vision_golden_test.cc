@@ -136,9 +136,12 @@ class VisionGolden : public ::testing::Test {
     for (const ImageView& image : images) {
       const Result<std::vector<View>> views = MakeViews(tower, image, 0, backend->pixel_kernels(), nullptr);
       ASSERT_TRUE(views.ok()) << label << ": " << views.status().message();
-      for (const View& view : *views) {
-        ASSERT_LT(at, golden.views.size()) << label;
-        const GoldenView& want = golden.views[at++];
+      // Of SmolVLM the reference is given the whole before the tiles.
+      const size_t shift = tower.projector == Projector::kIdefics3 ? 1 : 0;
+      ASSERT_LE(at + views->size(), golden.views.size()) << label;
+      for (size_t i = 0; i < views->size(); ++i) {
+        const View& view = (*views)[i];
+        const GoldenView& want = golden.views[at + (i + shift) % views->size()];
         ASSERT_EQ(view.pixels.width, want.width) << label;
         ASSERT_EQ(view.pixels.height, want.height) << label;
         for (const auto& [index, value] : want.pixels) {
@@ -147,6 +150,7 @@ class VisionGolden : public ::testing::Test {
           EXPECT_NEAR((pixel - tower.mean[c]) / tower.std[c], value, 1e-5) << label << " pixel " << index;
         }
       }
+      at += views->size();
     }
     EXPECT_EQ(at, golden.views.size()) << label;
   }
