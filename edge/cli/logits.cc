@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include <algorithm>
 #include <bit>
 #include <memory>
 #include <optional>
@@ -75,13 +76,13 @@ int Logits(const LogitsOptions& options, bool has_tokens, bool has_prompt) {
     const uint32_t flags = options.no_special ? 0 : MOTE_ADD_SPECIAL | MOTE_PARSE_SPECIAL;
     prompt = Take(Prompt::FromText(model, WithMarks(options.prompt, pictures.size()), ToC(pictures), flags));
   }
-  const size_t count = has_prompt ? prompt->info().tokens : options.tokens.size();
+  const size_t count = has_prompt ? prompt->info().tokens - prompt->info().image_rows : options.tokens.size();
   const size_t row_bytes = model.info().vocab_size * sizeof(float);
   OutputFile file(options.out);
   Progress progress("computing");
   int write_error = 0;
   const Session::OnLogits on_logits = [&](size_t index, const float* logits) {
-    progress.Update(index + 1, count);
+    progress.Update(std::min(index + 1, count), count);
     if (file.Write(logits, row_bytes)) return true;
     write_error = errno;
     return false;

@@ -428,8 +428,9 @@ MOTE_API void mote_session_cancel(mote_session* session);
 /* Forgets a request that has not been met. */
 MOTE_API void mote_session_clear_cancel(mote_session* session);
 
-/* logits: (vocab_size) of the token at `index` in the call's tokens, valid during the call only. Not 0: stop, with
- * MOTE_CANCELLED. May come from another thread, never two at once for one session: keep it short. */
+/* logits: (vocab_size) of the token at `index` in the call's tokens, valid during the call only; rows of images have
+ * none. Not 0: stop, with MOTE_CANCELLED. May come from another thread, never two at once for one session: keep it
+ * short. */
 typedef int (*mote_logits_fn)(void* user, size_t index, const float* logits);
 /* Tokens computed so far, from the same threads. */
 typedef void (*mote_progress_fn)(void* user, size_t done, size_t total);

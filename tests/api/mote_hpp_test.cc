@@ -106,6 +106,7 @@ TEST_F(MoteHppTest, CallbacksChatAndErrors) {
 TEST_F(MoteHppTest, Images) {
   const std::vector<uint8_t> text = TinyVisionTextForApiTests();
   const std::vector<uint8_t> tower = TinyVisionTowerForApiTests();
+  options_.context = 256;
   auto model = api::Model::LoadMemory(text.data(), text.size(), options_);
   ASSERT_TRUE(model.ok()) << model.error().message;
   EXPECT_FALSE(model->vision_info().has_value());

@@ -20,7 +20,7 @@ def setUpModule():
     global folder
     folder = tempfile.TemporaryDirectory()
     subprocess.run(options.emulator + [options.pairs, folder.name], stdout=subprocess.DEVNULL, check=True, timeout=TIMEOUT)
-    for name, size, seed in [("a", (64, 64), 1), ("b", (90, 40), 2), ("c", (64, 64), 3)]:
+    for name, size, seed in [("a", (64, 64), 1), ("b", (90, 40), 2), ("c", (64, 64), 3), ("d", (300, 200), 4)]:
         write_ppm(path(name + ".ppm"), size, seed)
     # Folders as people have them: a model, and vision files beside it.
     for home, files in {"lone": ["idefics3-single.gguf"],
@@ -112,10 +112,10 @@ class Run(unittest.TestCase):
                 done = mote("logits", path("pair", "idefics3-single.gguf"), "--image", path(picture + ".ppm"), "-p",
                             "what is it", "--out", file, "--json")
                 self.assertEqual(done.returncode, 0, done.stderr)
-                self.assertEqual(json.loads(done.stdout)["tokens"], alone["prompt_tokens"])
+                self.assertEqual(json.loads(done.stdout)["tokens"], alone["prompt_tokens"] - ROWS)
                 with open(file, "rb") as data:
                     logits.append(array.array("f", data.read()))
-        self.assertEqual(len(logits[0]), alone["prompt_tokens"] * 512)
+        self.assertEqual(len(logits[0]), (alone["prompt_tokens"] - ROWS) * 512)
         last = logits[0][-512:]
         self.assertEqual(last.index(max(last)), alone["tokens"][0])
         self.assertNotEqual(logits[0], logits[1], "the picture counts")
@@ -140,11 +140,11 @@ class Run(unittest.TestCase):
         self.assertEqual(json.loads(done.stdout)["images"][0]["rows"], 5 * ROWS)  # 2 by 2 tiles and the whole
 
     def test_rows_have_a_limit_where_the_tower_takes_any_size(self):
-        words = ["run", path("qwen2vl.gguf"), "-mm", path("mmproj-qwen2vl.gguf"), "--no-chat", "--image", path("b.ppm"), "-p",
+        words = ["run", path("qwen2vl.gguf"), "-mm", path("mmproj-qwen2vl.gguf"), "--no-chat", "--image", path("d.ppm"), "-p",
                  "what", "-n", "1", "--json"]
-        rows = [json.loads(mote(*words, *more).stdout)["images"][0]["rows"] for more in [[], ["--image-max-tokens", "6"]]]
-        self.assertLess(rows[1], rows[0])
-        self.assertLessEqual(rows[1], 6)
+        rows = [json.loads(mote(*words, *more).stdout)["images"][0]["rows"] for more in [[], ["--image-max-tokens", "20"]]]
+        self.assertGreater(rows[0], 60)
+        self.assertLessEqual(rows[1], 20)
 
 
 class Finding(unittest.TestCase):
@@ -187,7 +187,8 @@ class Finding(unittest.TestCase):
         self.assert_refused(1, see("--image", "no/such.png", "-p", "x"), "no/such.png")
         self.assert_refused(1, see("--image", "LICENSE", "-p", "x"), "LICENSE", "JPEG")
         self.assert_refused(1, see("--image", "-", "-p", "x", stdin=b"P6\n64 64\n255\n123"), "standard input")
-        self.assert_refused(1, see("--image", path("a.ppm"), "-p", "<__media__> <__media__>"), "2 marks", "1 image")
+        self.assert_refused(1, see("--image", path("a.ppm"), "-p", "<__media__> <__media__>", "-mm",
+                                   path("mmproj-idefics3-single.gguf")), "2 marks", "1 image")
 
 
 class Tools(unittest.TestCase):
@@ -247,9 +248,8 @@ class Examples(unittest.TestCase):
                 failed = run(*words)
                 self.assertEqual(failed.returncode, 1)
                 self.assertTrue(re.match(rb"see: .*(LICENSE|no/such.gguf)", failed.stderr), failed.stderr)
+        self.assertGreater(len(said[0]), 0)
         self.assertEqual(said[0], said[1])
-        mine = mote("run", *pair[:1], "--image", path("a.ppm"), "-p", "what", "--temp", "0", "-n", "64").stdout
-        self.assertEqual(said[0], mine)
 
 
 if __name__ == "__main__":
