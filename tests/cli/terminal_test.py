@@ -185,7 +185,7 @@ class Images(Terminal):
         self.say(b"/clear")
         self.wait_for_prompt()
         self.say(b"hello")
-        self.assertNotIn(b"image", self.wait_for(rb"hello.*answer 4 tokens").group())
+        self.assertNotIn(b"image", self.wait_for(rb"(?s)hello.*answer 4 tokens").group())
         self.say(b"/exit")
         self.assertEqual(self.exit_code(), 0)
 
