@@ -69,8 +69,8 @@ Result<PositionTable> PositionTable::Read(const TowerParams& tower, const GgufFi
   const TensorInfo* tensor = file.FindTensor("v.position_embd.weight");
   // A tower for any size has a square table; another's first rows are its view's.
   const uint64_t rows = tower.native_size ? tensor->rows() - first : 0;
-  table.side_ = tower.native_size ? static_cast<uint32_t>(sqrt(static_cast<double>(rows)))
-                                  : tower.image_size / tower.patch_size;
+  table.side_ =
+      tower.native_size ? static_cast<uint32_t>(sqrt(static_cast<double>(rows))) : tower.image_size / tower.patch_size;
   if (table.side_ == 0) return Error(Code::kMalformed, "tensor v.position_embd.weight has no rows");
   const uint64_t width = tower.width;
   const uint64_t count = (first + uint64_t{table.side_} * table.side_) * width;

@@ -14,8 +14,8 @@
 #include "engine/core/status.h"
 #include "engine/format/gguf.h"
 #include "engine/graph/backend.h"
-#include "engine/vision/image.h"
 #include "engine/graph/pixel_kernels.h"
+#include "engine/vision/image.h"
 
 namespace mote {
 
@@ -68,8 +68,8 @@ struct ViewRows {
   std::vector<uint32_t> window_begins, window_ends;
   std::vector<uint32_t> outputs;  // rows that go on, in the order of the result
   uint32_t rows = 0;
-  uint32_t cols = 0;              // floats of an input
-  uint32_t grid_rows = 0;         // of the result
+  uint32_t cols = 0;       // floats of an input
+  uint32_t grid_rows = 0;  // of the result
   uint32_t grid_cols = 0;
 };
 Result<ViewRows> MakeRows(const TowerParams& tower, const PositionTable& positions, const ImageView& view,
