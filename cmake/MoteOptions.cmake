@@ -30,8 +30,10 @@ endif()
 
 find_program(MOTE_CCACHE ccache)
 if(MOTE_CCACHE)
-  set(CMAKE_C_COMPILER_LAUNCHER ${MOTE_CCACHE})
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${MOTE_CCACHE})
+  # Names relative to the source tree, so that one clone finds what another has compiled.
+  set(MOTE_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=true ${MOTE_CCACHE})
+  set(CMAKE_C_COMPILER_LAUNCHER ${MOTE_LAUNCHER})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${MOTE_LAUNCHER})
 endif()
 
 if(MOTE_WASM)

@@ -82,8 +82,8 @@ struct AttentionArgs {
   size_t q_head_stride = 0;
   size_t tokens = 0;
   size_t heads = 0;
-  size_t position = 0;  // of the first token
-  size_t window = 0;    // 0: sees all before it
+  size_t position = 0;               // of the first token
+  size_t window = 0;                 // 0: sees all before it
   const uint32_t* begins = nullptr;  // (tokens), or null
   const uint32_t* ends = nullptr;    // (tokens), or null
   float scale = 1;
@@ -131,7 +131,6 @@ inline constexpr size_t kPixelRowGroup = 4;
 constexpr size_t PixelScratchBytes(size_t source_width) {
   return 4 * kPixelRowGroup * source_width + 64;
 }
-
 
 struct KernelTable {
   const char* name;     // "scalar", "sse4", "avx2", "avx2_vnni", "avx512", "avx512_vnni", "neon", "neon_dot", ...

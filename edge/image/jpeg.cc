@@ -86,6 +86,18 @@ struct Reader {
         break;
     }
   }
+  // The file has ended. Where its one scan is under way, all that lacks may be the end marker, which some writers leave
+  // out: libjpeg gets one, and warns if it still wants pixels. Where more scans may follow, nobody could tell.
+  static boolean AtEnd(j_decompress_ptr info) {
+    if (info->progressive_mode || info->comps_in_scan < info->num_components || info->num_components == 0) {
+      info->err->msg_code = JWRN_JPEG_EOF;
+      Fail(reinterpret_cast<j_common_ptr>(info));
+    }
+    static const JOCTET kEndMarker[] = {0xff, JPEG_EOI};
+    info->src->next_input_byte = kEndMarker;
+    info->src->bytes_in_buffer = sizeof(kEndMarker);
+    return TRUE;
+  }
   static void CountScans(j_common_ptr common) {
     Reader& reader = *static_cast<Reader*>(common->client_data);
     if (reader.info.input_scan_number <= kMaxScans) return;
@@ -103,6 +115,7 @@ bool ReadHeader(Reader& reader, Bytes file) {
   jpeg_create_decompress(&reader.info);
   reader.info.progress = &reader.progress;
   jpeg_mem_src(&reader.info, file.data(), file.size());
+  reader.info.src->fill_input_buffer = Reader::AtEnd;
   jpeg_read_header(&reader.info, TRUE);
   return true;
 }
@@ -129,7 +142,7 @@ bool ReadPixels(Reader& reader, uint8_t* rgb, uint8_t* row) {
     jpeg_read_scanlines(&info, &target, 1);
     if (row != nullptr) CmykToRgb(row, info.output_width, line);
   }
-  // What follows the last line is of no interest; a missing end marker harms nobody.
+  // What follows the last line is of no interest.
   jpeg_abort_decompress(&info);
   return true;
 }

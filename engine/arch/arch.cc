@@ -6,9 +6,8 @@ namespace mote {
 namespace {
 
 constexpr Architecture kArchitectures[] = {
-    {"llama", BuildLlama},       {"qwen2", BuildQwen2},     {"qwen3", BuildQwen3},
-    {"qwen3moe", BuildQwen3Moe}, {"qwen2vl", BuildQwen2Vl}, {"qwen3vl", BuildQwen3Vl},
-    {"gemma3", BuildGemma3},     {"phi3", BuildPhi3},
+    {"llama", BuildLlama},     {"qwen2", BuildQwen2},     {"qwen3", BuildQwen3},   {"qwen3moe", BuildQwen3Moe},
+    {"qwen2vl", BuildQwen2Vl}, {"qwen3vl", BuildQwen3Vl}, {"gemma3", BuildGemma3}, {"phi3", BuildPhi3},
 };
 
 }  // namespace

@@ -54,8 +54,8 @@ class KeyReader {
     for (size_t i = 0; i < count; ++i) {
       double element = 0;
       if (!value->FloatAt(i, &element) || !(element >= min && element <= max)) {
-        return Fail(Error(Code::kMalformed, "%s%s[%zu] is %g, expected %g to %g", prefix_.c_str(), key, i, element, min,
-                          max));
+        return Fail(
+            Error(Code::kMalformed, "%s%s[%zu] is %g, expected %g to %g", prefix_.c_str(), key, i, element, min, max));
       }
       out[i] = static_cast<float>(element);
     }

@@ -1,7 +1,7 @@
 // qwen2 (biases on queries, keys, values), qwen3 (RMSNorm of each query and key head), qwen3moe (the same with
-// experts); qwen2vl and qwen3vl, which turn by time, row and column, and qwen3vl's images, which bring more than one row
-// of features: one for each of the first layers. The biases and the fused tensors are found by their presence in the
-// file; what differs is written out here.
+// experts); qwen2vl and qwen3vl, which turn by time, row and column, and qwen3vl's images, which bring more than one
+// row of features: one for each of the first layers. The biases and the fused tensors are found by their presence in
+// the file; what differs is written out here.
 #include "engine/arch/families.h"
 
 namespace mote {

@@ -24,8 +24,8 @@ constexpr Known kKnown[] = {
     {"internvl", Projector::kInternVl},
     {"pixtral", Projector::kPixtral},
 };
-constexpr const char* kNames[] = {"mlp",          "idefics3", "gemma3",  "qwen2vl_merger", "qwen2.5vl_merger",
-                                  "qwen3vl_merger", "internvl", "pixtral"};
+constexpr const char* kNames[] = {
+    "mlp", "idefics3", "gemma3", "qwen2vl_merger", "qwen2.5vl_merger", "qwen3vl_merger", "internvl", "pixtral"};
 static_assert(std::size(kKnown) == std::size(kNames));
 
 Status ReadProjector(const GgufFile& file, TowerParams* p) {
@@ -35,7 +35,8 @@ Status ReadProjector(const GgufFile& file, TowerParams* p) {
                  architecture.c_str());
   }
   MOTE_ASSIGN_OR_RETURN(const bool has_vision, file.BoolOr("clip.has_vision_encoder", false));
-  if (!has_vision) return Error(Code::kUnsupported, "clip.has_vision_encoder is not true: no vision tower in this file");
+  if (!has_vision)
+    return Error(Code::kUnsupported, "clip.has_vision_encoder is not true: no vision tower in this file");
   MOTE_ASSIGN_OR_RETURN(p->name, file.StringOr("general.name", ""));
   MOTE_ASSIGN_OR_RETURN(const std::string vision, file.StringOr("clip.vision.projector_type", "mlp"));
   MOTE_ASSIGN_OR_RETURN(p->projector_name, file.StringOr("clip.projector_type", vision));
@@ -73,8 +74,8 @@ Status ReadFeedForward(const GgufFile& file, TowerParams* p) {
   }
   const uint64_t ff = up->cols() == p->width ? up->rows() : down->rows();
   if (ff == 0 || ff > (1u << 20)) {
-    return Error(Code::kMalformed, "a feed-forward of %llu columns, expected 1 to %u", static_cast<unsigned long long>(ff),
-                 1u << 20);
+    return Error(Code::kMalformed, "a feed-forward of %llu columns, expected 1 to %u",
+                 static_cast<unsigned long long>(ff), 1u << 20);
   }
   p->ff = static_cast<uint32_t>(ff);
   return {};

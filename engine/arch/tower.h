@@ -26,32 +26,32 @@ enum class Projector : uint8_t { kMlp, kIdefics3, kGemma3, kQwen2Vl, kQwen25Vl, 
 // From the `clip.*` keys and the tensors' shapes, checked: every count is in its stated range.
 struct TowerParams {
   Projector projector = Projector::kIdefics3;
-  std::string projector_name;    // "idefics3"
-  std::string name;              // general.name, or ""
-  uint32_t image_size = 0;       // pixels a side of a view, [1, 16384]; with native resolution, of what it was made for
-  uint32_t patch_size = 0;       // [1, 256]
-  uint32_t width = 0;            // [1, 2^16]
-  uint32_t ff = 0;               // [1, 2^20]
-  uint32_t layers = 0;           // [1, 256]
-  uint32_t heads = 0;            // [1, 256]
+  std::string projector_name;  // "idefics3"
+  std::string name;            // general.name, or ""
+  uint32_t image_size = 0;     // pixels a side of a view, [1, 16384]; with native resolution, of what it was made for
+  uint32_t patch_size = 0;     // [1, 256]
+  uint32_t width = 0;          // [1, 2^16]
+  uint32_t ff = 0;             // [1, 2^20]
+  uint32_t layers = 0;         // [1, 256]
+  uint32_t heads = 0;          // [1, 256]
   float epsilon = 0;
   Activation activation = Activation::kGeluQuick;
-  float mean[3] = {};            // of pixels in [0, 1]
+  float mean[3] = {};  // of pixels in [0, 1]
   float std[3] = {};
-  uint32_t merge = 1;            // merge x merge patches become one row, [1, 64]
-  uint32_t longest_side = 0;     // clip.vision.preproc_image_size: an image is scaled to it and tiled; 0: no tiles
-  uint32_t window_pattern = 0;   // every so many layers see all of the image, the others a window; 0: all see all
-  uint32_t window_size = 0;      // pixels a side
-  uint64_t min_pixels = 0;       // of a resized image, where the tower takes any size
+  uint32_t merge = 1;           // merge x merge patches become one row, [1, 64]
+  uint32_t longest_side = 0;    // clip.vision.preproc_image_size: an image is scaled to it and tiled; 0: no tiles
+  uint32_t window_pattern = 0;  // every so many layers see all of the image, the others a window; 0: all see all
+  uint32_t window_size = 0;     // pixels a side
+  uint64_t min_pixels = 0;      // of a resized image, where the tower takes any size
   uint64_t max_pixels = 0;
-  uint32_t min_tiles = 0;        // internvl
+  uint32_t min_tiles = 0;  // internvl
   uint32_t max_tiles = 0;
   std::vector<uint32_t> deepstack;  // layers whose output goes to the decoder's first layers, ascending
   std::vector<uint32_t> features;   // mlp: blocks whose inputs are the result, ascending; `layers`: the last's output
   bool class_token = false;
   bool learned_positions = false;
-  uint32_t out_width = 0;        // the decoder's width
-  bool native_size = false;      // takes views of any multiple of patch_size * merge, not only of image_size
+  uint32_t out_width = 0;    // the decoder's width
+  bool native_size = false;  // takes views of any multiple of patch_size * merge, not only of image_size
 
   uint32_t patch_floats() const { return 3 * patch_size * patch_size; }
   uint32_t merged() const { return merge * merge; }

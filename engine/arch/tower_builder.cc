@@ -7,8 +7,8 @@ namespace mote {
 const TensorInfo* TowerBuilder::Find(const std::string& name) {
   const TensorInfo* tensor = file_.FindTensor(name);
   if (tensor == nullptr) {
-    Fail(Error(Code::kNotFound, "no tensor %s, which projector %s needs", name.c_str(),
-               params_.projector_name.c_str()));
+    Fail(
+        Error(Code::kNotFound, "no tensor %s, which projector %s needs", name.c_str(), params_.projector_name.c_str()));
   }
   return tensor;
 }
@@ -49,8 +49,7 @@ ValueId TowerBuilder::Linear(ValueId x, const std::string& name, uint64_t rows) 
 ValueId TowerBuilder::LinearTransposed(ValueId x, const std::string& name, uint64_t rows) {
   if (!status().ok()) return kNone;
   const TensorInfo* tensor = Find(name + ".weight");
-  return tensor == nullptr ? kNone
-                           : graph_.MatMul(x, graph_.AddWeightTransposed(tensor, rows, graph_.value(x).cols));
+  return tensor == nullptr ? kNone : graph_.MatMul(x, graph_.AddWeightTransposed(tensor, rows, graph_.value(x).cols));
 }
 
 ValueId TowerBuilder::Mlp(ValueId x, const std::string& up, const std::string& down, uint64_t hidden, uint64_t out) {

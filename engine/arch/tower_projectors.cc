@@ -72,8 +72,8 @@ ValueId Pixtral(TowerBuilder& t) {
   if (!t.status().ok()) return kNone;
   x = g.SelectOutputs(x);
   if (p.merge > 1) {
-    x = t.Linear(g.Merge(t.Norm(x, "mm.input_norm", /*rms=*/true), p.merged(), /*interleaved=*/true),
-                 "mm.patch_merger", p.width);
+    x = t.Linear(g.Merge(t.Norm(x, "mm.input_norm", /*rms=*/true), p.merged(), /*interleaved=*/true), "mm.patch_merger",
+                 p.width);
   }
   return t.Mlp(x, "mm.1", "mm.2", p.out_width, p.out_width);
 }

@@ -13,8 +13,8 @@ namespace mote {
 
 // One or more nodes that a backend runs as one: matrix products that read the same input (Q, K, V; gate and up), with
 // weights of the same block size, become one instruction, so that the input is prepared once and the workers meet once.
-// An activation that alone reads a product belongs to the product's instruction: it is applied to each tile while that is
-// in the cache, and the product itself is never written.
+// An activation that alone reads a product belongs to the product's instruction: it is applied to each tile while that
+// is in the cache, and the product itself is never written.
 struct Instruction {
   std::vector<uint32_t> nodes;  // indices into Graph::nodes(), all of one OpKind; more than one only for kMatMul
   uint32_t activation = kNone;  // index of a kActivation; only with a single kMatMul

@@ -215,7 +215,8 @@ Status PlaceImages(size_t images, ChatInput* input) {
                  std::string(kImageMark).c_str(), images);
   }
   if (marks == 0) {
-    if (last == nullptr) return Error(Code::kInvalidArgument, "%zu images and no message of a user to put them in", images);
+    if (last == nullptr)
+      return Error(Code::kInvalidArgument, "%zu images and no message of a user to put them in", images);
     for (size_t i = 0; i < images; ++i) last->content.insert(0, kImagePlace);
   }
   for (ChatMessage& message : input->messages) ReplaceAll(&message.content, kImageMark, kImagePlace);

@@ -56,9 +56,9 @@ struct PromptView {
   std::span<const ImagePlace> images;
 
   PromptView() = default;
-  PromptView(std::span<const int32_t> t) : tokens(t) {}                     // NOLINT: text is a prompt
-  PromptView(const std::vector<int32_t>& t) : tokens(t) {}                  // NOLINT
-  PromptView(const Prompt& p) : tokens(p.tokens), images(p.images) {}       // NOLINT
+  PromptView(std::span<const int32_t> t) : tokens(t) {}                // NOLINT: text is a prompt
+  PromptView(const std::vector<int32_t>& t) : tokens(t) {}             // NOLINT
+  PromptView(const Prompt& p) : tokens(p.tokens), images(p.images) {}  // NOLINT
   PromptView(std::span<const int32_t> t, std::span<const ImagePlace> i) : tokens(t), images(i) {}
 };
 

@@ -72,7 +72,8 @@ struct Scheduler::Batch {
     entry.first_row = static_cast<uint32_t>(tokens.size());
     for (entry.rows = 0; entry.rows < std::min(limit, entry.left()); ++entry.rows) {
       const uint32_t index = job.done + entry.rows;
-      const bool wanted = (job.sink.row != nullptr && job.tokens[index] != kImageToken) || index + 1 == job.tokens.size();
+      const bool wanted =
+          (job.sink.row != nullptr && job.tokens[index] != kImageToken) || index + 1 == job.tokens.size();
       if (wanted && outputs.size() == max_outputs) break;
       // Rows that see each other: all of them now, or none. (They are an image's and want no outputs.)
       if (entry.rows + entry.Together(index) > limit) break;
@@ -194,8 +195,7 @@ void Scheduler::Deliver(Entry& entry, const Batch& batch) {
     for (uint32_t i = 0; i < entry.outputs; ++i) {
       const uint32_t index = before + batch.outputs[entry.first_output + i] - entry.first_row;
       if (!job.sink.row(job.sink.user, index, {logits + uint64_t{i} * vocab_size_, vocab_size_})) {
-        return entry.Finish(
-            Error(Code::kCancelled, "stopped by the receiver of logits after %u tokens", index + 1));
+        return entry.Finish(Error(Code::kCancelled, "stopped by the receiver of logits after %u tokens", index + 1));
       }
     }
   }

@@ -19,8 +19,8 @@
 
 namespace mote {
 
-// Called with each token's logits as they come, in order (rows of images have none); false stops the evaluation with kCancelled.
-// May be called from the thread of another session that leads the step: keep it short.
+// Called with each token's logits as they come, in order (rows of images have none); false stops the evaluation with
+// kCancelled. May be called from the thread of another session that leads the step: keep it short.
 struct LogitsSink {
   bool (*row)(void* user, uint32_t index, std::span<const float> logits) = nullptr;
   void* user = nullptr;

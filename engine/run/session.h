@@ -28,12 +28,13 @@ class Session {
   // context 0: the model's. The model must outlive the session.
   static Result<std::unique_ptr<Session>> Create(Model& model, uint32_t context);
 
-  // What Eval would refuse of a prompt: an id outside the vocabulary, an image that does not fit the model or its place.
+  // What Eval would refuse of a prompt: an id outside the vocabulary, an image that does not fit the model or its
+  // place.
   static Status Check(const Model& model, const PromptView& prompt);
 
   // Computes the prompt's tokens from `from` on, after those that are there. No image may lie across `from`.
-  // kContextFull (with both counts) and kInvalidArgument (see Check) change nothing. After kCancelled the tokens already
-  // computed are kept, images as far as they are whole.
+  // kContextFull (with both counts) and kInvalidArgument (see Check) change nothing. After kCancelled the tokens
+  // already computed are kept, images as far as they are whole.
   Status Eval(const PromptView& prompt, uint32_t from, const EvalOptions& options);
   Status Eval(std::span<const int32_t> tokens, const EvalOptions& options) { return Eval(tokens, 0, options); }
   // Of the last token evaluated; empty before the first.

@@ -182,7 +182,7 @@ Status Vision::RunViews(std::span<Work> works, std::vector<std::shared_ptr<const
     const uint32_t first = static_cast<uint32_t>(positions.size());
     for (uint32_t row = 0; row < rows.rows; ++row) {
       positions.push_back(static_cast<int32_t>(row));
-      inputs.push_back(rows.inputs.data() + uint64_t{row} * rows.cols);
+      inputs.push_back(rows.inputs.As<float>() + uint64_t{row} * rows.cols);
     }
     for (const uint32_t output : rows.outputs) outputs.push_back(first + output);
     sequences.resize(positions.size(), static_cast<uint32_t>(i));

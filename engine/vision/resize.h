@@ -8,8 +8,8 @@
 
 #include "engine/core/context.h"
 #include "engine/core/status.h"
-#include "engine/vision/image.h"
 #include "engine/graph/pixel_kernels.h"
+#include "engine/vision/image.h"
 
 namespace mote {
 

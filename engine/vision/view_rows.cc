@@ -12,7 +12,7 @@ namespace mote {
 namespace {
 
 // All values of a tensor, as floats.
-Result<std::vector<float>> ReadValues(const GgufFile& file, const std::string& name, uint64_t count) {
+Result<Buffer> ReadValues(const GgufFile& file, const std::string& name, uint64_t count) {
   const TensorInfo* tensor = file.FindTensor(name);
   if (tensor == nullptr) return Error(Code::kNotFound, "no tensor %s", name.c_str());
   const DTypeInfo* info = DTypeInfoOf(tensor->type);
@@ -24,11 +24,10 @@ Result<std::vector<float>> ReadValues(const GgufFile& file, const std::string& n
   MOTE_ASSIGN_OR_RETURN(const std::span<const uint8_t> bytes, file.TensorBytes(*tensor));
   const uint64_t cols = tensor->cols();
   const uint64_t row_bytes = RowBytes(tensor->type, cols);
-  std::vector<float> values((count + cols - 1) / cols * cols);
+  MOTE_ASSIGN_OR_RETURN(Buffer values, Buffer::Create((count + cols - 1) / cols * cols * sizeof(float), name.c_str()));
   for (uint64_t row = 0; row * cols < count; ++row) {
-    DecodeRow(tensor->type, bytes.data() + row * row_bytes, values.data() + row * cols, cols);
+    DecodeRow(tensor->type, bytes.data() + row * row_bytes, values.As<float>() + row * cols, cols);
   }
-  values.resize(count);
   return values;
 }
 
@@ -65,32 +64,32 @@ Result<PositionTable> PositionTable::Read(const TowerParams& tower, const GgufFi
   PositionTable table;
   table.width_ = tower.width;
   if (!tower.learned_positions) return table;
-  const uint64_t first = tower.class_token ? 1 : 0;
+  table.first_ = tower.class_token ? 1 : 0;
   const TensorInfo* tensor = file.FindTensor("v.position_embd.weight");
   // A tower for any size has a square table; another's first rows are its view's.
-  const uint64_t rows = tower.native_size ? tensor->rows() - first : 0;
-  table.side_ = tower.native_size ? static_cast<uint32_t>(sqrt(static_cast<double>(rows)))
-                                  : tower.image_size / tower.patch_size;
+  const uint64_t rows = tower.native_size ? tensor->rows() - table.first_ : 0;
+  table.side_ =
+      tower.native_size ? static_cast<uint32_t>(sqrt(static_cast<double>(rows))) : tower.image_size / tower.patch_size;
   if (table.side_ == 0) return Error(Code::kMalformed, "tensor v.position_embd.weight has no rows");
   const uint64_t width = tower.width;
-  const uint64_t count = (first + uint64_t{table.side_} * table.side_) * width;
+  const uint64_t count = (table.first_ + uint64_t{table.side_} * table.side_) * width;
   MOTE_ASSIGN_OR_RETURN(table.table_, ReadValues(file, "v.position_embd.weight", count));
   if (!tower.class_token) return table;
   MOTE_ASSIGN_OR_RETURN(table.class_, ReadValues(file, "v.class_embd", width));
   // The class token goes through the filters as a patch of zeros: of them only the bias is left.
-  std::vector<float> bias(width, 0.0f);
+  MOTE_ASSIGN_OR_RETURN(Buffer bias, Buffer::CreateZeroed(width * sizeof(float), "a bias"));
   if (file.FindTensor("v.patch_embd.bias") != nullptr) {
     MOTE_ASSIGN_OR_RETURN(bias, ReadValues(file, "v.patch_embd.bias", width));
   }
-  for (uint64_t i = 0; i < width; ++i) table.class_[i] += table.table_[i] - bias[i];
-  table.table_.erase(table.table_.begin(), table.table_.begin() + static_cast<ptrdiff_t>(width));
+  for (uint64_t i = 0; i < width; ++i) {
+    table.class_.As<float>()[i] += table.table_.As<float>()[i] - bias.As<float>()[i];
+  }
   return table;
 }
 
 void PositionTable::Fill(uint32_t row, uint32_t col, uint32_t rows, uint32_t cols, float* out) const {
-  const auto at = [&](uint32_t r, uint32_t c) { return table_.data() + (uint64_t{r} * side_ + c) * width_; };
   if (rows == side_ && cols == side_) {
-    memcpy(out, at(row, col), width_ * sizeof(float));
+    memcpy(out, At(row, col), width_ * sizeof(float));
     return;
   }
   // Qwen3-VL: evenly spaced from the first place to the last, between the four nearest.
@@ -105,8 +104,8 @@ void PositionTable::Fill(uint32_t row, uint32_t col, uint32_t rows, uint32_t col
   };
   const Between y = between(row, rows);
   const Between x = between(col, cols);
-  const float* corners[4] = {at(y.first, x.first), at(y.first, x.second), at(y.second, x.first),
-                             at(y.second, x.second)};
+  const float* corners[4] = {At(y.first, x.first), At(y.first, x.second), At(y.second, x.first),
+                             At(y.second, x.second)};
   const float weights[4] = {(1 - y.weight) * (1 - x.weight), (1 - y.weight) * x.weight, y.weight * (1 - x.weight),
                             y.weight * x.weight};
   for (uint32_t i = 0; i < width_; ++i) {
@@ -116,7 +115,7 @@ void PositionTable::Fill(uint32_t row, uint32_t col, uint32_t rows, uint32_t col
 }
 
 bool PositionTable::FillClass(float* out) const {
-  if (class_.empty()) return false;
+  if (class_.size() == 0) return false;
   memcpy(out, class_.data(), width_ * sizeof(float));
   return true;
 }
@@ -132,8 +131,9 @@ Result<ViewRows> MakeRows(const TowerParams& tower, const PositionTable& positio
   std::copy(tower.mean, tower.mean + 3, layout.mean);
   std::copy(tower.std, tower.std + 3, layout.std);
   MOTE_RETURN_IF_ERROR(CheckPatches(view, layout));
-  std::vector<float> patches(uint64_t{view.width} * view.height * 3);
-  MOTE_RETURN_IF_ERROR(ToPatches(view, layout, patches, pool));
+  const uint64_t pixels = uint64_t{view.width} * view.height * 3;
+  MOTE_ASSIGN_OR_RETURN(Buffer patches, Buffer::Create(pixels * sizeof(float), "the patches of a view"));
+  MOTE_RETURN_IF_ERROR(ToPatches(view, layout, {patches.As<float>(), pixels}, pool));
 
   ViewRows rows;
   const uint32_t first = tower.class_token ? 1 : 0;
@@ -143,12 +143,13 @@ Result<ViewRows> MakeRows(const TowerParams& tower, const PositionTable& positio
   rows.cols = floats + (tower.learned_positions ? tower.width : 0);
   rows.grid_rows = patch_rows / merge;
   rows.grid_cols = patch_cols / merge;
-  rows.inputs.assign(uint64_t{rows.rows} * rows.cols, 0.0f);
+  const uint64_t bytes = uint64_t{rows.rows} * rows.cols * sizeof(float);
+  MOTE_ASSIGN_OR_RETURN(rows.inputs, Buffer::CreateZeroed(bytes, "the rows of a view"));
   rows.places.resize(rows.rows, RopePosition{});
   rows.outputs.resize(rows.rows - first);
   rows.window_begins.resize(rows.rows, 0);
   rows.window_ends.resize(rows.rows, rows.rows);
-  if (first != 0) positions.FillClass(rows.inputs.data() + floats);
+  if (first != 0) positions.FillClass(rows.inputs.As<float>() + floats);
 
   std::vector<uint32_t> begins, ends;
   const std::vector<Cell> cells = OrderCells(tower, rows.grid_rows, rows.grid_cols, &begins, &ends);
@@ -159,8 +160,8 @@ Result<ViewRows> MakeRows(const TowerParams& tower, const PositionTable& positio
       const uint32_t at = first + c * merged + i;
       const uint32_t row = cell.row * merge + i / merge;
       const uint32_t col = cell.col * merge + i % merge;
-      float* input = rows.inputs.data() + uint64_t{at} * rows.cols;
-      memcpy(input, patches.data() + (uint64_t{raster} * merged + i) * floats, floats * sizeof(float));
+      float* input = rows.inputs.As<float>() + uint64_t{at} * rows.cols;
+      memcpy(input, patches.As<float>() + (uint64_t{raster} * merged + i) * floats, floats * sizeof(float));
       if (tower.learned_positions) positions.Fill(row, col, patch_rows, patch_cols, input + floats);
       rows.places[at] = {static_cast<int32_t>(row), static_cast<int32_t>(col), 0};
       rows.outputs[raster * merged + i] = at;

@@ -1,5 +1,5 @@
-// How each family's own processor cuts an image. The sources are the processors published with the models (transformers'
-// Idefics3ImageProcessor, Gemma3ImageProcessor, Qwen2VLImageProcessor, PixtralImageProcessor; InternVL's
+// How each family's own processor cuts an image. The sources are the processors published with the models
+// (transformers' Idefics3ImageProcessor, Gemma3ImageProcessor, Qwen2VLImageProcessor, PixtralImageProcessor; InternVL's
 // dynamic_preprocess; LLaVA's expand2square), read in 2026-11.
 #include "engine/vision/views.h"
 

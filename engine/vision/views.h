@@ -10,12 +10,13 @@
 #include <vector>
 
 #include "engine/arch/tower.h"
+#include "engine/core/buffer.h"
 #include "engine/core/context.h"
 #include "engine/core/status.h"
 #include "engine/format/gguf.h"
 #include "engine/graph/backend.h"
-#include "engine/vision/image.h"
 #include "engine/graph/pixel_kernels.h"
+#include "engine/vision/image.h"
 
 namespace mote {
 
@@ -55,21 +56,26 @@ class PositionTable {
   bool FillClass(float* out) const;
 
  private:
+  const float* At(uint32_t row, uint32_t col) const {
+    return table_.As<float>() + (first_ + uint64_t{row} * side_ + col) * width_;
+  }
+
   uint32_t width_ = 0;
   uint32_t side_ = 0;
-  std::vector<float> table_;  // (side * side, width)
-  std::vector<float> class_;  // (width), with its position, less the filters' bias
+  uint64_t first_ = 0;  // rows before the patches'
+  Buffer table_;        // (first + side * side, width) floats
+  Buffer class_;        // (width), with its position, less the filters' bias
 };
 
 // A view as rows of a step, in the order that merging wants.
 struct ViewRows {
-  std::vector<float> inputs;         // (rows, patch_floats [+ width])
+  Buffer inputs;                     // (rows, patch_floats [+ width]) floats
   std::vector<RopePosition> places;  // row and column of the patch
   std::vector<uint32_t> window_begins, window_ends;
   std::vector<uint32_t> outputs;  // rows that go on, in the order of the result
   uint32_t rows = 0;
-  uint32_t cols = 0;              // floats of an input
-  uint32_t grid_rows = 0;         // of the result
+  uint32_t cols = 0;       // floats of an input
+  uint32_t grid_rows = 0;  // of the result
   uint32_t grid_cols = 0;
 };
 Result<ViewRows> MakeRows(const TowerParams& tower, const PositionTable& positions, const ImageView& view,

@@ -9,13 +9,17 @@ complain() { printf '%s\n' "$*" >&2; }
 
 # The packages of some groups that are not installed, on one line.
 missing_packages() {
-  local group package command wanted
+  local group package command wanted wanted_arch
   while read -r group package command; do
     [[ -z $group || $group == '#'* ]] && continue
     wanted=" $* "
     [[ $wanted == *" $group "* ]] || continue
     if [[ -n $command ]] && command -v "$command" >/dev/null; then continue; fi
-    if [[ $(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) == installed ]]; then continue; fi
+    # A name without an architecture means this machine's, or a package for all of them.
+    wanted_arch="all $(dpkg --print-architecture)"
+    [[ $package == *:* ]] && wanted_arch=${package#*:}
+    if dpkg-query -W -f='${Architecture} ${db:Status-Status}\n' "$package" 2>/dev/null |
+      grep -qxE "(${wanted_arch// /|}) installed"; then continue; fi
     printf '%s ' "$package"
   done <scripts/packages.txt
 }

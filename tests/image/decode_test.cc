@@ -2,9 +2,11 @@
 // surrounds decoding: limits, names in messages, files and standard input.
 #include "edge/image/decode.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <string>
 #include <vector>
@@ -158,6 +160,36 @@ TEST(LoadImageFile, ReadsFilesAndNamesThem) {
   EXPECT_EQ(LoadImageFile("/dev/zero", {.max_file_bytes = 1000}).status().code(), Code::kOutOfMemory);
   EXPECT_EQ(LoadImageFile("/dev/null", {}).status().code(), Code::kUnsupported);
   EXPECT_EQ(LoadImageFile(std::string(kCorpus) + "text", {}).status().code(), Code::kUnsupported);
+}
+
+TEST(LoadImageFile, ReadsStandardInput) {
+  const std::string path = std::string(kCorpus) + "ppm";
+  const int kept = dup(STDIN_FILENO);
+  const int file = open(path.c_str(), O_RDONLY);
+  ASSERT_GE(file, 0);
+  ASSERT_EQ(dup2(file, STDIN_FILENO), STDIN_FILENO);
+  close(file);
+  const auto image = LoadImageFile("-", {});
+  const Status empty = LoadImageFile("-", {}).status();  // it has been read to its end
+  if (kept >= 0) dup2(kept, STDIN_FILENO);
+  close(kept);
+  ASSERT_TRUE(image.ok()) << image.status().message();
+  EXPECT_EQ(image->width, 5u);
+  EXPECT_EQ(empty.message().find("standard input: "), 0u) << empty.message();
+}
+
+// What some cameras leave out harms nobody: the end marker, behind the last pixel.
+TEST(DecodeImage, NeedsNoEndMarker) {
+  if (!Built("JPEG")) GTEST_SKIP() << "built without JPEG";
+  std::vector<uint8_t> file = ReadFile(std::string(kCorpus) + "jpeg-rgb");
+  const auto whole = DecodeImage(file, {});
+  ASSERT_TRUE(whole.ok());
+  file.resize(file.size() - 2);
+  const auto image = DecodeImage(file, {});
+  ASSERT_TRUE(image.ok()) << image.status().message();
+  EXPECT_EQ(Fnv1a(*image), Fnv1a(*whole));
+  file.resize(file.size() - 8);
+  EXPECT_EQ(DecodeImage(file, {}).status().code(), Code::kMalformed);
 }
 
 // A TIFF header and a directory of entries (tag, type, count, value as it lies there).

@@ -175,7 +175,10 @@ def check_damaged(tool):
     for name, data in whole.items():
         good = tool.decode(data)
         assert isinstance(good, tuple), (name, good)
-        # The last bytes are an end marker at most, which a reader may do without.
+        # Nearer to the end: an error or all pixels, as what lacks may be an end marker or a checksum of nothing.
+        for length in range(len(data) - 40, len(data)):
+            answer = tool.decode(data[:length])
+            assert isinstance(answer, str) or answer == good, (name, length)
         for length in list(range(0, 40)) + [len(data) * part // 20 for part in range(1, 20)] + [len(data) - 40]:
             answer = tool.decode(data[:length])
             assert isinstance(answer, str) and 20 < len(answer) < 300, (name, length, answer)

@@ -59,10 +59,10 @@ std::vector<const char*> Models() {
 }
 
 TEST_F(HostileVision, EveryCountAtEveryValue) {
-  const char* keys[] = {"image_size",        "patch_size",          "embedding_length",     "feed_forward_length",
-                        "block_count",       "projection_dim",      "attention.head_count", "projector.scale_factor",
+  const char* keys[] = {"image_size",         "patch_size",         "embedding_length",     "feed_forward_length",
+                        "block_count",        "projection_dim",     "attention.head_count", "projector.scale_factor",
                         "spatial_merge_size", "preproc_image_size", "preproc_max_tiles",    "preproc_min_tiles",
-                        "n_wa_pattern",      "window_size",         "image_min_pixels",     "image_max_pixels"};
+                        "n_wa_pattern",       "window_size",        "image_min_pixels",     "image_max_pixels"};
   for (const char* name : Models()) {
     SetUpModel(name);
     ASSERT_TRUE(TryToSee(good_).ok()) << name << ": " << TryToSee(good_).message();
@@ -102,7 +102,8 @@ TEST_F(HostileVision, EveryTensorMissingAndMisshapen) {
     const std::unique_ptr<GgufFile> file = Parse(good_);
     for (const TensorInfo& tensor : file->tensors()) {
       const auto changed = [&](const std::function<bool(TensorInfo&)>& change) {
-        return Rewrite(good_, [](GgufWriter&) {}, [&](TensorInfo& t) { return t.name != tensor.name || change(t); });
+        return Rewrite(
+            good_, [](GgufWriter&) {}, [&](TensorInfo& t) { return t.name != tensor.name || change(t); });
       };
       const std::string what = std::string(name) + " " + tensor.name;
       ExpectHandled(changed([](TensorInfo&) { return false; }), what + " missing");
@@ -122,7 +123,8 @@ TEST_F(HostileVision, OtherProjectorsAreRefusedByName) {
   EXPECT_EQ(status.code(), Code::kUnsupported);
   EXPECT_NE(status.message().find("telescope"), std::string::npos) << status.message();
   EXPECT_NE(status.message().find("idefics3"), std::string::npos) << "says what would do: " << status.message();
-  for (const char* other : {"mlp", "gemma3", "qwen2vl_merger", "qwen2.5vl_merger", "qwen3vl_merger", "internvl", "pixtral"}) {
+  for (const char* other :
+       {"mlp", "gemma3", "qwen2vl_merger", "qwen2.5vl_merger", "qwen3vl_merger", "internvl", "pixtral"}) {
     ExpectHandled(Rewrite(good_, [&](GgufWriter& w) { w.SetString("clip.projector_type", other); }), other);
   }
   EXPECT_EQ(TryToSee(Rewrite(good_, [](GgufWriter& w) { w.SetBool("clip.has_vision_encoder", false); })).code(),

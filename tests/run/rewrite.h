@@ -23,8 +23,8 @@ inline std::unique_ptr<GgufFile> Parse(const std::vector<uint8_t>& bytes) {
 
 // The file again, with metadata changed by `edit`, a tensor left out or described anew by `change` (false: left out).
 inline std::vector<uint8_t> Rewrite(const std::vector<uint8_t>& bytes, const std::function<void(GgufWriter&)>& edit,
-                             const std::function<bool(TensorInfo&)>& change = nullptr,
-                             const std::string& without_key = "") {
+                                    const std::function<bool(TensorInfo&)>& change = nullptr,
+                                    const std::string& without_key = "") {
   const std::unique_ptr<GgufFile> file = Parse(bytes);
   GgufWriter writer;
   for (const GgufFile::Entry& entry : file->metadata()) {
