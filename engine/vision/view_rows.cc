@@ -133,7 +133,7 @@ Result<ViewRows> MakeRows(const TowerParams& tower, const PositionTable& positio
   MOTE_RETURN_IF_ERROR(CheckPatches(view, layout));
   const uint64_t pixels = uint64_t{view.width} * view.height * 3;
   MOTE_ASSIGN_OR_RETURN(Buffer patches, Buffer::Create(pixels * sizeof(float), "the patches of a view"));
-  MOTE_RETURN_IF_ERROR(ToPatches(view, layout, {patches.As<float>(), pixels}, pool));
+  MOTE_RETURN_IF_ERROR(ToPatches(view, layout, {patches.As<float>(), static_cast<size_t>(pixels)}, pool));
 
   ViewRows rows;
   const uint32_t first = tower.class_token ? 1 : 0;
