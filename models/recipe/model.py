@@ -1,0 +1,149 @@
+"""The model: a SigLIP-style tower, idefics3's pixel shuffle and projection, a Llama decoder. As GGUF engines run it."""
+
+import math
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+from world import CLASSES, COLOURS, GRID, PATCH, SIZE
+
+CONFIG = {"vit": 192, "vit_layers": 6, "vit_heads": 6, "vit_ff": 768, "scale": 2, "dim": 192, "layers": 4, "heads": 6, "kv_heads": 2,
+          "ff": 512, "vocab": 673, "eps": 1e-5, "ln_eps": 1e-6, "theta": 10000.0, "context": 2048}
+IMAGE_TOKENS = (GRID // CONFIG["scale"]) ** 2
+AUX = len(CLASSES) + (len(COLOURS) + 1) + 4 + 1  # what the training heads say of a patch: class, colour, size, centre
+
+
+def linear(fan_in, fan_out, bias, gain=1.0):
+    layer = nn.Linear(fan_in, fan_out, bias=bias)
+    nn.init.normal_(layer.weight, std=gain / math.sqrt(fan_in))
+    if bias:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+class VitBlock(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        w = c["vit"]
+        self.heads = c["vit_heads"]
+        self.ln1, self.ln2 = nn.LayerNorm(w, c["ln_eps"]), nn.LayerNorm(w, c["ln_eps"])
+        self.q, self.k, self.v = (linear(w, w, True) for _ in range(3))
+        self.out = linear(w, w, True, 0.3)
+        self.up, self.down = linear(w, c["vit_ff"], True), linear(c["vit_ff"], w, True, 0.3)
+
+    def forward(self, x):
+        b, t, w = x.shape
+        h = self.ln1(x)
+        q, k, v = (f(h).view(b, t, self.heads, -1).transpose(1, 2) for f in (self.q, self.k, self.v))
+        a = torch.softmax(q @ (k.transpose(2, 3) * (1.0 / math.sqrt(w // self.heads))), -1) @ v
+        x = x + self.out(a.transpose(1, 2).reshape(b, t, w))
+        return x + self.down(F.gelu(self.up(self.ln2(x)), approximate="tanh"))
+
+
+class Tower(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.c = c
+        self.patch = linear(3 * PATCH * PATCH, c["vit"], True)
+        self.position = nn.Parameter(torch.randn(GRID * GRID, c["vit"]) * 0.1)
+        self.blocks = nn.ModuleList(VitBlock(c) for _ in range(c["vit_layers"]))
+        self.post = nn.LayerNorm(c["vit"], c["ln_eps"])
+        self.project = linear(c["vit"] * c["scale"] ** 2, c["dim"], False, 0.5)
+
+    def forward(self, images):
+        """uint8 [b, SIZE, SIZE, 3] to image tokens [b, IMAGE_TOKENS, dim] and patch features [b, patches, vit]."""
+        b = images.shape[0]
+        x = (images.float() / 255.0 - 0.5) / 0.5
+        x = x.view(b, GRID, PATCH, GRID, PATCH, 3).permute(0, 1, 3, 5, 2, 4).reshape(b, GRID * GRID, -1)
+        x = self.patch(x) + self.position
+        for block in self.blocks:
+            x = block(x)
+        x = self.post(x)
+        return self.project(shuffle(x, self.c["scale"])), x
+
+
+def shuffle(x, s):
+    """idefics3's pixel shuffle: each s by s square of patches becomes one token, its channels row by row."""
+    b, t, w = x.shape
+    n = int(math.sqrt(t)) // s
+    return x.view(b, n, s, n, s, w).permute(0, 1, 3, 2, 4, 5).reshape(b, n * n, w * s * s)
+
+
+class RmsNorm(nn.Module):
+    def __init__(self, dim, eps):
+        super().__init__()
+        self.weight, self.eps = nn.Parameter(torch.ones(dim)), eps
+
+    def forward(self, x):
+        return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.eps) * self.weight
+
+
+def rotate(x, cos, sin):
+    """Rotary positions on neighbouring pairs, as GGUF's llama wants them."""
+    a, b = x[..., 0::2], x[..., 1::2]
+    return torch.stack((a * cos - b * sin, a * sin + b * cos), -1).flatten(-2)
+
+
+class Block(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        d, self.heads, self.kv = c["dim"], c["heads"], c["kv_heads"]
+        self.hd = d // self.heads
+        self.norm1, self.norm2 = RmsNorm(d, c["eps"]), RmsNorm(d, c["eps"])
+        self.q, self.out = linear(d, d, False), linear(d, d, False, 0.3)
+        self.k, self.v = linear(d, self.kv * self.hd, False), linear(d, self.kv * self.hd, False)
+        self.gate, self.up, self.down = linear(d, c["ff"], False), linear(d, c["ff"], False), linear(c["ff"], d, False, 0.3)
+
+    def forward(self, x, mask, cos, sin):
+        b, t, d = x.shape
+        h = self.norm1(x)
+        q = rotate(self.q(h).view(b, t, self.heads, self.hd).transpose(1, 2), cos, sin)
+        k = rotate(self.k(h).view(b, t, self.kv, self.hd).transpose(1, 2), cos, sin)
+        v = self.v(h).view(b, t, self.kv, self.hd).transpose(1, 2)
+        group = self.heads // self.kv
+        q = q.reshape(b, self.kv, group * t, self.hd)  # the query heads of one key head, one below the other
+        s = (q @ (k.transpose(2, 3) * (1.0 / math.sqrt(self.hd)))).view(b, self.kv, group, t, t) + mask
+        a = torch.softmax(s, -1).view(b, self.kv, group * t, t) @ v
+        x = x + self.out(a.view(b, self.heads, t, self.hd).transpose(1, 2).reshape(b, t, d))
+        h = self.norm2(x)
+        return x + self.down(F.silu(self.gate(h)) * self.up(h))
+
+
+class Eye(nn.Module):
+    """The whole model; `aux` are the training heads, which are not exported."""
+
+    def __init__(self, c=None):
+        super().__init__()
+        self.c = dict(CONFIG, **(c or {}))
+        self.tower = Tower(self.c)
+        self.embed = nn.Parameter(torch.randn(self.c["vocab"], self.c["dim"]) * 0.05)
+        self.blocks = nn.ModuleList(Block(self.c) for _ in range(self.c["layers"]))
+        self.norm = RmsNorm(self.c["dim"], self.c["eps"])
+        self.aux = linear(self.c["vit"], AUX, True, 0.3)
+
+    def forward(self, images, tokens, positions, segments, slots, want):
+        """Logits where `want` is true, and patch features.
+
+        segments: 0 the picture and what stands before it, 1.. one question each, 100.. a question that does not see the
+        picture, -1 nothing; slots: where in each row its image tokens go.
+        """
+        pictures, patches = self.tower(images)
+        x = self.embed[tokens]
+        x = x.scatter(1, slots[:, :, None].expand(-1, -1, x.shape[2]), pictures)
+        mask = visible(segments)
+        hd = self.c["dim"] // self.c["heads"]
+        angle = positions[:, None, :, None].float() * self.c["theta"] ** (-torch.arange(0, hd, 2).float() / hd)
+        cos, sin = torch.cos(angle), torch.sin(angle)
+        for block in self.blocks:
+            x = block(x, mask, cos, sin)
+        return self.norm(x[want]) @ self.embed.t(), patches
+
+
+def visible(segments):
+    """The additive mask [b, 1, 1, t, t]: earlier tokens of the same question, and of the picture."""
+    t = segments.shape[1]
+    mine, theirs = segments[:, :, None], segments[:, None, :]
+    seen = (mine == theirs) | ((theirs == 0) & (mine >= 0) & (mine < 100))
+    seen &= torch.ones(t, t).tril().bool()
+    return torch.zeros(seen.shape).masked_fill_(~seen, -1e9)[:, None, None]
