@@ -90,18 +90,16 @@ class Shards:
     def images(self, path):
         return (np.load(path[:-5] + ".images.npy", mmap_mode="r"), np.load(path[:-5] + ".labels.npy"), self.scenes[path])
 
-    def stream(self, rng, first=0):
-        """(image, labels, scene) without end: each shard once, newest first among those least used."""
-        uses, held = {}, []
-        for i in range(first):  # what an interrupted run had already used
-            uses[i] = 1
+    def stream(self, rng, first=0, rank=0, workers=1):
+        """(image, labels, scene) without end, this worker's part of each shard, the least used shard first."""
+        uses, held = {i: 1 for i in range(first)}, []  # an interrupted run had already used the first ones
         while True:
             self.refresh()
             while len(held) < 2:  # two shards are mixed
                 k = min(range(len(self.paths)), key=lambda i: (uses.get(i, 0), i))
                 uses[k] = uses.get(k, 0) + 1
                 images, labels, scenes = self.images(self.paths[k])
-                held.append((images, labels, scenes, list(rng.permutation(len(scenes)))))
+                held.append((images, labels, scenes, list(rng.permutation(np.arange(rank, len(scenes), workers)))))
             while all(h[3] for h in held):
                 images, labels, scenes, order = held[int(rng.integers(2))]
                 i = int(order.pop())

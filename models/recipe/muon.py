@@ -16,49 +16,56 @@ def orthogonal(g, steps=5):
 
 
 class Optimiser:
+    """Keeps its state in shared memory: each of `workers` processes updates its part of the parameters in place."""
+
     def __init__(self, model, decay=0.02, momentum=0.95, betas=(0.9, 0.98)):
         self.decay, self.momentum, self.betas, self.count = decay, momentum, betas, 0
-        named = dict(model.named_parameters())
-        matrix = [n for n, p in named.items() if p.dim() == 2 and (".blocks." in "." + n or n == "tower.project.weight")]
+        self.named = dict(model.named_parameters())
+        matrix = [n for n, p in self.named.items() if p.dim() == 2 and (".blocks." in "." + n or n == "tower.project.weight")]
         self.groups = {}
         for n in matrix:
-            self.groups.setdefault(tuple(named[n].shape), []).append(n)
-        self.named, self.rest = named, [n for n in named if n not in matrix]
-        self.state = {n: torch.zeros_like(p) for n, p in named.items()}
-        self.second = {n: torch.zeros_like(named[n]) for n in self.rest}
+            self.groups.setdefault(tuple(self.named[n].shape), []).append(n)
+        self.rest = [n for n in self.named if n not in matrix]
+        self.state = {n: torch.zeros_like(p).share_memory_() for n, p in self.named.items()}
+        self.second = {n: torch.zeros_like(self.named[n]).share_memory_() for n in self.rest}
+
+    def mine(self, rank, workers):
+        """The names that this worker updates."""
+        return [n for names in list(self.groups.values()) + [self.rest] for n in names[rank::workers]]
 
     @torch.no_grad()
-    def step(self, rate, clip=1.0):
-        """One step; the gradients' norm before it is clipped."""
+    def step(self, grads, rate, rank=0, workers=1, clip=1.0):
+        """One step with the gradients `grads` (name: tensor), of which it may make what it likes."""
         self.count += 1
-        norm = torch.sqrt(sum(p.grad.pow(2).sum() for p in self.named.values()))
-        scale = min(1.0, clip / (float(norm) + 1e-6))
+        norm = float(torch.sqrt(sum(g.pow(2).sum() for g in grads.values())))
+        scale = min(1.0, clip / (norm + 1e-6))
         for shape, names in self.groups.items():
-            moved = []
+            names, moved = names[rank::workers], []
             for n in names:
-                g, m = self.named[n].grad.mul_(scale), self.state[n]
-                m.mul_(self.momentum).add_(g)
-                moved.append(g.add(m, alpha=self.momentum))
+                m = self.state[n].mul_(self.momentum).add_(grads[n], alpha=scale)
+                moved.append((grads[n] * scale).add_(m, alpha=self.momentum))
+            if not names:
+                continue
             update = orthogonal(torch.stack(moved))
             size = 0.2 * max(shape) ** 0.5  # as large as AdamW's steps
             for n, u in zip(names, update):
                 self.named[n].mul_(1 - rate * self.decay).add_(u, alpha=-rate * size)
         b1, b2 = self.betas
-        for n in self.rest:
-            p = self.named[n]
-            g, m, v = p.grad.mul_(scale), self.state[n], self.second[n]
+        for n in self.rest[rank::workers]:
+            p, g, m, v = self.named[n], grads[n] * scale, self.state[n], self.second[n]
             m.mul_(b1).add_(g, alpha=1 - b1)
             v.mul_(b2).addcmul_(g, g, value=1 - b2)
             step = (m / (1 - b1 ** self.count)) / ((v / (1 - b2 ** self.count)).sqrt_() + 1e-8)
             if p.dim() == 2:
                 p.mul_(1 - rate * self.decay)
             p.add_(step, alpha=-rate)
-        for p in self.named.values():
-            p.grad = None
-        return float(norm)
+        return norm
 
     def save(self):
         return {"state": self.state, "second": self.second, "count": self.count}
 
     def load(self, d):
-        self.state, self.second, self.count = d["state"], d["second"], d["count"]
+        for mine, theirs in ((self.state, d["state"]), (self.second, d["second"])):
+            for n in mine:
+                mine[n].copy_(theirs[n])
+        self.count = d["count"]

@@ -1,12 +1,14 @@
-"""Training. Checkpoints every few minutes; --resume goes on from the last one, --from-gguf from shipped weights.
+"""Training. Checkpoints every few minutes and when told to stop (SIGTERM, Ctrl-C); --resume goes on from the last one, --from-gguf from shipped weights.
 
-    python3 train.py RUN --scenes SCENES --minutes 130 --threads 2
+    python3 train.py RUN --scenes SCENES --minutes 130 --workers 2
 """
 
 import argparse
 import json
 import math
+import multiprocessing
 import os
+import signal
 import time
 
 import numpy as np
@@ -48,6 +50,8 @@ def rate_at(progress, peak):
 
 
 class Run:
+    """What the workers share: parameters, their running mean, the optimiser's state, gradients, and a clock."""
+
     def __init__(self, a):
         self.a = a
         torch.set_num_threads(a.threads)
@@ -57,27 +61,37 @@ class Run:
         if a.from_gguf:
             from export import load_gguf
             load_gguf(self.model, *a.from_gguf)
-        self.mean = {n: p.detach().clone() for n, p in self.model.named_parameters()}
-        self.opt = Optimiser(self.model)
-        self.step, self.spent, self.seen = 0, 0.0, 0
         self.path = os.path.join(a.run, "checkpoint.pt")
-        if a.resume and os.path.exists(self.path):
-            d = torch.load(self.path, map_location="cpu")
-            self.model.load_state_dict(d["model"])
-            self.mean, self.step, self.spent, self.seen = d["mean"], d["step"], d["spent"], d["seen"]
-            self.opt.load(d["opt"])
-        self.rng = np.random.default_rng([a.seed, self.step])
-        self.shards = Shards(a.scenes)
-        self.stream = self.shards.stream(self.rng, self.seen // 2048)
+        old = torch.load(self.path, map_location="cpu") if a.resume and os.path.exists(self.path) else None
+        if old:
+            self.model.load_state_dict(old["model"])
+        self.model.share_memory()
+        self.named = dict(self.model.named_parameters())
+        self.mean = {n: (old["mean"][n] if old else p.detach()).clone().share_memory_() for n, p in self.named.items()}
+        self.opt = Optimiser(self.model)
+        self.step, self.seen, self.stop = 0, 0, False
+        self.clock = torch.zeros(2, dtype=torch.float64).share_memory_()  # seconds spent, and 1 to stop
+        if old:
+            self.opt.load(old["opt"])
+            self.step, self.seen, self.clock[0] = old["step"], old["seen"], old["spent"]
+        self.grads = torch.zeros(a.workers, sum(p.numel() for p in self.named.values())).share_memory_()
+        self.barrier = multiprocessing.get_context("fork").Barrier(a.workers)
+
+    def join(self, rank):
+        """Makes this process worker number `rank`."""
+        torch.set_num_threads(self.a.threads)
+        self.rank = rank
+        self.rng = np.random.default_rng([self.a.seed, self.step, rank])
+        self.stream = Shards(self.a.scenes).stream(self.rng, self.seen // 2048, rank, self.a.workers)
 
     def save(self):
         torch.save({"model": self.model.state_dict(), "mean": self.mean, "opt": self.opt.save(), "step": self.step,
-                    "spent": self.spent, "seen": self.seen, "config": CONFIG}, self.path + ".tmp")
+                    "spent": float(self.clock[0]), "seen": self.seen, "config": CONFIG}, self.path + ".tmp")
         os.replace(self.path + ".tmp", self.path)
 
     def batch(self):
         images, labels, rows = [], [], []
-        for _ in range(self.a.batch):
+        for _ in range(self.a.batch // self.a.workers):
             image, label, scene = next(self.stream)
             images.append(image)
             labels.append(label)
@@ -85,21 +99,28 @@ class Run:
         return torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(labels)), self.packer.pack(rows)
 
     def learn(self):
-        """One step: losses on answers and patches."""
+        """One step together with the other workers: losses on answers and patches."""
         images, labels, (tokens, positions, segments, slots, targets) = self.batch()
         want = targets >= 0
         logits, patches = self.model(images, tokens, positions, segments, slots, want)
         answer = F.cross_entropy(logits, targets[want])
         dense = patch_loss(self.model.aux(patches), labels)
         (answer + self.a.dense * dense).backward()
-        progress = self.spent / (self.a.minutes * 60)
-        self.opt.step(rate_at(progress, self.a.rate))
+        torch.cat([p.grad.flatten() for p in self.named.values()], out=self.grads[self.rank])
+        for p in self.named.values():
+            p.grad = None
+        self.barrier.wait()
+        mean = self.grads.mean(0).split([p.numel() for p in self.named.values()])
+        grads = {n: g.view_as(p) for (n, p), g in zip(self.named.items(), mean)}
+        rate = rate_at(float(self.clock[0]) / (self.a.minutes * 60), self.a.rate)
+        self.opt.step(grads, rate, self.rank, self.a.workers)
         self.step += 1
-        self.seen += len(images)
+        self.seen += len(images) * self.a.workers
         keep = min(0.998, (1 + self.step) / (20 + self.step))
         with torch.no_grad():
-            for n, p in self.model.named_parameters():
-                self.mean[n].lerp_(p, 1 - keep)
+            for n in self.opt.mine(self.rank, self.a.workers):
+                self.mean[n].lerp_(self.named[n], 1 - keep)
+        self.barrier.wait()
         return float(answer), float(dense)
 
     def averaged(self):
@@ -107,6 +128,45 @@ class Run:
         model = Eye()
         model.load_state_dict(dict(self.mean))
         return model.eval()
+
+    def follow(self, rank):
+        """What every worker but the first does."""
+        self.join(rank)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first worker decides when to stop
+        while not self.clock[1]:
+            self.learn()
+            self.barrier.wait()
+
+    def lead(self):
+        """The first worker: also keeps the clock, prints, evaluates and saves."""
+        self.join(0)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: setattr(self, "stop", True))
+        a, check = self.a, held_out(256, "never", seed=11)
+        last, mark = time.time(), float(self.clock[0]) // (a.every * 60)
+        totals, shown = np.zeros(2), self.step
+        while not self.clock[1]:
+            totals += self.learn()
+            if self.step % 20 == 0:
+                print("step %d  %.1f min  %d pictures  answers %.4f  patches %.4f" % (
+                    self.step, self.clock[0] / 60, self.seen, *(totals / max(1, self.step - shown))), flush=True)
+                totals, shown = np.zeros(2), self.step
+            if float(self.clock[0]) // (a.every * 60) > mark:
+                mark = float(self.clock[0]) // (a.every * 60)
+                self.save()
+                self.report(check)
+            self.clock[0] += time.time() - last
+            last = time.time()
+            self.clock[1] = float(self.clock[0] > a.minutes * 60 or self.stop)
+            self.barrier.wait()
+        self.save()
+        self.report(check)
+
+    def report(self, check):
+        table = accuracy(self.averaged(), self.packer, check)
+        with open(os.path.join(self.a.run, "log.jsonl"), "a") as f:
+            f.write(json.dumps({"step": self.step, "minutes": float(self.clock[0]) / 60, "seen": self.seen, "accuracy": table}) + "\n")
+        print("held out: " + "  ".join("%s %.3f" % (k, v[0]) for k, v in sorted(table.items())), flush=True)
 
 
 def main():
@@ -118,7 +178,8 @@ def main():
     p.add_argument("--questions", type=int, default=6, help="questions a picture")
     p.add_argument("--rate", type=float, default=2.5e-3)
     p.add_argument("--dense", type=float, default=0.3, help="weight of the loss on patches")
-    p.add_argument("--threads", type=int, default=2)
+    p.add_argument("--workers", type=int, default=2, help="processes that share each batch")
+    p.add_argument("--threads", type=int, default=1, help="threads of each of them")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--resume", action="store_true")
     p.add_argument("--from-gguf", nargs=2, metavar=("TEXT", "MMPROJ"))
@@ -126,28 +187,12 @@ def main():
     a = p.parse_args()
     os.makedirs(a.run, exist_ok=True)
     run = Run(a)
-    check = held_out(256, "never", seed=11)
-    last, marks = time.time(), [run.spent // (a.every * 60)]
-    totals, shown = np.zeros(2), run.step
-    while run.spent < a.minutes * 60:
-        totals += run.learn()
-        now = time.time()
-        run.spent += now - last
-        last = now
-        if run.step % 20 == 0:
-            print("step %d  %.1f min  %d pictures  answers %.4f  patches %.4f" % (
-                run.step, run.spent / 60, run.seen, *(totals / max(1, run.step - shown))), flush=True)
-            totals, shown = np.zeros(2), run.step
-        if run.spent // (a.every * 60) > marks[-1]:
-            marks.append(run.spent // (a.every * 60))
-            run.save()
-            table = accuracy(run.averaged(), run.packer, check)
-            with open(os.path.join(a.run, "log.jsonl"), "a") as f:
-                f.write(json.dumps({"step": run.step, "minutes": run.spent / 60, "seen": run.seen, "accuracy": table}) + "\n")
-            print("held out: " + "  ".join("%s %.3f" % (k, v[0]) for k, v in sorted(table.items())), flush=True)
-            run.spent += time.time() - last
-            last = time.time()
-    run.save()
+    others = [multiprocessing.get_context("fork").Process(target=run.follow, args=(r,), daemon=True) for r in range(1, a.workers)]
+    for p in others:
+        p.start()
+    run.lead()
+    for p in others:
+        p.join()
 
 
 if __name__ == "__main__":
