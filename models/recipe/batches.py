@@ -17,6 +17,9 @@ AROUND = ["<fake_token_around_image><global-img>", "<fake_token_around_image>\n<
           "\n\n<fake_token_around_image><global-img>"]
 
 
+ENGINES = 4  # the prefix that current llama.cpp makes when a prompt starts with the picture
+
+
 class Packer:
     def __init__(self, tokenizer):
         self.t = tokenizer
@@ -28,19 +31,22 @@ class Packer:
         self.next = t.encode("\nUser: ")[:-1]
         self.blind = t.encode("<|im_start|>User:")
 
-    def row(self, rng, scene, count, prefix=None):
-        """One row: tokens, positions, segments, targets, where the picture is, and (kind, first, last) per question."""
+    def row(self, rng, scene, count, prefix=None, asked=()):
+        """One row: tokens, positions, segments, targets, where the picture is, and (kind, first, last) per question.
+
+        With a prefix the row is for evaluation: it has `asked`, (kind, question, answer) each, and nothing random.
+        """
         p = self.prefixes[int(rng.integers(len(self.prefixes))) if prefix is None else prefix]
         tokens, segments, positions, targets = list(p), [0] * len(p), list(range(len(p))), [-100] * len(p)
         spans, seen = [], set()
         chained = prefix is None and rng.random() < 0.1
         at = len(p)
         for i in range(count):
-            kind, q, a = ask(rng, scene)
-            if (kind, a) in seen and kind not in ("colour", "shape", "position", "count", "exists", "relation"):
+            kind, q, a = asked[i] if asked else ask(rng, scene)
+            if not asked and (kind, a) in seen and kind not in ("colour", "shape", "position", "count", "exists", "relation"):
                 continue
             seen.add((kind, a))
-            q = vary(rng, q)
+            q = q if asked else vary(rng, q)
             segment, start, before = i + 1, len(p), []
             lead = "" if prefix is not None or rng.random() < 0.85 else " "
             if chained and spans:
@@ -57,7 +63,7 @@ class Packer:
             positions += range(start, start + len(ask_ids) + len(say))
             at = start + len(ask_ids) + len(say)
             targets += [-100] * (len(ask_ids) - 1) + say + [-100]
-            spans.append((kind, first, first + len(say), q, a))
+            spans.append((kind, first, first + len(say)))
         return tokens, positions, segments, targets, p.index(self.image_id), spans
 
     def pack(self, rows):

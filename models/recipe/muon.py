@@ -3,7 +3,7 @@
 import torch
 
 
-def orthogonal(g, steps=5):
+def orthogonal(g, steps=4):
     """The nearest matrices with singular values about 1, by the quintic Newton-Schulz iteration; g: [n, rows, cols]."""
     a, b, c = 3.4445, -4.7750, 2.0315
     tall = g.shape[1] > g.shape[2]
@@ -47,7 +47,7 @@ class Optimiser:
             if not names:
                 continue
             update = orthogonal(torch.stack(moved))
-            size = 0.2 * max(shape) ** 0.5  # as large as AdamW's steps
+            size = 0.4 * max(shape) ** 0.5  # a root mean square of 0.4, twice AdamW's usual step
             for n, u in zip(names, update):
                 self.named[n].mul_(1 - rate * self.decay).add_(u, alpha=-rate * size)
         b1, b2 = self.betas
