@@ -22,15 +22,49 @@ def linear(fan_in, fan_out, bias, gain=1.0):
     return layer
 
 
+WAVES = 8  # frequencies along each axis in the first 4 * WAVES channels of the position embeddings
+
+
+def waves():
+    """Position embeddings to start from: sines and cosines of column and row, so that a step is a rotation."""
+    at = torch.arange(GRID).float()[:, None] * (torch.arange(WAVES) + 0.5) * (math.pi / GRID)
+    table = torch.stack((torch.cos(at), torch.sin(at)), 2).flatten(1)
+    return torch.cat((table[None].expand(GRID, -1, -1), table[:, None].expand(-1, GRID, -1)), 2).reshape(GRID * GRID, -1)
+
+
+def look(q, k, head, dx, dy):
+    """Makes a head start by looking at the patch that is dx columns and dy rows away: a convolution's inductive bias."""
+    step = torch.stack((torch.full((WAVES,), float(dx)), torch.full((WAVES,), float(dy)))).flatten()
+    angle = step * (torch.arange(WAVES) + 0.5).repeat(2) * (math.pi / GRID)
+    turn = torch.zeros(4 * WAVES, 4 * WAVES)
+    for i, a in enumerate(angle.tolist()):
+        turn[2 * i:2 * i + 2, 2 * i:2 * i + 2] = torch.tensor([[math.cos(a), -math.sin(a)], [math.sin(a), math.cos(a)]])
+    rows = slice(head * 4 * WAVES, (head + 1) * 4 * WAVES)
+    with torch.no_grad():
+        q.weight[rows] *= 0.15
+        k.weight[rows] *= 0.15
+        q.weight[rows, :4 * WAVES] = turn
+        k.weight[rows, :4 * WAVES] = torch.eye(4 * WAVES)
+
+
+NEIGHBOURS = [(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, -1), (1, -1), (-1, 1), (2, 0), (-2, 0), (0, 2), (0, -2)]
+
+
 class VitBlock(nn.Module):
-    def __init__(self, c):
+    def __init__(self, c, index):
         super().__init__()
         w = c["vit"]
         self.heads = c["vit_heads"]
         self.ln1, self.ln2 = nn.LayerNorm(w, c["ln_eps"]), nn.LayerNorm(w, c["ln_eps"])
         self.q, self.k, self.v = (linear(w, w, True) for _ in range(3))
-        self.out = linear(w, w, True, 0.3)
+        self.out = linear(w, w, True, 0.5)
+        if w // self.heads == 4 * WAVES:
+            for head in range(self.heads - 1):
+                look(self.q, self.k, head, *NEIGHBOURS[(index * (self.heads - 1) + head) % len(NEIGHBOURS)])
         self.up, self.down = linear(w, c["vit_ff"], True), linear(c["vit_ff"], w, True, 0.3)
+        with torch.no_grad():  # so that later blocks still find the positions
+            self.out.weight[:4 * WAVES] *= 0.1
+            self.down.weight[:4 * WAVES] *= 0.1
 
     def forward(self, x):
         b, t, w = x.shape
@@ -46,21 +80,44 @@ class Tower(nn.Module):
         super().__init__()
         self.c = c
         self.patch = linear(3 * PATCH * PATCH, c["vit"], True)
-        self.position = nn.Parameter(torch.randn(GRID * GRID, c["vit"]) * 0.1)
-        self.blocks = nn.ModuleList(VitBlock(c) for _ in range(c["vit_layers"]))
+        self.position = nn.Parameter(torch.randn(GRID * GRID, c["vit"]) * 0.02)
+        with torch.no_grad():
+            self.position[:, :4 * WAVES] = waves()
+            self.patch.weight[:4 * WAVES] *= 0.05
+        self.blocks = nn.ModuleList(VitBlock(c, i) for i in range(c["vit_layers"]))
         self.post = nn.LayerNorm(c["vit"], c["ln_eps"])
         self.project = linear(c["vit"] * c["scale"] ** 2, c["dim"], False, 0.5)
 
     def forward(self, images):
         """uint8 [b, SIZE, SIZE, 3] to image tokens [b, IMAGE_TOKENS, dim] and patch features [b, patches, vit]."""
-        b = images.shape[0]
-        x = (images.float() / 255.0 - 0.5) / 0.5
-        x = x.view(b, GRID, PATCH, GRID, PATCH, 3).permute(0, 1, 3, 5, 2, 4).reshape(b, GRID * GRID, -1)
-        x = self.patch(x) + self.position
+        x = self.patch(cut(images)) + self.position
         for block in self.blocks:
             x = block(x)
         x = self.post(x)
         return self.project(shuffle(x, self.c["scale"])), x
+
+
+    @torch.no_grad()
+    def whiten(self, images):
+        """Starts the patch embedding as the pictures' principal components, each as strong as the others.
+
+        Otherwise the mean colour of a patch, which is nearly all of its variance, drowns the edges.
+        """
+        x = cut(images).flatten(0, 1)
+        mean = x.mean(0)
+        values, vectors = torch.linalg.eigh((x - mean).t() @ (x - mean) / len(x))
+        first = 4 * WAVES  # the channels before it are the positions'
+        n = self.patch.weight.shape[0] - first
+        values, vectors = values[-n:], vectors[:, -n:]
+        self.patch.weight[first:] = 0.7 * (vectors / torch.sqrt(values + 1e-4)).t()
+        self.patch.bias[first:] = -self.patch.weight[first:] @ mean
+
+
+def cut(images):
+    """uint8 [b, SIZE, SIZE, 3] to patches [b, patches, 3 * PATCH * PATCH], normalised, planes of colour one by one."""
+    b = images.shape[0]
+    x = (images.float() / 255.0 - 0.5) / 0.5
+    return x.view(b, GRID, PATCH, GRID, PATCH, 3).permute(0, 1, 3, 5, 2, 4).reshape(b, GRID * GRID, -1)
 
 
 def shuffle(x, s):

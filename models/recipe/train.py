@@ -26,18 +26,19 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def patch_loss(aux, labels):
-    """What the patches should know: class and colour of what covers them, its size, whether its middle is in them."""
-    cls, colour, size, centre = aux.split((len(CLASSES), len(COLOURS) + 1, 4, 1), 2)
-    labels = labels.long()
-    weight = torch.ones(len(CLASSES))
-    weight[0] = 0.3
-    loss = F.cross_entropy(cls.flatten(0, 1), labels[:, 0].flatten(), weight=weight)
-    weight = torch.ones(len(COLOURS) + 1)
-    weight[0] = 0.3
-    loss = loss + F.cross_entropy(colour.flatten(0, 1), labels[:, 1].flatten(), weight=weight)
-    loss = loss + 0.5 * F.cross_entropy(size.flatten(0, 1), labels[:, 2].flatten())
-    return loss + 0.5 * F.binary_cross_entropy_with_logits(centre[:, :, 0], labels[:, 3].float(),
-                                                           pos_weight=torch.tensor(4.0))
+    """What the patches should know: class and colour of what covers them, its size, whether its middle is in them.
+
+    A patch with the middle of a thing counts most: it is the one that can see all of it.
+    """
+    cls, colour, size, centre = aux.flatten(0, 1).split((len(CLASSES), len(COLOURS) + 1, 4, 1), 1)
+    labels = labels.long().transpose(1, 2).flatten(0, 1)
+    middle = labels[:, 3].float()
+    weight = torch.where(labels[:, 0] > 0, 0.6 + 3.0 * middle, torch.tensor(0.2))
+    weight = weight / weight.mean()
+    loss = (F.cross_entropy(cls, labels[:, 0], reduction="none") * weight).mean()
+    loss = loss + (F.cross_entropy(colour, labels[:, 1], reduction="none") * weight).mean()
+    loss = loss + 0.5 * (F.cross_entropy(size, labels[:, 2], reduction="none") * weight).mean()
+    return loss + 0.5 * F.binary_cross_entropy_with_logits(centre[:, 0], middle, pos_weight=torch.tensor(4.0))
 
 
 def rate_at(progress, peak):
@@ -58,6 +59,8 @@ class Run:
         torch.manual_seed(a.seed)
         self.packer = Packer(Tokenizer.load(os.path.join(HERE, "tokenizer.json")))
         self.model = Eye()
+        if not a.resume and not a.from_gguf:
+            self.model.tower.whiten(Shards(a.scenes).sample(1024))
         if a.from_gguf:
             from export import load_gguf
             load_gguf(self.model, *a.from_gguf)
