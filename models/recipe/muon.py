@@ -35,12 +35,12 @@ class Optimiser:
 
     @torch.no_grad()
     def step(self, grads, rate, rank=0, workers=1, clip=1.0):
-        """One step with the gradients `grads` (name: tensor), of which it may make what it likes."""
+        """One step with the gradients `grads` (name: tensor); parameters that are not among them stay."""
         self.count += 1
         norm = float(torch.sqrt(sum(g.pow(2).sum() for g in grads.values())))
         scale = min(1.0, clip / (norm + 1e-6))
         for shape, names in self.groups.items():
-            names, moved = names[rank::workers], []
+            names, moved = [n for n in names[rank::workers] if n in grads], []
             for n in names:
                 m = self.state[n].mul_(self.momentum).add_(grads[n], alpha=scale)
                 moved.append((grads[n] * scale).add_(m, alpha=self.momentum))
@@ -51,7 +51,7 @@ class Optimiser:
             for n, u in zip(names, update):
                 self.named[n].mul_(1 - rate * self.decay).add_(u, alpha=-rate * size)
         b1, b2 = self.betas
-        for n in self.rest[rank::workers]:
+        for n in [n for n in self.rest[rank::workers] if n in grads]:
             p, g, m, v = self.named[n], grads[n] * scale, self.state[n], self.second[n]
             m.mul_(b1).add_(g, alpha=1 - b1)
             v.mul_(b2).addcmul_(g, g, value=1 - b2)

@@ -1,6 +1,7 @@
 """Scenes: a random picture, what is in it, and for each patch of the tower what covers it.
 
-    python3 scenes.py OUT --shards 40 --seed 1      draws shards of training scenes into OUT (resumes)
+    python3 scenes.py OUT --shards 60 --seed 1                       draws shards of training scenes into OUT (resumes)
+    python3 scenes.py OUT --shards 16 --seed 2 --kind practice --ramp 0
 """
 
 import argparse
@@ -22,6 +23,7 @@ TURNS = {"square": 0.22, "triangle": 0.5, "cross": 0.2, "heart": 0.35, "diamond"
          "circle": 0, "ring": 0, "arrow": 0.15}
 KINDS = ["shapes", "number", "word", "gauge", "bars", "mixed"]
 MIX = [0.60, 0.17, 0.06, 0.05, 0.05, 0.07]
+# A seventh kind, crowded with numbers, words and shapes, is what the tower practises on alone; nothing is asked about it.
 
 
 class Maker:
@@ -136,6 +138,18 @@ class Maker:
             return {"text": text, "colour": c, "x": round(float(x), 1), "y": round(float(y), 1)}
         return None
 
+    def crowd(self):
+        """As many things as fit."""
+        rng = self.rng
+        for _ in range(int(rng.integers(2, 6))):
+            pick = rng.random()
+            if pick < 0.15:
+                self.text(self.word(), 18, 44)
+            else:
+                self.text(self.number(), 24, 60)
+        if rng.random() < 0.7:
+            self.fill(int(rng.integers(2, 10)))
+
     def number(self):
         rng = self.rng
         while True:
@@ -246,6 +260,8 @@ def draw(seed, hard=1.0, held="never", kind=None):
             scene["number"] = m.text(m.number(), 24, 44)
         m.fill(int(rng.choice(8, p=[0.04, 0.2, 0.2, 0.18, 0.15, 0.13, 0.06, 0.04])) if kind == "shapes"
                else int(rng.integers(1, 4)))
+    elif kind == "practice":
+        m.crowd()
     elif kind == "number":
         scene["number"] = m.text(m.number(), 26, 96)
     elif kind == "word":
@@ -263,7 +279,7 @@ def draw(seed, hard=1.0, held="never", kind=None):
     return finish(rng, m.canvas.pixels, hard), scene, np.concatenate([labels, centre[None]])
 
 
-def shard(out, seed, index, hard):
+def shard(out, seed, index, hard, kind=None):
     """Draws shard number `index` into `out`, unless it is there."""
     base = os.path.join(out, "shard-%05d" % index)
     if os.path.exists(base + ".json"):
@@ -272,7 +288,7 @@ def shard(out, seed, index, hard):
     labels = np.empty((SHARD, 4, GRID * GRID), np.uint8)
     scenes = []
     for i in range(SHARD):
-        images[i], scene, labels[i] = draw((seed, index, i), hard)
+        images[i], scene, labels[i] = draw((seed, index, i), hard, kind=kind)
         scenes.append(scene)
     np.save(base + ".images.npy", images)
     np.save(base + ".labels.npy", labels)
@@ -287,11 +303,12 @@ def main():
     p.add_argument("--shards", type=int, default=40)
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--ramp", type=int, default=8, help="shards over which scenes become hard")
+    p.add_argument("--kind", choices=KINDS + ["practice"], help="scenes of this kind only")
     a = p.parse_args()
     os.makedirs(a.out, exist_ok=True)
     for i in range(a.shards):
         start = time.time()
-        shard(a.out, a.seed, i, min(1.0, 0.3 + 0.7 * i / max(1, a.ramp)))
+        shard(a.out, a.seed, i, min(1.0, 0.3 + 0.7 * i / max(1, a.ramp)), a.kind)
         print("shard %d of %d: %.1f ms a scene" % (i + 1, a.shards, (time.time() - start) * 1e3 / SHARD), flush=True)
 
 

@@ -86,35 +86,45 @@ class Run:
         self.rank = rank
         self.rng = np.random.default_rng([self.a.seed, self.step, rank])
         self.stream = Shards(self.a.scenes).stream(self.rng, self.seen // 2048, rank, self.a.workers)
+        self.practice = Shards(self.a.practice).stream(self.rng, 0, rank, self.a.workers) if self.a.practice else self.stream
 
     def save(self):
         torch.save({"model": self.model.state_dict(), "mean": self.mean, "opt": self.opt.save(), "step": self.step,
                     "spent": float(self.clock[0]), "seen": self.seen, "config": CONFIG}, self.path + ".tmp")
         os.replace(self.path + ".tmp", self.path)
 
-    def batch(self):
+    def batch(self, ask):
         images, labels, rows = [], [], []
         for _ in range(self.a.batch // self.a.workers):
-            image, label, scene = next(self.stream)
+            image, label, scene = next(self.stream if ask or self.rng.random() < 0.4 else self.practice)
             images.append(image)
             labels.append(label)
+            if not ask:
+                continue
             rows.append(self.packer.row(self.rng, scene, self.a.questions if scene["kind"] in ("shapes", "mixed") else 2))
-        return torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(labels)), self.packer.pack(rows)
+        return torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(labels)), self.packer.pack(rows) if ask else None
 
     def learn(self):
         """One step together with the other workers: losses on answers and patches."""
-        images, labels, (tokens, positions, segments, slots, targets) = self.batch()
-        want = targets >= 0
-        logits, patches = self.model(images, tokens, positions, segments, slots, want)
-        answer = F.cross_entropy(logits, targets[want])
+        seeing = float(self.clock[0]) < self.a.tower_minutes * 60  # the first part of a run: the tower alone
+        images, labels, packed = self.batch(not seeing)
+        if seeing:
+            answer, patches = torch.zeros(()), self.model.tower(images)[1]
+        else:
+            tokens, positions, segments, slots, targets = packed
+            want = targets >= 0
+            logits, patches = self.model(images, tokens, positions, segments, slots, want)
+            answer = F.cross_entropy(logits, targets[want])
         dense = patch_loss(self.model.aux(patches), labels)
         (answer + self.a.dense * dense).backward()
-        torch.cat([p.grad.flatten() for p in self.named.values()], out=self.grads[self.rank])
+        names = [n for n, p in self.named.items() if p.grad is not None]
+        size = sum(self.named[n].numel() for n in names)
+        torch.cat([self.named[n].grad.flatten() for n in names], out=self.grads[self.rank, :size])
         for p in self.named.values():
             p.grad = None
         self.barrier.wait()
-        mean = self.grads.mean(0).split([p.numel() for p in self.named.values()])
-        grads = {n: g.view_as(p) for (n, p), g in zip(self.named.items(), mean)}
+        mean = self.grads[:, :size].mean(0).split([self.named[n].numel() for n in names])
+        grads = {n: g.view_as(self.named[n]) for n, g in zip(names, mean)}
         rate = rate_at(float(self.clock[0]) / (self.a.minutes * 60), self.a.rate)
         self.opt.step(grads, rate, self.rank, self.a.workers)
         self.step += 1
@@ -176,7 +186,9 @@ def main():
     p = argparse.ArgumentParser(description="train the model in the box")
     p.add_argument("run", help="folder for the checkpoint and the log")
     p.add_argument("--scenes", required=True, help="folder that scenes.py draws into")
+    p.add_argument("--practice", help="folder of crowded scenes for the tower alone")
     p.add_argument("--minutes", type=float, default=130, help="length of the whole run, resumed parts included")
+    p.add_argument("--tower-minutes", type=float, default=40, help="of these, minutes in which the tower learns alone")
     p.add_argument("--batch", type=int, default=32)
     p.add_argument("--questions", type=int, default=6, help="questions a picture")
     p.add_argument("--rate", type=float, default=2.5e-3)
