@@ -97,6 +97,8 @@ class Run:
         images, labels, rows = [], [], []
         for _ in range(self.a.batch // self.a.workers):
             image, label, scene = next(self.stream if ask or self.rng.random() < 0.4 else self.practice)
+            while scene["kind"] == "shapes" and self.rng.random() < self.a.thin:
+                image, label, scene = next(self.stream)
             images.append(image)
             labels.append(label)
             if not ask:
@@ -189,6 +191,7 @@ def main():
     p.add_argument("--practice", help="folder of crowded scenes for the tower alone")
     p.add_argument("--minutes", type=float, default=130, help="length of the whole run, resumed parts included")
     p.add_argument("--tower-minutes", type=float, default=40, help="of these, minutes in which the tower learns alone")
+    p.add_argument("--thin", type=float, default=0.3, help="share of the scenes of plain shapes that are passed over")
     p.add_argument("--batch", type=int, default=32)
     p.add_argument("--questions", type=int, default=6, help="questions a picture")
     p.add_argument("--rate", type=float, default=2.5e-3)
