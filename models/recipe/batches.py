@@ -10,6 +10,7 @@ import torch
 import wording
 from model import IMAGE_TOKENS
 from questions import ask, vary
+from world import CLASSES, COLOUR_NAMES, GRID, PLACES, SIZE_NAMES
 
 IMAGE = "<image>" * IMAGE_TOKENS
 # What stands around a picture: Hugging Face's processor, then what releases of llama.cpp make of it.
@@ -65,6 +66,15 @@ class Packer:
             targets += [-100] * (len(ask_ids) - 1) + say + [-100]
             spans.append((kind, first, first + len(say)))
         return tokens, positions, segments, targets, p.index(self.image_id), spans
+
+    def words(self):
+        """For each plane of the patch labels (class, colour, size) the labels that have a word of one token, and for each
+        patch the words of its place."""
+        planes = (CLASSES[1:], COLOUR_NAMES, SIZE_NAMES)
+        ids = [{i + 1: self.t.encode(n if len(n) == 1 else " " + n) for i, n in enumerate(names)} for names in planes]
+        third = [int((i + 0.5) * 3 / GRID) for i in range(GRID)]
+        places = [self.t.encode(" " + PLACES[third[i // GRID]][third[i % GRID]]) for i in range(GRID * GRID)]
+        return [{label: v[0] for label, v in plane.items() if len(v) == 1} for plane in ids] + [places]
 
     def pack(self, rows):
         """Rows as tensors: tokens, positions, segments, slots, targets."""

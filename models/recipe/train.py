@@ -103,12 +103,15 @@ class Run:
             labels.append(label)
             if not ask:
                 continue
-            rows.append(self.packer.row(self.rng, scene, self.a.questions if scene["kind"] in ("shapes", "mixed") else 2))
+            count = self.a.questions * (2 if self.model.tower.frozen else 1)
+            rows.append(self.packer.row(self.rng, scene, count if scene["kind"] in ("shapes", "mixed") else 3))
         return torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(labels)), self.packer.pack(rows) if ask else None
 
     def learn(self):
         """One step together with the other workers: losses on answers and patches."""
-        seeing = float(self.clock[0]) < self.a.tower_minutes * 60  # the first part of a run: the tower alone
+        spent = float(self.clock[0]) / 60
+        seeing = spent < self.a.tower_minutes  # the first part of a run: the tower alone
+        self.model.tower.frozen = not seeing and spent < self.a.frozen_minutes  # the second: the decoder alone
         images, labels, packed = self.batch(not seeing)
         if seeing:
             answer, patches = torch.zeros(()), self.model.tower(images)[1]
@@ -117,8 +120,12 @@ class Run:
             want = targets >= 0
             logits, patches = self.model(images, tokens, positions, segments, slots, want)
             answer = F.cross_entropy(logits, targets[want])
-        dense = patch_loss(self.model.aux(patches), labels)
-        (answer + self.a.dense * dense).backward()
+        if self.model.tower.frozen:
+            dense, loss = torch.zeros(()), answer
+        else:
+            dense = patch_loss(self.model.aux(patches), labels)
+            loss = answer + self.a.dense * dense
+        loss.backward()
         names = [n for n, p in self.named.items() if p.grad is not None]
         size = sum(self.named[n].numel() for n in names)
         torch.cat([self.named[n].grad.flatten() for n in names], out=self.grads[self.rank, :size])
@@ -191,6 +198,7 @@ def main():
     p.add_argument("--practice", help="folder of crowded scenes for the tower alone")
     p.add_argument("--minutes", type=float, default=130, help="length of the whole run, resumed parts included")
     p.add_argument("--tower-minutes", type=float, default=40, help="of these, minutes in which the tower learns alone")
+    p.add_argument("--frozen-minutes", type=float, default=60, help="after those, until when the decoder learns alone")
     p.add_argument("--thin", type=float, default=0.3, help="share of the scenes of plain shapes that are passed over")
     p.add_argument("--batch", type=int, default=32)
     p.add_argument("--questions", type=int, default=6, help="questions a picture")
