@@ -26,17 +26,20 @@ SETS = {"scenes": "never", "combinations": "only"}
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
+def ask_all(rng, scene, count):
+    """Different questions about a scene, `count` or fewer."""
+    out = {}
+    for _ in range(4 * count):
+        kind, q, a = ask(rng, scene)
+        if len(out) < count:
+            out.setdefault(q, (kind, q, a))
+    return list(out.values())
+
+
 def held_out(count, held, seed, hard=1.0, questions=6):
     """Held-out scenes, redrawn from a seed: pictures, descriptions, and for each (kind, question, answer)s."""
     drawn = [scenes.draw((seed, 777, i), hard, held) for i in range(count)]
-    asked = []
-    for i, (_, scene, _) in enumerate(drawn):
-        rng, qs = np.random.default_rng((seed, 778, i)), []
-        for _ in range(4 * questions):
-            made = ask(rng, scene)
-            if made[1] not in [q for _, q, _ in qs] and len(qs) < questions:
-                qs.append(made)
-        asked.append(qs)
+    asked = [ask_all(np.random.default_rng((seed, 778, i)), d[1], questions) for i, d in enumerate(drawn)]
     return np.stack([d[0] for d in drawn]), [d[1] for d in drawn], asked
 
 
@@ -94,20 +97,20 @@ def show(title, table):
     print(flush=True)
 
 
-def load(a):
+def load(gguf=None, checkpoint=None):
     from export import load_gguf
     from model import Eye
     model = Eye()
-    if a.checkpoint:
-        model.load_state_dict(dict(torch.load(a.checkpoint, map_location="cpu")["mean"]))
+    if checkpoint:
+        model.load_state_dict(dict(torch.load(checkpoint, map_location="cpu")["mean"]))
     else:
-        load_gguf(model, *a.gguf)
+        load_gguf(model, *gguf)
     return model.eval()
 
 
 def main():
     p = argparse.ArgumentParser(description="accuracy per kind of question")
-    p.add_argument("--gguf", nargs=2, metavar=("TEXT", "MMPROJ"))
+    p.add_argument("--gguf", nargs=2, metavar=("TEXT", "MMPROJ"), action="append", default=[], help="may be given again")
     p.add_argument("--checkpoint")
     p.add_argument("--scenes", type=int, default=2000, help="scenes in each of the two sets")
     p.add_argument("--seed", type=int, default=20)
@@ -116,18 +119,22 @@ def main():
     p.add_argument("--json", help="also write the accuracies to this file")
     a = p.parse_args()
     packer, tables = Packer(Tokenizer.load(os.path.join(HERE, "tokenizer.json"))), {}
-    model = load(a) if (a.gguf or a.checkpoint) and not a.mote else None
+    models = {} if a.mote else {os.path.basename(g[0]): load(gguf=g) for g in a.gguf}
+    if a.checkpoint:
+        models["checkpoint"] = load(checkpoint=a.checkpoint)
     for name, held in SETS.items():
         check = held_out(a.scenes, held, a.seed)
         if a.write:
             folder = os.path.join(a.write, name)
-            questions = write(folder, check, sizes=True)
-        if a.mote:
-            tables[name] = ask_mote(a.mote, a.gguf[0], a.gguf[1], folder, questions)
-        elif model:
-            tables[name] = accuracy(model, packer, check)
-        if name in tables:
-            show("Held-out %s" % name, tables[name])
+            questions = write(folder, check, sizes=not a.mote)
+        for g in a.gguf if a.mote else []:
+            tag = "%s, %s" % (os.path.basename(g[0]), name)
+            tables[tag] = ask_mote(a.mote, g[0], g[1], folder, questions)
+            show("By mote: " + tag, tables[tag])
+        for model in models:
+            tag = "%s, %s" % (model, name)
+            tables[tag] = accuracy(models[model], packer, check)
+            show(tag, tables[tag])
     if a.json:
         with open(a.json, "w") as f:
             json.dump(tables, f, indent=1, sort_keys=True)

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 import gguf
-from model import CONFIG, Eye
+from model import CONFIG
 from tokenizer import TEMPLATE, SPECIALS, Tokenizer
-from world import GRID, PATCH, SIZE
+from world import PATCH, SIZE
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TEXT_BLOCK = {"attn_norm": "norm1", "attn_q": "q", "attn_k": "k", "attn_v": "v", "attn_output": "out", "ffn_norm": "norm2",

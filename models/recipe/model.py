@@ -6,7 +6,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from world import CLASSES, COLOURS, GRID, PATCH, SIZE
+from world import CLASSES, COLOURS, GRID, PATCH
 
 CONFIG = {"vit": 192, "vit_layers": 6, "vit_heads": 6, "vit_ff": 768, "scale": 2, "dim": 192, "layers": 4, "heads": 6, "kv_heads": 2,
           "ff": 512, "vocab": 673, "eps": 1e-5, "ln_eps": 1e-6, "theta": 10000.0, "context": 2048}
@@ -180,33 +180,6 @@ class Eye(nn.Module):
         self.blocks = nn.ModuleList(Block(self.c) for _ in range(self.c["layers"]))
         self.norm = RmsNorm(self.c["dim"], self.c["eps"])
         self.aux = linear(self.c["vit"], AUX, True, 0.3)
-
-    @torch.no_grad()
-    def bridge(self, images, labels, words, ridge=3.0):
-        """Adds to the projection the words of what the tower sees, by least squares: an image token should be the sum of
-        the embeddings of the class, colour and size of the things whose middle is in it. So a question's words find
-        their image tokens, and those the answer.
-
-        labels: [b, 4, patches] class, colour, size, middle; words: for each of the first three, label to token, and then
-        for each patch the tokens of the place it is in.
-        """
-        pictures, patches = zip(*(self.tower(part) for part in images.split(64)))
-        pictures, patches = torch.cat(pictures), torch.cat(patches)
-        said = torch.zeros(patches.shape[0], patches.shape[1], self.c["dim"])
-        for patch, tokens in enumerate(words[3]):
-            there = labels[:, 3, patch] == 1
-            said[there, patch] += 0.7 * F.normalize(self.embed[tokens], dim=1).sum(0)
-        for plane, table in enumerate(words[:3]):
-            for label, token in table.items():
-                there = (labels[:, plane] == label) & (labels[:, 3] == 1)
-                said[there] += F.normalize(self.embed[token], dim=0) * (0.5 if plane == 2 else 1.0)
-        want = shuffle(said, self.c["scale"]).view(*pictures.shape[:2], -1, self.c["dim"]).sum(2).flatten(0, 1)
-        seen = shuffle(patches - patches.mean((0, 1)), self.c["scale"]).flatten(0, 1)
-        gram = seen.t() @ seen
-        gram += ridge * gram.diag().mean() * 1e-3 * torch.eye(len(gram))
-        fit = torch.linalg.solve(gram, seen.t() @ (want - want.mean(0)))
-        gain = pictures.pow(2).mean().sqrt() / (seen @ fit).pow(2).mean().sqrt()
-        self.tower.project.weight += gain * fit.t()
 
     def forward(self, images, tokens, positions, segments, slots, want):
         """Logits where `want` is true, and patch features.

@@ -15,8 +15,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from batches import Packer, Shards
-from evaluate import accuracy, held_out
+import bridge
+from batches import ENGINES, Packer, Shards
+from evaluate import accuracy, ask_all, held_out
 from model import CONFIG, Eye
 from muon import Optimiser
 from tokenizer import Tokenizer
@@ -72,11 +73,11 @@ class Run:
         self.named = dict(self.model.named_parameters())
         self.mean = {n: (old["mean"][n] if old else p.detach()).clone().share_memory_() for n, p in self.named.items()}
         self.opt = Optimiser(self.model)
-        self.step, self.seen, self.stop = 0, 0, False
+        self.step, self.seen, self.stop, self.bridged = 0, 0, False, bool(a.from_gguf)
         self.clock = torch.zeros(2, dtype=torch.float64).share_memory_()  # seconds spent, and 1 to stop
         if old:
             self.opt.load(old["opt"])
-            self.step, self.seen, self.clock[0] = old["step"], old["seen"], old["spent"]
+            self.step, self.seen, self.clock[0], self.bridged = old["step"], old["seen"], old["spent"], old["bridged"]
         self.grads = torch.zeros(a.workers, sum(p.numel() for p in self.named.values())).share_memory_()
         self.barrier = multiprocessing.get_context("fork").Barrier(a.workers)
 
@@ -90,7 +91,7 @@ class Run:
 
     def save(self):
         torch.save({"model": self.model.state_dict(), "mean": self.mean, "opt": self.opt.save(), "step": self.step,
-                    "spent": float(self.clock[0]), "seen": self.seen, "config": CONFIG}, self.path + ".tmp")
+                    "spent": float(self.clock[0]), "seen": self.seen, "bridged": self.bridged, "config": CONFIG}, self.path + ".tmp")
         os.replace(self.path + ".tmp", self.path)
 
     def batch(self, ask):
@@ -159,6 +160,22 @@ class Run:
             self.learn()
             self.barrier.wait()
 
+    @torch.no_grad()
+    def bridge(self):
+        """Once the tower has learned alone: lets the decoder start from what it sees."""
+        shards = Shards(self.a.scenes)
+        shards.refresh()
+        images, labels, described = shards.images(shards.paths[-1])
+        images, labels = torch.from_numpy(np.array(images[:1024])), torch.from_numpy(labels[:1024]).long()
+        bridge.speak(self.model, self.packer, images, labels)
+        rows = [self.packer.row(self.rng, scene, 6, ENGINES, ask_all(self.rng, scene, 6)) for scene in described[:384]]
+        bridge.match(self.model, self.packer, images[:384], labels[:384], rows)
+        for n, p in self.named.items():
+            self.mean[n].copy_(p)
+            if not n.startswith("tower.b"):
+                self.opt.state[n].zero_()
+        self.bridged = True
+
     def lead(self):
         """The first worker: also keeps the clock, prints, evaluates and saves."""
         self.join(0)
@@ -177,6 +194,8 @@ class Run:
                 mark = float(self.clock[0]) // (a.every * 60)
                 self.save()
                 self.report(check)
+            if not self.bridged and float(self.clock[0]) >= a.tower_minutes * 60:
+                self.bridge()
             self.clock[0] += time.time() - last
             last = time.time()
             self.clock[1] = float(self.clock[0] > a.minutes * 60 or self.stop)
