@@ -1,0 +1,106 @@
+"""Checks of the recipe itself, a minute's worth: python3 check.py"""
+
+import contextlib
+import io
+import os
+import tempfile
+import unittest
+
+import numpy as np
+import torch
+
+import gguf
+import scenes
+import train
+from batches import Packer
+from export import export, load_gguf, pair
+from model import CONFIG, Eye, shuffle
+from questions import ASKERS, ask
+from tokenizer import Tokenizer
+from world import HELD_NUMBERS, HELD_PAIRS
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+class Check(unittest.TestCase):
+    def setUp(self):
+        torch.manual_seed(0)
+        self.tokenizer = Tokenizer.load(os.path.join(HERE, "tokenizer.json"))
+
+    def test_a_scene_is_its_seed(self):
+        a, b, c = scenes.draw((3, 1)), scenes.draw((3, 1)), scenes.draw((3, 2))
+        self.assertTrue((a[0] == b[0]).all() and a[1] == b[1] and (a[2] == b[2]).all())
+        self.assertFalse((a[0] == c[0]).all())
+
+    def test_held_out_things_are_never_trained(self):
+        seen = [scenes.draw((4, i), held="never")[1] for i in range(150)]
+        pairs = {(s["colour"], s["shape"]) for scene in seen for s in scene["shapes"]}
+        numbers = {scene["number"]["text"] for scene in seen if scene.get("number")}
+        self.assertTrue(pairs and numbers)
+        self.assertFalse(pairs & HELD_PAIRS or numbers & HELD_NUMBERS)
+        only = [scenes.draw((4, i), held="only")[1] for i in range(60)]
+        self.assertTrue({(s["colour"], s["shape"]) for scene in only for s in scene["shapes"]} & HELD_PAIRS)
+
+    def test_answers_agree_with_the_scene(self):
+        star = {"shape": "star", "colour": "red", "size": "small", "x": 20.0, "y": 20.0, "dir": None}
+        ring = {"shape": "ring", "colour": "blue", "size": "large", "x": 100.0, "y": 64.0, "dir": None}
+        scene, rng = {"kind": "shapes", "shapes": [star, ring]}, np.random.default_rng(0)
+        for _ in range(3000):
+            kind, q, a = ask(rng, scene)
+            ask_star, ask_ring = "the star" in q, "the ring" in q
+            if kind == "colour" and (ask_star or ask_ring):
+                self.assertEqual(a, "red" if ask_star else "blue", q)
+            if kind == "position" and q.startswith("Where") and ask_star:
+                self.assertEqual(a, "top left", q)
+            if kind == "count" and "shapes" in q and "red" not in q and "blue" not in q and a != "none":
+                self.assertEqual(a, "2", q)
+            if kind == "relation" and q == "Is the star left of the ring?":
+                self.assertEqual(a, "yes")
+        self.assertEqual(set(ASKERS), set(scenes.KINDS))
+
+    def test_text_survives_the_tokenizer(self):
+        for text in ("How many red stars?", "42", "h\u00e9llo \u20ac\n\n", "<|im_start|>User:<image>a<end_of_utterance>\n"):
+            self.assertEqual(self.tokenizer.decode(self.tokenizer.encode(text)), text)
+        self.assertEqual(len(self.tokenizer.encode("42")), 2)
+        self.assertEqual(len(self.tokenizer.tokens), CONFIG["vocab"])
+
+    def test_pixel_shuffle_is_idefics3s(self):
+        x = torch.arange(2 * 64 * 3).float().view(2, 64, 3)
+        y = x.view(2, 8, 4, 6).permute(0, 2, 1, 3).reshape(2, 4, 4, 12).permute(0, 2, 1, 3).reshape(2, 16, 12)
+        self.assertTrue(torch.equal(shuffle(x, 2), y))
+
+    def test_a_packed_question_is_as_if_asked_alone(self):
+        image, scene, _ = scenes.draw((5, 0), kind="shapes")
+        model, packer, pictures = Eye().eval(), Packer(self.tokenizer), torch.from_numpy(image)[None]
+        qs = [("a", "How many shapes?", "3"), ("b", "Where is the star?", "top left")]
+
+        def logits(asked):
+            packed = packer.pack([packer.row(None, scene, len(asked), 4, asked)])
+            with torch.no_grad():
+                return model(pictures, *packed[:4], packed[4] >= 0)[0]
+
+        both, second = logits(qs), logits(qs[1:])
+        self.assertTrue(torch.allclose(both[-len(second):], second, atol=1e-4))
+
+    def test_a_pair_of_files_gives_the_weights_back(self):
+        model = Eye()
+        weights = {n: p.detach().numpy() for n, p in model.named_parameters()}
+        with tempfile.TemporaryDirectory() as folder:
+            for kind, bound in (("F32", 0), ("Q8_0", 0.005), ("Q4_0", 0.13)):
+                with contextlib.redirect_stdout(io.StringIO()):
+                    export(weights, model.c, folder, kind)
+                back = Eye()
+                load_gguf(back, *pair(folder, kind))
+                for n, p in back.named_parameters():
+                    if not n.startswith("aux"):
+                        self.assertLessEqual(np.abs(p.detach().numpy() - weights[n]).max(), bound * np.abs(weights[n]).max(), n)
+            keys = gguf.Reader(pair(folder, "F32")[0]).keys
+            self.assertEqual(keys["tokenizer.ggml.tokens"], self.tokenizer.tokens)
+
+    def test_rates_end_at_nothing(self):
+        self.assertGreater(train.rate_at(0.2, 1.0), 0.99)
+        self.assertLess(train.rate_at(1.0, 1.0), 0.02)
+
+
+if __name__ == "__main__":
+    unittest.main()

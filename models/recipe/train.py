@@ -1,0 +1,244 @@
+"""Training. Checkpoints every few minutes and when told to stop (SIGTERM, Ctrl-C); --resume goes on from the last one, --from-gguf from shipped weights.
+
+    python3 train.py RUN --scenes SCENES --minutes 130 --workers 2
+"""
+
+import argparse
+import json
+import math
+import multiprocessing
+import os
+import signal
+import time
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+import bridge
+from batches import ENGINES, Packer, Shards
+from evaluate import accuracy, ask_all, held_out
+from model import CONFIG, Eye
+from muon import Optimiser
+from tokenizer import Tokenizer
+from world import CLASSES, COLOURS
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def patch_loss(aux, labels):
+    """What the patches should know: class and colour of what covers them, its size, whether its middle is in them.
+
+    A patch with the middle of a thing counts most: it is the one that can see all of it.
+    """
+    cls, colour, size, centre = aux.flatten(0, 1).split((len(CLASSES), len(COLOURS) + 1, 4, 1), 1)
+    labels = labels.long().transpose(1, 2).flatten(0, 1)
+    middle = labels[:, 3].float()
+    weight = torch.where(labels[:, 0] > 0, 0.6 + 3.0 * middle, torch.tensor(0.2))
+    weight = weight / weight.mean()
+    loss = (F.cross_entropy(cls, labels[:, 0], reduction="none") * weight).mean()
+    loss = loss + (F.cross_entropy(colour, labels[:, 1], reduction="none") * weight).mean()
+    loss = loss + 0.5 * (F.cross_entropy(size, labels[:, 2], reduction="none") * weight).mean()
+    return loss + 0.5 * F.binary_cross_entropy_with_logits(centre[:, 0], middle, pos_weight=torch.tensor(4.0))
+
+
+def rate_at(progress, peak):
+    """Warm-up over 1.5 % of the run, flat to 30 %, then a cosine to nothing."""
+    if progress < 0.015:
+        return peak * (progress + 0.0005) / 0.015
+    if progress < 0.3:
+        return peak
+    return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - 0.3) / 0.7))))
+
+
+class Run:
+    """What the workers share: parameters, their running mean, the optimiser's state, gradients, and a clock."""
+
+    def __init__(self, a):
+        self.a = a
+        torch.set_num_threads(a.threads)
+        torch.manual_seed(a.seed)
+        self.packer = Packer(Tokenizer.load(os.path.join(HERE, "tokenizer.json")))
+        self.model = Eye()
+        if not a.resume and not a.from_gguf:
+            self.model.tower.whiten(Shards(a.scenes).sample(1024))
+        if a.from_gguf:
+            from export import load_gguf
+            load_gguf(self.model, *a.from_gguf)
+        self.path = os.path.join(a.run, "checkpoint.pt")
+        old = torch.load(self.path, map_location="cpu") if a.resume and os.path.exists(self.path) else None
+        if old:
+            self.model.load_state_dict(old["model"])
+        self.model.share_memory()
+        self.named = dict(self.model.named_parameters())
+        self.mean = {n: (old["mean"][n] if old else p.detach()).clone().share_memory_() for n, p in self.named.items()}
+        self.opt = Optimiser(self.model)
+        self.step, self.seen, self.stop, self.bridged = 0, 0, False, bool(a.from_gguf)
+        self.clock = torch.zeros(2, dtype=torch.float64).share_memory_()  # seconds spent, and 1 to stop
+        if old:
+            self.opt.load(old["opt"])
+            self.step, self.seen, self.clock[0], self.bridged = old["step"], old["seen"], old["spent"], old["bridged"]
+        self.grads = torch.zeros(a.workers, sum(p.numel() for p in self.named.values())).share_memory_()
+        self.barrier = multiprocessing.get_context("fork").Barrier(a.workers)
+
+    def join(self, rank):
+        """Makes this process worker number `rank`."""
+        torch.set_num_threads(self.a.threads)
+        self.rank = rank
+        self.rng = np.random.default_rng([self.a.seed, self.step, rank])
+        self.stream = Shards(self.a.scenes).stream(self.rng, self.seen // 2048, rank, self.a.workers)
+        self.practice = Shards(self.a.practice).stream(self.rng, 0, rank, self.a.workers) if self.a.practice else self.stream
+
+    def save(self):
+        torch.save({"model": self.model.state_dict(), "mean": self.mean, "opt": self.opt.save(), "step": self.step,
+                    "spent": float(self.clock[0]), "seen": self.seen, "bridged": self.bridged, "config": CONFIG}, self.path + ".tmp")
+        os.replace(self.path + ".tmp", self.path)
+
+    def batch(self, ask):
+        images, labels, rows = [], [], []
+        for _ in range(self.a.batch // self.a.workers):
+            image, label, scene = next(self.stream if ask or self.rng.random() < 0.4 else self.practice)
+            while scene["kind"] == "shapes" and self.rng.random() < self.a.thin:
+                image, label, scene = next(self.stream)
+            images.append(image)
+            labels.append(label)
+            if not ask:
+                continue
+            count = self.a.questions * (2 if self.model.tower.frozen else 1)
+            rows.append(self.packer.row(self.rng, scene, count if scene["kind"] in ("shapes", "mixed") else 3))
+        return torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(labels)), self.packer.pack(rows) if ask else None
+
+    def learn(self):
+        """One step together with the other workers: losses on answers and patches."""
+        spent = float(self.clock[0]) / 60
+        seeing = spent < self.a.tower_minutes  # the first part of a run: the tower alone
+        self.model.tower.frozen = not seeing and spent < self.a.frozen_minutes  # the second: the decoder alone
+        images, labels, packed = self.batch(not seeing)
+        if seeing:
+            answer, patches = torch.zeros(()), self.model.tower(images)[1]
+        else:
+            tokens, positions, segments, slots, targets = packed
+            want = targets >= 0
+            logits, patches = self.model(images, tokens, positions, segments, slots, want)
+            answer = F.cross_entropy(logits, targets[want])
+        if self.model.tower.frozen:
+            dense, loss = torch.zeros(()), answer
+        else:
+            dense = patch_loss(self.model.aux(patches), labels)
+            loss = answer + self.a.dense * dense
+        loss.backward()
+        names = [n for n, p in self.named.items() if p.grad is not None]
+        size = sum(self.named[n].numel() for n in names)
+        torch.cat([self.named[n].grad.flatten() for n in names], out=self.grads[self.rank, :size])
+        for p in self.named.values():
+            p.grad = None
+        self.barrier.wait()
+        mean = self.grads[:, :size].mean(0).split([self.named[n].numel() for n in names])
+        grads = {n: g.view_as(self.named[n]) for n, g in zip(names, mean)}
+        rate = rate_at(float(self.clock[0]) / (self.a.minutes * 60), self.a.rate)
+        self.opt.step(grads, rate, self.rank, self.a.workers)
+        self.step += 1
+        self.seen += len(images) * self.a.workers
+        keep = min(0.998, (1 + self.step) / (20 + self.step))
+        with torch.no_grad():
+            for n in self.opt.mine(self.rank, self.a.workers):
+                self.mean[n].lerp_(self.named[n], 1 - keep)
+        self.barrier.wait()
+        return float(answer), float(dense)
+
+    def averaged(self):
+        """The model with the averaged weights."""
+        model = Eye()
+        model.load_state_dict(dict(self.mean))
+        return model.eval()
+
+    def follow(self, rank):
+        """What every worker but the first does."""
+        self.join(rank)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first worker decides when to stop
+        while not self.clock[1]:
+            self.learn()
+            self.barrier.wait()
+
+    @torch.no_grad()
+    def bridge(self):
+        """Once the tower has learned alone: lets the decoder start from what it sees."""
+        shards = Shards(self.a.scenes)
+        shards.refresh()
+        images, labels, described = shards.images(shards.paths[-1])
+        images, labels = torch.from_numpy(np.array(images[:1024])), torch.from_numpy(labels[:1024]).long()
+        bridge.speak(self.model, self.packer, images, labels)
+        rows = [self.packer.row(self.rng, scene, 6, ENGINES, ask_all(self.rng, scene, 6)) for scene in described[:384]]
+        bridge.match(self.model, self.packer, images[:384], labels[:384], rows)
+        for n, p in self.named.items():
+            self.mean[n].copy_(p)
+            if not n.startswith("tower.b"):
+                self.opt.state[n].zero_()
+        self.bridged = True
+
+    def lead(self):
+        """The first worker: also keeps the clock, prints, evaluates and saves."""
+        self.join(0)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: setattr(self, "stop", True))
+        a, check = self.a, held_out(256, "never", seed=11)
+        last, mark = time.time(), float(self.clock[0]) // (a.every * 60)
+        totals, shown = np.zeros(2), self.step
+        while not self.clock[1]:
+            totals += self.learn()
+            if self.step % 20 == 0:
+                print("step %d  %.1f min  %d pictures  answers %.4f  patches %.4f" % (
+                    self.step, self.clock[0] / 60, self.seen, *(totals / max(1, self.step - shown))), flush=True)
+                totals, shown = np.zeros(2), self.step
+            if float(self.clock[0]) // (a.every * 60) > mark:
+                mark = float(self.clock[0]) // (a.every * 60)
+                self.save()
+                self.report(check)
+            if not self.bridged and float(self.clock[0]) >= a.tower_minutes * 60:
+                self.bridge()
+            self.clock[0] += time.time() - last
+            last = time.time()
+            self.clock[1] = float(self.clock[0] > a.minutes * 60 or self.stop)
+            self.barrier.wait()
+        self.save()
+        self.report(check)
+
+    def report(self, check):
+        table = accuracy(self.averaged(), self.packer, check)
+        with open(os.path.join(self.a.run, "log.jsonl"), "a") as f:
+            f.write(json.dumps({"step": self.step, "minutes": float(self.clock[0]) / 60, "seen": self.seen, "accuracy": table}) + "\n")
+        print("held out: " + "  ".join("%s %.3f" % (k, v[0]) for k, v in sorted(table.items())), flush=True)
+
+
+def main():
+    p = argparse.ArgumentParser(description="train the model in the box")
+    p.add_argument("run", help="folder for the checkpoint and the log")
+    p.add_argument("--scenes", required=True, help="folder that scenes.py draws into")
+    p.add_argument("--practice", help="folder of crowded scenes for the tower alone")
+    p.add_argument("--minutes", type=float, default=130, help="length of the whole run, resumed parts included")
+    p.add_argument("--tower-minutes", type=float, default=40, help="of these, minutes in which the tower learns alone")
+    p.add_argument("--frozen-minutes", type=float, default=60, help="after those, until when the decoder learns alone")
+    p.add_argument("--thin", type=float, default=0.3, help="share of the scenes of plain shapes that are passed over")
+    p.add_argument("--batch", type=int, default=32)
+    p.add_argument("--questions", type=int, default=6, help="questions a picture")
+    p.add_argument("--rate", type=float, default=2.5e-3)
+    p.add_argument("--dense", type=float, default=0.3, help="weight of the loss on patches")
+    p.add_argument("--workers", type=int, default=2, help="processes that share each batch")
+    p.add_argument("--threads", type=int, default=1, help="threads of each of them")
+    p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--resume", action="store_true")
+    p.add_argument("--from-gguf", nargs=2, metavar=("TEXT", "MMPROJ"))
+    p.add_argument("--every", type=float, default=6, help="minutes between evaluations")
+    a = p.parse_args()
+    os.makedirs(a.run, exist_ok=True)
+    run = Run(a)
+    others = [multiprocessing.get_context("fork").Process(target=run.follow, args=(r,), daemon=True) for r in range(1, a.workers)]
+    for p in others:
+        p.start()
+    run.lead()
+    for p in others:
+        p.join()
+
+
+if __name__ == "__main__":
+    main()
