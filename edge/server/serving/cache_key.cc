@@ -23,9 +23,7 @@ class Digest {
     Update(text.data(), text.size());
   }
   template <class T>
-  void Add(T value)
-    requires std::is_arithmetic_v<T>
-  {
+  void Add(T value) requires std::is_arithmetic_v<T> {
     Update(&value, sizeof(value));
   }
   std::string Finish() {

@@ -18,8 +18,7 @@ mote_image Picture::ToC() const {
 bool DecodePicture(std::string_view file, uint64_t max_pixels, Picture* picture, std::string* why) {
   ImageLimits limits;
   limits.max_pixels = max_pixels;
-  Result<Image> image =
-      DecodeImage({reinterpret_cast<const uint8_t*>(file.data()), file.size()}, limits);
+  Result<Image> image = DecodeImage({reinterpret_cast<const uint8_t*>(file.data()), file.size()}, limits);
   if (!image.ok()) {
     *why = image.status().message();
     return false;

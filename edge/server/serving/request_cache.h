@@ -13,16 +13,10 @@
 #include <unordered_map>
 #include <vector>
 
+#include "edge/server/config/settings.h"
 #include "edge/server/serving/flight.h"
 
 namespace mote::server {
-
-// What leaves first when the cache is full.
-enum class CacheStrategy {
-  kLru,       // what was asked for longest ago
-  kLfu,       // what was asked for least often; counts are halved as time goes by, so that old fame fades
-  kAdaptive,  // either, by which of the two has lately thrown out less that was asked for again
-};
 
 // A digest of all that an answer depends on: the tenant (so that no tenant learns from another's hits), the model file,
 // the prompt, images by their bytes, sampling, limits. 32 bytes. `model`: what tells the file from all others.
@@ -30,7 +24,9 @@ std::string CacheKey(const Task& task, const std::string& model);
 // True where the same request always has the same answer: greedy, or with a seed.
 bool IsCertain(const Task& task);
 
-// From any thread.
+// From any thread. What leaves first when the cache is full: kLru, what was asked for longest ago; kLfu, what was asked
+// for least often, where counts are halved as time goes by, so that old fame fades; kAdaptive, either, by which of the
+// two has lately thrown out less that was asked for again.
 class RequestCache {
  public:
   // `bytes`: of answers and their keys, at most; 0: keeps nothing. `ttl`: seconds that an answer stays true.

@@ -15,7 +15,7 @@ namespace mote::server {
 struct Slot {
   int id = 0;
   Session session;
-  bool made = false;         // the session exists
+  bool made = false;  // the session exists
   bool busy = false;
   std::string tenant;        // whose words it holds: nobody else's prompt continues them
   std::string conversation;  // of the last request
@@ -26,9 +26,9 @@ struct Slot {
 
 // Where a prompt should run.
 struct Placement {
-  Slot* slot = nullptr;    // free; null: none is
+  Slot* slot = nullptr;          // free; null: none is
   const Slot* source = nullptr;  // copy from this one first, or null
-  uint32_t copied = 0;     // so many tokens
+  uint32_t copied = 0;           // so many tokens
 };
 
 // Used by one thread, the one that makes the steps.
