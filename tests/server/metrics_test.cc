@@ -28,7 +28,7 @@ std::map<std::string, double> Parse(const std::string& text) {
   return values;
 }
 
-MetricsOptions Options(MetricNames names = MetricNames::kMote) {
+MetricsOptions Options(MetricsCompat names = MetricsCompat::kNone) {
   // A folder without proc/ and sys/: a machine that tells nothing.
   return {.names = names, .models = {"tiny"}, .isa = "avx2", .version = "1.2.3", .machine_root = "tests/server/none"};
 }
@@ -68,7 +68,7 @@ TEST(Metrics, RequestsAddUp) {
 }
 
 TEST(Metrics, EveryBucketOfVllmIsThere) {
-  Metrics metrics(Options(MetricNames::kVllm));
+  Metrics metrics(Options(MetricsCompat::kVllm));
   const std::string text = metrics.Text();
   const std::map<std::string, std::vector<const char*>> buckets = {
       {"time_to_first_token_seconds",
@@ -189,7 +189,7 @@ TEST(Metrics, GaugesAreReadWhenAsked) {
 }
 
 TEST(Metrics, VllmsDashboardsFindTheirPrefix) {
-  Metrics metrics(Options(MetricNames::kVllm));
+  Metrics metrics(Options(MetricsCompat::kVllm));
   metrics.AddRequest(Record());
   metrics.AddHttp("/x", "GET", 200, 0.1);
   const std::string text = metrics.Text();
@@ -199,7 +199,7 @@ TEST(Metrics, VllmsDashboardsFindTheirPrefix) {
 }
 
 TEST(Metrics, LlamaServersNamesHaveItsMeanings) {
-  Metrics metrics(Options(MetricNames::kLlamaCpp));
+  Metrics metrics(Options(MetricsCompat::kLlamaCpp));
   metrics.AddRequest(Record());
   metrics.AddStep("tiny", 32);
   metrics.SetGauges([] { return ServiceGauges{.running = 2, .waiting = 1, .cache_usage = 0.25}; }, {});

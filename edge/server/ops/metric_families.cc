@@ -116,9 +116,9 @@ void AddBuildFamilies(const MetricsOptions& options, Families* families) {
   }
 }
 
-void RenameFamilies(MetricNames names, const EngineTotals& totals, Families* families) {
-  if (names == MetricNames::kLlamaCpp) RenameToLlamaCpp(totals, families);
-  if (names != MetricNames::kVllm) return;
+void RenameFamilies(MetricsCompat names, const EngineTotals& totals, Families* families) {
+  if (names == MetricsCompat::kLlamaCpp) RenameToLlamaCpp(totals, families);
+  if (names != MetricsCompat::kVllm) return;
   for (prometheus::MetricFamily& family : *families) {
     if (family.name.starts_with(kPrefix)) family.name.replace(0, kPrefix.size(), "vllm:");
   }

@@ -31,7 +31,7 @@ struct EngineTotals {
   double most_tokens = 0;  // of one request, prompt and answer
 };
 // In place: "mote:" becomes "vllm:", or what llama-server counts too gets its name and meaning; the rest stays.
-void RenameFamilies(MetricNames names, const EngineTotals& totals, Families* families);
+void RenameFamilies(MetricsCompat names, const EngineTotals& totals, Families* families);
 
 }  // namespace mote::server
 

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "edge/server/config/settings.h"
+
 namespace mote::server {
 
 // What is read when somebody asks (gauges), given by the part that knows.
@@ -37,12 +39,10 @@ struct RequestRecord {
   double saved = 0;                            // seconds of computing that a hit or a join spared
 };
 
-// Whose dashboards the names fit: ours (vLLM's suffixes behind "mote:"), vLLM's own, or llama-server's where it has
-// one.
-enum class MetricNames { kMote, kVllm, kLlamaCpp };
-
 struct MetricsOptions {
-  MetricNames names = MetricNames::kMote;
+  // Whose dashboards the names fit: ours (vLLM's suffixes behind "mote:"), vLLM's own, or llama-server's where it has
+  // one.
+  MetricsCompat names = MetricsCompat::kNone;
   // Label values of model_name, told from the start with zeros; any other model is "other". Empty: the first 32 seen.
   std::vector<std::string> models;
   std::string isa;                 // instruction set that the models run on; "": not told
