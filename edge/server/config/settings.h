@@ -19,6 +19,8 @@ struct ModelFile {
   std::string name;    // as requests call it; "": the file's name without .gguf
   std::string path;    // GGUF
   std::string mmproj;  // its vision file, or ""
+
+  bool operator==(const ModelFile&) const = default;
 };
 
 // Where the server listens.
@@ -29,10 +31,13 @@ struct Endpoint {
 
   bool local() const;        // loopback, or a socket file
   std::string Text() const;  // "127.0.0.1:8080", "[::1]:8080", "unix:/run/mote.sock"
+  bool operator==(const Endpoint&) const = default;
 };
 
 struct WorkerRange {
   uint32_t floor = 2, ceiling = 8;  // 1 to 256
+
+  bool operator==(const WorkerRange&) const = default;
 };
 
 // So many in so many seconds; `count` 0: no limit.
@@ -42,6 +47,7 @@ struct Rate {
 
   bool limited() const { return count > 0; }
   double per_second() const { return count / seconds; }
+  bool operator==(const Rate&) const = default;
 };
 
 // A key that signs tokens. One algorithm each.
@@ -49,6 +55,8 @@ struct JwtKeyFile {
   std::string algorithm;  // "HS256", "RS256", "ES256", "EdDSA"
   std::string id;         // tokens with a kid are held against the keys with this id; ""
   std::string path;       // PEM public key or certificate; for HS256 the secret's bytes, 32 or more
+
+  bool operator==(const JwtKeyFile&) const = default;
 };
 
 enum class Device { kAuto, kCpu, kCuda };
@@ -141,6 +149,7 @@ struct Settings {
   // Not a setting: what should be told at the start, a line each (variables that look like settings and are none).
   std::vector<std::string> notes;
 
+  bool operator==(const Settings&) const = default;
   bool has_keys() const { return !key_file.empty() || !api_key.empty() || !jwt_keys.empty(); }
   bool mutual_tls() const { return !tls_client_ca.empty(); }
   bool key_required() const {
