@@ -169,6 +169,7 @@ typedef struct mote_model_info {
   uint64_t weight_bytes; /* see mote_memory */
   uint64_t scratch_bytes;
   uint64_t cache_bytes;
+  const char* weight_type; /* the type of most of the tensors' bytes, as GGUF names it: "Q8_0" */
 } mote_model_info;
 
 /* info->struct_size must be set. */
