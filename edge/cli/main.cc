@@ -85,6 +85,7 @@ int Dispatch(int argc, char** argv) {
   AddDoctor(app, &action);
   AddQuantize(app, &action);
   AddImatrix(app, &action);
+  AddKey(app, &action);
 
   std::vector<std::string> words = RewriteArguments(argc, argv);
   if (words.empty()) WrongWords("no command given; the commands are " + CommandNames(app));
