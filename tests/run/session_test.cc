@@ -165,8 +165,8 @@ TEST(ModelParamsTest, AHeaderIsEnoughToMeasure) {
   }
 }
 
-// One step gives up to 32 rows of logits, which with a vocabulary of 512 are 64 KiB beside the backend's own scratch, or
-// the hidden states of all its rows.
+// One step gives up to 32 rows of logits, which with a vocabulary of 512 are 64 KiB beside the backend's own scratch,
+// or the hidden states of all its rows.
 TEST(ModelParamsTest, TheResultsOfAStepAreCounted) {
   const std::vector<uint8_t> bytes = MakeTinyModel({});
   const std::unique_ptr<Model> model = LoadModel(bytes, {.context = 512});
@@ -182,7 +182,8 @@ TEST(ModelParamsTest, TheResultsOfAStepAreCounted) {
   context.pool = pool.get();
   const Result<MemoryNeed> need = (*CreateCpuBackend(context, IsaUnderTest()))->Measure(*plan, 64);
   ASSERT_TRUE(need.ok());
-  EXPECT_EQ(model->memory().scratch_bytes, need->scratch_bytes + (32 * 512 + 512 * model->hyper().width) * sizeof(float));
+  EXPECT_EQ(model->memory().scratch_bytes,
+            need->scratch_bytes + (32 * 512 + 512 * model->hyper().width) * sizeof(float));
 }
 
 }  // namespace
