@@ -214,6 +214,9 @@ def main():
     if haproxy is None:
         print("failover: SKIPPED, haproxy is not installed")
         sys.exit(77)
+    if subprocess.run([options.program, "serve", "--help"], capture_output=True, check=False).returncode != 0:
+        print("failover: SKIPPED, this program has no server")
+        sys.exit(77)
     version = subprocess.run([options.program, "--version"], capture_output=True, text=True, check=False).stdout
     if re.search(r"built-in model: none", version):
         print("failover: SKIPPED, the program carries no model")
