@@ -2,7 +2,7 @@
 #   find_package(mote) gives mote::mote (static) and, where it was built, mote::mote_shared.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
-file(GLOB headers CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/engine/api/mote.h ${CMAKE_SOURCE_DIR}/engine/api/mote.hpp)
+file(GLOB headers CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/engine/api/mote*.h ${CMAKE_SOURCE_DIR}/engine/api/mote*.hpp)
 install(FILES ${headers} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT development)
 
 # A C program that links the static library needs the C++ run-time library by name.

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <atomic>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -103,6 +104,17 @@ Status FillBuffer(const T* values, size_t count, T* buffer, size_t capacity, siz
   return {};
 }
 
+// What a prompt's owner and a session have in common must be the model.
+Result<PromptView> ViewOf(const mote_session* session, const mote_prompt* prompt);
+Result<std::span<const int32_t>> TokenSpan(const int32_t* tokens, size_t count);
+// Refuses a session that a generation runs on.
+Status CheckIdle(const mote_session* session);
+// The caller's parameters in this library's layout; callbacks get *c_params, which must stay as long as the result is
+// used.
+Result<GenerateParams> ConvertGenerate(mote_session* session, const mote_generate_params* given,
+                                       mote_generate_params* c_params);
+// Leaves text and tokens with the session.
+mote_generate_result KeepResult(mote_session* session, GenerateResult generated);
 Result<SamplerParams> ConvertSampling(const mote_sampling_params* given);
 Result<ChatInput> ConvertChat(const Loaded& loaded, const mote_chat_message* messages, size_t count,
                               const mote_chat_params* given);
@@ -132,6 +144,13 @@ struct mote_session {
   // Of the last generation.
   std::string text;
   std::vector<int32_t> tokens;
+  // While one runs that was started.
+  struct Started {
+    mote_generate_params params;  // for callbacks
+    mote_done_fn done;
+    void* user;
+  };
+  std::unique_ptr<Started> started;
 };
 
 struct mote_prompt {

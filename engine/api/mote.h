@@ -1,5 +1,5 @@
-/* mote: vision-language and language models from GGUF files, in C. This header and mote.hpp are the whole public
- * interface.
+/* mote: vision-language and language models from GGUF files, in C. This header, what it includes at its end, and the
+ * same in C++ (mote.hpp) are the whole public interface.
  *
  * Errors   Every call that can fail returns a mote_status and takes, last, an optional mote_error that receives
  *          the same code and one line for people: what was wrong, with names and sizes, and what would have been
@@ -8,7 +8,7 @@
  *
  * Manners  The library never prints, aborts or exits, and throws nothing. Callbacks must return normally: no
  *          exceptions, no longjmp. They may call any function of this header but those that compute with the model
- *          (eval, generate): progress and logits callbacks come from the step that all sessions share.
+ *          (eval, generate, step): progress and logits callbacks come from the step that all sessions share.
  *
  * Threads  A model may be used by many threads at once. A session, a sampler: one thread at a time, but for
  *          mote_session_cancel. Sessions of one model may run at once; their work is joined into batches, and what
@@ -169,6 +169,7 @@ typedef struct mote_model_info {
   uint64_t weight_bytes; /* see mote_memory */
   uint64_t scratch_bytes;
   uint64_t cache_bytes;
+  const char* weight_type; /* the type of most of the tensors' bytes, as GGUF names it: "Q8_0" */
 } mote_model_info;
 
 /* info->struct_size must be set. */
@@ -471,6 +472,25 @@ MOTE_API const char* mote_finish_reason_name(mote_finish_reason reason);
  * (text may lag behind). Not 0: stop. From the thread that generates. */
 typedef int (*mote_text_fn)(void* user, const char* text, size_t size, int32_t token);
 
+typedef struct mote_token_prob {
+  int32_t token;
+  float logprob;
+} mote_token_prob; /* The layout is final. */
+
+/* A token that was chosen, as the model saw it: natural logarithms of the softmax of its logits, before bias, penalties
+ * and temperature. */
+typedef struct mote_token_info {
+  size_t struct_size; /* of the library's */
+  int32_t token;
+  float logprob;              /* 0 where top_logprobs is -1; -INFINITY where the model ruled the token out */
+  const mote_token_prob* top; /* the likeliest tokens, best first, during the call only */
+  size_t top_count;
+} mote_token_info;
+
+/* Each generated token, before its text; not the one that ends the answer. Not 0: stop. From the thread that generates.
+ */
+typedef int (*mote_token_fn)(void* user, const mote_token_info* info);
+
 typedef struct mote_generate_params {
   size_t struct_size;
   const mote_sampling_params* sampling; /* NULL: the defaults */
@@ -480,7 +500,9 @@ typedef struct mote_generate_params {
   size_t stop_count;
   mote_text_fn on_text;         /* NULL: none */
   mote_progress_fn on_progress; /* of the prompt; NULL: none */
-  void* user;                   /* of both */
+  void* user;                   /* of all */
+  int32_t top_logprobs;         /* alternatives that on_token is told, [0, 20]; -1: no logprobs at all. default -1 */
+  mote_token_fn on_token;       /* NULL: none */
 } mote_generate_params;
 
 MOTE_API void mote_generate_params_init(mote_generate_params* params, size_t struct_size);
@@ -518,5 +540,7 @@ MOTE_API mote_status mote_session_generate_prompt(mote_session* session, const m
 #ifdef __cplusplus
 } /* extern "C" */
 #endif
+
+#include "mote_steps.h" /* generations without a thread each */
 
 #endif /* MOTE_ENGINE_API_MOTE_H_ */

@@ -14,80 +14,10 @@
 #include <vector>
 
 #include "mote.h"
+#include "mote_result.hpp"
 
 namespace mote {
 inline namespace v0 {
-
-using Token = int32_t;
-
-struct Error {
-  mote_status code = MOTE_OK;
-  std::string message;
-};
-
-// A value, or an Error. value(), *, -> only when ok().
-template <class T>
-class [[nodiscard]] Result {
- public:
-  Result(T value) : value_(std::move(value)) {}      // NOLINT: implicit, so that `return value;` reads well
-  Result(Error error) : error_(std::move(error)) {}  // NOLINT
-  bool ok() const { return value_.has_value(); }
-  explicit operator bool() const { return ok(); }
-  const Error& error() const { return error_; }
-  T& value() { return *value_; }
-  const T& value() const { return *value_; }
-  T* operator->() { return &*value_; }
-  const T* operator->() const { return &*value_; }
-  T& operator*() { return *value_; }
-  const T& operator*() const { return *value_; }
-
- private:
-  std::optional<T> value_;
-  Error error_;
-};
-
-// Success, or an Error.
-template <>
-class [[nodiscard]] Result<void> {
- public:
-  Result() = default;
-  Result(Error error) : error_(std::move(error)) {}  // NOLINT
-  bool ok() const { return error_.code == MOTE_OK; }
-  explicit operator bool() const { return ok(); }
-  const Error& error() const { return error_; }
-
- private:
-  Error error_;
-};
-
-namespace internal {
-
-inline Error Take(mote_status status, const mote_error& error) {
-  return Error{status, error.message};
-}
-
-// Calls `call(buffer, capacity, &size, &error)` for the size, then for the contents.
-template <class Container, class Call>
-Result<Container> Fill(Call call) {
-  mote_error error = {};
-  size_t size = 0;
-  mote_status status = call(nullptr, size_t{0}, &size, &error);
-  if (status != MOTE_OK) return Take(status, error);
-  Container container(size, typename Container::value_type());
-  if (size > 0) status = call(container.data(), size, &size, &error);
-  if (status != MOTE_OK) return Take(status, error);
-  return container;
-}
-
-template <auto Function>
-struct Deleter {
-  template <class T>
-  void operator()(T* handle) const {
-    Function(handle);
-  }
-};
-
-}  // namespace internal
 
 struct ModelOptions {
   int threads = 0;
@@ -276,6 +206,18 @@ class Model {
     });
   }
 
+  // One step of all generations that were started (Session::Start); see mote_model_step.
+  Result<mote_step_report> Step(uint32_t max_prefill = 0) {
+    mote_step_params params = mote_step_default_params();
+    params.max_prefill = max_prefill;
+    mote_step_report report = {};
+    report.struct_size = sizeof(report);
+    mote_error error = {};
+    const mote_status status = mote_model_step(handle_.get(), &params, &report, &error);
+    if (status != MOTE_OK) return internal::Take(status, error);
+    return report;
+  }
+
   mote_model* handle() const { return handle_.get(); }
 
  private:
@@ -355,6 +297,8 @@ struct GenerateOptions {
   bool ignore_eos = false;
   std::vector<std::string> stop;
   std::function<bool(std::string_view text, Token token)> on_text;    // false stops
+  std::function<bool(const mote_token_info& info)> on_token;          // each token, before its text; false stops
+  int top_logprobs = -1;                                              // that on_token is told; -1: no logprobs
   std::function<void(size_t done, size_t total)> on_prompt_progress;  // in tokens
 };
 
@@ -393,6 +337,12 @@ class Prompt {
     return CreateWith(model, options, [&](const mote_prompt_params* params, mote_prompt** prompt, mote_error* error) {
       return mote_prompt_create_chat(model.handle(), list.data(), list.size(), &chat_params, images.data(),
                                      images.size(), params, prompt, error);
+    });
+  }
+
+  static Result<Prompt> FromTokens(const Model& model, const std::vector<Token>& tokens) {
+    return CreateWith(model, {}, [&](const mote_prompt_params*, mote_prompt** prompt, mote_error* error) {
+      return mote_prompt_create_tokens(model.handle(), tokens.data(), tokens.size(), prompt, error);
     });
   }
 
@@ -471,6 +421,27 @@ class Session {
                         });
   }
 
+  // Begins a generation and returns; Model::Step carries it on, makes the callbacks, and at its end calls `done`, which
+  // may use, start and destroy the session. See mote_session_start.
+  using OnDone = std::function<void(Result<Generation>)>;
+  Result<void> Start(const Prompt& prompt, const GenerateOptions& options, OnDone done) {
+    auto started = std::make_unique<Started>(Started{options, std::move(done)});
+    const GenerateCall call(started->options);
+    mote_error error = {};
+    const mote_status status =
+        mote_session_start(handle_.get(), prompt.handle(), &call.params, CallDone, started.get(), &error);
+    if (status != MOTE_OK) return internal::Take(status, error);
+    started_ = std::move(started);
+    return {};
+  }
+  // Holds the first `length` tokens of another session of the model instead of its own; see mote_session_copy_prefix.
+  Result<uint32_t> CopyPrefix(const Session& source, uint32_t length) {
+    mote_error error = {};
+    const uint32_t held = mote_session_copy_prefix(handle_.get(), source.handle(), length, &error);
+    if (error.code != MOTE_OK) return internal::Take(static_cast<mote_status>(error.code), error);
+    return held;
+  }
+
   // on_logits: for every token, (vocab_size) values; false stops. Null: only the last token's logits are computed.
   using OnLogits = std::function<bool(size_t index, const float* logits)>;
   Result<void> Eval(const Token* tokens, size_t count, const OnLogits& on_logits = nullptr) {
@@ -510,33 +481,45 @@ class Session {
  private:
   using Handle = std::unique_ptr<mote_session, internal::Deleter<mote_session_free>>;
 
-  template <class Call>
-  static Result<Generation> GenerateWith(const GenerateOptions& options, Call call) {
-    const mote_sampling_params sampling = options.sampling.ToC();
+  // A view of options.
+  struct GenerateCall {
+    mote_sampling_params sampling;
     std::vector<const char*> stop;
-    for (const std::string& s : options.stop) stop.push_back(s.c_str());
     mote_generate_params params = mote_generate_default_params();
-    params.sampling = &sampling;
-    params.max_tokens = options.max_tokens;
-    params.ignore_eos = options.ignore_eos ? 1 : 0;
-    params.stop = stop.data();
-    params.stop_count = stop.size();
-    params.user = const_cast<GenerateOptions*>(&options);
-    if (options.on_text) {
-      params.on_text = [](void* user, const char* text, size_t size, Token token) {
-        return static_cast<const GenerateOptions*>(user)->on_text(std::string_view(text, size), token) ? 0 : 1;
-      };
+
+    GenerateCall(const GenerateCall&) = delete;
+    explicit GenerateCall(const GenerateOptions& options) : sampling(options.sampling.ToC()) {
+      for (const std::string& s : options.stop) stop.push_back(s.c_str());
+      params.sampling = &sampling;
+      params.max_tokens = options.max_tokens;
+      params.ignore_eos = options.ignore_eos ? 1 : 0;
+      params.stop = stop.data();
+      params.stop_count = stop.size();
+      params.top_logprobs = options.top_logprobs;
+      params.user = const_cast<GenerateOptions*>(&options);
+      if (options.on_text) {
+        params.on_text = [](void* user, const char* text, size_t size, Token token) {
+          return static_cast<const GenerateOptions*>(user)->on_text(std::string_view(text, size), token) ? 0 : 1;
+        };
+      }
+      if (options.on_token) {
+        params.on_token = [](void* user, const mote_token_info* info) {
+          return static_cast<const GenerateOptions*>(user)->on_token(*info) ? 0 : 1;
+        };
+      }
+      if (options.on_prompt_progress) {
+        params.on_progress = [](void* user, size_t done, size_t total) {
+          static_cast<const GenerateOptions*>(user)->on_prompt_progress(done, total);
+        };
+      }
     }
-    if (options.on_prompt_progress) {
-      params.on_progress = [](void* user, size_t done, size_t total) {
-        static_cast<const GenerateOptions*>(user)->on_prompt_progress(done, total);
-      };
-    }
-    mote_generate_result result = {};
-    result.struct_size = sizeof(result);
-    mote_error error = {};
-    const mote_status status = call(&params, &result, &error);
-    if (status != MOTE_OK) return internal::Take(status, error);
+  };
+  struct Started {
+    GenerateOptions options;
+    OnDone done;
+  };
+
+  static Generation FromC(const mote_generate_result& result) {
     Generation generation;
     generation.text.assign(result.text, result.text_size);
     generation.tokens.assign(result.tokens, result.tokens + result.token_count);
@@ -546,6 +529,21 @@ class Session {
     generation.prefill_seconds = result.prefill_seconds;
     generation.decode_seconds = result.decode_seconds;
     return generation;
+  }
+  static void CallDone(void* user, mote_status status, const mote_generate_result* result, const char* message) {
+    const OnDone done = std::move(static_cast<Started*>(user)->done);  // which may end the session, and what it holds
+    if (!done) return;
+    done(result != nullptr ? Result<Generation>(FromC(*result)) : Result<Generation>(Error{status, message}));
+  }
+  template <class Call>
+  static Result<Generation> GenerateWith(const GenerateOptions& options, Call call) {
+    const GenerateCall view(options);
+    mote_generate_result result = {};
+    result.struct_size = sizeof(result);
+    mote_error error = {};
+    const mote_status status = call(&view.params, &result, &error);
+    if (status != MOTE_OK) return internal::Take(status, error);
+    return FromC(result);
   }
 
   template <class Call>
@@ -564,6 +562,7 @@ class Session {
   }
 
   std::shared_ptr<Model::Log> log_;
+  std::unique_ptr<Started> started_;  // outlives the generation, which the handle ends
   Handle handle_;
 };
 

@@ -32,6 +32,7 @@ mote_generate_params DefaultGenerate() {
   mote_generate_params params = {};
   params.struct_size = sizeof(params);
   params.max_tokens = GenerateParams().max_tokens;
+  params.top_logprobs = GenerateParams().top_logprobs;
   return params;
 }
 
@@ -50,28 +51,25 @@ bool CallText(void* user, std::string_view text, int32_t token) {
   return params.on_text(params.user, text.data(), text.size(), token) == 0;
 }
 
+bool CallToken(void* user, const TokenInfo& info) {
+  static_assert(sizeof(mote_token_prob) == sizeof(TokenProb) && offsetof(TokenProb, logprob) == sizeof(int32_t));
+  const mote_generate_params& params = *static_cast<const mote_generate_params*>(user);
+  mote_token_info told = {};
+  told.struct_size = sizeof(told);
+  told.token = info.token;
+  told.logprob = info.logprob;
+  told.top = reinterpret_cast<const mote_token_prob*>(info.top.data());
+  told.top_count = info.top.size();
+  return params.on_token(params.user, &told) == 0;
+}
+
 void CallPrefillProgress(void* user, uint32_t done, uint32_t total) {
   const mote_generate_params& params = *static_cast<const mote_generate_params*>(user);
   params.on_progress(params.user, done, total);
 }
 
-Result<std::span<const int32_t>> TokenSpan(const int32_t* tokens, size_t count) {
-  if (tokens == nullptr && count > 0) return NullArgument("tokens");
-  if (count > UINT32_MAX) return Error(Code::kInvalidArgument, "%zu tokens are more than any context holds", count);
-  return std::span<const int32_t>(tokens, count);
-}
-
-// What a prompt's owner and a session have in common must be the model.
-Result<PromptView> ViewOf(const mote_session* session, const mote_prompt* prompt) {
-  if (session == nullptr) return NullArgument("session");
-  if (prompt == nullptr) return NullArgument("prompt");
-  if (prompt->loaded != session->loaded) {
-    return Error(Code::kInvalidArgument, "the prompt was made with another model than the session's");
-  }
-  return PromptView(prompt->prompt);
-}
-
 Status Eval(mote_session* session, const PromptView& prompt, uint32_t from, const mote_eval_params* given) {
+  MOTE_RETURN_IF_ERROR(CheckIdle(session));
   mote_eval_params params = {};
   MOTE_RETURN_IF_ERROR(ReadParams(given, "mote_eval_params", &params));
   EvalOptions options;
@@ -89,22 +87,6 @@ Status Eval(mote_session* session, const PromptView& prompt, uint32_t from, cons
   return status;
 }
 
-Result<GenerateParams> ConvertGenerate(mote_generate_params& given) {
-  GenerateParams params;
-  MOTE_ASSIGN_OR_RETURN(params.sampler, ConvertSampling(given.sampling));
-  params.max_tokens = given.max_tokens;
-  params.ignore_eos = given.ignore_eos != 0;
-  if (given.stop == nullptr && given.stop_count > 0) return NullArgument("stop");
-  for (size_t i = 0; i < given.stop_count; ++i) {
-    if (given.stop[i] == nullptr) return Error(Code::kInvalidArgument, "stop string %zu is null", i);
-    params.stop.emplace_back(given.stop[i]);
-  }
-  if (given.on_text != nullptr) params.on_text = CallText;
-  if (given.on_progress != nullptr) params.on_prefill = CallPrefillProgress;
-  params.user = &given;
-  return params;
-}
-
 Status EvalTokens(mote_session* session, const int32_t* tokens, size_t count, const mote_eval_params* params) {
   if (session == nullptr) return NullArgument("session");
   MOTE_ASSIGN_OR_RETURN(const std::span<const int32_t> span, TokenSpan(tokens, count));
@@ -118,27 +100,13 @@ Status EvalPrompt(mote_session* session, const mote_prompt* prompt, uint32_t fro
 
 Status RunGenerate(mote_session* session, const PromptView& prompt, const mote_generate_params* given,
                    mote_generate_result* result) {
+  MOTE_RETURN_IF_ERROR(CheckIdle(session));
   if (result != nullptr) MOTE_RETURN_IF_ERROR(CheckResultStruct(result, "mote_generate_result"));
-  mote_generate_params c_params = DefaultGenerate();
-  MOTE_RETURN_IF_ERROR(ReadParams(given, "mote_generate_params", &c_params));
-  MOTE_ASSIGN_OR_RETURN(GenerateParams params, ConvertGenerate(c_params));
-  params.cancel = &session->cancel;
+  mote_generate_params c_params = {};
+  MOTE_ASSIGN_OR_RETURN(const GenerateParams params, ConvertGenerate(session, given, &c_params));
   MOTE_ASSIGN_OR_RETURN(GenerateResult generated, Generate(*session->session, prompt, params));
-  if (generated.finish == FinishReason::kCancelled) session->cancel.store(false);
-  session->text = std::move(generated.text);
-  session->tokens = std::move(generated.tokens);
-  if (result == nullptr) return {};
-  mote_generate_result filled = {};
-  filled.text = session->text.c_str();
-  filled.text_size = session->text.size();
-  filled.tokens = session->tokens.data();
-  filled.token_count = session->tokens.size();
-  filled.finish_reason = static_cast<int32_t>(generated.finish);
-  filled.prompt_tokens = generated.prompt_tokens;
-  filled.cached_tokens = generated.cached_tokens;
-  filled.prefill_seconds = generated.prefill_seconds;
-  filled.decode_seconds = generated.decode_seconds;
-  WriteResult(filled, result);
+  const mote_generate_result filled = KeepResult(session, std::move(generated));
+  if (result != nullptr) WriteResult(filled, result);
   return {};
 }
 
@@ -156,6 +124,67 @@ Status GeneratePrompt(mote_session* session, const mote_prompt* prompt, const mo
 }
 
 }  // namespace
+
+Result<std::span<const int32_t>> TokenSpan(const int32_t* tokens, size_t count) {
+  if (tokens == nullptr && count > 0) return NullArgument("tokens");
+  if (count > UINT32_MAX) return Error(Code::kInvalidArgument, "%zu tokens are more than any context holds", count);
+  return std::span<const int32_t>(tokens, count);
+}
+
+Result<PromptView> ViewOf(const mote_session* session, const mote_prompt* prompt) {
+  if (session == nullptr) return NullArgument("session");
+  if (prompt == nullptr) return NullArgument("prompt");
+  if (prompt->loaded != session->loaded) {
+    return Error(Code::kInvalidArgument, "the prompt was made with another model than the session's");
+  }
+  return PromptView(prompt->prompt);
+}
+
+Status CheckIdle(const mote_session* session) {
+  if (session->started == nullptr) return {};
+  return Error(Code::kInvalidArgument, "a generation that was started runs on the session: wait until it is done");
+}
+
+Result<GenerateParams> ConvertGenerate(mote_session* session, const mote_generate_params* given,
+                                       mote_generate_params* c_params) {
+  mote_generate_params& c = *c_params;
+  c = DefaultGenerate();
+  MOTE_RETURN_IF_ERROR(ReadParams(given, "mote_generate_params", &c));
+  GenerateParams params;
+  MOTE_ASSIGN_OR_RETURN(params.sampler, ConvertSampling(c.sampling));
+  params.max_tokens = c.max_tokens;
+  params.ignore_eos = c.ignore_eos != 0;
+  if (c.stop == nullptr && c.stop_count > 0) return NullArgument("stop");
+  for (size_t i = 0; i < c.stop_count; ++i) {
+    if (c.stop[i] == nullptr) return Error(Code::kInvalidArgument, "stop string %zu is null", i);
+    params.stop.emplace_back(c.stop[i]);
+  }
+  if (c.on_text != nullptr) params.on_text = CallText;
+  if (c.on_token != nullptr) params.on_token = CallToken;
+  if (c.on_progress != nullptr) params.on_prefill = CallPrefillProgress;
+  params.top_logprobs = c.top_logprobs;
+  params.user = c_params;
+  params.cancel = &session->cancel;
+  return params;
+}
+
+mote_generate_result KeepResult(mote_session* session, GenerateResult generated) {
+  if (generated.finish == FinishReason::kCancelled) session->cancel.store(false);
+  session->text = std::move(generated.text);
+  session->tokens = std::move(generated.tokens);
+  mote_generate_result result = {};
+  result.struct_size = sizeof(result);
+  result.text = session->text.c_str();
+  result.text_size = session->text.size();
+  result.tokens = session->tokens.data();
+  result.token_count = session->tokens.size();
+  result.finish_reason = static_cast<int32_t>(generated.finish);
+  result.prompt_tokens = generated.prompt_tokens;
+  result.cached_tokens = generated.cached_tokens;
+  result.prefill_seconds = generated.prefill_seconds;
+  result.decode_seconds = generated.decode_seconds;
+  return result;
+}
 
 Result<SamplerParams> ConvertSampling(const mote_sampling_params* given) {
   mote_sampling_params c = DefaultSampling();
@@ -235,6 +264,7 @@ mote_status mote_session_create(mote_model* model, uint32_t context, mote_sessio
 
 void mote_session_free(mote_session* session) {
   if (session == nullptr) return;
+  if (session->started != nullptr) session->loaded->model->stepper().Remove(*session->session);
   session->session.reset();  // before the model that it refers to
   delete session;
 }
@@ -257,17 +287,17 @@ const float* mote_session_logits(const mote_session* session) {
 }
 
 void mote_session_truncate(mote_session* session, uint32_t length) {
-  if (session != nullptr) session->session->Truncate(length);
+  if (session != nullptr && session->started == nullptr) session->session->Truncate(length);
 }
 
 uint32_t mote_session_keep_prefix(mote_session* session, const int32_t* tokens, size_t count) {
-  if (session == nullptr) return 0;
+  if (session == nullptr || session->started != nullptr) return 0;
   return session->session->KeepPrefix(std::span<const int32_t>(tokens, tokens == nullptr ? 0 : count));
 }
 
 uint32_t mote_session_keep_prompt(mote_session* session, const mote_prompt* prompt) {
   const Result<PromptView> view = ViewOf(session, prompt);
-  return view.ok() ? session->session->KeepPrefix(*view) : 0;
+  return view.ok() && session->started == nullptr ? session->session->KeepPrefix(*view) : 0;
 }
 
 void mote_session_cancel(mote_session* session) {

@@ -32,6 +32,7 @@ void Decoder::SelectAfterLastAttention(uint32_t layer, ValueId* residual, ValueI
 void Decoder::Finish(ValueId x, float softcap) {
   if (!status().ok()) return;
   x = graph_.RmsNorm(x, Vector("output_norm.weight", hyper_.width), hyper_.norm_epsilon);
+  x = graph_.TakeHidden(x);
   const char* head = HasTensor("output.weight") ? "output.weight" : "token_embd.weight";
   const WeightId bias = OptionalVector("output.bias", hyper_.vocab_size);
   ValueId logits = graph_.MatMul(x, Matrix(head, hyper_.vocab_size, hyper_.width), bias);

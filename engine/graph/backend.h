@@ -25,6 +25,9 @@ class KvCache {
   virtual ~KvCache() = default;
   uint32_t context() const { return context_; }  // positions it holds
   uint64_t bytes() const { return bytes_; }
+  // Takes over the first `length` positions of another cache of the same program, which both have room for. Neither may
+  // be in a step that runs.
+  virtual void CopyPrefix(const KvCache& source, uint32_t length) = 0;
 
  protected:
   uint32_t context_ = 0;
@@ -41,9 +44,9 @@ struct Sight {
   std::span<const uint32_t> ends;    // empty: up to the row's own position
 };
 
-// One pass over the graph for some rows of some sessions. All spans but `outputs` and `caches` have one element per
-// row, or none where that is said. Rows of one session stand in the order of their positions, without gaps, and
-// directly after what its cache holds.
+// One pass over the graph for some rows of some sessions. All spans but `outputs`, `hidden_rows` and `caches` have one
+// element per row, or none where that is said. Rows of one session stand in the order of their positions, without gaps,
+// and directly after what its cache holds.
 struct Step {
   std::span<const int32_t> tokens;      // checked: in [0, vocab)
   std::span<const int32_t> positions;   // checked: below the cache's context
@@ -51,6 +54,10 @@ struct Step {
   std::span<KvCache* const> caches;
   std::span<const uint32_t> outputs;  // rows that go on to the result; for logits, ascending
   float* logits = nullptr;            // the result, (outputs, vocab) or (outputs / merge, cols), row-major
+  // Rows whose state after the last norm is wanted, and not their logits; with the outputs no more than a plan's. Of a
+  // decoder alone.
+  std::span<const uint32_t> hidden_rows;
+  float* hidden = nullptr;  // (hidden_rows, width)
 
   std::span<const float* const> inputs;  // Graph::input_cols() floats each; null: a row by its token. May be empty
   std::span<const RopePosition> ropes;   // empty: a row's position on every axis
@@ -71,8 +78,12 @@ class Program {
  public:
   virtual ~Program() = default;
   virtual Result<std::unique_ptr<KvCache>> CreateKvCache(uint32_t context) = 0;
-  // A row's logits depend on its own session alone: bit-identical for any number of workers, any batch, any neighbours.
-  virtual Status Run(const Step& step) = 0;
+  // A row's results depend on its own session alone: bit-identical for any number of workers, any batch, any
+  // neighbours.
+  Status Run(const Step& step) { return RunPart(step, 0, 1); }
+  // The part at `part` of the step, cut into `parts` of about the same length (some may be empty). All parts of a step,
+  // in their order and with no other step of the program between them, are what Run does.
+  virtual Status RunPart(const Step& step, uint32_t part, uint32_t parts) = 0;
   // From the next Run on; a null function ends it.
   void Observe(const ActivationObserver& observer) { observer_ = observer; }
 

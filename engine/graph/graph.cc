@@ -37,6 +37,8 @@ const char* OpName(OpKind kind) {
       return "Moe";
     case OpKind::kSelectOutputs:
       return "SelectOutputs";
+    case OpKind::kTakeHidden:
+      return "TakeHidden";
     case OpKind::kMerge:
       return "Merge";
     case OpKind::kMergeMean:
@@ -365,6 +367,15 @@ ValueId Graph::Moe(ValueId x, WeightId router, WeightId gate, WeightId up, Weigh
 ValueId Graph::SelectOutputs(ValueId x) {
   if (!Has(OpKind::kSelectOutputs, x)) return kNone;
   return Append({.op = OpKind::kSelectOutputs, .in = {x}}, Rows::kOutputs, values_[x].cols);
+}
+
+ValueId Graph::TakeHidden(ValueId x) {
+  if (!Has(OpKind::kTakeHidden, x)) return kNone;
+  if (values_[x].rows != Rows::kOutputs) {
+    Fail(Error(Code::kInternal, "TakeHidden: its input must have one row per output"));
+    return kNone;
+  }
+  return Append({.op = OpKind::kTakeHidden, .in = {x}}, Rows::kLogits, values_[x].cols);
 }
 
 ValueId Graph::MergeRows(OpKind op, ValueId x, uint32_t count, bool interleaved) {

@@ -22,9 +22,9 @@ using WeightId = uint32_t;
 using RopeId = uint32_t;
 inline constexpr uint32_t kNone = UINT32_MAX;
 
-// How many rows a value has in a step: one per token, one per token that goes on to the result, or one per block of
-// Graph::merge() of the latter.
-enum class Rows : uint8_t { kTokens, kOutputs, kMerged };
+// How many rows a value has in a step: one per token; one per token that goes on to a result; one per token whose
+// logits are wanted, which of those with a result come first; or one per block of Graph::merge() of the outputs.
+enum class Rows : uint8_t { kTokens, kOutputs, kLogits, kMerged };
 
 struct ValueInfo {
   Rows rows = Rows::kTokens;
@@ -55,7 +55,8 @@ enum class OpKind : uint8_t {
   kRope,           // rotates the first rope.dims columns of each head of in[0] by the row's position
   kAttention,      // appends in[1] (keys) and in[2] (values) to the cache of `layer`; out = attention of in[0]
   kMoe,            // router weights[0], gate weights[1], up weights[2], down weights[3]: see MoeParams
-  kSelectOutputs,  // rows that go on to the result
+  kSelectOutputs,  // rows that go on to a result
+  kTakeHidden,     // rows that go on to logits; the others are a result themselves: Step::hidden
   kMerge,          // every merge() rows side by side as one
   kMergeMean,      // every merge() rows' mean
   kConcat,         // the columns of all inputs side by side
@@ -160,6 +161,8 @@ class Graph {
   ValueId Attention(ValueId q, ValueId k, ValueId v, const AttentionParams& params);
   ValueId Moe(ValueId x, WeightId router, WeightId gate, WeightId up, WeightId down, const MoeParams& params);
   ValueId SelectOutputs(ValueId x);
+  // Of outputs, those that go on to logits. What a step wants of the others is `x`.
+  ValueId TakeHidden(ValueId x);
   // `count` rows as one; the same count in all of a graph. Interleaved: first the first column of all, then the second.
   ValueId Merge(ValueId x, uint32_t count, bool interleaved = false);
   ValueId MergeMean(ValueId x, uint32_t count);

@@ -59,6 +59,7 @@ bool LooksAtOwnRowOnly(OpKind op) {
     case OpKind::kMulVector:
     case OpKind::kRope:
     case OpKind::kSelectOutputs:
+    case OpKind::kTakeHidden:
     case OpKind::kMerge:
     case OpKind::kMergeMean:
     case OpKind::kConcat:
@@ -153,9 +154,9 @@ Result<Plan> MakePlan(const Graph& graph, uint32_t max_tokens, uint32_t max_outp
   for (ValueId id = 0; id < graph.num_values(); ++id) {
     if (id == graph.result() || lives[id].first == UINT32_MAX) continue;
     const ValueInfo& info = graph.value(id);
-    const uint32_t rows = info.rows == Rows::kTokens    ? max_tokens
-                          : info.rows == Rows::kOutputs ? max_outputs
-                                                        : max_outputs / graph.merge();
+    const uint32_t rows = info.rows == Rows::kTokens   ? max_tokens
+                          : info.rows == Rows::kMerged ? max_outputs / graph.merge()
+                                                       : max_outputs;
     const Checked64 bytes = (Checked64(rows) * info.cols * sizeof(float)).AlignUp(kCacheLineBytes);
     if (!bytes.FitsIn(UINT64_MAX / 4)) {
       return Error(Code::kInvalidArgument, "a value of %u rows and %u columns is too large", rows, info.cols);

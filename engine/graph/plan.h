@@ -39,7 +39,7 @@ struct CacheTypes {
 struct Plan {
   const Graph* graph = nullptr;
   uint32_t max_tokens = 0;   // rows of a step, at most
-  uint32_t max_outputs = 0;  // rows with logits, at most; <= max_tokens
+  uint32_t max_outputs = 0;  // rows with a result, at most; <= max_tokens
   std::vector<Instruction> instructions;
   std::vector<Phase> phases;
   // Where each value lies in the arena, in bytes, aligned to kCacheLineBytes; values whose lives (in whole phases:

@@ -5,14 +5,17 @@
 #include <stdint.h>
 
 #include <atomic>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "engine/core/status.h"
+#include "engine/run/logprobs.h"
 #include "engine/run/sampler.h"
 #include "engine/run/session.h"
+#include "engine/run/token_filter.h"
 
 namespace mote {
 
@@ -23,15 +26,28 @@ enum class FinishReason : int32_t {
 };
 const char* FinishReasonName(FinishReason reason);  // "stop", "length", "cancelled"
 
+inline constexpr int32_t kMaxTopLogprobs = 20;
+
+// A token that was chosen, as the model saw it before bias, penalties, filter and temperature.
+struct TokenInfo {
+  int32_t token = 0;
+  float logprob = 0;               // 0 where nobody asked; -infinity where the model ruled the token out
+  std::span<const TokenProb> top;  // the likeliest, best first
+};
+
 struct GenerateParams {
   SamplerParams sampler;
-  int32_t max_tokens = -1;        // -1: until the context is full; 0: only computes the prompt
-  std::vector<std::string> stop;  // none of them appears in the text; see StopFilter::Create
-  bool ignore_eos = false;        // end-of-generation tokens are never chosen
+  int32_t max_tokens = -1;              // -1: until the context is full; 0: only computes the prompt
+  std::vector<std::string> stop;        // none of them appears in the text; see StopFilter::Create
+  bool ignore_eos = false;              // end-of-generation tokens are never chosen
+  std::shared_ptr<TokenFilter> filter;  // of this generation alone; null: none
   const std::atomic<bool>* cancel = nullptr;
   // New text, never empty, always whole UTF-8 sequences and never part of a stop string; false cancels. `token` is the
   // newest one; some of its text may be held back until a later call.
   bool (*on_text)(void* user, std::string_view text, int32_t token) = nullptr;
+  // Each token of the result, before its text; false cancels.
+  bool (*on_token)(void* user, const TokenInfo& info) = nullptr;
+  int32_t top_logprobs = -1;  // alternatives that on_token is told, up to kMaxTopLogprobs; -1: no logprobs at all
   void (*on_prefill)(void* user, uint32_t done, uint32_t total) = nullptr;  // of the prompt's uncached tokens
   void* user = nullptr;
 };

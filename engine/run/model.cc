@@ -52,7 +52,7 @@ Result<std::unique_ptr<Model>> Model::Prepare(std::unique_ptr<GgufFile> file, co
   m.context_ = params.context != 0 ? params.context : std::min(m.hyper_.context_train, kDefaultContext);
   MOTE_RETURN_IF_ERROR(BuildGraph({*m.file_, m.hyper_, m.context_, shapes_only}, &m.graph_));
   const uint32_t batch = std::min(params.max_batch, m.context_);
-  MOTE_ASSIGN_OR_RETURN(m.plan_, MakePlan(m.graph_, batch, std::min(batch, kMaxOutputs)));
+  MOTE_ASSIGN_OR_RETURN(m.plan_, MakePlan(m.graph_, batch, batch));
   m.plan_.cache = params.cache;
 
   MOTE_ASSIGN_OR_RETURN(m.pool_, m.platform_->CreateThreadPool(params.threads));
@@ -61,9 +61,11 @@ Result<std::unique_ptr<Model>> Model::Prepare(std::unique_ptr<GgufFile> file, co
   const Context context = m.MakeContext();
   MOTE_ASSIGN_OR_RETURN(m.backend_, CreateCpuBackend(context, params.isa));
   MOTE_ASSIGN_OR_RETURN(const MemoryNeed need, m.backend_->Measure(m.plan_, m.context_));
-  // The scheduler's logits are as much scratch as the backend's arena.
-  const uint64_t logits_bytes = uint64_t{m.plan_.max_outputs} * m.hyper_.vocab_size * sizeof(float);
-  m.memory_ = {need.weight_bytes, need.scratch_bytes + logits_bytes, need.cache_bytes};
+  // The scheduler's results are as much scratch as the backend's arena.
+  m.limits_ = {batch, std::min(batch, kMaxOutputs), m.hyper_.vocab_size, m.hyper_.width};
+  const uint64_t logits_bytes = uint64_t{m.limits_.max_outputs} * m.hyper_.vocab_size * sizeof(float);
+  const uint64_t hidden_bytes = uint64_t{batch} * m.hyper_.width * sizeof(float);
+  m.memory_ = {need.weight_bytes, need.scratch_bytes + logits_bytes + hidden_bytes, need.cache_bytes};
   return model;
 }
 
@@ -116,8 +118,8 @@ Result<std::unique_ptr<Model>> Model::Load(std::unique_ptr<GgufFile> file, const
   }
   const Context context = m.MakeContext();
   MOTE_ASSIGN_OR_RETURN(m.program_, m.backend_->Compile(m.plan_, *m.file_, context, params.progress));
-  m.scheduler_ = std::make_unique<Scheduler>(*m.program_, m.platform_->CreateMonitor(), m.plan_.max_tokens,
-                                             m.plan_.max_outputs, m.hyper_.vocab_size);
+  m.scheduler_ = std::make_unique<Scheduler>(*m.program_, m.platform_->CreateMonitor(), m.pool_.get(), m.limits_);
+  m.stepper_ = std::make_unique<Stepper>(*m.scheduler_, m.platform_->CreateMonitor());
   Log(context, LogLevel::kInfo, "%s on %s: %s", m.hyper_.architecture.c_str(), m.backend_->description().c_str(),
       Describe(m.memory_).c_str());
   return model;

@@ -19,6 +19,7 @@
 #include "engine/run/chat.h"
 #include "engine/run/prompt.h"
 #include "engine/run/scheduler.h"
+#include "engine/run/stepper.h"
 #include "engine/run/vision.h"
 #include "engine/text/chat_template.h"
 #include "engine/text/tokenizer.h"
@@ -71,6 +72,7 @@ class Model {
   std::string backend_description() const { return backend_->description(); }
   const MemoryReport& memory() const { return memory_; }
   Scheduler& scheduler() { return *scheduler_; }
+  Stepper& stepper() { return *stepper_; }
   Program& program() { return *program_; }
   const Platform& platform() const { return *platform_; }
 
@@ -110,7 +112,9 @@ class Model {
   Plan plan_;
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Program> program_;
+  Scheduler::Limits limits_;
   std::unique_ptr<Scheduler> scheduler_;
+  std::unique_ptr<Stepper> stepper_;
   LogSink log_;
   std::unique_ptr<Vision> vision_;  // before what it was made with
   MemoryReport memory_;

@@ -19,26 +19,25 @@ uint32_t ShareOf(uint32_t room) {
 
 struct Scheduler::Entry {
   Job* job = nullptr;
+  bool once = false;  // leaves after one step, whatever came of it
   // The leader works on entries without the lock: what the owner waits for is set with the lock held, and only then may
   // the entry, which lives on the owner's stack, go away.
-  bool finished = false;
-  bool over = false;  // the leader's own note that it will be finished
-  Status status;
+  bool left = false;
   // Of the step being made: this job's rows are [first_row, first_row + rows), its outputs start at first_output.
   uint32_t rows = 0;
   uint32_t first_row = 0;
   uint32_t first_output = 0;
   uint32_t outputs = 0;
-  uint32_t passed_over = 0;  // steps in a row without a row of this job
 
   // Rows that the next one cannot be parted from: up to the last that it sees.
   uint32_t Together(uint32_t index) const {
     return job->ends.empty() ? 1 : std::max(job->ends[index] - job->start - index, 1u);
   }
-  uint32_t left() const { return static_cast<uint32_t>(job->tokens.size()) - job->done; }
+  uint32_t todo() const { return static_cast<uint32_t>(job->tokens.size()) - job->done; }
+  bool leaves() const { return once || job->finished; }
   void Finish(Status s) {
-    over = true;
-    status = std::move(s);
+    job->finished = true;
+    job->status = std::move(s);
   }
 };
 
@@ -49,10 +48,13 @@ struct Scheduler::Batch {
   std::vector<uint32_t> sequences;
   std::vector<KvCache*> caches;
   std::vector<uint32_t> outputs;
+  std::vector<uint32_t> hidden_rows;
   std::vector<const float*> inputs;
   std::vector<RopePosition> ropes;
   std::vector<uint32_t> ends;
   bool has_images = false;
+
+  uint32_t rows() const { return static_cast<uint32_t>(tokens.size()); }
 
   void AddRow(const Job& job, uint32_t index) {
     const int32_t position = static_cast<int32_t>(job.start + index);
@@ -68,100 +70,140 @@ struct Scheduler::Batch {
   // Takes up to `limit` of the entry's rows, as long as there is room for the outputs that they need.
   void Take(Entry& entry, uint32_t limit, uint32_t max_outputs) {
     const Job& job = *entry.job;
-    entry.first_output = static_cast<uint32_t>(outputs.size());
-    entry.first_row = static_cast<uint32_t>(tokens.size());
-    for (entry.rows = 0; entry.rows < std::min(limit, entry.left()); ++entry.rows) {
+    const bool hidden = job.hidden.row != nullptr;
+    entry.first_output = static_cast<uint32_t>(hidden ? hidden_rows.size() : outputs.size());
+    entry.first_row = rows();
+    const uint32_t todo = entry.todo();
+    for (entry.rows = 0; entry.rows < std::min(limit, todo); ++entry.rows) {
       const uint32_t index = job.done + entry.rows;
-      const bool wanted =
-          (job.sink.row != nullptr && job.tokens[index] != kImageToken) || index + 1 == job.tokens.size();
+      const bool last = !job.last_logits.empty() && index + 1 == job.tokens.size();
+      const bool wanted = !hidden && ((job.sink.row != nullptr && job.tokens[index] != kImageToken) || last);
       if (wanted && outputs.size() == max_outputs) break;
-      // Rows that see each other: all of them now, or none. (They are an image's and want no outputs.)
+      // Rows that see each other: all of them now, or none. (They are an image's and want no logits.)
       if (entry.rows + entry.Together(index) > limit) break;
-      if (wanted) outputs.push_back(static_cast<uint32_t>(tokens.size()));
+      if (wanted) outputs.push_back(rows());
+      if (hidden) hidden_rows.push_back(rows());
       AddRow(job, index);
     }
-    entry.outputs = static_cast<uint32_t>(outputs.size()) - entry.first_output;
+    entry.outputs = static_cast<uint32_t>(hidden ? hidden_rows.size() : outputs.size()) - entry.first_output;
     if (entry.rows > 0) caches.push_back(job.cache);
   }
 };
 
-Scheduler::Scheduler(Program& program, std::unique_ptr<Monitor> monitor, uint32_t max_batch, uint32_t max_outputs,
-                     uint32_t vocab_size)
-    : program_(program),
-      monitor_(std::move(monitor)),
-      max_batch_(max_batch),
-      max_outputs_(max_outputs),
-      vocab_size_(vocab_size) {}
+Scheduler::Scheduler(Program& program, std::unique_ptr<Monitor> monitor, ThreadPool* pool, const Limits& limits)
+    : program_(program), monitor_(std::move(monitor)), pool_(pool), limits_(limits) {}
 
 Scheduler::~Scheduler() = default;
+
+void Scheduler::Enter(Entry& entry) {
+  if (entry.job->age == 0) entry.job->age = next_age_++;
+  entries_.push_back(&entry);
+}
+
+// Makes steps, or waits for others to make them, until the entry has left. With the lock held.
+void Scheduler::Lead(const Entry& until) {
+  while (!until.left) {
+    if (leading_ || (between_ > 0 && !steps_turn_)) {
+      monitor_->Wait();
+      continue;
+    }
+    leading_ = true;
+    const std::vector<Entry*> present = entries_;
+    monitor_->Unlock();
+    StepOnce(present);
+    monitor_->Lock();
+    leading_ = false;
+    steps_turn_ = false;
+    std::erase_if(entries_, [&](const Entry* e) {
+      return e->leaves() && std::find(present.begin(), present.end(), e) != present.end();
+    });
+    for (Entry* e : present) e->left = e->leaves();
+    monitor_->NotifyAll();
+  }
+}
 
 Status Scheduler::Run(Job& job) {
   Entry entry;
   entry.job = &job;
   MonitorLock lock(*monitor_);
-  entries_.push_back(&entry);
-  while (!entry.finished) {
-    if (leading_) {
-      monitor_->Wait();
-      continue;
-    }
-    leading_ = true;
-    std::vector<Entry*> present = entries_;
-    monitor_->Unlock();
-    StepOnce(present);
-    monitor_->Lock();
-    leading_ = false;
-    std::erase_if(entries_, [](const Entry* e) { return e->over; });
-    for (Entry* e : present) e->finished = e->over;
-    monitor_->NotifyAll();
+  Enter(entry);
+  Lead(entry);
+  return job.status;
+}
+
+void Scheduler::RunOnce(std::span<Job* const> jobs) {
+  if (jobs.empty()) return;
+  std::vector<Entry> entries(jobs.size());
+  MonitorLock lock(*monitor_);
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    entries[i].job = jobs[i];
+    entries[i].once = true;
+    Enter(entries[i]);
   }
-  return entry.status;
+  Lead(entries[0]);  // they came together and leave together
 }
 
 void Scheduler::RunBetweenSteps(void (*body)(void* user), void* user) {
   MonitorLock lock(*monitor_);
-  while (leading_) monitor_->Wait();
+  ++between_;
+  while (leading_ || (steps_turn_ && !entries_.empty())) monitor_->Wait();
+  --between_;
   leading_ = true;
   monitor_->Unlock();
   body(user);
   monitor_->Lock();
   leading_ = false;
+  steps_turn_ = true;
   monitor_->NotifyAll();
 }
 
-void Scheduler::StepOnce(const std::vector<Entry*>& present) {
-  Batch batch;
-  for (Entry* entry : present) {
-    entry->rows = entry->outputs = 0;
-    if (entry->job->cancel != nullptr && entry->job->cancel->load(std::memory_order_relaxed)) {
-      entry->Finish(
-          Error(Code::kCancelled, "cancelled after %u of %zu tokens", entry->job->done, entry->job->tokens.size()));
-    }
+// Running streams first, so that a long prompt never stalls them, those that waited longest before the others; then
+// prompts, oldest first.
+void Scheduler::Fill(const std::vector<Entry*>& present, Batch* batch) {
+  uint32_t max_prefill = limits_.max_batch;
+  for (const Entry* entry : present) {
+    if (entry->job->max_prefill > 0) max_prefill = std::min(max_prefill, entry->job->max_prefill);
   }
-  const auto waited = std::find_if(present.begin(), present.end(),
-                                   [](const Entry* e) { return !e->over && e->passed_over >= kPatience; });
+  uint32_t prefill = 0;  // rows taken of prompts
+  const auto waited = std::find_if(present.begin(), present.end(), [](const Entry* e) {
+    return !e->job->finished && e->job->passed_over >= kPatience;
+  });
   if (waited != present.end()) {
-    const uint32_t together = (*waited)->Together((*waited)->job->done);
-    batch.Take(**waited, std::max(ShareOf(max_batch_), std::min(together, max_batch_)), ShareOf(max_outputs_));
+    Entry& entry = **waited;
+    const bool decodes = entry.todo() == 1;
+    const uint32_t together = std::min(entry.Together(entry.job->done), limits_.max_batch);
+    const uint32_t share = decodes ? 1 : std::min(ShareOf(limits_.max_batch), max_prefill);
+    batch->Take(entry, std::max(share, together), ShareOf(limits_.max_outputs));
+    prefill += decodes ? 0 : entry.rows;
   }
-  // Running streams first, so that a long prompt never stalls them; then prompts, oldest first.
-  for (const bool decodes : {true, false}) {
-    for (Entry* entry : present) {
-      const uint32_t room = max_batch_ - static_cast<uint32_t>(batch.tokens.size());
-      if (entry->over || entry->rows > 0 || room == 0 || (entry->left() == 1) != decodes) continue;
-      batch.Take(*entry, room, max_outputs_);
-    }
+  std::vector<Entry*> streams = present;
+  std::stable_sort(streams.begin(), streams.end(),
+                   [](const Entry* a, const Entry* b) { return a->job->passed_over > b->job->passed_over; });
+  for (Entry* entry : streams) {
+    const uint32_t room = limits_.max_batch - batch->rows();
+    if (entry->job->finished || entry->rows > 0 || room == 0 || entry->todo() != 1) continue;
+    batch->Take(*entry, room, limits_.max_outputs);
   }
-  for (Entry* entry : present) entry->passed_over = entry->rows > 0 ? 0 : entry->passed_over + 1;
-  if (batch.tokens.empty()) return;
+  for (Entry* entry : present) {
+    const uint32_t room = limits_.max_batch - batch->rows();
+    if (entry->job->finished || entry->rows > 0 || entry->todo() == 1) continue;
+    uint32_t limit = max_prefill - std::min(prefill, max_prefill);
+    // Rows that cannot be parted come in a step of their own, however many.
+    if (prefill == 0) limit = std::max(limit, entry->Together(entry->job->done));
+    if (std::min(room, limit) == 0) break;
+    batch->Take(*entry, std::min(room, limit), limits_.max_outputs);
+    prefill += entry->rows;
+  }
+}
 
-  if (logits_.size() == 0) {
-    Result<Buffer> logits = Buffer::Create(uint64_t{max_outputs_} * vocab_size_ * sizeof(float), "logits of a step");
-    if (!logits.ok()) {
-      for (Entry* entry : present) entry->Finish(logits.status());
-      return;
-    }
-    logits_ = std::move(logits).value();
+Status Scheduler::Compute(const Batch& batch) {
+  if (!batch.outputs.empty() && logits_.size() == 0) {
+    const uint64_t bytes = uint64_t{limits_.max_outputs} * limits_.vocab_size * sizeof(float);
+    MOTE_ASSIGN_OR_RETURN(logits_, Buffer::Create(bytes, "logits of a step"));
+  }
+  if (!batch.hidden_rows.empty() && hidden_.size() == 0) {
+    const uint64_t bytes = uint64_t{limits_.max_batch} * limits_.width * sizeof(float);
+    MOTE_ASSIGN_OR_RETURN(hidden_, Buffer::Create(bytes, "hidden states of a step"));
   }
   Step step;
   step.tokens = batch.tokens;
@@ -170,40 +212,90 @@ void Scheduler::StepOnce(const std::vector<Entry*>& present) {
   step.caches = batch.caches;
   step.outputs = batch.outputs;
   step.logits = logits_.As<float>();
+  step.hidden_rows = batch.hidden_rows;
+  step.hidden = hidden_.As<float>();
   if (batch.has_images) {
     step.inputs = batch.inputs;
     step.ropes = batch.ropes;
     step.sights[0].ends = batch.ends;
   }
-  const Status status = program_.Run(step);
+  return program_.Run(step);
+}
+
+void Scheduler::StepOnce(std::vector<Entry*> present) {
+  std::stable_sort(present.begin(), present.end(),
+                   [](const Entry* a, const Entry* b) { return a->job->age < b->job->age; });
+  for (Entry* entry : present) {
+    Job& job = *entry->job;
+    entry->rows = entry->outputs = 0;
+    if (job.cancel != nullptr && job.cancel->load(std::memory_order_relaxed)) {
+      entry->Finish(Error(Code::kCancelled, "cancelled after %u of %zu tokens", job.done, job.tokens.size()));
+    }
+  }
+  Batch batch;
+  Fill(present, &batch);
+  for (Entry* entry : present) entry->job->passed_over = entry->rows > 0 ? 0 : entry->job->passed_over + 1;
+  if (batch.tokens.empty()) return;
+  const Status status = Compute(batch);
+  std::vector<Entry*> done;
   for (Entry* entry : present) {
     if (entry->rows == 0) continue;
-    if (status.ok()) {
-      Deliver(*entry, batch);
-    } else {
+    if (!status.ok()) {
       entry->Finish(status);
+      continue;
     }
+    Deliver(*entry, batch);
+    if (entry->job->finished || entry->todo() > 0) continue;
+    entry->Finish(Status());
+    done.push_back(entry);
+  }
+  MakeReady(done);
+}
+
+// What must come in order, and from one thread.
+void Scheduler::Deliver(Entry& entry, const Batch& batch) {
+  Job& job = *entry.job;
+  const uint32_t before = job.done;
+  job.done += entry.rows;
+  const bool hidden = job.hidden.row != nullptr;
+  if (hidden || job.sink.row != nullptr) {
+    const uint64_t cols = hidden ? limits_.width : limits_.vocab_size;
+    const float* values = (hidden ? hidden_ : logits_).As<float>() + entry.first_output * cols;
+    const std::vector<uint32_t>& rows = hidden ? batch.hidden_rows : batch.outputs;
+    for (uint32_t i = 0; i < entry.outputs; ++i, values += cols) {
+      const uint32_t index = before + rows[entry.first_output + i] - entry.first_row;
+      const bool more = hidden ? job.hidden.row(job.hidden.user, index, {values, cols})
+                               : job.sink.row(job.sink.user, index, {values, cols});
+      if (!more) return entry.Finish(Error(Code::kCancelled, "stopped by the receiver after %u tokens", index + 1));
+    }
+  }
+  if (job.progress != nullptr && !entry.once) {
+    job.progress(job.progress_user, job.done, static_cast<uint32_t>(job.tokens.size()));
   }
 }
 
-void Scheduler::Deliver(Entry& entry, const Batch& batch) {
-  Job& job = *entry.job;
-  const float* logits = logits_.As<float>() + uint64_t{entry.first_output} * vocab_size_;
-  const uint32_t before = job.done;
-  job.done += entry.rows;
-  if (job.sink.row != nullptr) {
-    for (uint32_t i = 0; i < entry.outputs; ++i) {
-      const uint32_t index = before + batch.outputs[entry.first_output + i] - entry.first_row;
-      if (!job.sink.row(job.sink.user, index, {logits + uint64_t{i} * vocab_size_, vocab_size_})) {
-        return entry.Finish(Error(Code::kCancelled, "stopped by the receiver of logits after %u tokens", index + 1));
+// Hands out last logits. A step of many streams ends with as many samplings, each over the whole vocabulary: work for
+// all.
+void Scheduler::MakeReady(const std::vector<Entry*>& done) {
+  struct Work {
+    const Scheduler* scheduler;
+    const std::vector<Entry*>& done;
+    std::atomic<size_t> next = 0;
+    static void Run(void* self, int) {
+      Work& w = *static_cast<Work*>(self);
+      for (size_t i = w.next.fetch_add(1); i < w.done.size(); i = w.next.fetch_add(1)) {
+        const Entry& entry = *w.done[i];
+        const Job& job = *entry.job;
+        if (job.last_logits.empty()) continue;
+        const uint64_t vocab = w.scheduler->limits_.vocab_size;
+        const float* last = w.scheduler->logits_.As<float>() + (entry.first_output + entry.outputs - 1) * vocab;
+        std::copy(last, last + vocab, job.last_logits.begin());
+        if (job.ready != nullptr) job.ready(job.ready_user);
       }
     }
-  }
-  if (job.progress != nullptr) job.progress(job.progress_user, job.done, static_cast<uint32_t>(job.tokens.size()));
-  if (entry.left() > 0) return;
-  const float* last = logits + uint64_t{entry.outputs - 1} * vocab_size_;
-  std::copy(last, last + vocab_size_, job.last_logits.begin());
-  entry.Finish(Status());
+  } work{this, done};
+  if (pool_ != nullptr && done.size() > 1) return pool_->Run(Work::Run, &work);
+  Work::Run(&work, 0);
 }
 
 }  // namespace mote

@@ -1,7 +1,8 @@
 // Joins the sessions of one model into batches.
 //
 // There is no thread of its own: whoever waits for tokens drives the engine for everybody (one leader at a time; the
-// others sleep until their rows are done). A session alone costs nothing extra; a hundred share every step.
+// others sleep until their rows are done). A session alone costs nothing extra; a hundred share every step. One thread
+// may bring many jobs and take them step by step (RunOnce).
 #ifndef MOTE_ENGINE_RUN_SCHEDULER_H_
 #define MOTE_ENGINE_RUN_SCHEDULER_H_
 
@@ -26,6 +27,13 @@ struct LogitsSink {
   void* user = nullptr;
 };
 
+// The same with what the model knows of the row: its state after the last norm, (width). Every token in its order, rows
+// of images too.
+struct HiddenSink {
+  bool (*row)(void* user, uint32_t index, std::span<const float> hidden) = nullptr;
+  void* user = nullptr;
+};
+
 // One evaluation: some tokens of one session, to be computed after what its cache holds.
 struct Job {
   std::span<const int32_t> tokens;  // at least one
@@ -36,39 +44,67 @@ struct Job {
   std::span<const RopePosition> ropes;
   std::span<const uint32_t> ends;
   KvCache* cache = nullptr;
-  std::span<float> last_logits;               // (vocab): filled with the last token's logits
+  std::span<float> last_logits;  // (vocab): filled with the last token's logits; empty: nobody wants them
+  // Optional, once: the job is done and last_logits are there. From a worker of the engine, beside those of other jobs
+  // (where there is one, see the Scheduler): for what each can compute by itself.
+  void (*ready)(void* user) = nullptr;
+  void* ready_user = nullptr;
   LogitsSink sink;                            // optional: every token's logits
+  HiddenSink hidden;                          // optional: every token's hidden state, and no logits at all
   const std::atomic<bool>* cancel = nullptr;  // optional: looked at between steps
-  void (*progress)(void* user, uint32_t done, uint32_t total) = nullptr;  // optional, after each step
+  void (*progress)(void* user, uint32_t done, uint32_t total) = nullptr;  // optional, after each step of Run
   void* progress_user = nullptr;
+  uint32_t max_prefill = 0;  // rows of prompts in a step that this job takes part in; 0: what the batch holds
 
-  uint32_t done = 0;  // tokens that are in the cache, also after a cancelled or failed job
+  uint32_t done = 0;      // tokens that are in the cache, also after a cancelled or failed job
+  bool finished = false;  // done, cancelled or failed: see status
+  Status status;
+  uint64_t age = 0;          // the scheduler's: the lower, the older; 0: not seen yet
+  uint32_t passed_over = 0;  // the scheduler's: steps in a row without a row of this job
 };
 
 class Scheduler {
  public:
-  Scheduler(Program& program, std::unique_ptr<Monitor> monitor, uint32_t max_batch, uint32_t max_outputs,
-            uint32_t vocab_size);
+  struct Limits {
+    uint32_t max_batch = 0;    // rows of a step
+    uint32_t max_outputs = 0;  // of them, with logits
+    uint32_t vocab_size = 0;
+    uint32_t width = 0;  // of a hidden state
+  };
+  // `pool`: of the program, for what jobs have to do when they are ready; null: the leader does it.
+  Scheduler(Program& program, std::unique_ptr<Monitor> monitor, ThreadPool* pool, const Limits& limits);
   ~Scheduler();
   // Blocks until the job is done, cancelled or failed. From any thread; one job per session at a time.
   Status Run(Job& job);
-  // Runs `body` between two steps: what else wants the engine's workers. Blocks until it has returned.
+  // Takes part in one step with all of the jobs, and with whoever else is there. Blocks until it is made. Afterwards
+  // each has gone on by its share of it (none, where there was no room), and some are finished.
+  void RunOnce(std::span<Job* const> jobs);
+  // Runs `body` between two steps: what else wants the engine's workers. Blocks until it has returned. Bodies and steps
+  // take turns where both are waiting.
   void RunBetweenSteps(void (*body)(void* user), void* user);
 
  private:
   struct Entry;
   struct Batch;
-  void StepOnce(const std::vector<Entry*>& present);
+  void Enter(Entry& entry);
+  void Lead(const Entry& until);
+  void StepOnce(std::vector<Entry*> present);
+  void Fill(const std::vector<Entry*>& present, Batch* batch);
+  Status Compute(const Batch& batch);
   void Deliver(Entry& entry, const Batch& batch);
+  void MakeReady(const std::vector<Entry*>& done);
 
   Program& program_;
   std::unique_ptr<Monitor> monitor_;
-  const uint32_t max_batch_;
-  const uint32_t max_outputs_;
-  const uint32_t vocab_size_;
+  ThreadPool* pool_;
+  const Limits limits_;
   bool leading_ = false;
-  std::vector<Entry*> entries_;  // waiting jobs, oldest first; guarded by monitor_
-  Buffer logits_;                // (max_outputs, vocab) float32: the leader's; made with the first step
+  uint32_t between_ = 0;         // bodies that wait for their turn
+  bool steps_turn_ = false;      // the last turn was a body's
+  uint64_t next_age_ = 1;        // all of these, and entries_, guarded by monitor_
+  std::vector<Entry*> entries_;  // waiting jobs
+  Buffer logits_;                // (max_outputs, vocab) float32: the leader's; made with the first step that wants them
+  Buffer hidden_;                // (max_batch, width) float32: the same
 };
 
 }  // namespace mote

@@ -27,42 +27,36 @@ int32_t PlacesOf(const ImageRows& image) {
   return static_cast<int32_t>(std::max(image.grid_rows, image.grid_cols));
 }
 
-// What a job needs beside its tokens.
-struct RowInputs {
-  std::vector<const float*> inputs;
-  std::vector<RopePosition> ropes;
-  std::vector<uint32_t> ends;
-
-  // `first`: position of prompt token `from` in the session; `place`: where it stands for rotations.
-  void Fill(const PromptView& prompt, uint32_t from, uint32_t first, int32_t place, bool axes) {
-    const uint32_t count = static_cast<uint32_t>(prompt.tokens.size()) - from;
-    inputs.assign(count, nullptr);
-    ends.resize(count);
-    ropes.resize(axes ? count : 0);
-    uint32_t at = 0;
-    const auto text_to = [&](uint32_t end) {
-      for (; at < end; ++at, ++place) {
-        ends[at] = first + at + 1;
-        if (axes) ropes[at] = {place, place, place};
-      }
-    };
-    for (const ImagePlace& p : prompt.images) {
-      if (p.begin < from) continue;
-      text_to(p.begin - from);
-      const ImageRows& image = *p.image;
-      const bool grid = axes && image.grid_cols != 0;
-      for (uint32_t i = 0; i < image.rows; ++i, ++at) {
-        inputs[at] = image.row(i);
-        ends[at] = first + (image.sees_itself ? p.end() - from : at + 1);
-        const int32_t row = grid ? static_cast<int32_t>(i / image.grid_cols) : static_cast<int32_t>(i);
-        const int32_t col = grid ? static_cast<int32_t>(i % image.grid_cols) : static_cast<int32_t>(i);
-        if (axes) ropes[at] = {grid ? place : place + row, place + row, place + col};
-      }
-      place += grid ? PlacesOf(image) : static_cast<int32_t>(image.rows);
+// What a job needs beside its tokens. `first`: position of prompt token `from` in the session; `place`: where it stands
+// for rotations.
+void FillRows(const PromptView& prompt, uint32_t from, uint32_t first, int32_t place, bool axes, Evaluation* out) {
+  const uint32_t count = static_cast<uint32_t>(prompt.tokens.size()) - from;
+  out->inputs.assign(count, nullptr);
+  out->ends.resize(count);
+  out->ropes.resize(axes ? count : 0);
+  uint32_t at = 0;
+  const auto text_to = [&](uint32_t end) {
+    for (; at < end; ++at, ++place) {
+      out->ends[at] = first + at + 1;
+      if (axes) out->ropes[at] = {place, place, place};
     }
-    text_to(count);
+  };
+  for (const ImagePlace& p : prompt.images) {
+    if (p.begin < from) continue;
+    text_to(p.begin - from);
+    const ImageRows& image = *p.image;
+    const bool grid = axes && image.grid_cols != 0;
+    for (uint32_t i = 0; i < image.rows; ++i, ++at) {
+      out->inputs[at] = image.row(i);
+      out->ends[at] = first + (image.sees_itself ? p.end() - from : at + 1);
+      const int32_t row = grid ? static_cast<int32_t>(i / image.grid_cols) : static_cast<int32_t>(i);
+      const int32_t col = grid ? static_cast<int32_t>(i % image.grid_cols) : static_cast<int32_t>(i);
+      if (axes) out->ropes[at] = {grid ? place : place + row, place + row, place + col};
+    }
+    place += grid ? PlacesOf(image) : static_cast<int32_t>(image.rows);
   }
-};
+  text_to(count);
+}
 
 }  // namespace
 
@@ -108,6 +102,19 @@ int32_t Session::NextPlace() const {
 }
 
 Status Session::Eval(const PromptView& prompt, uint32_t from, const EvalOptions& options) {
+  MOTE_RETURN_IF_ERROR(Check(model_, prompt));
+  Evaluation evaluation;
+  MOTE_RETURN_IF_ERROR(Begin(prompt, from, /*wants_logits=*/true, &evaluation));
+  evaluation.job.sink = options.sink;
+  evaluation.job.cancel = options.cancel;
+  evaluation.job.progress = options.progress;
+  evaluation.job.progress_user = options.progress_user;
+  const Status status = model_.scheduler().Run(evaluation.job);
+  Keep(evaluation);
+  return status;
+}
+
+Status Session::Begin(const PromptView& prompt, uint32_t from, bool wants_logits, Evaluation* evaluation) {
   if (from >= prompt.tokens.size()) {
     return Error(Code::kInvalidArgument, "no tokens to evaluate; at least one is needed");
   }
@@ -116,7 +123,6 @@ Status Session::Eval(const PromptView& prompt, uint32_t from, const EvalOptions&
     return Error(Code::kContextFull, "%zu more tokens after %u do not fit a context of %u", tokens.size(), length(),
                  context());
   }
-  MOTE_RETURN_IF_ERROR(Check(model_, prompt));
   std::vector<ImagePlace> images;
   for (const ImagePlace& place : prompt.images) {
     if (place.end() <= from) continue;
@@ -125,30 +131,44 @@ Status Session::Eval(const PromptView& prompt, uint32_t from, const EvalOptions&
     }
     images.push_back({length() + place.begin - from, place.image});
   }
-  std::vector<float> logits(model_.vocab_size());
-  RowInputs rows;
-  Job job;
+  Job& job = evaluation->job;
+  job = Job();
+  evaluation->kept = 0;
   const bool axes = model_.has_axes();
   if (!images.empty() || (axes && !images_.empty())) {
-    rows.Fill(prompt, from, length(), axes ? NextPlace() : 0, axes);
-    job.inputs = rows.inputs;
-    job.ropes = rows.ropes;
-    job.ends = rows.ends;
+    FillRows(prompt, from, length(), axes ? NextPlace() : 0, axes, evaluation);
+    job.inputs = evaluation->inputs;
+    job.ropes = evaluation->ropes;
+    job.ends = evaluation->ends;
   }
+  evaluation->images = std::move(images);
   job.tokens = tokens;
   job.start = length();
   job.cache = cache_.get();
-  job.last_logits = logits;
-  job.sink = options.sink;
-  job.cancel = options.cancel;
-  job.progress = options.progress;
-  job.progress_user = options.progress_user;
-  const Status status = model_.scheduler().Run(job);
-  tokens_.insert(tokens_.end(), tokens.begin(), tokens.begin() + job.done);
-  images_.insert(images_.end(), images.begin(), images.end());
-  if (!status.ok()) Truncate(length());  // an image that is there in part
-  logits_ = status.ok() ? std::move(logits) : std::vector<float>();
-  return status;
+  has_logits_ = false;
+  if (wants_logits) {
+    logits_.resize(model_.vocab_size());
+    job.last_logits = logits_;
+  }
+  return {};
+}
+
+void Session::Keep(Evaluation& evaluation) {
+  const Job& job = evaluation.job;
+  uint32_t end = job.start + job.done;
+  while (!evaluation.images.empty()) {
+    const ImagePlace& next = evaluation.images.front();
+    if (next.end() > end) {
+      end = std::min(end, next.begin);
+      break;
+    }
+    images_.push_back(next);
+    evaluation.images.erase(evaluation.images.begin());
+  }
+  const uint32_t keep = end - job.start;
+  tokens_.insert(tokens_.end(), job.tokens.begin() + evaluation.kept, job.tokens.begin() + keep);
+  evaluation.kept = keep;
+  has_logits_ = job.finished && job.status.ok() && !job.last_logits.empty();
 }
 
 void Session::Truncate(uint32_t new_length) {
@@ -159,7 +179,28 @@ void Session::Truncate(uint32_t new_length) {
   }
   if (new_length == length()) return;
   tokens_.resize(new_length);
-  logits_.clear();
+  has_logits_ = false;
+}
+
+uint32_t Session::CopyPrefix(const Session& source, uint32_t new_length) {
+  if (&source == this) {
+    Truncate(new_length);
+    return length();
+  }
+  new_length = std::min({new_length, source.length(), context()});
+  images_.clear();
+  for (const ImagePlace& place : source.images_) {
+    if (place.begin >= new_length) break;
+    if (place.end() > new_length) {
+      new_length = place.begin;
+      break;
+    }
+    images_.push_back(place);
+  }
+  tokens_.assign(source.tokens_.begin(), source.tokens_.begin() + new_length);
+  has_logits_ = false;
+  cache_->CopyPrefix(*source.cache_, new_length);
+  return new_length;
 }
 
 uint32_t Session::KeepPrefix(const PromptView& prompt) {

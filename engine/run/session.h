@@ -22,6 +22,19 @@ struct EvalOptions {
   void* progress_user = nullptr;
 };
 
+// An evaluation under way: Session::Begin makes it ready, a Scheduler carries out its job, Session::Keep takes over
+// what is done. Stays where it is meanwhile.
+struct Evaluation {
+  Job job;
+
+  std::vector<ImagePlace> images;  // by their places in the session
+  uint32_t kept = 0;               // of job.done
+  // What the job points to.
+  std::vector<const float*> inputs;
+  std::vector<RopePosition> ropes;
+  std::vector<uint32_t> ends;
+};
+
 // Not thread-safe itself; different sessions of one model may run at once from different threads.
 class Session {
  public:
@@ -37,8 +50,16 @@ class Session {
   // already computed are kept, images as far as they are whole.
   Status Eval(const PromptView& prompt, uint32_t from, const EvalOptions& options);
   Status Eval(std::span<const int32_t> tokens, const EvalOptions& options) { return Eval(tokens, 0, options); }
+  // Eval in parts, for whoever has the scheduler run many jobs at once. `prompt`, which Check has accepted, must stay
+  // until the job is finished, and nothing else be done with the session; without `wants_logits` there will be none.
+  Status Begin(const PromptView& prompt, uint32_t from, bool wants_logits, Evaluation* evaluation);
+  // After any part of the job: the session holds what is computed, images as far as they are whole.
+  void Keep(Evaluation& evaluation);
+
   // Of the last token evaluated; empty before the first.
-  std::span<const float> logits() const { return logits_; }
+  std::span<const float> logits() const {
+    return has_logits_ ? std::span<const float>(logits_) : std::span<const float>();
+  }
 
   std::span<const int32_t> tokens() const { return tokens_; }  // kImageToken for rows of images
   uint32_t length() const { return static_cast<uint32_t>(tokens_.size()); }
@@ -51,6 +72,9 @@ class Session {
   // Keeps the longest common prefix with the prompt (short of the last token, so that there is one to compute, and of
   // an image in part) and returns its length: Eval(prompt, n) then continues.
   uint32_t KeepPrefix(const PromptView& prompt);
+  // Holds instead of what it held the first `length` tokens of another session of the model, images whole or not at
+  // all, as far as both have them and room for them; returns how many. Neither may be in a step that runs.
+  uint32_t CopyPrefix(const Session& source, uint32_t length);
 
  private:
   explicit Session(Model& model) : model_(model) {}
@@ -61,6 +85,7 @@ class Session {
   std::vector<int32_t> tokens_;
   std::vector<ImagePlace> images_;
   std::vector<float> logits_;
+  bool has_logits_ = false;
 };
 
 }  // namespace mote

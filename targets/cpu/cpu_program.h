@@ -54,7 +54,7 @@ class CpuProgram : public Program {
                                                     const simd::KernelTable& kernels, const Context& context,
                                                     const LoadProgress& progress);
   Result<std::unique_ptr<KvCache>> CreateKvCache(uint32_t context) override;
-  Status Run(const Step& step) override;
+  Status RunPart(const Step& step, uint32_t part, uint32_t parts) override;
 
  private:
   struct RopeScratch {
@@ -117,7 +117,8 @@ class CpuProgram : public Program {
   const uint8_t* QuantizeRows(const float* x, uint32_t cols, uint32_t rows, size_t group, int worker);
   uint32_t NumRows(Rows rows) const {
     const size_t count = rows == Rows::kTokens    ? step_->positions.size()
-                         : rows == Rows::kOutputs ? step_->outputs.size()
+                         : rows == Rows::kOutputs ? step_->outputs.size() + step_->hidden_rows.size()
+                         : rows == Rows::kLogits  ? step_->outputs.size()
                                                   : step_->outputs.size() / graph_.merge();
     return static_cast<uint32_t>(count);
   }
@@ -159,6 +160,8 @@ class CpuProgram : public Program {
   std::vector<RopeScratch> rope_;
   Buffer moe_memory_;
   const Step* step_ = nullptr;
+  uint32_t first_phase_ = 0;  // of the part that runs
+  uint32_t end_phase_ = 0;
   std::vector<Segment> segments_;  // of the step that runs; room for max_tokens
 
   // Of the mixture of experts that runs, laid out in moe_memory_.

@@ -1,5 +1,7 @@
 #include "targets/cpu/kv_cache.h"
 
+#include <string.h>
+
 #include <algorithm>
 
 namespace mote {
@@ -61,6 +63,9 @@ Result<std::unique_ptr<CpuKvCache>> CpuKvCache::Create(const Graph& graph, const
     Layer l;
     l.key_bytes = PanelBytes(cache->key_type_, layer.key_dim, context);
     l.value_bytes = PanelBytes(cache->value_type_, layer.value_dim, context);
+    l.key_panel_bytes = simd::CachePanelBytes(cache->key_type_, layer.key_dim);
+    l.value_panel_bytes = simd::CachePanelBytes(cache->value_type_, layer.value_dim);
+    l.kv_heads = layer.kv_heads;
     l.keys = at;
     at += layer.kv_heads * l.key_bytes;
     l.values = at;
@@ -72,6 +77,23 @@ Result<std::unique_ptr<CpuKvCache>> CpuKvCache::Create(const Graph& graph, const
   cache->num_splits_ = NumSplits(context);
   cache->splits_done_ = std::make_unique<std::atomic<uint32_t>[]>(most_heads);
   return cache;
+}
+
+// By whole panels: what the last one holds beyond `length` is overwritten before a query sees it.
+void CpuKvCache::CopyPrefix(const KvCache& source, uint32_t length) {
+  const CpuKvCache& from = static_cast<const CpuKvCache&>(source);
+  const uint64_t panels = (uint64_t{length} + simd::kCachePanel - 1) / simd::kCachePanel;
+  const auto copy = [&](uint64_t to, uint64_t at, uint64_t bytes) {
+    memcpy(memory_.data() + to, from.memory_.data() + at, bytes);
+  };
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const Layer& to = layers_[i];
+    const Layer& at = from.layers_[i];
+    for (uint32_t head = 0; head < to.kv_heads; ++head) {
+      copy(to.keys + head * to.key_bytes, at.keys + head * at.key_bytes, panels * to.key_panel_bytes);
+      copy(to.values + head * to.value_bytes, at.values + head * at.value_bytes, panels * to.value_panel_bytes);
+    }
+  }
 }
 
 }  // namespace mote

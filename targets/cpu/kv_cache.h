@@ -27,6 +27,8 @@ class CpuKvCache : public KvCache {
   static Result<simd::CacheType> KernelType(DType type);
   static Checked64 Bytes(const Graph& graph, const CacheTypes& types, uint32_t context);
 
+  void CopyPrefix(const KvCache& source, uint32_t length) override;
+
   simd::CacheType key_type() const { return key_type_; }
   simd::CacheType value_type() const { return value_type_; }
   // Panels of one key/value head.
@@ -55,6 +57,9 @@ class CpuKvCache : public KvCache {
     uint64_t values = 0;
     uint64_t key_bytes = 0;  // of one head
     uint64_t value_bytes = 0;
+    uint64_t key_panel_bytes = 0;
+    uint64_t value_panel_bytes = 0;
+    uint32_t kv_heads = 0;
   };
   simd::CacheType key_type_ = simd::CacheType::kF16;
   simd::CacheType value_type_ = simd::CacheType::kF16;

@@ -16,12 +16,18 @@ constexpr uint32_t kElementColumns = 1024;
 
 }  // namespace
 
-Status CpuProgram::Run(const Step& step) {
+Status CpuProgram::RunPart(const Step& step, uint32_t part, uint32_t parts) {
   const size_t rows = step.positions.size();
-  if (rows == 0 || rows > plan_.max_tokens || step.outputs.size() > plan_.max_outputs) {
-    return Error(Code::kInternal, "a step of %zu rows and %zu outputs; the plan has room for %u and %u", rows,
-                 step.outputs.size(), plan_.max_tokens, plan_.max_outputs);
+  const size_t outputs = step.outputs.size() + step.hidden_rows.size();
+  if (rows == 0 || rows > plan_.max_tokens || outputs > plan_.max_outputs || part >= parts) {
+    return Error(Code::kInternal,
+                 "part %u of %u of a step of %zu rows and %zu outputs; the plan has room for %u and %u", part, parts,
+                 rows, outputs, plan_.max_tokens, plan_.max_outputs);
   }
+  const uint64_t phases = plan_.phases.size();
+  first_phase_ = static_cast<uint32_t>(phases * part / parts);
+  end_phase_ = static_cast<uint32_t>(phases * (part + 1) / parts);
+  if (first_phase_ == end_phase_) return Status();
   step_ = &step;
   FindSegments();
   for (uint32_t i = 0; i < num_counters_; ++i) counters_[i].store(0, std::memory_order_relaxed);
@@ -32,12 +38,14 @@ Status CpuProgram::Run(const Step& step) {
 
 void CpuProgram::RunWorker(void* self, int worker) {
   CpuProgram& p = *static_cast<CpuProgram*>(self);
-  const Range rows = p.Split(p.NumRows(Rows::kTokens), worker);
-  p.PrepareRows(rows.begin, rows.end);
-  for (size_t i = 0; i < p.plan_.phases.size(); ++i) {
+  if (p.first_phase_ == 0) {
+    const Range rows = p.Split(p.NumRows(Rows::kTokens), worker);
+    p.PrepareRows(rows.begin, rows.end);
+  }
+  for (uint32_t i = p.first_phase_; i < p.end_phase_; ++i) {
     const Phase& phase = p.plan_.phases[i];
     // The first phase is row-wise and splits as PrepareRows did: nobody needs another's rows yet.
-    if (i > 0) p.pool_.Sync();
+    if (i > p.first_phase_) p.pool_.Sync();
     if (phase.row_wise) {
       p.RunRowWise(phase, worker);
       continue;
@@ -81,7 +89,9 @@ void CpuProgram::PrepareRows(uint32_t begin, uint32_t end) {
 void CpuProgram::RunRowWise(const Phase& phase, int worker) {
   for (uint32_t i = phase.begin; i < phase.end; ++i) {
     const Node& node = graph_.nodes()[plan_.instructions[i].nodes[0]];
-    const Range rows = Split(NumRows(graph_.value(node.out).rows), worker);
+    // All outputs are looked at where some are taken as they are.
+    const Rows of = node.op == OpKind::kTakeHidden ? Rows::kOutputs : graph_.value(node.out).rows;
+    const Range rows = Split(NumRows(of), worker);
     if (node.op == OpKind::kAttention) {
       WriteCache(node, rows.begin, rows.end);
     } else {
@@ -93,8 +103,8 @@ void CpuProgram::RunRowWise(const Phase& phase, int worker) {
 void CpuProgram::RunNodeOnRows(const Node& node, uint32_t begin, uint32_t end) {
   const uint32_t cols = graph_.value(node.out).cols;
   float* out = Values(node.out);
-  const bool moves = node.op == OpKind::kSelectOutputs || node.op == OpKind::kMerge || node.op == OpKind::kMergeMean ||
-                     node.op == OpKind::kConcat;
+  const bool moves = node.op == OpKind::kSelectOutputs || node.op == OpKind::kTakeHidden || node.op == OpKind::kMerge ||
+                     node.op == OpKind::kMergeMean || node.op == OpKind::kConcat;
   const float* in = node.in.empty() || moves ? nullptr : Values(node.in[0]);
   for (uint32_t row = begin; row < end; ++row) {
     float* y = out + uint64_t{row} * cols;
@@ -112,9 +122,18 @@ void CpuProgram::RunMovingRow(const Node& node, uint32_t row, float* y) {
   const uint32_t cols = graph_.value(in).cols;
   const uint32_t merge = graph_.merge();
   switch (node.op) {
-    case OpKind::kSelectOutputs:
-      memcpy(y, Values(in) + uint64_t{step_->outputs[row]} * cols, cols * sizeof(float));
+    case OpKind::kSelectOutputs: {
+      const size_t outputs = step_->outputs.size();
+      const uint32_t from = row < outputs ? step_->outputs[row] : step_->hidden_rows[row - outputs];
+      memcpy(y, Values(in) + uint64_t{from} * cols, cols * sizeof(float));
       break;
+    }
+    case OpKind::kTakeHidden: {
+      const size_t logits = step_->outputs.size();
+      float* to = row < logits ? y : step_->hidden + (row - logits) * cols;
+      memcpy(to, Values(in) + uint64_t{row} * cols, cols * sizeof(float));
+      break;
+    }
     case OpKind::kMerge:
       if (node.interleaved) {
         const float* x = Values(in) + uint64_t{row} * merge * cols;

@@ -171,6 +171,52 @@ TEST_F(MoteHppTest, Images) {
   EXPECT_TRUE(session->Generate(*chat, generate).ok());
 }
 
+TEST_F(MoteHppTest, StartsAndStepsManySessions) {
+  auto model = api::Model::LoadMemory(bytes_.data(), bytes_.size(), options_);
+  ASSERT_TRUE(model.ok());
+  const std::vector<api::Token> tokens = {1, 300, 301, 302};
+  api::GenerateOptions generate;
+  generate.max_tokens = 8;
+  generate.ignore_eos = true;
+  auto blocking = api::Session::Create(*model);
+  const auto want = blocking->Generate(tokens, generate);
+  ASSERT_TRUE(want.ok());
+
+  auto prompt = api::Prompt::FromTokens(*model, tokens);
+  ASSERT_TRUE(prompt.ok()) << prompt.error().message;
+  EXPECT_FALSE(api::Prompt::FromTokens(*model, {1, -7}).ok());
+  std::vector<std::unique_ptr<api::Session>> sessions;
+  int told = 0, done = 0;
+  generate.top_logprobs = 2;
+  generate.on_token = [&](const mote_token_info& info) {
+    EXPECT_EQ(info.top_count, 2u);
+    EXPECT_GE(info.top[0].logprob, info.logprob);
+    ++told;
+    return true;
+  };
+  for (int i = 0; i < 3; ++i) {
+    auto session = api::Session::Create(*model);
+    ASSERT_TRUE(session.ok());
+    sessions.push_back(std::make_unique<api::Session>(std::move(*session)));
+    const auto started = sessions.back()->Start(*prompt, generate, [&, i](api::Result<api::Generation> result) {
+      ASSERT_TRUE(result.ok());
+      EXPECT_EQ(result->text, want->text);
+      EXPECT_EQ(result->tokens, want->tokens);
+      sessions[static_cast<size_t>(i)].reset();
+      ++done;
+    });
+    ASSERT_TRUE(started.ok()) << started.error().message;
+  }
+  EXPECT_FALSE(sessions[0]->Start(*prompt, generate, nullptr).ok());
+  EXPECT_EQ(model->Step()->running, 3u);
+  auto follower = api::Session::Create(*model);
+  EXPECT_EQ(*follower->CopyPrefix(*sessions[0], 3), 3u);
+  EXPECT_EQ(follower->Generate(tokens, api::GenerateOptions())->cached_tokens, 3u);
+  while (model->Step(2)->running > 0) continue;
+  EXPECT_EQ(done, 3);
+  EXPECT_EQ(told, 3 * 8);
+}
+
 TEST_F(MoteHppTest, MovesKeepEverythingAlive) {
   auto loaded = api::Model::LoadMemory(bytes_.data(), bytes_.size(), options_);
   ASSERT_TRUE(loaded.ok());

@@ -14,13 +14,15 @@
 namespace mote::testing {
 namespace {
 
-class FakeCache : public KvCache {};
+class FakeCache : public KvCache {
+  void CopyPrefix(const KvCache&, uint32_t) override {}
+};
 
 // Takes a moment, so that whoever has finished is back in the queue before the next step, and counts.
 class FakeProgram : public Program {
  public:
   Result<std::unique_ptr<KvCache>> CreateKvCache(uint32_t) override { return std::unique_ptr<KvCache>(new FakeCache); }
-  Status Run(const Step& step) override {
+  Status RunPart(const Step& step, uint32_t, uint32_t) override {
     for (int i = 0; i < 50; ++i) sched_yield();
     std::fill(step.logits, step.logits + step.outputs.size() * kVocab, 0.0f);
     if (++steps_ >= kMaxSteps) out_of_steps_ = true;
@@ -41,7 +43,7 @@ class FakeProgram : public Program {
 void ExpectProgress(uint32_t max_batch, uint32_t max_outputs, bool wants_all_logits) {
   FakeProgram program;
   const std::unique_ptr<Platform> platform = CreatePlatform();
-  Scheduler scheduler(program, platform->CreateMonitor(), max_batch, max_outputs, FakeProgram::kVocab);
+  Scheduler scheduler(program, platform->CreateMonitor(), nullptr, {max_batch, max_outputs, FakeProgram::kVocab, 1});
   std::atomic<bool> prompt_done = false;
   std::vector<std::thread> streams;
   for (int i = 0; i < 12; ++i) {

@@ -165,14 +165,15 @@ TEST(ModelParamsTest, AHeaderIsEnoughToMeasure) {
   }
 }
 
-// One step gives up to 32 rows of logits, which with a vocabulary of 512 are 64 KiB beside the backend's own scratch.
-TEST(ModelParamsTest, TheLogitsOfAStepAreCounted) {
+// One step gives up to 32 rows of logits, which with a vocabulary of 512 are 64 KiB beside the backend's own scratch,
+// or the hidden states of all its rows.
+TEST(ModelParamsTest, TheResultsOfAStepAreCounted) {
   const std::vector<uint8_t> bytes = MakeTinyModel({});
   const std::unique_ptr<Model> model = LoadModel(bytes, {.context = 512});
   ASSERT_NE(model, nullptr);
   Graph graph;
   ASSERT_TRUE(BuildGraph({model->file(), model->hyper(), 512}, &graph).ok());
-  const Result<Plan> plan = MakePlan(graph, 512, 32);
+  const Result<Plan> plan = MakePlan(graph, 512, 512);
   ASSERT_TRUE(plan.ok());
   const std::unique_ptr<Platform> platform = CreatePlatform();
   const std::unique_ptr<ThreadPool> pool = std::move(platform->CreateThreadPool(1)).value();
@@ -181,7 +182,8 @@ TEST(ModelParamsTest, TheLogitsOfAStepAreCounted) {
   context.pool = pool.get();
   const Result<MemoryNeed> need = (*CreateCpuBackend(context, IsaUnderTest()))->Measure(*plan, 64);
   ASSERT_TRUE(need.ok());
-  EXPECT_EQ(model->memory().scratch_bytes, need->scratch_bytes + 32 * 512 * sizeof(float));
+  EXPECT_EQ(model->memory().scratch_bytes,
+            need->scratch_bytes + (32 * 512 + 512 * model->hyper().width) * sizeof(float));
 }
 
 }  // namespace

@@ -61,6 +61,9 @@ class Reply {
   // Called once, from the front's thread, if the client goes away before the answer is complete; at once if it has
   // gone already. Keep it short.
   virtual void OnGone(std::function<void()> gone) = 0;
+  // Called at most once, from the front's thread, if the server shuts down before the answer is complete: a moment is
+  // left to Write an error and End.
+  virtual void OnDrain(std::function<void()> drain) { (void)drain; }
 };
 
 using Handler = std::function<void(const Request& request, std::shared_ptr<Reply> reply)>;

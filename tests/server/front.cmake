@@ -1,0 +1,4 @@
+# A server on the front alone, driven by smuggling_test.py and by hand.
+add_executable(echo_server ${CMAKE_CURRENT_LIST_DIR}/echo_server.cc)
+mote_link_rooms(echo_server api)
+target_link_libraries(echo_server PRIVATE mote_server)
