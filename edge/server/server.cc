@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <set>
 #include <thread>
 #include <utility>
 
@@ -86,13 +85,6 @@ Scope ScopeOf(const std::string& pattern) {
   if (pattern.find("/embeddings") != std::string::npos) return kScopeEmbed;
   if (pattern == "/slots" || pattern == "/props") return kScopeMetrics;
   return kScopeChat;
-}
-
-// Routes whose bodies may hold images.
-bool IsLarge(const std::string& pattern) {
-  static const std::set<std::string> kLarge = {"/v1/chat/completions", "/chat/completions", "/v1/completions",
-                                               "/completions", "/v1/responses"};
-  return kLarge.count(pattern) > 0;
 }
 
 }  // namespace
@@ -206,9 +198,9 @@ Result<std::unique_ptr<Server>> Server::Start(const Settings& settings, std::vec
   openai.tenant = [](const Request& request) { return request.tenant; };
   openai.every = [front](double seconds, std::function<void()> call) { return front->Every(seconds, std::move(call)); };
   AddOpenAiRoutes(
-      [&](const std::string& method, const std::string& pattern, Handler handler) {
+      [&](const std::string& method, const std::string& pattern, Handler handler, bool large) {
         RouteOptions route;
-        route.large_body = IsLarge(pattern);
+        route.large_body = large;
         if (!IsPublic(pattern)) handler = Guard(parts->gate.get(), ScopeOf(pattern), std::move(handler), refused);
         const Result<void> added = front->Route(method, pattern, std::move(handler), route);
         if (!added.ok() && routed.ok()) routed = added;

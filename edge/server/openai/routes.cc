@@ -11,7 +11,7 @@ namespace {
 
 // Memory that runs out is the one exception that a handler may meet.
 Handler Guarded(Handler handler) {
-  return [handler = std::move(handler)](const Request& request, std::shared_ptr<Reply> reply) {
+  return [handler = std::move(handler)](Request& request, std::shared_ptr<Reply> reply) {
     try {
       handler(request, reply);
     } catch (const std::exception&) {

@@ -207,7 +207,7 @@ void Engine::EndChoice(const std::shared_ptr<Work>& work) {
 }
 
 void Engine::Fail(Work& work, ApiError error) {
-  if (work.error.status == 0) work.error = std::move(error);
+  if (!work.error) work.error = std::move(error);
 }
 
 // Ends what waits or runs for too long, and what nobody waits for any more.
@@ -237,7 +237,7 @@ void Engine::Expire(double now) {
     if (now > work.deadline) {
       Fail(work, {504, "server_error", "deadline_exceeded", "", "the answer was not complete in the time allowed"});
     }
-    return work.given_up || work.error.status != 0;
+    return work.given_up || work.error.has_value();
   };
   std::erase_if(wanting_, [&](std::unique_ptr<Run>& run) {
     const std::shared_ptr<Work> work = run->work;

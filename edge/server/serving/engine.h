@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -75,7 +76,7 @@ struct Work {
   uint32_t completion_tokens = 0;
   double prefill_seconds = 0;
   double decode_seconds = 0;
-  ApiError error;  // status 0: none
+  std::optional<ApiError> error;
   Finish finish = Finish::kStop;
 };
 

@@ -173,7 +173,7 @@ void Engine::EndRun(Run& run, mote_status status, const mote_generate_result* re
   if (result->finish_reason == MOTE_FINISH_LENGTH) reason = server::Finish::kLength;
   if (result->finish_reason == MOTE_FINISH_CANCELLED) reason = server::Finish::kCancelled;
   work.finish = reason;
-  if (work.error.status == 0) work.flight->TellFinished(run.choice, reason);
+  if (!work.error) work.flight->TellFinished(run.choice, reason);
 }
 
 void Engine::Finish(Work& work) {
@@ -199,8 +199,8 @@ void Engine::Finish(Work& work) {
   if (metrics_ != nullptr) AddToMetrics(work, summary);
   if (work.task.charge) work.task.charge(summary.usage.prompt_tokens + summary.usage.completion_tokens);
   std::shared_ptr<const Record> record;
-  if (work.error.status != 0) {
-    work.flight->TellFailed(work.error);
+  if (work.error) {
+    work.flight->TellFailed(*work.error);
   } else if (work.given_up) {
     work.flight->TellFailed({499, "invalid_request_error", "cancelled", "", "the client went away"});
   } else {
@@ -215,9 +215,9 @@ void Engine::AddToMetrics(const Work& work, const Summary& summary) {
   record.model = options_.name;
   record.finish = work.finish == server::Finish::kLength ? "length" : "stop";
   if (work.given_up) record.finish = "cancelled";
-  if (work.error.status != 0) {
+  if (work.error) {
     record.finish = "error";
-    record.error = work.error.code;
+    record.error = work.error->code;
   }
   record.queued = summary.timings.queued;
   record.images = summary.timings.images;

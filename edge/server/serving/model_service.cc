@@ -261,3 +261,8 @@ bool ModelService::idle() const {
 }
 
 }  // namespace mote::server
+namespace mote::server {
+Result<Embedding> ModelService::Embed(const std::string&, const std::string&, const std::vector<Token>&) {
+  return Error{MOTE_UNSUPPORTED, "no embeddings"};
+}
+}  // namespace mote::server
