@@ -82,6 +82,10 @@ class Scheduler {
   // Runs `body` between two steps: what else wants the engine's workers. Blocks until it has returned. Bodies and steps
   // take turns where both are waiting.
   void RunBetweenSteps(void (*body)(void* user), void* user);
+  template <class Body>
+  void BetweenSteps(Body body) {
+    RunBetweenSteps([](void* user) { (*static_cast<Body*>(user))(); }, &body);
+  }
 
  private:
   struct Entry;

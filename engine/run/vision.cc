@@ -10,6 +10,8 @@ namespace {
 // Views are computed together up to so many rows: enough that a product with the widest matrices is arithmetic alone,
 // and an arena of a few tens of MiB.
 constexpr uint32_t kBatchRows = 2048;
+// Of a step of the tower, each between two steps of the decoder: a stream waits for a few matrix products.
+constexpr uint32_t kPartsPerLayer = 4;
 
 Result<Plan> PlanTower(const Graph& graph, const TowerParams& tower, uint32_t max_tokens) {
   const uint32_t rows = MaxPatchRows(tower, max_tokens);
@@ -165,7 +167,29 @@ Result<std::shared_ptr<const ImageRows>> Vision::RowsOf(const Work& work, const 
   return std::shared_ptr<const ImageRows>(std::move(image));
 }
 
-Status Vision::RunViews(std::span<Work> works, std::vector<std::shared_ptr<const ImageRows>>* results) {
+// The tower's memory holds one step at a time, although other programs' steps come between its parts.
+class Vision::TowerTurn {
+ public:
+  explicit TowerTurn(Vision& vision) : vision_(vision) {
+    MonitorLock lock(*vision_.monitor_);
+    while (vision_.tower_taken_) vision_.monitor_->Wait();
+    vision_.tower_taken_ = true;
+  }
+  ~TowerTurn() {
+    MonitorLock lock(*vision_.monitor_);
+    vision_.tower_taken_ = false;
+    vision_.monitor_->NotifyAll();
+  }
+  TowerTurn(const TowerTurn&) = delete;
+  TowerTurn& operator=(const TowerTurn&) = delete;
+
+ private:
+  Vision& vision_;
+};
+
+Status Vision::RunViews(std::span<Work> works, const std::atomic<bool>* cancel,
+                        std::vector<std::shared_ptr<const ImageRows>>* results) {
+  const TowerTurn turn(*this);
   Step step;
   std::vector<int32_t> positions;
   std::vector<uint32_t> sequences, outputs, ends, window_begins, window_ends;
@@ -204,7 +228,15 @@ Status Vision::RunViews(std::span<Work> works, std::vector<std::shared_ptr<const
   MOTE_ASSIGN_OR_RETURN(Buffer result,
                         Buffer::Create(result_rows * tower_.out_cols() * sizeof(float), "the rows of a step's images"));
   step.logits = result.As<float>();
-  MOTE_RETURN_IF_ERROR(program_->Run(step));
+  const uint32_t parts = std::max(tower_.layers, 1u) * kPartsPerLayer;
+  for (uint32_t part = 0; part < parts; ++part) {
+    if (cancel != nullptr && cancel->load(std::memory_order_relaxed)) {
+      return Error(Code::kCancelled, "cancelled in part %u of %u of a step of the tower", part, parts);
+    }
+    Status status;
+    host_.scheduler->BetweenSteps([&] { status = program_->RunPart(step, part, parts); });
+    MOTE_RETURN_IF_ERROR(status);
+  }
   const float* at = result.As<float>();
   for (const Work& work : works) {
     MOTE_ASSIGN_OR_RETURN(std::shared_ptr<const ImageRows> rows, RowsOf(work, at));
@@ -241,62 +273,14 @@ Result<std::vector<EncodedImage>> Vision::Encode(std::span<const ImageView> imag
     if (known.has_value() || same_as[i] != i) ++counted.cached;
     if (known.has_value()) encoded[i] = *std::move(known);
     if (!encoded[i].parts.empty() || same_as[i] != i) continue;
-    struct Turn {
-      Vision* vision;
-      const ImageView* image;
-      size_t index;
-      const Sha256Digest* digest;
-      std::vector<Work>* works;
-      Status status;
-    } turn = {this, &images[i], i, &digests[i], &works, {}};
-    host_.scheduler->RunBetweenSteps(
-        [](void* user) {
-          Turn& t = *static_cast<Turn*>(user);
-          t.status = t.vision->Cut(*t.image, t.index, *t.digest, t.works);
-        },
-        &turn);
-    MOTE_RETURN_IF_ERROR(turn.status);
+    Status status;
+    host_.scheduler->BetweenSteps([&] { status = Cut(images[i], i, digests[i], &works); });
+    MOTE_RETURN_IF_ERROR(status);
   }
   const double cut = clock.Seconds();
   counted.preprocess_seconds = cut - start;
   counted.views = static_cast<uint32_t>(works.size());
-  for (size_t done = 0; done < works.size();) {
-    if (options.progress != nullptr) {
-      options.progress(options.progress_user, static_cast<uint32_t>(done), counted.views);
-    }
-    if (options.cancel != nullptr && options.cancel->load(std::memory_order_relaxed)) {
-      return Error(Code::kCancelled, "cancelled after %zu of %zu views", done, works.size());
-    }
-    size_t end = done;
-    for (uint32_t rows = 0; end < works.size(); ++end) {
-      rows += works[end].rows.rows;
-      if (rows > plan_.max_tokens) break;
-    }
-    std::vector<std::shared_ptr<const ImageRows>> results;
-    struct Turn {
-      Vision* vision;
-      std::span<Work> works;
-      std::vector<std::shared_ptr<const ImageRows>>* results;
-      Status status;
-    } turn = {this, std::span(works).subspan(done, end - done), &results, {}};
-    host_.scheduler->RunBetweenSteps(
-        [](void* user) {
-          Turn& t = *static_cast<Turn*>(user);
-          t.status = t.vision->RunViews(t.works, t.results);
-        },
-        &turn);
-    MOTE_RETURN_IF_ERROR(turn.status);
-    for (size_t i = done; i < end; ++i) {
-      encoded[works[i].image].parts.push_back({works[i].place, results[i - done]});
-      works[i].rows = {};
-      const bool last = i + 1 == works.size() || works[i + 1].image != works[i].image;
-      if (last) Remember(digests[works[i].image], encoded[works[i].image]);
-    }
-    done = end;
-  }
-  if (options.progress != nullptr && !works.empty()) {
-    options.progress(options.progress_user, counted.views, counted.views);
-  }
+  MOTE_RETURN_IF_ERROR(RunAll(works, options, digests, &encoded));
   for (size_t i = 0; i < images.size(); ++i) {
     if (same_as[i] != i) encoded[i] = encoded[same_as[i]];
     encoded[i].known |= same_as[i] != i;
@@ -305,6 +289,32 @@ Result<std::vector<EncodedImage>> Vision::Encode(std::span<const ImageView> imag
   counted.encode_seconds = clock.Seconds() - cut;
   if (stats != nullptr) *stats = counted;
   return encoded;
+}
+
+// As many views at once as the tower's step has room for.
+Status Vision::RunAll(std::span<Work> works, const ReadOptions& options, const std::vector<Sha256Digest>& digests,
+                      std::vector<EncodedImage>* encoded) {
+  const uint32_t views = static_cast<uint32_t>(works.size());
+  for (size_t done = 0; done < works.size();) {
+    if (options.progress != nullptr) options.progress(options.progress_user, static_cast<uint32_t>(done), views);
+    size_t end = done;
+    for (uint32_t rows = 0; end < works.size(); ++end) {
+      rows += works[end].rows.rows;
+      if (rows > plan_.max_tokens) break;
+    }
+    std::vector<std::shared_ptr<const ImageRows>> results;
+    MOTE_RETURN_IF_ERROR(RunViews(works.subspan(done, end - done), options.cancel, &results));
+    for (size_t i = done; i < end; ++i) {
+      EncodedImage& image = (*encoded)[works[i].image];
+      image.parts.push_back({works[i].place, results[i - done]});
+      works[i].rows = {};
+      const bool last = i + 1 == works.size() || works[i + 1].image != works[i].image;
+      if (last) Remember(digests[works[i].image], image);
+    }
+    done = end;
+  }
+  if (options.progress != nullptr && views > 0) options.progress(options.progress_user, views, views);
+  return {};
 }
 
 // ---- Into a prompt

@@ -93,15 +93,20 @@ class Vision {
 
  private:
   struct Work;
+  class TowerTurn;
   Vision() = default;
   Status ReadRowBreak();
   void FindTokens();
   Sha256Digest DigestOf(const ImageView& image) const;
   std::optional<EncodedImage> Recall(const Sha256Digest& digest);
   void Remember(const Sha256Digest& digest, const EncodedImage& image);
-  // These two run between steps.
+  // Runs between two steps.
   Status Cut(const ImageView& image, size_t index, const Sha256Digest& digest, std::vector<Work>* works);
-  Status RunViews(std::span<Work> works, std::vector<std::shared_ptr<const ImageRows>>* results);
+  // One step of the tower, in parts, so that streams take theirs in between.
+  Status RunViews(std::span<Work> works, const std::atomic<bool>* cancel,
+                  std::vector<std::shared_ptr<const ImageRows>>* results);
+  Status RunAll(std::span<Work> works, const ReadOptions& options, const std::vector<Sha256Digest>& digests,
+                std::vector<EncodedImage>* encoded);
   Result<std::shared_ptr<const ImageRows>> RowsOf(const Work& work, const float* result) const;
   Status AppendText(std::string_view text, Prompt* prompt) const;
   Status AppendToken(std::string_view piece, Prompt* prompt) const;
@@ -114,7 +119,7 @@ class Vision {
   Plan plan_;
   MemoryNeed memory_;
   std::unique_ptr<Program> program_;
-  std::vector<std::unique_ptr<KvCache>> places_;  // one for each view of a step; touched between steps alone
+  std::vector<std::unique_ptr<KvCache>> places_;  // one for each view of a step; of whoever has the tower
   PositionTable positions_;
   std::vector<float> row_break_;                              // pixtral: what ends a row of patches, (out_width)
   std::vector<std::pair<std::string_view, int32_t>> tokens_;  // what stands around images, as the vocabulary has it
@@ -126,6 +131,7 @@ class Vision {
     EncodedImage image;
   };
   std::unique_ptr<Monitor> monitor_;  // of what follows
+  bool tower_taken_ = false;          // a step of the tower is under way
   std::list<Remembered> remembered_;  // latest first
   uint64_t remembered_bytes_ = 0;
 };
