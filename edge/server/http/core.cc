@@ -325,7 +325,7 @@ void Core::Advance(Phase phase) {
   }
   if (phase == phase_) return;
   phase_ = phase;
-  for (Connection* connection : AllConnections()) connection->Retire();
+  for (Connection* connection : AllConnections()) connection->Retire(phase >= Phase::kDraining);
   double seconds = options.lame_duck_seconds;
   if (phase >= Phase::kDraining) {
     for (const auto& listener : listeners_) wheel_->Cancel(listener.get());
