@@ -359,8 +359,9 @@ void Connection::Linger() {
   Die();
 }
 
-void Connection::Retire() {
-  if (state_ == State::kReading && (reader_ == nullptr || !reader_->started())) StartLingering();
+void Connection::Retire(bool fresh_too) {
+  const bool idle = state_ == State::kReading && (reader_ == nullptr || !reader_->started());
+  if (idle && (served_before_ || fresh_too)) StartLingering();
 }
 
 void Connection::Lose() {

@@ -37,8 +37,8 @@ class Connection : public Pollable, public Timer {
   void Fire(double now) override;
   // The exchange has something to send.
   void OnReply();
-  // No further request is taken: closes where none is under way.
-  void Retire();
+  // No further request is taken: closes where none is under way. `fresh_too`: even where none has come yet.
+  void Retire(bool fresh_too);
   // Ends it now, whatever is under way.
   void Cut();
 

@@ -24,7 +24,9 @@ constexpr uint64_t kSpareDescriptors = 64;
 
 // The mailbox's eventfd. Only wakes the loop, which looks into the mailbox each time it goes round.
 struct Wakeup : Pollable {
-  void OnEvents(uint32_t) override {}
+  explicit Wakeup(Mailbox* given) : mailbox(given) {}
+  void OnEvents(uint32_t) override { mailbox->Hear(); }
+  Mailbox* const mailbox;
 };
 
 // As many connections as the process may have descriptors, if that is fewer.
@@ -96,7 +98,7 @@ Result<void> Core::Prepare() {
   snprintf(prefix, sizeof(prefix), "req-%010llx", static_cast<unsigned long long>(seed & 0xffffffffff));
   id_prefix_ = prefix;
   scratch_ = std::make_unique<char[]>(kScratch);
-  wakeup_ = std::make_unique<Wakeup>();
+  wakeup_ = std::make_unique<Wakeup>(mailbox.get());
   epoll_ = epoll_create1(EPOLL_CLOEXEC);
   if (epoll_ < 0 || mailbox->fd() < 0 || !Watch(wakeup_.get(), mailbox->fd(), EPOLLIN)) {
     return Error{MOTE_IO, std::string("the server's event loop: ") + strerror(errno)};
@@ -325,7 +327,7 @@ void Core::Advance(Phase phase) {
   }
   if (phase == phase_) return;
   phase_ = phase;
-  for (Connection* connection : AllConnections()) connection->Retire();
+  for (Connection* connection : AllConnections()) connection->Retire(phase >= Phase::kDraining);
   double seconds = options.lame_duck_seconds;
   if (phase >= Phase::kDraining) {
     for (const auto& listener : listeners_) wheel_->Cancel(listener.get());

@@ -21,6 +21,11 @@ void Mailbox::Wake() {
   (void)!write(fd_, &one, sizeof(one));
 }
 
+void Mailbox::Hear() {
+  uint64_t count = 0;
+  (void)!read(fd_, &count, sizeof(count));
+}
+
 void Mailbox::Post(std::shared_ptr<Exchange> exchange) {
   if (exchange->queued_.exchange(true)) return;
   bool wake = false;
@@ -53,8 +58,6 @@ void Mailbox::Take(std::vector<std::shared_ptr<Exchange>>* exchanges, std::vecto
     exchanges->swap(exchanges_);
     calls->swap(calls_);
   }
-  uint64_t count = 0;
-  (void)!read(fd_, &count, sizeof(count));
   for (const auto& exchange : *exchanges) exchange->queued_ = false;
 }
 

@@ -32,7 +32,9 @@ class Mailbox {
   void Post(std::shared_ptr<Exchange> exchange);
   void Post(std::function<void()> call);
 
-  // The front's thread.
+  // The front's thread. Hear when fd() can be read, then Take: in the other order, the call of who posts in between is
+  // lost.
+  void Hear();
   void Take(std::vector<std::shared_ptr<Exchange>>* exchanges, std::vector<std::function<void()>>* calls);
   // Nobody takes anything out any more: drops what is in it and what comes.
   void Shut();

@@ -24,6 +24,14 @@ struct Call {
 };
 thread_local Call* current = nullptr;
 
+struct CurrentCall {
+  explicit CurrentCall(Call* call) : outer(std::exchange(current, call)) {}
+  ~CurrentCall() { current = outer; }
+  CurrentCall(const CurrentCall&) = delete;
+  CurrentCall& operator=(const CurrentCall&) = delete;
+  Call* const outer;
+};
+
 // A request from memory; of the answer, only its status is kept ("HTTP/1.1 404 ...").
 class MemoryStream : public httplib::Stream {
  public:
@@ -202,9 +210,10 @@ Router::Outcome Router::Dispatch(Request* request, const std::string& target, co
   call.request = request;
   call.reply = &reply;
   call.named = &named;
-  Call* const outer = std::exchange(current, &call);
-  server_->Process(&stream);
-  current = outer;
+  {
+    const CurrentCall guard(&call);
+    server_->Process(&stream);
+  }
   if (!call.matched) call.outcome.status = std::max(stream.status(), 400);
   return call.outcome;
 }

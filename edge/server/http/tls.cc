@@ -3,6 +3,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <string.h>
 
 #include <algorithm>
 #include <utility>
@@ -15,8 +16,11 @@ constexpr unsigned char kSessionContext[] = "mote";
 constexpr unsigned char kHttp11[] = "\x08http/1.1";
 
 std::string Reason() {
-  const unsigned long code = ERR_peek_last_error();  // NOLINT: OpenSSL's type
-  const char* reason = code == 0 ? nullptr : ERR_reason_error_string(code);
+  // The first is the cause; those after it tell who was told.
+  const unsigned long code = ERR_peek_error();  // NOLINT: OpenSSL's type
+  const char* reason = code == 0                ? nullptr
+                       : ERR_SYSTEM_ERROR(code) ? strerror(ERR_GET_REASON(code))
+                                                : ERR_reason_error_string(code);
   std::string text = reason == nullptr ? "no reason given" : reason;
   ERR_clear_error();
   return text;
