@@ -77,6 +77,7 @@ int Dispatch(int argc, char** argv) {
       "Exit codes: 0 done, 1 the work failed, 2 the words were wrong.");
   Action action;
   AddRun(app, &action);
+  AddServe(app, &action);
   AddShow(app, &action);
   AddTokenize(app, &action);
   AddLogits(app, &action);

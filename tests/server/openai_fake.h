@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -86,6 +87,7 @@ class RecordingReply : public Reply {
   }
   void End() override { ++ended; }
   void OnGone(std::function<void()> call) override { gone = std::move(call); }
+  void OnDrain(std::function<void()> call) override { drain = std::move(call); }
 
   OrderedJson Parsed() const { return OrderedJson::parse(body); }
   std::string Header(const std::string& name) const {
@@ -119,16 +121,18 @@ class RecordingReply : public Reply {
   Response head;
   std::string body;
   std::vector<std::string> writes;
-  std::function<void()> gone;
+  std::function<void()> gone, drain;
 };
 
 // The routes of a server over a FakeService.
 class OpenAiServer {
  public:
   explicit OpenAiServer(OpenAiOptions options = {}) {
-    AddOpenAiRoutes([this](const std::string& method, const std::string& pattern,
-                           Handler handler) { routes[method + " " + pattern] = std::move(handler); },
-                    service, std::move(options));
+    const auto add = [this](const std::string& method, const std::string& pattern, Handler handler, bool large_body) {
+      routes[method + " " + pattern] = std::move(handler);
+      if (large_body) large_bodies.insert(pattern);
+    };
+    AddOpenAiRoutes(add, service, std::move(options));
   }
 
   using Headers = std::vector<std::pair<std::string, std::string>>;
@@ -150,6 +154,7 @@ class OpenAiServer {
 
   FakeService service;
   std::map<std::string, Handler> routes;
+  std::set<std::string> large_bodies;
 };
 
 inline OrderedJson Ask(const std::string& text) {
@@ -161,6 +166,7 @@ inline OrderedJson Ask(const std::string& text) {
 // Answers each choice with the pieces, then ends.
 inline std::function<void(const Task&, Receiver&)> Say(std::vector<std::string> pieces, Finish reason = Finish::kStop) {
   return [pieces = std::move(pieces), reason](const Task& task, Receiver& receiver) {
+    receiver.OnAccepted("tiny", "miss");
     receiver.OnStage(Stage::kQueued, 0);
     receiver.OnStage(Stage::kPrefill, 1);
     receiver.OnStage(Stage::kFirstToken, 0);

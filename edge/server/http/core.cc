@@ -246,7 +246,7 @@ void Core::Serve(Job* job) const {
   if (job->exchange->gone()) return;
   const std::shared_ptr<Reply> reply = std::make_shared<ReplyHandle>(job->exchange);
   try {
-    if (!job->direct && gate && !gate(job->request, *reply)) return;
+    if (!job->direct && screen && !screen(job->request, *reply)) return;
     const auto named = [job](const std::string& route) { job->exchange->SetRoute(route); };
     const Router::Outcome outcome = router.Dispatch(&job->request, job->target, reply, named);
     if (outcome.status == 0) return;

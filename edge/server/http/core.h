@@ -81,7 +81,7 @@ class Core {
 
   FrontOptions options;
   Router router;
-  Gate gate;
+  Screen screen;
   Observer observer;
   std::unordered_map<std::string, RouteOptions> route_options;  // of "GET /path"
   Reader::BodyLimit body_limit;

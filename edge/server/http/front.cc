@@ -33,8 +33,8 @@ Result<void> Front::Route(const std::string& method, const std::string& pattern,
   return {};
 }
 
-void Front::SetGate(Gate gate) {
-  core_->gate = std::move(gate);
+void Front::SetScreen(Screen screen) {
+  core_->screen = std::move(screen);
 }
 
 void Front::SetObserver(Observer observer) {

@@ -20,14 +20,14 @@ namespace mote::server {
 class Core;
 
 struct RouteOptions {
-  // On a thread of its own, before which nothing queues but other direct requests, and without the gate: for what must
+  // On a thread of its own, before which nothing queues but other direct requests, and without the screen: for what must
   // answer when all else is stuck. The handler must not block, and the pattern has no parts.
   bool direct = false;
   bool large_body = false;  // up to FrontOptions::large_body_bytes; the pattern has no parts
 };
 
 // Before every handler but direct ones, and before the path is looked up; on a worker's thread. False: it has answered.
-using Gate = std::function<bool(const Request& request, Reply& reply)>;
+using Screen = std::function<bool(const Request& request, Reply& reply)>;
 
 // How a request went, for metrics and logs.
 struct Served {
@@ -53,7 +53,7 @@ class Front {
   // Before Start. "/v1/models/:name"; GET serves HEAD, too. Errors name the method or the pattern.
   Result<void> Route(const std::string& method, const std::string& pattern, Handler handler,
                      RouteOptions route_options = {});
-  void SetGate(Gate gate);
+  void SetScreen(Screen screen);
   void SetObserver(Observer observer);
 
   // Listens and serves, on threads of its own. Errors name the address, or the file of TLS, and the system's reason.

@@ -30,6 +30,10 @@ struct Request {
   std::string body;
   Peer peer;
 
+  // What stands before the handler has found out.
+  std::string tenant;                         // on whose account: a key's name; "" without keys
+  std::function<void(double tokens)> charge;  // to be told how many tokens the request took; may be empty
+
   // The first value of the header, or null. `name` in lower case.
   const std::string* Header(std::string_view name) const {
     for (const auto& [key, value] : headers) {
@@ -66,7 +70,7 @@ class Reply {
   virtual void OnDrain(std::function<void()> drain) { (void)drain; }
 };
 
-using Handler = std::function<void(const Request& request, std::shared_ptr<Reply> reply)>;
+using Handler = std::function<void(Request& request, std::shared_ptr<Reply> reply)>;
 
 }  // namespace mote::server
 

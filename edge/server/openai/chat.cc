@@ -94,15 +94,15 @@ Handler ChatHandler(std::shared_ptr<const Endpoint> endpoint) {
     if (!error) error = ReadDelivery(request, body, &options.delivery, &options.usage);
     if (!error) error = ReadChat(*endpoint, body, &task, &use);
     if (error) return SendError(*reply, *error);
-    options.model = ModelName(*endpoint->service, task.model);
+    options.model = task.model;
     options.tools = std::move(use);
     options.choices = task.choices;
     options.logprobs = task.logprobs >= 0;
     const auto tickets = std::make_shared<Tickets>();
     auto answer = std::make_shared<ChatAnswer>(std::move(options), reply, tickets);
     answer->Begin(endpoint->options.every);
-    tickets->Add(endpoint->service->Submit(std::move(task), std::move(answer)));
-    tickets->Watch(*reply);
+    tickets->Add(endpoint->service->Submit(std::move(task), answer));
+    tickets->Watch(reply, answer->stream());
   };
 }
 

@@ -26,15 +26,25 @@ ChatAnswer::ChatAnswer(Options options, std::shared_ptr<Reply> reply, std::share
       id_(NewId("chatcmpl-")),
       created_(UnixTime()) {
   for (int i = 0; i < options_.choices; ++i) choices_.emplace_back(options_.tools);
+  SetModel(options_.model);
+}
+
+void ChatAnswer::SetModel(std::string_view model) {
+  model_ = model;
   if (options_.delivery != Delivery::kSse) return;
   head_ = "{\"id\":\"" + id_ + "\",\"object\":\"chat.completion.chunk\",\"created\":" + std::to_string(created_) +
           ",\"model\":";
-  AppendQuoted(&head_, options_.model);
+  AppendQuoted(&head_, model_);
   head_ += ",\"system_fingerprint\":\"" + Fingerprint() + "\"";
 }
 
 void ChatAnswer::Begin(const Every& every) {
   if (stream_ != nullptr) stream_->KeepAlive(every);
+}
+
+void ChatAnswer::OnAccepted(std::string_view model, std::string_view cache) {
+  SetModel(model);
+  if (stream_ != nullptr) stream_->SetHeader("X-Mote-Cache", std::string(cache));
 }
 
 void ChatAnswer::OnStage(Stage stage, double fraction) {
@@ -156,7 +166,7 @@ void ChatAnswer::OnDone(const Summary& summary) {
   }
   std::string json =
       "{\"event\":\"done\",\"id\":\"" + id_ + "\",\"created\":" + std::to_string(created_) + ",\"model\":";
-  AppendQuoted(&json, summary.model.empty() ? options_.model : summary.model);
+  AppendQuoted(&json, summary.model.empty() ? model_ : summary.model);
   json += ",\"choices\":[";
   for (size_t i = 0; i < choices_.size(); ++i) {
     json += (i > 0 ? ",{\"index\":" : "{\"index\":") + std::to_string(i) + ",\"finish_reason\":\"" +
@@ -169,7 +179,7 @@ void ChatAnswer::OnDone(const Summary& summary) {
 void ChatAnswer::SendWhole(const Summary& summary) {
   std::string json =
       "{\"id\":\"" + id_ + "\",\"object\":\"chat.completion\",\"created\":" + std::to_string(created_) + ",\"model\":";
-  AppendQuoted(&json, summary.model.empty() ? options_.model : summary.model);
+  AppendQuoted(&json, summary.model.empty() ? model_ : summary.model);
   json += ",\"system_fingerprint\":\"" + Fingerprint() + "\",\"choices\":[";
   for (size_t i = 0; i < choices_.size(); ++i) {
     const Choice& choice = choices_[i];
@@ -191,14 +201,14 @@ void ChatAnswer::SendWhole(const Summary& summary) {
     json += ",\"finish_reason\":\"" + choice.finish + "\"}";
   }
   json += "],\"usage\":" + UsageJson(summary.usage) + ",\"timings\":" + TimingsJson(summary) + "}";
-  SendAnswer(*reply_, std::move(json), summary);
+  if (tickets_->Claim()) SendAnswer(*reply_, std::move(json), summary);
 }
 
 void ChatAnswer::OnFailed(const ApiError& error) {
   tickets_->Release();
   if (stream_ != nullptr) {
     stream_->Fail(error);
-  } else {
+  } else if (tickets_->Claim()) {
     SendError(*reply_, error);
   }
 }

@@ -16,15 +16,18 @@ class ChatAnswer : public Receiver {
   struct Options {
     Delivery delivery = Delivery::kWhole;
     bool usage = false;  // stream_options.include_usage
-    std::string model;   // its name in chunks
+    std::string model;   // as asked for
     ToolUse tools;
     int choices = 1;
     bool logprobs = false;
   };
 
+  const std::shared_ptr<Stream>& stream() const { return stream_; }
+
   ChatAnswer(Options options, std::shared_ptr<Reply> reply, std::shared_ptr<Tickets> tickets);
   void Begin(const Every& every);
 
+  void OnAccepted(std::string_view model, std::string_view cache) override;
   void OnStage(Stage stage, double fraction) override;
   void OnText(int choice, std::string_view text, std::span<const TokenDetail> tokens) override;
   void OnFinished(int choice, Finish reason) override;
@@ -45,6 +48,7 @@ class ChatAnswer : public Receiver {
     std::string finish;
   };
 
+  void SetModel(std::string_view model);
   void Take(int choice, std::vector<AnswerPiece> pieces);
   void StreamPieces(int index, Choice& choice, const std::vector<AnswerPiece>& pieces);
   void BeginChoice(int index, Choice& choice);
@@ -58,6 +62,7 @@ class ChatAnswer : public Receiver {
   const std::shared_ptr<Stream> stream_;  // null: the answer is sent whole
   const std::string id_;
   const int64_t created_;
+  std::string model_;
   std::string head_;  // of every chunk, up to the choices
   std::vector<Choice> choices_;
 };

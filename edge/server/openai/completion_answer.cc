@@ -41,6 +41,7 @@ std::string Alternatives(const TokenDetail& token) {
 class CompletionAnswer::Part : public Receiver {
  public:
   Part(std::shared_ptr<CompletionAnswer> answer, size_t first) : answer_(std::move(answer)), first_(first) {}
+  void OnAccepted(std::string_view model, std::string_view cache) override { answer_->Accepted(model, cache); }
   void OnStage(mote::server::Stage stage, double fraction) override { answer_->Stage(stage, fraction); }
   void OnText(int choice, std::string_view text, std::span<const TokenDetail> tokens) override {
     answer_->Text(first_ + static_cast<size_t>(choice), text, tokens);
@@ -83,6 +84,20 @@ std::string CompletionAnswer::Head(std::string_view model) const {
       "{\"id\":\"" + id_ + "\",\"object\":\"text_completion\",\"created\":" + std::to_string(created_) + ",\"model\":";
   AppendQuoted(&head, model);
   return head + ",\"system_fingerprint\":\"" + Fingerprint() + "\",\"choices\":[";
+}
+
+std::string CompletionAnswer::CurrentHead() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return head_;
+}
+
+void CompletionAnswer::Accepted(std::string_view model, std::string_view cache) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (std::exchange(accepted_, true)) return;  // one header for all prompts
+    head_ = Head(model);
+  }
+  if (stream_ != nullptr) stream_->SetHeader("X-Mote-Cache", std::string(cache));
 }
 
 void CompletionAnswer::Stage(mote::server::Stage stage, double fraction) {
@@ -140,7 +155,7 @@ void CompletionAnswer::Send(size_t index, std::string_view text, std::string_vie
   }
   const bool sse = options_.delivery == Delivery::kSse;
   if (!sse && text.empty() && choice.tokens.empty()) return;
-  std::string json = sse ? head_ + "{" : "{\"event\":\"delta\",";
+  std::string json = sse ? CurrentHead() + "{" : "{\"event\":\"delta\",";
   json += "\"index\":" + std::to_string(index) + ",\"text\":";
   AppendQuoted(&json, text);
   json += ",\"logprobs\":" + TakeLogprobs(choice);
@@ -181,7 +196,7 @@ void CompletionAnswer::Done(const Summary& summary) {
 void CompletionAnswer::Complete(const Summary& summary) {
   const std::string totals = "\"usage\":" + UsageJson(summary.usage) + ",\"timings\":" + TimingsJson(summary) + "}";
   if (options_.delivery == Delivery::kSse) {
-    if (options_.usage) stream_->Event(head_ + "]," + totals);
+    if (options_.usage) stream_->Event(CurrentHead() + "]," + totals);
     return stream_->End(true);
   }
   const std::string_view model = summary.model.empty() ? std::string_view(options_.model) : summary.model;
@@ -197,7 +212,10 @@ void CompletionAnswer::Complete(const Summary& summary) {
     json += ",\"finish_reason\":\"" + choices_[i].finish + "\"}";
   }
   json += "]," + totals;
-  if (whole) return SendAnswer(*reply_, std::move(json), summary);
+  if (whole) {
+    if (tickets_->Claim()) SendAnswer(*reply_, std::move(json), summary);
+    return;
+  }
   stream_->Event("{\"event\":\"done\"," + json.substr(1));
   stream_->End(false);
 }
@@ -210,7 +228,7 @@ void CompletionAnswer::Failed(const ApiError& error) {
   }
   if (stream_ != nullptr) {
     stream_->Fail(error);
-  } else {
+  } else if (tickets_->Claim()) {
     SendError(*reply_, error);
   }
   tickets_->CancelAll();  // the other prompts' answers have nowhere to go

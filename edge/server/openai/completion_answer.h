@@ -25,6 +25,7 @@ class CompletionAnswer : public std::enable_shared_from_this<CompletionAnswer> {
 
   CompletionAnswer(Options options, size_t prompts, std::shared_ptr<Reply> reply, std::shared_ptr<Tickets> tickets);
   void Begin(const Every& every);
+  const std::shared_ptr<Stream>& stream() const { return stream_; }
   // Of the prompt at `index`; one for each.
   std::shared_ptr<Receiver> ReceiverOf(size_t index);
 
@@ -40,6 +41,7 @@ class CompletionAnswer : public std::enable_shared_from_this<CompletionAnswer> {
     bool begun = false;
   };
 
+  void Accepted(std::string_view model, std::string_view cache);
   void Stage(mote::server::Stage stage, double fraction);
   void Text(size_t index, std::string_view text, std::span<const TokenDetail> tokens);
   void Finished(size_t index, Finish reason);
@@ -49,6 +51,7 @@ class CompletionAnswer : public std::enable_shared_from_this<CompletionAnswer> {
   void Send(size_t index, std::string_view text, std::string_view finish);
   static std::string TakeLogprobs(Choice& choice);
   std::string Head(std::string_view model) const;
+  std::string CurrentHead();
   void Complete(const Summary& summary);
 
   const Options options_;
@@ -57,10 +60,11 @@ class CompletionAnswer : public std::enable_shared_from_this<CompletionAnswer> {
   const std::shared_ptr<Stream> stream_;
   const std::string id_;
   const int64_t created_;
-  std::string head_;
   std::vector<Choice> choices_;  // each touched by its own task only
 
-  std::mutex mutex_;  // of what follows: tasks end on their own
+  std::mutex mutex_;  // of what follows: tasks go on their own
+  std::string head_;  // of every chunk, up to the choices
+  bool accepted_ = false;
   size_t running_;
   bool failed_ = false;
   Summary summary_;  // of the tasks that are done

@@ -68,7 +68,7 @@ Handler CompletionHandler(std::shared_ptr<const Endpoint> endpoint) {
     if (!error) error = ReadTextInputs(body, "prompt", limits.prompts, &prompts);
     if (!error && GetBool(body, "echo", false)) error = ReadEcho(service, task.model, prompts, &options.echo);
     if (error) return SendError(*reply, *error);
-    options.model = ModelName(service, task.model);
+    options.model = task.model;
     options.choices = task.choices;
     options.logprobs = task.logprobs >= 0;
     const auto tickets = std::make_shared<Tickets>();
@@ -80,7 +80,7 @@ Handler CompletionHandler(std::shared_ptr<const Endpoint> endpoint) {
       one.tokens = std::move(prompts[i].tokens);
       tickets->Add(service.Submit(std::move(one), answer->ReceiverOf(i)));
     }
-    tickets->Watch(*reply);
+    tickets->Watch(reply, answer->stream());
   };
 }
 

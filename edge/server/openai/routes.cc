@@ -29,18 +29,18 @@ Handler Guarded(Handler handler) {
 
 void AddOpenAiRoutes(const AddRoute& route, Service& service, OpenAiOptions options) {
   const auto endpoint = std::make_shared<const Endpoint>(Endpoint{&service, std::move(options)});
-  const auto add = [&](const char* method, const char* path, const Handler& handler, bool both) {
-    if (both) route(method, std::string("/v1") + path, handler);
-    route(method, path, handler);
+  const auto add = [&](const char* method, const char* path, const Handler& handler, bool both, bool large = false) {
+    if (both) route(method, std::string("/v1") + path, handler, large);
+    route(method, path, handler, large);
   };
-  add("POST", "/chat/completions", Guarded(ChatHandler(endpoint)), true);
+  add("POST", "/chat/completions", Guarded(ChatHandler(endpoint)), true, true);
   add("POST", "/completions", Guarded(CompletionHandler(endpoint)), true);
   add("POST", "/embeddings", Guarded(EmbeddingHandler(endpoint)), true);
   add("GET", "/models", Guarded(ModelsHandler(endpoint)), true);
-  add("GET", "/models/*", Guarded(ModelHandler(endpoint)), true);
+  add("GET", "/models/:name", Guarded(ModelHandler(endpoint)), true);
   add("POST", "/tokenize", Guarded(TokenizeHandler(endpoint)), false);
   add("POST", "/detokenize", Guarded(DetokenizeHandler(endpoint)), false);
-  add("POST", "/apply-template", Guarded(TemplateHandler(endpoint)), false);
+  add("POST", "/apply-template", Guarded(TemplateHandler(endpoint)), false, true);
   add("GET", "/props", Guarded(PropsHandler(endpoint)), false);
   add("GET", "/slots", Guarded(SlotsHandler(endpoint)), false);
 }

@@ -20,8 +20,9 @@ struct OpenAiOptions {
   Every every;                                        // for streams that must not fall silent; null: they may
 };
 
-// `pattern`: a path; a last segment "*" stands for the rest of the path, slashes and all, and is in Request::parts.
-using AddRoute = std::function<void(const std::string& method, const std::string& pattern, Handler handler)>;
+// `pattern`: a path, of which a segment ":name" is any, and in Request::parts. `large_body`: it may have images.
+using AddRoute =
+    std::function<void(const std::string& method, const std::string& pattern, Handler handler, bool large_body)>;
 
 // The service must outlive the handlers. Handlers do not block but for Embed and Tokenize, and for the decoding of
 // base64 and JSON: call them from workers, not from the front's thread.

@@ -138,7 +138,7 @@ std::optional<ApiError> ReadSampling(const Json& body, const OpenAiLimits& limit
   task->ignore_eos = GetBool(body, "ignore_eos", false);
   task->deadline = GetNumber(body, "timeout", 0);
   task->quality = GetString(body, "quality");
-  task->conversation = GetString(body, "conversation");
+  task->conversation = GetString(body, "conversation", task->conversation);
   task->cache = GetBool(body, "cache", true);
   if (auto error = ReadStop(body, limits, task)) return error;
   return ReadLogitBias(body, task);

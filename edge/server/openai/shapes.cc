@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "edge/server/openai/json.h"
+#include "edge/server/serving/status.h"
 
 namespace mote::server {
 namespace {
@@ -52,42 +53,9 @@ void SendError(Reply& reply, const ApiError& error) {
 }
 
 ApiError ErrorOf(const Error& error, std::string param) {
-  ApiError answer;
-  answer.message = error.message;
-  answer.param = std::move(param);
-  switch (error.code) {
-    case MOTE_INVALID_ARGUMENT:
-    case MOTE_MALFORMED:
-      answer.status = 400;
-      answer.type = "invalid_request_error";
-      answer.code = "invalid_value";
-      break;
-    case MOTE_CONTEXT_FULL:
-      answer.status = 400;
-      answer.type = "invalid_request_error";
-      answer.code = "context_length_exceeded";
-      break;
-    case MOTE_NOT_FOUND:
-      answer.status = 404;
-      answer.type = "invalid_request_error";
-      answer.code = "model_not_found";
-      answer.param = "model";
-      break;
-    case MOTE_UNSUPPORTED:
-      answer.status = 501;
-      answer.type = "not_supported_error";
-      answer.code = "not_supported";
-      break;
-    case MOTE_OUT_OF_MEMORY:
-      answer.status = 503;
-      answer.type = "overloaded_error";
-      answer.code = "out_of_memory";
-      break;
-    default:
-      answer.type = "server_error";
-      answer.code = "internal_error";
-      break;
-  }
+  if (error.code == MOTE_NOT_FOUND) return {404, "invalid_request_error", "model_not_found", "model", error.message};
+  ApiError answer = ToApiError(error.code, error.message);
+  if (answer.status == 400) answer.param = std::move(param);
   return answer;
 }
 

@@ -17,7 +17,7 @@ namespace mote::server {
 void SendJson(Reply& reply, std::string json);
 // With Retry-After, where the error has it.
 void SendError(Reply& reply, const ApiError& error);
-// What the engine says of a call at once: 400 where the request is at fault, 404, 501, 503 or 500.
+// What the engine says of a call; `param`: what is at fault where the request is. Not found: the model.
 ApiError ErrorOf(const Error& error, std::string param);
 // An answer of a task: what is known about it is in the headers X-Mote-Cache and X-Mote-Precision.
 void SendAnswer(Reply& reply, std::string json, const Summary& summary);

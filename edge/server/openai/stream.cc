@@ -3,14 +3,31 @@
 #include <utility>
 
 #include "edge/server/openai/shapes.h"
+#include "edge/server/serving/status.h"
 
 namespace mote::server {
 
-void Tickets::Watch(Reply& reply) {
-  // The reply holds the function, and a ticket may hold the receiver that holds the reply.
-  reply.OnGone([weak = weak_from_this()] {
+void Tickets::Watch(const std::shared_ptr<Reply>& reply, const std::shared_ptr<Stream>& stream) {
+  // The reply holds these functions, and a ticket may hold the receiver that holds the reply.
+  reply->OnDrain([weak = weak_from_this(), weak_reply = std::weak_ptr(reply), weak_stream = std::weak_ptr(stream)] {
+    const auto tickets = weak.lock();
+    const auto to = weak_reply.lock();
+    if (tickets == nullptr || to == nullptr) return;
+    if (const auto events = weak_stream.lock()) {
+      events->Fail(ShuttingDown());
+    } else if (tickets->Claim()) {
+      SendError(*to, ShuttingDown());
+    }
+    tickets->CancelAll();
+  });
+  reply->OnGone([weak = weak_from_this()] {
     if (const auto tickets = weak.lock()) tickets->CancelAll();
   });
+}
+
+bool Tickets::Claim() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return !std::exchange(claimed_, true);
 }
 
 void Tickets::Add(std::shared_ptr<Ticket> ticket) {
@@ -43,28 +60,43 @@ void Tickets::Release() {
 }
 
 Stream::Stream(std::shared_ptr<Reply> reply, Form form, std::shared_ptr<Tickets> tickets)
-    : reply_(std::move(reply)), form_(form), tickets_(std::move(tickets)) {}
+    : reply_(std::move(reply)),
+      form_(form),
+      tickets_(std::move(tickets)),
+      headers_({{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}}) {}
 
 void Stream::KeepAlive(const Every& every) {
   if (!every) return;
-  every(1, [weak = weak_from_this()] {
-    const auto stream = weak.lock();
-    return stream != nullptr && stream->Tick();
+  std::shared_ptr<void> handle = every(1, [weak = weak_from_this()] {
+    if (const auto stream = weak.lock()) stream->Tick();
   });
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (!closed_) keepalive_ = std::move(handle);
 }
 
-bool Stream::Tick() {
+void Stream::StopKeepalive() {
+  std::shared_ptr<void> handle;  // let go of without the lock
+  const std::lock_guard<std::mutex> lock(mutex_);
+  handle.swap(keepalive_);
+}
+
+void Stream::SetHeader(std::string name, std::string value) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  headers_.emplace_back(std::move(name), std::move(value));
+}
+
+void Stream::Tick() {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (closed_ || last_) return false;
+    if (closed_ || last_) return;
     silent_ += 1;
-    if (started_ && silent_ < kKeepalive) return true;
+    if (started_ && silent_ < kKeepalive) return;
+    silent_ = 0;
     // A line of JSON has no comments; an empty line is nothing to its readers.
     if (started_) waiting_ += form_ == Form::kSse ? ": \n\n" : "\n";
     held_ = false;
   }
   Drain();
-  return true;
 }
 
 void Stream::Event(std::string_view json, std::string_view name, bool hold) {
@@ -92,6 +124,7 @@ void Stream::Fail(const ApiError& error, std::string_view name) {
   }
   if (whole) {
     SendError(*reply_, error);
+    StopKeepalive();
     return;
   }
   std::string json = ErrorJson(error);
@@ -122,11 +155,12 @@ void Stream::Drain() {
     const bool start = !started_;
     started_ = true;
     const std::string bytes = std::exchange(waiting_, {});
+    auto headers = std::exchange(headers_, {});
     lock.unlock();
     if (start) {
       Response head;
       head.content_type = form_ == Form::kSse ? "text/event-stream" : "application/x-ndjson";
-      head.headers = {{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}};
+      head.headers = std::move(headers);
       reply_->Start(std::move(head));
     }
     if (!bytes.empty()) gone = !reply_->Write(bytes);
@@ -137,6 +171,7 @@ void Stream::Drain() {
   closed_ = closed_ || last_ || gone;
   lock.unlock();
   if (end) reply_->End();
+  if (end || gone) StopKeepalive();
   if (gone) tickets_->CancelAll();
 }
 

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "edge/server/http/message.h"
@@ -14,13 +15,18 @@
 
 namespace mote::server {
 
-// Calls `tick` every `seconds` until it returns false, from any thread.
-using Every = std::function<void(double seconds, std::function<bool()> tick)>;
+// Calls `call` every `seconds`, from any thread, until the handle is let go of; Front::Every is one.
+using Every = std::function<std::shared_ptr<void>(double seconds, std::function<void()> call)>;
 
-// The tasks of one request: they end when the client goes away.
+class Stream;
+
+// The tasks of one request: they end when the client goes away or the server shuts down.
 class Tickets : public std::enable_shared_from_this<Tickets> {
  public:
-  void Watch(Reply& reply);  // once
+  // Once. `stream`: null where the answer is sent whole.
+  void Watch(const std::shared_ptr<Reply>& reply, const std::shared_ptr<Stream>& stream);
+  // True for the first who asks: that one sends the whole answer.
+  bool Claim();
   void Add(std::shared_ptr<Ticket> ticket);
   void CancelAll();
   // The answer is complete. The tickets are let go of: they may hold the receiver that holds this.
@@ -30,6 +36,7 @@ class Tickets : public std::enable_shared_from_this<Tickets> {
   std::mutex mutex_;
   bool gone_ = false;
   bool released_ = false;
+  bool claimed_ = false;
   std::vector<std::shared_ptr<Ticket>> tickets_;
 };
 
@@ -47,6 +54,8 @@ class Stream : public std::enable_shared_from_this<Stream> {
   void KeepAlive(const Every& every);
 
   Form form() const { return form_; }
+  // A header of the answer, before it begins.
+  void SetHeader(std::string name, std::string value);
   // One JSON text. `name`: of the server-sent event, "" for none. `hold`: goes out with the next event.
   void Event(std::string_view json, std::string_view name = "", bool hold = false);
   // The last: "[DONE]" where that is asked for, then the end.
@@ -57,13 +66,16 @@ class Stream : public std::enable_shared_from_this<Stream> {
  private:
   void Push(std::string bytes, bool hold, bool last);
   void Drain();
-  bool Tick();
+  void Tick();
+  void StopKeepalive();
 
   const std::shared_ptr<Reply> reply_;
   const Form form_;
   const std::shared_ptr<Tickets> tickets_;
 
   std::mutex mutex_;  // of what follows; never held while the reply is called
+  std::vector<std::pair<std::string, std::string>> headers_;
+  std::shared_ptr<void> keepalive_;
   std::string waiting_;
   bool held_ = false;     // what waits does not begin the answer
   bool writing_ = false;  // a thread is inside Drain

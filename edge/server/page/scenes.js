@@ -11,10 +11,10 @@ function shapes(pen) {
   background(pen, '#f8f8f8');
   pen.fillStyle = '#d62024';
   pen.beginPath();
-  pen.arc(160, 300, 100, 0, 2 * Math.PI);
+  pen.arc(160, 290, 100, 0, 2 * Math.PI);
   pen.fill();
   pen.fillStyle = '#2252d6';
-  pen.fillRect(320, 70, 120, 120);
+  pen.fillRect(320, 105, 120, 120);
 }
 
 function number(pen) {
@@ -28,10 +28,10 @@ function number(pen) {
 
 function bars(pen) {
   background(pen, '#f8f8f8');
-  const heights = [[180, '#d62024'], [340, '#249c3c'], [250, '#2252d6']];
+  const heights = [[170, '#d62024'], [300, '#249c3c'], [235, '#2252d6']];
   heights.forEach(([height, colour], i) => {
     pen.fillStyle = colour;
-    pen.fillRect(90 + i * 125, 440 - height, 85, height);
+    pen.fillRect(90 + i * 125, 415 - height, 85, height);
   });
 }
 

@@ -15,7 +15,6 @@ export function asked(text, picture) {
     image.width = picture.width;
     image.height = picture.height;
     image.alt = 'Picture: ' + picture.name;
-    image.style.height = 'auto';
     item.append(image);
   }
   const words = element('p', '', text);

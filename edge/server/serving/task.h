@@ -53,6 +53,7 @@ struct Task {
 
   double deadline = 0;       // seconds from now in which the answer must be complete; 0: the server's limit
   bool cache = true;         // the request cache may answer, where sampling makes the answer certain
+  std::function<void(double tokens)> charge;  // told at the end how many tokens it took; may be empty
   std::string conversation;  // "": none; requests of one conversation prefer the same session
 };
 
