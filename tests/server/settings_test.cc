@@ -344,8 +344,9 @@ TEST(Settings, WhatDependsOnSeveralIsChecked) {
   for (const char* host : {"https://a", "*.a", "a b", "a/b"})
     refuses({"--allowed-hosts", host}, "must be a host's name");
   for (const char* proxy : {"a", "10.0.0.0/33", "::/129", "10.0.0.0/", "10.0.0.0/-1"}) {
-    refuses({"--trusted-proxies", proxy}, "must be an address, or a network");
+    refuses({"--trusted-proxies", proxy}, "must be an address, a network");
   }
+  EXPECT_EQ(Read({"--trusted-proxies", "unix,10.0.0.7, ::/0"}).trusted_proxies.size(), 3u);
   refuses({"--max-body", "1M"}, "as base64 does not fit");
   refuses({"--max-line", "64K"}, "max_line is larger");
   refuses({"--batch-size", "64"}, "more than batch_size");

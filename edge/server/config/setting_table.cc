@@ -113,7 +113,7 @@ const Setting kTable[] = {
     {kListening, "tls_min_version", "", "", W::kChoice, 0, 0, "1.2|1.3", "1.3", "The oldest TLS that is spoken", &S::tls_min_version},
     {kListening, "insecure", "", "", W::kSwitch, 0, 0, "", "off", "Serve an address that others reach to everybody", &S::insecure},
     {kListening, "allowed_hosts", "", "", W::kList, 0, 0, "", "", "Names that a Host header may have, beside the address' own; *: any", &S::allowed_hosts},
-    {kListening, "trusted_proxies", "", "", W::kList, 0, 0, "", "", "Addresses or networks (10.0.0.0/8) whose X-Forwarded-For counts", &S::trusted_proxies},
+    {kListening, "trusted_proxies", "", "", W::kList, 0, 0, "", "", "Addresses, networks (10.0.0.0/8) or unix: whose X-Forwarded-For counts", &S::trusted_proxies},
     {kListening, "max_connections", "", "MAX_CONNECTIONS", W::kCount, 1, 65535, "", "2048", "Connections at once", &S::max_connections},
     {kListening, "connections_per_address", "", "", W::kCount, 0, 65535, "", "64",
      "Of one address (IPv6: of one /64), unless it is loopback or a trusted proxy; 0: no limit", &S::connections_per_address},

@@ -92,7 +92,7 @@ struct Settings {
   std::string tls_min_version = "1.3";       // "1.2", "1.3"
   bool insecure = false;                     // a public address without keys
   std::vector<std::string> allowed_hosts;    // names in Host beside the addresses' own; "*": any
-  std::vector<std::string> trusted_proxies;  // addresses or networks (10.0.0.0/8) whose X-Forwarded-For counts
+  std::vector<std::string> trusted_proxies;  // addresses, networks (10.0.0.0/8), "unix": whose X-Forwarded-For counts
   uint64_t max_connections = 2048;
   uint64_t connections_per_address = 64;  // not of loopback, socket files and trusted proxies; 0: no limit
   double header_timeout = 10;             // TLS handshake and headers, from accept to the last byte

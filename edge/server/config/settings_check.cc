@@ -85,6 +85,7 @@ Result<void> CheckCors(const Settings& s) {
 }
 
 bool IsNetwork(const std::string& text) {
+  if (text == "unix") return true;  // whoever may use the socket file
   const size_t slash = text.find('/');
   const std::string address = NumericAddress(text.substr(0, slash));
   if (address.empty()) return false;
@@ -102,7 +103,7 @@ Result<void> CheckNames(const Settings& s) {
   for (const std::string& proxy : s.trusted_proxies) {
     if (!IsNetwork(proxy)) {
       return Refuse("trusted_proxies: \"" + proxy.substr(0, 80) +
-                    "\" must be an address, or a network like 10.0.0.0/8");
+                    "\" must be an address, a network like 10.0.0.0/8, or unix");
     }
   }
   return {};
