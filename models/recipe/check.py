@@ -46,7 +46,7 @@ class Check(unittest.TestCase):
         ring = {"shape": "ring", "colour": "blue", "size": "large", "x": 100.0, "y": 64.0, "dir": None}
         scene, rng = {"kind": "shapes", "shapes": [star, ring]}, np.random.default_rng(0)
         for _ in range(3000):
-            kind, q, a = ask(rng, scene)
+            kind, q, a, about = ask(rng, scene)
             ask_star, ask_ring = "the star" in q, "the ring" in q
             if kind == "colour" and (ask_star or ask_ring):
                 self.assertEqual(a, "red" if ask_star else "blue", q)
@@ -77,7 +77,7 @@ class Check(unittest.TestCase):
         def logits(asked):
             packed = packer.pack([packer.row(None, scene, len(asked), 4, asked)])
             with torch.no_grad():
-                return model(pictures, *packed[:4], packed[4] >= 0)[0]
+                return model(pictures, *packed[:4], packed[4] >= 0)
 
         both, second = logits(qs), logits(qs[1:])
         self.assertTrue(torch.allclose(both[-len(second):], second, atol=1e-4))

@@ -11,7 +11,9 @@ from world import CLASSES, COLOURS, GRID, PATCH
 CONFIG = {"vit": 192, "vit_layers": 6, "vit_heads": 6, "vit_ff": 768, "scale": 2, "dim": 192, "layers": 4, "heads": 6, "kv_heads": 2,
           "ff": 512, "vocab": 673, "eps": 1e-5, "ln_eps": 1e-6, "theta": 10000.0, "context": 2048}
 IMAGE_TOKENS = (GRID // CONFIG["scale"]) ** 2
-AUX = len(CLASSES) + (len(COLOURS) + 1) + 4 + 1  # what the training heads say of a patch: class, colour, size, centre
+# What the training heads say of a patch: class, colour, size, the place of a middle that is in it (or none), tens (or none)
+# and units of a number, a gauge's value.
+AUX = [len(CLASSES), len(COLOURS) + 1, 4, 10, 11, 10, 11]
 
 
 def linear(fan_in, fan_out, bias, gain=1.0):
@@ -154,19 +156,40 @@ class Block(nn.Module):
         self.k, self.v = linear(d, self.kv * self.hd, False), linear(d, self.kv * self.hd, False)
         self.gate, self.up, self.down = linear(d, c["ff"], False), linear(d, c["ff"], False), linear(c["ff"], d, False, 0.3)
 
-    def forward(self, x, mask, cos, sin):
+    def forward(self, x, mask, cos, sin, at=None, looks=()):
+        """The block's output, at positions `at` [b, m] only where given; and how far attention is from `looks`, summed.
+
+        looks: (head, rows, queries, shares) each, shares [n, t] of attention for n queries, which are numbers of positions.
+        """
         b, t, d = x.shape
         h = self.norm1(x)
-        q = rotate(self.q(h).view(b, t, self.heads, self.hd).transpose(1, 2), cos, sin)
         k = rotate(self.k(h).view(b, t, self.kv, self.hd).transpose(1, 2), cos, sin)
         v = self.v(h).view(b, t, self.kv, self.hd).transpose(1, 2)
+        if at is not None:
+            x, h = (y.gather(1, at[:, :, None].expand(-1, -1, d)) for y in (x, h))
+            cos, sin = (y.gather(2, at[:, None, :, None].expand(-1, -1, -1, y.shape[3])) for y in (cos, sin))
+            mask = mask.gather(3, at[:, None, None, :, None].expand(-1, 1, 1, -1, t))
+        m = x.shape[1]
+        q = rotate(self.q(h).view(b, m, self.heads, self.hd).transpose(1, 2), cos, sin)
         group = self.heads // self.kv
-        q = q.reshape(b, self.kv, group * t, self.hd)  # the query heads of one key head, one below the other
-        s = (q @ (k.transpose(2, 3) * (1.0 / math.sqrt(self.hd)))).view(b, self.kv, group, t, t) + mask
-        a = torch.softmax(s, -1).view(b, self.kv, group * t, t) @ v
-        x = x + self.out(a.view(b, self.heads, t, self.hd).transpose(1, 2).reshape(b, t, d))
+        q = q.reshape(b, self.kv, group * m, self.hd)  # the query heads of one key head, one below the other
+        s = (q @ (k.transpose(2, 3) * (1.0 / math.sqrt(self.hd)))).view(b, self.kv, group, m, t) + mask
+        a = torch.softmax(s, -1).view(b, self.kv, group * m, t) @ v
+        x = x + self.out(a.view(b, self.heads, m, self.hd).transpose(1, 2).reshape(b, m, d))
         h = self.norm2(x)
-        return x + self.down(F.silu(self.gate(h)) * self.up(h))
+        x = x + self.down(F.silu(self.gate(h)) * self.up(h))
+        far = x.new_zeros(())
+        for head, rows, queries, shares in looks:  # again for these queries alone, which is cheaper than parts of s
+            g = head // group
+            one = q.view(b, self.heads, m, self.hd)[rows, head, queries][:, None] @ k[:, g][rows].transpose(1, 2)
+            seen = torch.log_softmax(one[:, 0] / math.sqrt(self.hd) + mask[rows, 0, 0, queries], -1)
+            far = far + (shares * (shares.clamp_min(1e-9).log() - seen)).sum()
+        return x, far
+
+
+# Heads of the decoder that are taught where to look, (layer, head): the words for a thing at the thing, the answer at the
+# words for the first thing of a question, and for the second.
+LOOKS = {"thing": ((1, 3), (2, 3)), "first": ((2, 0), (3, 0)), "second": ((2, 1), (3, 1))}
 
 
 class Eye(nn.Module):
@@ -179,24 +202,37 @@ class Eye(nn.Module):
         self.embed = nn.Parameter(torch.randn(self.c["vocab"], self.c["dim"]) * 0.05)
         self.blocks = nn.ModuleList(Block(self.c) for _ in range(self.c["layers"]))
         self.norm = RmsNorm(self.c["dim"], self.c["eps"])
-        self.aux = linear(self.c["vit"], AUX, True, 0.3)
+        self.aux = linear(self.c["vit"], sum(AUX), True, 0.3)
 
     def forward(self, images, tokens, positions, segments, slots, want):
-        """Logits where `want` is true, and patch features.
+        """Logits where `want` is true, for pictures."""
+        return self.read(self.tower(images)[0], tokens, positions, segments, slots, want)[0]
+
+    def read(self, pictures, tokens, positions, segments, slots, want, looks=None):
+        """Logits where `want` is true, for the tower's image tokens, and the mean distance of attention from `looks`.
 
         segments: 0 the picture and what stands before it, 1.. one question each, 100.. a question that does not see the
-        picture, -1 nothing; slots: where in each row its image tokens go.
+        picture, -1 nothing; slots: where in each row its image tokens go; looks: {one of LOOKS: (rows, queries, shares)}.
         """
-        pictures, patches = self.tower(images)
         x = self.embed[tokens]
         x = x.scatter(1, slots[:, :, None].expand(-1, -1, x.shape[2]), pictures)
         mask = visible(segments)
         hd = self.c["dim"] // self.c["heads"]
         angle = positions[:, None, :, None].float() * self.c["theta"] ** (-torch.arange(0, hd, 2).float() / hd)
         cos, sin = torch.cos(angle), torch.sin(angle)
-        for block in self.blocks:
-            x = block(x, mask, cos, sin)
-        return self.norm(x[want]) @ self.embed.t(), patches
+        number = want.cumsum(1)  # the last block computes only what is wanted
+        at = torch.zeros(len(want), int(number.max()), dtype=torch.long)
+        rows, wanted = want.nonzero(as_tuple=True)
+        at[rows, number[rows, wanted] - 1] = wanted
+        far, taught = x.new_zeros(()), 0
+        for layer, block in enumerate(self.blocks):
+            last = layer == len(self.blocks) - 1
+            here = []
+            for which, (r, q, shares) in (looks or {}).items():
+                here += [(head, r, number[r, q] - 1 if last else q, shares) for at_layer, head in LOOKS[which] if at_layer == layer]
+            x, apart = block(x, mask, cos, sin, at if last else None, here)
+            far, taught = far + apart, taught + sum(len(h[1]) for h in here)
+        return self.norm(x[rows, number[rows, wanted] - 1]) @ self.embed.t(), far / max(1, taught)
 
 
 def visible(segments):

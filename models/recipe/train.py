@@ -16,30 +16,62 @@ import torch
 import torch.nn.functional as F
 
 import bridge
-from batches import ENGINES, Packer, Shards
+from batches import ENGINES, Packer, Shards, alike
 from evaluate import accuracy, ask_all, held_out
-from model import CONFIG, Eye
+from model import AUX, CONFIG, Eye
 from muon import Optimiser
 from tokenizer import Tokenizer
-from world import CLASSES, COLOURS
+from world import GRID
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
+# For each patch its place among the nine, from 1.
+THIRDS = torch.tensor([1 + (2 * row + 1) * 3 // (2 * GRID) * 3 + (2 * col + 1) * 3 // (2 * GRID) for row in range(GRID) for col in range(GRID)])
+
+
+def read_off(labels):
+    """The patches on which a number stands, its tens (10: none) and units; the patches of a gauge, and its value."""
+    number, gauge = (labels > 0) & (labels <= 100), labels > 100
+    n = labels[number] - 1
+    return number, torch.where(n < 10, torch.full_like(n, 10), torch.div(n, 10, rounding_mode="floor")), n % 10, gauge, labels[gauge] - 101
+
+
 def patch_loss(aux, labels):
-    """What the patches should know: class and colour of what covers them, its size, whether its middle is in them.
+    """What the patches should know: class and colour of what covers them, its size, whether its middle is in them, and the
+    whole of a number or a gauge's value.
 
     A patch with the middle of a thing counts most: it is the one that can see all of it.
     """
-    cls, colour, size, centre = aux.flatten(0, 1).split((len(CLASSES), len(COLOURS) + 1, 4, 1), 1)
+    cls, colour, size, place, tens, units, value = aux.flatten(0, 1).split(AUX, 1)
     labels = labels.long().transpose(1, 2).flatten(0, 1)
     middle = labels[:, 3].float()
+    here = labels[:, 3] * THIRDS.repeat(len(labels) // len(THIRDS))
     weight = torch.where(labels[:, 0] > 0, 0.6 + 3.0 * middle, torch.tensor(0.2))
     weight = weight / weight.mean()
     loss = (F.cross_entropy(cls, labels[:, 0], reduction="none") * weight).mean()
     loss = loss + (F.cross_entropy(colour, labels[:, 1], reduction="none") * weight).mean()
     loss = loss + 0.5 * (F.cross_entropy(size, labels[:, 2], reduction="none") * weight).mean()
-    return loss + 0.5 * F.binary_cross_entropy_with_logits(centre[:, 0], middle, pos_weight=torch.tensor(4.0))
+    loss = loss + 0.7 * F.cross_entropy(place, here, weight=torch.tensor([1.0] + [4.0] * 9))
+    number, ten, unit, gauge, reading = read_off(labels[:, 4])
+    for share, said, true in ((0.4, tens[number], ten), (0.4, units[number], unit), (0.4, value[gauge], reading)):
+        if len(true):
+            loss = loss + share * F.cross_entropy(said, true)
+    return loss
+
+
+@torch.no_grad()
+def patches_right(model, images, labels):
+    """The shares of patches of which the training heads say what is so: those with a middle, and all of numbers and gauges."""
+    patches = torch.cat([model.tower(part)[1] for part in images.split(64)])
+    cls, colour, _, _, tens, units, value = model.aux(patches).flatten(0, 1).split(AUX, 1)
+    labels = labels.long().transpose(1, 2).flatten(0, 1)
+    middle, what = labels[:, 3] == 1, labels[:, 0]
+    shape, digit = middle & (what > 0) & (what <= 10), middle & (what > 10) & (what <= 20)
+    number, ten, unit, gauge, reading = read_off(labels[:, 4])
+    pairs = {"shape": (cls[shape], what[shape]), "colour": (colour[shape], labels[shape, 1]), "digit": (cls[digit], what[digit]),
+             "tens": (tens[number], ten), "units": (units[number], unit), "gauge": (value[gauge], reading)}
+    return {k: float((said.argmax(1) == true).float().mean()) for k, (said, true) in pairs.items() if len(true)}
 
 
 def rate_at(progress, peak):
@@ -106,26 +138,21 @@ class Run:
                 continue
             count = self.a.questions * (2 if self.model.tower.frozen else 1)
             rows.append(self.packer.row(self.rng, scene, count if scene["kind"] in ("shapes", "mixed") else 3))
-        return torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(labels)), self.packer.pack(rows) if ask else None
+        return torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(labels)), rows
 
     def learn(self):
-        """One step together with the other workers: losses on answers and patches."""
+        """One step together with the other workers: losses on answers, on where attention looks, and on patches."""
         spent = float(self.clock[0]) / 60
         seeing = spent < self.a.tower_minutes  # the first part of a run: the tower alone
         self.model.tower.frozen = not seeing and spent < self.a.frozen_minutes  # the second: the decoder alone
-        images, labels, packed = self.batch(not seeing)
-        if seeing:
-            answer, patches = torch.zeros(()), self.model.tower(images)[1]
-        else:
-            tokens, positions, segments, slots, targets = packed
-            want = targets >= 0
-            logits, patches = self.model(images, tokens, positions, segments, slots, want)
-            answer = F.cross_entropy(logits, targets[want])
-        if self.model.tower.frozen:
-            dense, loss = torch.zeros(()), answer
-        else:
+        images, labels, rows = self.batch(not seeing)
+        pictures, patches = self.model.tower(images)
+        answer, look = self.read(pictures, rows) if rows else (torch.zeros(()), torch.zeros(()))
+        loss = answer + self.a.look * look
+        dense = torch.zeros(())
+        if not self.model.tower.frozen:
             dense = patch_loss(self.model.aux(patches), labels)
-            loss = answer + self.a.dense * dense
+            loss = loss + self.a.dense * dense
         loss.backward()
         names = [n for n, p in self.named.items() if p.grad is not None]
         size = sum(self.named[n].numel() for n in names)
@@ -144,7 +171,18 @@ class Run:
             for n in self.opt.mine(self.rank, self.a.workers):
                 self.mean[n].lerp_(self.named[n], 1 - keep)
         self.barrier.wait()
-        return float(answer), float(dense)
+        return float(answer), float(look), float(dense)
+
+    def read(self, pictures, rows):
+        """The losses on answers and on where attention looks."""
+        answer, look, words = 0.0, 0.0, sum(sum(t >= 0 for t in r[3]) for r in rows)
+        for part in alike(rows):
+            *packed, targets, looks = self.packer.pack([rows[i] for i in part])
+            want = targets >= 0
+            logits, far = self.model.read(pictures[part], *packed, want, looks)
+            answer = answer + F.cross_entropy(logits, targets[want], reduction="sum") / words
+            look = look + far * (len(part) / len(rows))
+        return answer, look
 
     def averaged(self):
         """The model with the averaged weights."""
@@ -155,7 +193,8 @@ class Run:
     def follow(self, rank):
         """What every worker but the first does."""
         self.join(rank)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first worker decides when to stop
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)  # the first worker decides when to stop
         while not self.clock[1]:
             self.learn()
             self.barrier.wait()
@@ -183,13 +222,13 @@ class Run:
             signal.signal(number, lambda *_: setattr(self, "stop", True))
         a, check = self.a, held_out(256, "never", seed=11)
         last, mark = time.time(), float(self.clock[0]) // (a.every * 60)
-        totals, shown = np.zeros(2), self.step
+        totals, shown = np.zeros(3), self.step
         while not self.clock[1]:
             totals += self.learn()
             if self.step % 20 == 0:
-                print("step %d  %.1f min  %d pictures  answers %.4f  patches %.4f" % (
+                print("step %d  %.1f min  %d pictures  answers %.4f  looks %.4f  patches %.4f" % (
                     self.step, self.clock[0] / 60, self.seen, *(totals / max(1, self.step - shown))), flush=True)
-                totals, shown = np.zeros(2), self.step
+                totals, shown = np.zeros(3), self.step
             if float(self.clock[0]) // (a.every * 60) > mark:
                 mark = float(self.clock[0]) // (a.every * 60)
                 self.save()
@@ -204,10 +243,13 @@ class Run:
         self.report(check)
 
     def report(self, check):
-        table = accuracy(self.averaged(), self.packer, check)
+        model = self.averaged()
+        table = accuracy(model, self.packer, check)
+        patches = patches_right(model, torch.from_numpy(check[0]), torch.from_numpy(check[3]))
         with open(os.path.join(self.a.run, "log.jsonl"), "a") as f:
-            f.write(json.dumps({"step": self.step, "minutes": float(self.clock[0]) / 60, "seen": self.seen, "accuracy": table}) + "\n")
-        print("held out: " + "  ".join("%s %.3f" % (k, v[0]) for k, v in sorted(table.items())), flush=True)
+            f.write(json.dumps({"step": self.step, "minutes": float(self.clock[0]) / 60, "seen": self.seen, "accuracy": table, "patches": patches}) + "\n")
+        print("held out: " + "  ".join("%s %.3f" % (k, v[0]) for k, v in sorted(table.items())))
+        print("patches:  " + "  ".join("%s %.3f" % v for v in patches.items()), flush=True)
 
 
 def main():
@@ -223,6 +265,7 @@ def main():
     p.add_argument("--questions", type=int, default=6, help="questions a picture")
     p.add_argument("--rate", type=float, default=2.5e-3)
     p.add_argument("--dense", type=float, default=0.3, help="weight of the loss on patches")
+    p.add_argument("--look", type=float, default=0.5, help="weight of the loss on where attention looks")
     p.add_argument("--workers", type=int, default=2, help="processes that share each batch")
     p.add_argument("--threads", type=int, default=1, help="threads of each of them")
     p.add_argument("--seed", type=int, default=1)
