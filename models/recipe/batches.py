@@ -73,21 +73,28 @@ class Packer:
         """What attention should be on: (which of model.LOOKS, from where, {where: share}).
 
         The last token of the words for a thing looks at the image tokens with the middles of the things that these words
-        mean, and each token of the answer looks at those words; where there are no words, at the things themselves.
+        mean ("thing"; "many" also at the row's first token, so that its share tells how many), and each token of the answer
+        looks at those words ("first", "second"); where there are no words, at the things themselves.
         """
         out, end, side = [], 0, int(IMAGE_TOKENS ** 0.5)
         for which, (words, things) in zip(("first", "second"), about):
-            shares = {0: SINK / (SINK + len(things))}
-            for t in things:
-                at = picture + int(t["y"] * side / SIZE) * side + int(t["x"] * side / SIZE)
-                shares[at] = shares.get(at, 0.0) + 1.0 / (SINK + len(things))
+            spots = [picture + int(t["y"] * side / SIZE) * side + int(t["x"] * side / SIZE) for t in things]
+            here = [("thing", self.shares(spots, 0.0 if things else 1.0)), ("many", self.shares(spots, SINK))]
             if not words:
-                out += [("thing", i, shares) for i in answers]
+                out += [(w, i, shares) for i in answers for w, shares in here]
                 continue
             found = q.lower().find(words.lower(), end)
             end = found + len(words)
             last = start + len(self.t.encode(q[:end])) - 1
-            out += [("thing", last, shares)] + [(which, i, {last: 1.0}) for i in answers]
+            out += [(w, last, shares) for w, shares in here] + [(which, i, {last: 1.0}) for i in answers]
+        return out
+
+    @staticmethod
+    def shares(spots, sink):
+        """Equal shares for all spots, and `sink` times as much for the row's first token."""
+        out = {0: sink / (len(spots) + sink)} if sink else {}
+        for at in spots:
+            out[at] = out.get(at, 0.0) + 1.0 / (len(spots) + sink)
         return out
 
     def words(self):
@@ -100,31 +107,72 @@ class Packer:
         return [{label: v[0] for label, v in plane.items() if len(v) == 1} for plane in ids] + [places]
 
     def pack(self, rows):
-        """Rows as tensors: tokens, positions, segments, slots, targets, and looks: {which: (rows, queries, shares)}."""
-        n, t = len(rows), max(len(r[0]) for r in rows)
-        out = [np.zeros((n, t), np.int64), np.zeros((n, t), np.int64), np.full((n, t), -1, np.int64), np.full((n, t), -100, np.int64)]
+        return Packed(rows)
+
+
+class Part:
+    """Some of a batch's questions, or its prefixes, padded to one length: what attends, and to what.
+
+    queries [n, t] and keys [n, k] number tokens of the batch; mask [n, 1, 1, t, k] is added to the scores; looks are
+    {one of model.LOOKS: (member, place among its queries, shares [m, k])}.
+    """
+
+    def __init__(self, members):
+        """members: (first token of the row, length of the prefix that it sees, where it starts in the row, its length, looks)."""
+        t, k = max(m[3] for m in members), max(m[1] + m[3] for m in members)
+        queries, keys, seen = np.zeros((len(members), t), np.int64), np.zeros((len(members), k), np.int64), np.zeros((len(members), t, k), bool)
         looks = {}
-        for i, r in enumerate(rows):
-            for plane, values in zip(out, r[:4]):
-                plane[i, :len(values)] = values
-            for which, query, shares in r[6]:
-                looks.setdefault(which, []).append((i, query, shares))
-        for which, found in looks.items():
-            shares = np.zeros((len(found), t), np.float32)
-            for k, (_, _, share) in enumerate(found):
-                shares[k, list(share)] = list(share.values())
-            looks[which] = torch.tensor([f[0] for f in found]), torch.tensor([f[1] for f in found]), torch.from_numpy(shares)
-        slots = np.array([r[4] for r in rows])[:, None] + np.arange(IMAGE_TOKENS)
-        tokens, positions, segments, targets = (torch.from_numpy(v) for v in out)
-        return tokens, positions, segments, torch.from_numpy(slots), targets, looks
+        for i, (row, prefix, start, length, wanted) in enumerate(members):
+            queries[i, :length] = row + start + np.arange(length)
+            keys[i, :prefix + length] = row + np.concatenate((np.arange(prefix), start + np.arange(length)))
+            seen[i, :length, :prefix] = True
+            seen[i, :length, prefix:prefix + length] = np.tri(length, dtype=bool)
+            for which, query, shares in wanted:
+                line = np.zeros(k, np.float32)
+                for at, share in shares.items():
+                    line[at if at < prefix else prefix + at - start] = share
+                looks.setdefault(which, []).append((i, query - start, line))
+        self.queries, self.keys, self.length = torch.from_numpy(queries), torch.from_numpy(keys), [m[3] for m in members]
+        self.mask = torch.zeros(seen.shape).masked_fill_(~torch.from_numpy(seen), -1e9)[:, None, None]
+        self.looks = {w: (torch.tensor([f[0] for f in v]), torch.tensor([f[1] for f in v]), torch.from_numpy(np.stack([f[2] for f in v])))
+                      for w, v in looks.items()}
 
 
-def alike(rows):
-    """The rows' numbers in two parts, the short and the long, so that least is padded."""
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i][0]))
-    size = [len(rows[i][0]) for i in order]
-    cut = min(range(1, len(rows) + 1), key=lambda k: k * size[k - 1] + (len(rows) - k) * size[-1])
-    return [part for part in (order[:cut], order[cut:]) if part]
+class Packed:
+    """A batch without padding: the tokens of all rows one after the other, and the parts in which they attend.
+
+    tokens, positions and targets [tokens]; slots [rows, image tokens]: where the image tokens go; starts: each row's first
+    token; home [tokens]: where a token is among the queries of all parts, one part after the other.
+    """
+
+    def __init__(self, rows):
+        self.starts = np.concatenate(([0], np.cumsum([len(r[0]) for r in rows])))
+        self.tokens, self.positions, self.targets = (torch.tensor([v for r in rows for v in r[i]]) for i in (0, 1, 3))
+        self.slots = torch.tensor([r[4] + start for r, start in zip(rows, self.starts)])[:, None] + torch.arange(IMAGE_TOKENS)
+        heads, asks = [], []
+        for row, start in zip(rows, self.starts.tolist()):
+            segments = np.array(row[2])
+            prefix = int((segments == 0).sum())
+            heads.append((start, 0, 0, prefix, []))
+            for segment in sorted(set(row[2]) - {0}):
+                at = np.flatnonzero(segments == segment)
+                first, last = int(at[0]), int(at[-1]) + 1
+                looks = [look for look in row[6] if first <= look[1] < last]
+                asks.append((start, prefix if segment < 100 else 0, first, last - first, looks))
+        self.parts = [Part(heads)] + [Part(members) for members in alike(asks)]
+        self.home, base = torch.zeros(len(self.tokens), dtype=torch.long), 0
+        for part in self.parts:
+            n, t = part.queries.shape
+            real = torch.arange(t) < torch.tensor(part.length)[:, None]
+            self.home[part.queries[real]] = (base + torch.arange(n * t).view(n, t))[real]
+            base += n * t
+
+
+def alike(members):
+    """The members of parts, in two lots, the short and the long, so that least is padded."""
+    members = sorted(members, key=lambda m: m[3])
+    cut = min(range(1, len(members) + 1), key=lambda k: k * members[k - 1][3] + (len(members) - k) * members[-1][3])
+    return [lot for lot in (members[:cut], members[cut:]) if lot]
 
 
 class Shards:

@@ -49,15 +49,15 @@ def accuracy(model, packer, check, prefix=ENGINES):
     right = {}
     for at in range(0, len(images), BATCH):
         rows = [packer.row(None, s, len(qs), prefix, qs) for s, qs in zip(described[at:at + BATCH], asked[at:at + BATCH])]
-        tokens, positions, segments, slots, targets, _ = packer.pack(rows)
-        want = targets >= 0
+        batch = packer.pack(rows)
+        want = batch.targets >= 0
         with torch.no_grad():
-            logits = model(torch.from_numpy(images[at:at + BATCH]), tokens, positions, segments, slots, want)
+            logits = model(torch.from_numpy(images[at:at + BATCH]), batch)
         good = torch.ones_like(want)
-        good[want] = logits.argmax(1) == targets[want]
-        for i, r in enumerate(rows):
+        good[want] = logits.argmax(1) == batch.targets[want]
+        for start, r in zip(batch.starts, rows):
             for kind, first, last in r[5]:
-                right.setdefault(kind, []).append(bool(good[i, first:last].all()))
+                right.setdefault(kind, []).append(bool(good[start + first:start + last].all()))
     return {k: (sum(v) / len(v), len(v)) for k, v in right.items()}
 
 

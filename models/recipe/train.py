@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 
 import bridge
-from batches import ENGINES, Packer, Shards, alike
-from evaluate import accuracy, ask_all, held_out
+from batches import Packer, Shards
+from evaluate import accuracy, held_out
 from model import AUX, CONFIG, Eye
 from muon import Optimiser
 from tokenizer import Tokenizer
@@ -26,8 +26,14 @@ from world import GRID
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
-# For each patch its place among the nine, from 1.
-THIRDS = torch.tensor([1 + (2 * row + 1) * 3 // (2 * GRID) * 3 + (2 * col + 1) * 3 // (2 * GRID) for row in range(GRID) for col in range(GRID)])
+def wheres():
+    """For each patch its place among the nine, its row and its column, from 1."""
+    row, col = torch.arange(GRID).repeat_interleave(GRID), torch.arange(GRID).repeat(GRID)
+    row3, col3 = ((2 * v + 1) * 3 // (2 * GRID) for v in (row, col))
+    return torch.stack((row3 * 3 + col3, row, col)) + 1
+
+
+WHERES = wheres()
 
 
 def read_off(labels):
@@ -43,16 +49,17 @@ def patch_loss(aux, labels):
 
     A patch with the middle of a thing counts most: it is the one that can see all of it.
     """
-    cls, colour, size, place, tens, units, value = aux.flatten(0, 1).split(AUX, 1)
+    cls, colour, size, *middles, tens, units, value = aux.flatten(0, 1).split(AUX, 1)
     labels = labels.long().transpose(1, 2).flatten(0, 1)
     middle = labels[:, 3].float()
-    here = labels[:, 3] * THIRDS.repeat(len(labels) // len(THIRDS))
     weight = torch.where(labels[:, 0] > 0, 0.6 + 3.0 * middle, torch.tensor(0.2))
     weight = weight / weight.mean()
     loss = (F.cross_entropy(cls, labels[:, 0], reduction="none") * weight).mean()
     loss = loss + (F.cross_entropy(colour, labels[:, 1], reduction="none") * weight).mean()
     loss = loss + 0.5 * (F.cross_entropy(size, labels[:, 2], reduction="none") * weight).mean()
-    loss = loss + 0.7 * F.cross_entropy(place, here, weight=torch.tensor([1.0] + [4.0] * 9))
+    for share, said, where in zip((0.6, 0.3, 0.3), middles, WHERES):
+        true = labels[:, 3] * where.repeat(len(labels) // len(where))
+        loss = loss + share * F.cross_entropy(said, true, weight=torch.tensor([1.0] + [4.0] * (said.shape[1] - 1)))
     number, ten, unit, gauge, reading = read_off(labels[:, 4])
     for share, said, true in ((0.4, tens[number], ten), (0.4, units[number], unit), (0.4, value[gauge], reading)):
         if len(true):
@@ -64,12 +71,13 @@ def patch_loss(aux, labels):
 def patches_right(model, images, labels):
     """The shares of patches of which the training heads say what is so: those with a middle, and all of numbers and gauges."""
     patches = torch.cat([model.tower(part)[1] for part in images.split(64)])
-    cls, colour, _, _, tens, units, value = model.aux(patches).flatten(0, 1).split(AUX, 1)
+    cls, colour, _, *middles, tens, units, value = model.aux(patches).flatten(0, 1).split(AUX, 1)
     labels = labels.long().transpose(1, 2).flatten(0, 1)
     middle, what = labels[:, 3] == 1, labels[:, 0]
     shape, digit = middle & (what > 0) & (what <= 10), middle & (what > 10) & (what <= 20)
     number, ten, unit, gauge, reading = read_off(labels[:, 4])
-    pairs = {"shape": (cls[shape], what[shape]), "colour": (colour[shape], labels[shape, 1]), "digit": (cls[digit], what[digit]),
+    where = WHERES[0].repeat(len(labels) // WHERES.shape[1])
+    pairs = {"place": (middles[0][middle], where[middle]), "shape": (cls[shape], what[shape]), "colour": (colour[shape], labels[shape, 1]), "digit": (cls[digit], what[digit]),
              "tens": (tens[number], ten), "units": (units[number], unit), "gauge": (value[gauge], reading)}
     return {k: float((said.argmax(1) == true).float().mean()) for k, (said, true) in pairs.items() if len(true)}
 
@@ -119,25 +127,30 @@ class Run:
         self.rank = rank
         self.rng = np.random.default_rng([self.a.seed, self.step, rank])
         self.stream = Shards(self.a.scenes).stream(self.rng, self.seen // 2048, rank, self.a.workers)
-        self.practice = Shards(self.a.practice).stream(self.rng, 0, rank, self.a.workers) if self.a.practice else self.stream
+        self.practice = Shards(self.a.practice).stream(self.rng, 0, rank, self.a.workers) if self.a.practice else None
 
     def save(self):
         torch.save({"model": self.model.state_dict(), "mean": self.mean, "opt": self.opt.save(), "step": self.step,
                     "spent": float(self.clock[0]), "seen": self.seen, "bridged": self.bridged, "config": CONFIG}, self.path + ".tmp")
         os.replace(self.path + ".tmp", self.path)
 
-    def batch(self, ask):
+    def batch(self, ask, practise):
+        """Pictures, their labels, and rows of questions about the first of them; the others are for practice."""
+        size = self.a.batch // self.a.workers
+        share = (self.a.practise if ask else 0.8) if practise and self.practice else 0.0
         images, labels, rows = [], [], []
-        for _ in range(self.a.batch // self.a.workers):
-            image, label, scene = next(self.stream if ask or self.rng.random() < 0.4 else self.practice)
-            while scene["kind"] == "shapes" and self.rng.random() < self.a.thin:
+        for i in range(size):
+            if i >= round(size * (1 - share)):
+                image, label, _ = next(self.practice)
+            else:
                 image, label, scene = next(self.stream)
+                while scene["kind"] == "shapes" and self.rng.random() < self.a.thin:
+                    image, label, scene = next(self.stream)
+                if ask:
+                    count = self.a.questions * (1 if practise else 2)
+                    rows.append(self.packer.row(self.rng, scene, count if scene["kind"] in ("shapes", "mixed") else 3))
             images.append(image)
             labels.append(label)
-            if not ask:
-                continue
-            count = self.a.questions * (2 if self.model.tower.frozen else 1)
-            rows.append(self.packer.row(self.rng, scene, count if scene["kind"] in ("shapes", "mixed") else 3))
         return torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(labels)), rows
 
     def learn(self):
@@ -145,9 +158,13 @@ class Run:
         spent = float(self.clock[0]) / 60
         seeing = spent < self.a.tower_minutes  # the first part of a run: the tower alone
         self.model.tower.frozen = not seeing and spent < self.a.frozen_minutes  # the second: the decoder alone
-        images, labels, rows = self.batch(not seeing)
+        images, labels, rows = self.batch(not seeing, not self.model.tower.frozen)
         pictures, patches = self.model.tower(images)
-        answer, look = self.read(pictures, rows) if rows else (torch.zeros(()), torch.zeros(()))
+        answer = look = torch.zeros(())
+        if rows:
+            batch = self.packer.pack(rows)
+            logits, look = self.model.read(pictures[:len(rows)], batch)
+            answer = F.cross_entropy(logits, batch.targets[batch.targets >= 0])
         loss = answer + self.a.look * look
         dense = torch.zeros(())
         if not self.model.tower.frozen:
@@ -166,23 +183,12 @@ class Run:
         self.opt.step(grads, rate, self.rank, self.a.workers)
         self.step += 1
         self.seen += len(images) * self.a.workers
-        keep = min(0.998, (1 + self.step) / (20 + self.step))
+        keep = min(1 - 1 / self.a.mean, (1 + self.step) / (20 + self.step))
         with torch.no_grad():
             for n in self.opt.mine(self.rank, self.a.workers):
                 self.mean[n].lerp_(self.named[n], 1 - keep)
         self.barrier.wait()
         return float(answer), float(look), float(dense)
-
-    def read(self, pictures, rows):
-        """The losses on answers and on where attention looks."""
-        answer, look, words = 0.0, 0.0, sum(sum(t >= 0 for t in r[3]) for r in rows)
-        for part in alike(rows):
-            *packed, targets, looks = self.packer.pack([rows[i] for i in part])
-            want = targets >= 0
-            logits, far = self.model.read(pictures[part], *packed, want, looks)
-            answer = answer + F.cross_entropy(logits, targets[want], reduction="sum") / words
-            look = look + far * (len(part) / len(rows))
-        return answer, look
 
     def averaged(self):
         """The model with the averaged weights."""
@@ -204,11 +210,9 @@ class Run:
         """Once the tower has learned alone: lets the decoder start from what it sees."""
         shards = Shards(self.a.scenes)
         shards.refresh()
-        images, labels, described = shards.images(shards.paths[-1])
+        images, labels, _ = shards.images(shards.paths[-1])
         images, labels = torch.from_numpy(np.array(images[:1024])), torch.from_numpy(labels[:1024]).long()
         bridge.speak(self.model, self.packer, images, labels)
-        rows = [self.packer.row(self.rng, scene, 6, ENGINES, ask_all(self.rng, scene, 6)) for scene in described[:384]]
-        bridge.match(self.model, self.packer, images[:384], labels[:384], rows)
         for n, p in self.named.items():
             self.mean[n].copy_(p)
             if not n.startswith("tower.b"):
@@ -261,9 +265,11 @@ def main():
     p.add_argument("--tower-minutes", type=float, default=40, help="of these, minutes in which the tower learns alone")
     p.add_argument("--frozen-minutes", type=float, default=60, help="after those, until when the decoder learns alone")
     p.add_argument("--thin", type=float, default=0.3, help="share of the scenes of plain shapes that are passed over")
+    p.add_argument("--practise", type=float, default=0.3, help="share of crowded scenes while tower and decoder learn together")
     p.add_argument("--batch", type=int, default=32)
     p.add_argument("--questions", type=int, default=6, help="questions a picture")
     p.add_argument("--rate", type=float, default=2.5e-3)
+    p.add_argument("--mean", type=float, default=500, help="steps over which the exported weights are averaged")
     p.add_argument("--dense", type=float, default=0.3, help="weight of the loss on patches")
     p.add_argument("--look", type=float, default=0.5, help="weight of the loss on where attention looks")
     p.add_argument("--workers", type=int, default=2, help="processes that share each batch")
