@@ -47,6 +47,8 @@ class GrammarSets {
     const uint64_t item = Item(state, kBottom);
     return Intern({&item, 1});
   }
+  // The set of these items, in ascending order.
+  uint32_t Of(std::span<const uint64_t> items) { return Intern(items); }
   // The text, or what called the rule, may end after this set.
   bool HasBottom(uint32_t set) const;
 
