@@ -68,6 +68,13 @@ class Grammar {
   bool is_end(uint32_t state) const {
     return states_[state].final && byte_edges(state).empty() && call_edges(state).empty();
   }
+  // Its rule is short: a character or so, calling nothing. What is above such a place is best seen with its caller.
+  bool is_thin(uint32_t state) const { return states_[state].thin; }
+  // In a counted repeat: the first place that differs from this one only in how often the repeat can still go on, for
+  // texts of at most `bytes` bytes. Otherwise the state itself.
+  uint32_t Alike(uint32_t state, uint32_t bytes) const {
+    return states_[state].left > bytes ? states_[state].alike : state;
+  }
   // Rules are numbered so that a rule which may begin with another one comes before it.
   uint32_t start(uint32_t rule) const { return starts_[rule]; }
   uint32_t root() const { return root_; }
@@ -81,6 +88,9 @@ class Grammar {
     uint32_t bytes = 0;  // its first byte edge; the next state's is their end
     uint32_t calls = 0;
     bool final = false;
+    bool thin = false;
+    uint32_t left = 0;  // repeats that can still come, of at least a byte each
+    uint32_t alike = 0;
   };
   std::vector<State> states_;  // and one more
   std::vector<ByteEdge> byte_edges_;

@@ -14,6 +14,9 @@ using Kind = Expr::Kind;
 // Empty steps followed in all; a grammar of a legal size made of nothing but optional parts in a row would take hours.
 constexpr size_t kMaxSteps = size_t{1} << 24;
 
+// Room for any escape of JSON.
+constexpr uint32_t kMaxThin = 16;
+
 uint32_t LengthOf(uint32_t code) {
   return code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
 }
@@ -31,8 +34,31 @@ Compiler::Compiler(const Ast& ast, Analysis analysis) : ast_(ast), analysis_(std
 uint32_t Compiler::NewState() {
   // Past the limit nothing is made any more; Run() refuses the grammar.
   if (drafts_.size() > kMaxGrammarStates) return 0;
-  drafts_.emplace_back();
+  drafts_.emplace_back().thin = thin_;
   return static_cast<uint32_t>(drafts_.size() - 1);
+}
+
+uint32_t Compiler::ThinBytes(ExprId id) const {
+  const Expr& e = ast_.expr(id);
+  uint32_t most = 0;
+  switch (e.kind) {
+    case Kind::kLiteral:
+      return std::min(e.count, kMaxThin + 1);
+    case Kind::kClass:
+      return 4;
+    case Kind::kRule:
+      return kMaxThin + 1;
+    case Kind::kRepeat:
+      most = e.max > kMaxThin ? kMaxThin + 1 : e.max * ThinBytes(e.first);
+      break;
+    case Kind::kAlternate:
+      for (uint32_t i = 0; i < e.count; ++i) most = std::max(most, ThinBytes(ast_.children(e)[i]));
+      break;
+    case Kind::kSequence:
+      for (uint32_t i = 0; i < e.count && most <= kMaxThin; ++i) most += ThinBytes(ast_.children(e)[i]);
+      break;
+  }
+  return std::min(most, kMaxThin + 1);
 }
 
 void Compiler::AddBytes(uint32_t from, uint8_t first, uint8_t last, uint32_t to) {
@@ -127,11 +153,16 @@ void Compiler::BuildRepeat(const Expr& e, uint32_t from, uint32_t to) {
     }
   };
   const uint32_t counted = e.max == kUnlimited ? (min > 0 ? min - 1 : 0) : e.max;
+  uint32_t first_free = now;  // from where on the repeat may end
   for (uint32_t i = 1; i <= counted && !TooLarge(); ++i) {
     const uint32_t next = NewState();
     once(next);
     now = next;
-    if (i >= min && e.max != kUnlimited) AddEmpty(now, to);
+    if (i < min || e.max == kUnlimited) continue;
+    AddEmpty(now, to);
+    if (i == min) first_free = now;
+    drafts_[now].left = counted - i;
+    drafts_[now].alike = first_free;
   }
   if (e.max != kUnlimited) return;
   const uint32_t after = NewState();
@@ -157,6 +188,7 @@ uint32_t Compiler::WideRule(const std::vector<CodeRange>& ranges) {
   for (const CodeRange& range : ranges) key.emplace_back(range.first, range.last);
   const auto [place, fresh] = wide_.emplace(std::move(key), static_cast<uint32_t>(starts_.size()));
   if (!fresh) return place->second;
+  const bool outside = std::exchange(thin_, true);
   const uint32_t start = NewState();
   const uint32_t end = NewState();
   starts_.push_back(start);
@@ -170,6 +202,7 @@ uint32_t Compiler::WideRule(const std::vector<CodeRange>& ranges) {
       first = last + 1;
     }
   }
+  thin_ = outside;
   return place->second;
 }
 
@@ -240,6 +273,9 @@ Status Compiler::RemoveEmptySteps() {
     Grammar::State state;
     state.bytes = static_cast<uint32_t>(g.byte_edges_.size());
     state.calls = static_cast<uint32_t>(g.call_edges_.size());
+    state.thin = drafts_[kept[i]].thin;
+    state.left = drafts_[kept[i]].left;
+    if (state.left > 0) state.alike = name(drafts_[kept[i]].alike);
     Reach(kept[i], &reached);
     for (const uint32_t draft : reached) {
       state.final = state.final || is_end[draft];
@@ -278,12 +314,16 @@ Result<std::shared_ptr<const Grammar>> Compiler::Run() {
   number_.resize(rules);
   for (uint32_t i = 0; i < rules; ++i) {
     number_[analysis_.order[i]] = i;
+    thin_ = ThinBytes(ast_.rules()[analysis_.order[i]].body) <= kMaxThin;
     const uint32_t start = NewState();
     const uint32_t end = NewState();
     starts_.push_back(start);
     ends_.push_back(end);
   }
-  for (uint32_t i = 0; i < rules; ++i) Build(ast_.rules()[analysis_.order[i]].body, starts_[i], ends_[i]);
+  for (uint32_t i = 0; i < rules; ++i) {
+    thin_ = drafts_[starts_[i]].thin;
+    Build(ast_.rules()[analysis_.order[i]].body, starts_[i], ends_[i]);
+  }
   if (TooLarge()) return TooLargeError();
   grammar_->root_ = number_[ast_.root];
   grammar_->may_be_empty_ = analysis_.rule_may_be_empty[ast_.root];

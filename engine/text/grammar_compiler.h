@@ -34,9 +34,14 @@ class Compiler {
     std::vector<ByteEdge> bytes;
     std::vector<Grammar::CallEdge> calls;
     std::vector<uint32_t> empty;  // steps
+    bool thin = false;
+    uint32_t left = 0;  // see Grammar::Alike
+    uint32_t alike = 0;
   };
 
   uint32_t NewState();
+  // The most bytes that a text of this may have, if it calls no rule and they are few; otherwise kMaxThin + 1.
+  uint32_t ThinBytes(ExprId id) const;
   bool TooLarge() const { return edges_ > kMaxGrammarEdges || drafts_.size() > kMaxGrammarStates; }
   void AddBytes(uint32_t from, uint8_t first, uint8_t last, uint32_t to);
   void AddCall(uint32_t from, uint32_t rule, uint32_t to);
@@ -68,6 +73,7 @@ class Compiler {
   std::vector<uint32_t> starts_;  // by number in `order`
   std::vector<uint32_t> ends_;
   std::vector<uint32_t> number_;  // of each rule of the tree
+  bool thin_ = false;             // states made now belong to a thin rule
   size_t edges_ = 0;
   size_t steps_ = 0;
   // Where a literal that began in a state went on by a byte. Such a state has no other way in, so that a literal with

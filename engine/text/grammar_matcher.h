@@ -42,9 +42,9 @@ class GrammarSets {
   }
   // The places of a context, ready to read a byte.
   uint32_t Resume(uint32_t context);
-  // The set of one state above an unknown caller: kBottom in what follows says that it is returned to.
-  uint32_t Above(uint32_t state) {
-    const uint64_t item = Item(state, kBottom);
+  // The set of one state that returns to `context`; kBottom: to whoever calls, which HasBottom() then tells.
+  uint32_t Above(uint32_t state, uint32_t context) {
+    const uint64_t item = Item(state, context);
     return Intern({&item, 1});
   }
   // The set of these items, in ascending order.

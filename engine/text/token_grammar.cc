@@ -9,6 +9,8 @@ namespace {
 
 // Masks kept for one grammar: 250 of a vocabulary of 128 thousand tokens. JSON needs ten.
 constexpr int64_t kKeptBytes = int64_t{4} << 20;
+constexpr size_t kSlots = 2048;  // a power of two
+constexpr size_t kMaxProbes = 8;
 // A walk over fewer nodes than this costs less than adding a mask.
 constexpr uint64_t kLongWalk = 1024;
 // One mask: sets made and items looked at. A grammar that is no riddle needs some hundreds, and some ten thousands.
@@ -48,15 +50,13 @@ struct TokenGrammar::Walk {
 TokenGrammar::TokenGrammar(std::shared_ptr<const Grammar> grammar, std::shared_ptr<const TokenTrie> trie)
     : grammar_(std::move(grammar)),
       trie_(std::move(trie)),
-      kept_(new std::atomic<const Kept*>[grammar_->num_states()]),
+      kept_(new std::atomic<const Kept*>[kSlots]),
       bytes_left_(kKeptBytes) {
-  for (size_t state = 0; state < grammar_->num_states(); ++state) kept_[state].store(nullptr);
+  for (size_t slot = 0; slot < kSlots; ++slot) kept_[slot].store(nullptr);
 }
 
 TokenGrammar::~TokenGrammar() {
-  for (size_t state = 0; state < grammar_->num_states(); ++state) {
-    if (const Kept* kept = kept_[state].load(); kept != &short_) delete kept;
-  }
+  for (size_t slot = 0; slot < kSlots; ++slot) delete kept_[slot].load();
 }
 
 // Visits the nodes from `first` to `last`, where `set` is what was reached on the way to the node above `first`.
@@ -90,26 +90,53 @@ void TokenGrammar::WalkBelow(uint32_t set, uint32_t first, uint32_t last, Walk* 
   walk->visited += visited;
 }
 
-// Null where the walk is short, or where nothing more can be kept.
-const TokenGrammar::Kept* TokenGrammar::KeptMask(uint32_t state, Walk* walk) const {
-  if (const Kept* known = kept_[state].load(std::memory_order_acquire); known != nullptr) {
-    return known == &short_ ? nullptr : known;
+TokenGrammar::Top TokenGrammar::TopOf(const GrammarSets& sets, uint64_t item, uint32_t* context) const {
+  Top top = {};
+  for (size_t i = 0; i < kMaxTop; ++i) {
+    const uint32_t state = GrammarSets::StateOf(item);
+    top[i] = grammar_->Alike(state, trie_->max_depth()) + 1;
+    *context = GrammarSets::ContextOf(item);
+    if (!grammar_->is_thin(state)) break;
+    const std::span<const uint64_t> callers = sets.items(*context);
+    if (callers.size() != 1 || callers[0] == GrammarSets::kBottomItem) break;
+    item = callers[0];
   }
-  if (bytes_left_.load(std::memory_order_relaxed) <= 0) return nullptr;
-  auto made = std::make_unique<Kept>(trie_->vocab_size());
+  return top;
+}
+
+const TokenGrammar::Kept* TokenGrammar::KeptMask(const Top& top, Walk* walk) const {
+  uint64_t hash = 0;
+  for (const uint32_t state : top) hash = (hash ^ state) * 0x9E3779B97F4A7C15u;
+  size_t probes = 0;
+  const auto slot = [&] { return &kept_[((hash >> 40) + probes) & (kSlots - 1)]; };
+  for (; probes < kMaxProbes; ++probes) {
+    const Kept* known = slot()->load(std::memory_order_acquire);
+    if (known == nullptr) break;
+    if (known->top == top) return known->is_short ? nullptr : known;
+  }
+  if (probes == kMaxProbes || bytes_left_.load(std::memory_order_relaxed) <= 0) return nullptr;
+
+  auto made = std::make_unique<Kept>(top, trie_->vocab_size());
+  uint32_t set = GrammarSets::kBottom;
+  for (size_t i = kMaxTop; i-- > 0;) {
+    if (top[i] != 0) set = walk->sets->Above(top[i] - 1, set);
+  }
   const uint64_t before = walk->visited;
-  WalkBelow(walk->sets->Above(state), 0, trie_->num_nodes(), walk, &made->mask, &made->ends);
+  WalkBelow(set, 0, trie_->num_nodes(), walk, &made->mask, &made->ends);
   if (walk->gave_up) return nullptr;
-  const Kept* expected = nullptr;
   if (walk->visited - before < kLongWalk) {
-    kept_[state].compare_exchange_strong(expected, &short_, std::memory_order_acq_rel);
-    return nullptr;
+    made->is_short = true;
+    made->mask = TokenMask(0);
+    made->ends.clear();
   }
   made->ends.shrink_to_fit();
-  const int64_t bytes = static_cast<int64_t>(made->mask.bytes() + made->ends.size() * sizeof(uint32_t));
-  if (!kept_[state].compare_exchange_strong(expected, made.get(), std::memory_order_acq_rel)) return expected;
-  bytes_left_.fetch_sub(bytes, std::memory_order_relaxed);
-  return made.release();
+  const size_t bytes = sizeof(Kept) + made->mask.bytes() + made->ends.size() * sizeof(uint32_t);
+  // Another thread may have kept the same one meanwhile: a second copy does no harm, and neither does none.
+  const Kept* expected = nullptr;
+  if (!slot()->compare_exchange_strong(expected, made.get(), std::memory_order_acq_rel)) return nullptr;
+  bytes_left_.fetch_sub(static_cast<int64_t>(bytes), std::memory_order_relaxed);
+  const Kept* kept = made.release();
+  return kept->is_short ? nullptr : kept;
 }
 
 Status TokenGrammar::Mask(GrammarMatcher* matcher, TokenMask* mask) const {
@@ -123,13 +150,15 @@ Status TokenGrammar::Mask(GrammarMatcher* matcher, TokenMask* mask) const {
   const std::vector<uint64_t> now(items.begin(), items.end());
   for (const uint64_t item : now) {
     if (item == GrammarSets::kBottomItem) continue;
-    const Kept* kept = KeptMask(GrammarSets::StateOf(item), &walk);
+    uint32_t context = 0;
+    const Top top = TopOf(sets, item, &context);
+    const Kept* kept = KeptMask(top, &walk);
     if (kept == nullptr) {
       short_ones.push_back(item);
       continue;
     }
     mask->Add(kept->mask);
-    const uint32_t after = sets.Resume(GrammarSets::ContextOf(item));
+    const uint32_t after = sets.Resume(context);
     if (after == GrammarSets::kBottom) continue;
     for (const uint32_t end : kept->ends) {
       WalkBelow(after, end + 1, trie_->nodes()[end].next, &walk, mask, nullptr);

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <array>
 #include <atomic>
 #include <memory>
 #include <span>
@@ -40,9 +41,9 @@ class TokenMask {
 // masks of states, below) is published with atomic operations, and does not change what it answers.
 //
 // The walk over the vocabulary's tree that a mask takes is long where much is allowed: inside a string nearly all
-// tokens are. There it depends on the state on top of the stack alone, until a token's bytes end the rule. So that part
-// of the walk is done once for each state and kept: the tokens that stay within the rule, and the places in the tree
-// where it ends. A mask then is the sum of a few kept ones and of short walks on from those places.
+// tokens are. There it depends on the top of the stack alone, until a token's bytes leave that behind. So that part of
+// the walk is done once for each top and kept: the tokens that stay above, and the places in the tree where the rule
+// below ends. A mask then is the sum of a few kept ones and of short walks on from those places.
 class TokenGrammar {
  public:
   TokenGrammar(std::shared_ptr<const Grammar> grammar, std::shared_ptr<const TokenTrie> trie);
@@ -61,22 +62,27 @@ class TokenGrammar {
   uint64_t nodes_visited() const { return visited_.load(std::memory_order_relaxed); }
 
  private:
-  // Of one state, whatever calls its rule.
+  // The upper end of a stack: a state, and where its callers go on as long as its rule is thin; 0 past the last.
+  static constexpr size_t kMaxTop = 3;
+  using Top = std::array<uint32_t, kMaxTop>;
   struct Kept {
-    explicit Kept(int32_t vocab_size) : mask(vocab_size) {}
+    Kept(const Top& t, int32_t vocab_size) : top(t), mask(vocab_size) {}
+    Top top;                // each state + 1
+    bool is_short = false;  // not worth a mask: walk
     TokenMask mask;
-    std::vector<uint32_t> ends;  // nodes whose last byte may end the rule
+    std::vector<uint32_t> ends;  // nodes whose last byte may end the lowest rule of the top
   };
   struct Walk;
 
+  // The top of the stack that `item` is, and in *context what is below.
+  Top TopOf(const GrammarSets& sets, uint64_t item, uint32_t* context) const;
   // Null where the walk is short, or where nothing more can be kept.
-  const Kept* KeptMask(uint32_t state, Walk* walk) const;
+  const Kept* KeptMask(const Top& top, Walk* walk) const;
   void WalkBelow(uint32_t set, uint32_t first, uint32_t last, Walk* walk, TokenMask* mask,
                  std::vector<uint32_t>* ends) const;
 
   std::shared_ptr<const Grammar> grammar_;
   std::shared_ptr<const TokenTrie> trie_;
-  const Kept short_{0};                               // stands for a mask that is not worth keeping
   std::unique_ptr<std::atomic<const Kept*>[]> kept_;  // (states)
   mutable std::atomic<int64_t> bytes_left_;           // for more of them
   mutable std::atomic<uint64_t> visited_{0};
