@@ -45,7 +45,7 @@ uint32_t Compiler::ThinBytes(ExprId id) const {
     case Kind::kLiteral:
       return std::min(e.count, kMaxThin + 1);
     case Kind::kClass:
-      return 4;
+      return LengthOf(ast_.ranges(e)[e.count - 1].last);
     case Kind::kRule:
       return kMaxThin + 1;
     case Kind::kRepeat:
