@@ -17,6 +17,11 @@ constexpr uint64_t kLongWalk = 1024;
 constexpr size_t kMaxNewSets = size_t{1} << 15;
 constexpr uint64_t kMaxWork = uint64_t{1} << 23;
 
+Status TooManyReadings() {
+  return Error(Code::kInvalidArgument,
+               "the grammar can be read in too many ways here; write it with fewer choices that begin alike");
+}
+
 }  // namespace
 
 bool TokenMask::Any() const {
@@ -139,6 +144,15 @@ const TokenGrammar::Kept* TokenGrammar::KeptMask(const Top& top, Walk* walk) con
   return kept->is_short ? nullptr : kept;
 }
 
+Status TokenGrammar::MaskBelow(GrammarMatcher* matcher, uint32_t node, TokenMask* mask) const {
+  matcher->Tidy();
+  GrammarSets& sets = matcher->sets();
+  Walk walk = {&sets, sets.size() + kMaxNewSets, sets.work() + kMaxWork};
+  walk.path.resize(size_t{trie_->max_depth()} + 1);
+  WalkBelow(matcher->now(), node + 1, trie_->nodes()[node].next, &walk, mask, nullptr);
+  return walk.gave_up ? TooManyReadings() : Status();
+}
+
 Status TokenGrammar::Mask(GrammarMatcher* matcher, TokenMask* mask) const {
   matcher->Tidy();
   GrammarSets& sets = matcher->sets();
@@ -167,9 +181,7 @@ Status TokenGrammar::Mask(GrammarMatcher* matcher, TokenMask* mask) const {
   }
   if (!walk.gave_up) WalkBelow(sets.Of(short_ones), 0, trie_->num_nodes(), &walk, mask, nullptr);
   visited_.fetch_add(walk.visited, std::memory_order_relaxed);
-  if (!walk.gave_up) return {};
-  return Error(Code::kInvalidArgument,
-               "the grammar can be read in too many ways here; write it with fewer choices that begin alike");
+  return walk.gave_up ? TooManyReadings() : Status();
 }
 
 }  // namespace mote

@@ -58,6 +58,9 @@ class TokenGrammar {
   // among them. kInvalidArgument: the grammar can be read in so many ways that the search was given up.
   Status Mask(GrammarMatcher* matcher, TokenMask* mask) const;
 
+  // The same for the tokens below a node of the tree, from their byte behind it on; `node` itself not included.
+  Status MaskBelow(GrammarMatcher* matcher, uint32_t node, TokenMask* mask) const;
+
   // What was spent so far, for tests: nodes of the tree that were visited.
   uint64_t nodes_visited() const { return visited_.load(std::memory_order_relaxed); }
 
