@@ -14,43 +14,11 @@
 #include <vector>
 
 #include "mote.h"
+#include "mote_load.hpp"
 #include "mote_result.hpp"
 
 namespace mote {
 inline namespace v0 {
-
-struct ModelOptions {
-  int threads = 0;
-  uint32_t context = 0;
-  uint32_t max_batch = 512;
-  bool vocab_only = false;
-  uint64_t memory_limit = 0;
-  mote_cache_type cache_type_k = MOTE_CACHE_F16;
-  mote_cache_type cache_type_v = MOTE_CACHE_F16;
-  std::string isa;                                              // empty: the best one
-  std::function<void(mote_log_level, std::string_view)> log;    // kept while the model lives; called from any thread
-  std::function<void(uint64_t done, uint64_t total)> progress;  // bytes, while loading
-};
-
-struct VisionOptions {
-  uint32_t max_tokens = 0;
-  uint64_t cache_bytes = uint64_t{256} << 20;
-  std::function<void(uint64_t done, uint64_t total)> progress;  // bytes, while loading
-
-  // A view of this object.
-  mote_vision_params ToC() const {
-    mote_vision_params params = mote_vision_default_params();
-    params.max_tokens = max_tokens;
-    params.cache_bytes = cache_bytes;
-    if (progress) {
-      params.progress = [](void* user, uint64_t done, uint64_t total) {
-        static_cast<const VisionOptions*>(user)->progress(done, total);
-      };
-      params.progress_user = const_cast<VisionOptions*>(this);
-    }
-    return params;
-  }
-};
 
 struct SamplingOptions {
   float temperature = 0.8f;
@@ -440,6 +408,17 @@ class Session {
     const uint32_t held = mote_session_copy_prefix(handle_.get(), source.handle(), length, &error);
     if (error.code != MOTE_OK) return internal::Take(static_cast<mote_status>(error.code), error);
     return held;
+  }
+
+  // The prompt as one vector of `width` values; see mote_session_embed.
+  Result<std::vector<float>> Embed(const Prompt& prompt, mote_pooling pooling = MOTE_POOLING_MODEL,
+                                   bool normalize = true) {
+    mote_embed_params params = mote_embed_default_params();
+    params.pooling = pooling;
+    params.no_normalize = normalize ? 0 : 1;
+    return internal::Fill<std::vector<float>>([&](float* values, size_t capacity, size_t* count, mote_error* error) {
+      return mote_session_embed(handle_.get(), prompt.handle(), &params, values, capacity, count, error);
+    });
   }
 
   // on_logits: for every token, (vocab_size) values; false stops. Null: only the last token's logits are computed.
