@@ -64,6 +64,21 @@ EngineOptions EngineOptionsOf(const Settings& settings, const LoadedModel& model
   return options;
 }
 
+std::unique_ptr<ModelService> MakeService(const Settings& settings, std::vector<LoadedModel> models, Metrics* metrics) {
+  ServiceOptions options;
+  options.cache_bytes = settings.cache_size;
+  options.cache_ttl = settings.cache_ttl;
+  options.cache_strategy = settings.cache_strategy;
+  options.adaptive = settings.quantization == "adaptive";
+  options.request_timeout = settings.request_timeout;
+  auto service = std::make_unique<ModelService>(options, metrics);
+  for (LoadedModel& model : models) {
+    const EngineOptions engine = EngineOptionsOf(settings, model);
+    service->Add(std::make_unique<Engine>(std::move(model.model), engine, metrics), model.created);
+  }
+  return service;
+}
+
 OpenAiLimits LimitsOf(const Settings& settings) {
   OpenAiLimits limits;
   limits.json.depth = static_cast<uint32_t>(settings.max_json_depth);
@@ -170,17 +185,7 @@ Result<std::unique_ptr<Server>> Server::Start(const Settings& settings, std::vec
   metrics.version = mote_version();
   parts->metrics = std::make_unique<Metrics>(metrics);
 
-  ServiceOptions service;
-  service.cache_bytes = settings.cache_size;
-  service.cache_ttl = settings.cache_ttl;
-  service.cache_strategy = settings.cache_strategy;
-  service.adaptive = settings.quantization == "adaptive";
-  service.request_timeout = settings.request_timeout;
-  parts->service = std::make_unique<ModelService>(service, parts->metrics.get());
-  for (LoadedModel& model : models) {
-    const EngineOptions options = EngineOptionsOf(settings, model);
-    parts->service->Add(std::make_unique<Engine>(std::move(model.model), options, parts->metrics.get()), model.created);
-  }
+  parts->service = MakeService(settings, std::move(models), parts->metrics.get());
 
   Result<std::unique_ptr<Gate>> gate = Gate::Open(settings);
   if (!gate.ok()) return gate.error();

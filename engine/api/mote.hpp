@@ -14,43 +14,12 @@
 #include <vector>
 
 #include "mote.h"
+#include "mote_grammar.hpp"
+#include "mote_options.hpp"
 #include "mote_result.hpp"
 
 namespace mote {
 inline namespace v0 {
-
-struct ModelOptions {
-  int threads = 0;
-  uint32_t context = 0;
-  uint32_t max_batch = 512;
-  bool vocab_only = false;
-  uint64_t memory_limit = 0;
-  mote_cache_type cache_type_k = MOTE_CACHE_F16;
-  mote_cache_type cache_type_v = MOTE_CACHE_F16;
-  std::string isa;                                              // empty: the best one
-  std::function<void(mote_log_level, std::string_view)> log;    // kept while the model lives; called from any thread
-  std::function<void(uint64_t done, uint64_t total)> progress;  // bytes, while loading
-};
-
-struct VisionOptions {
-  uint32_t max_tokens = 0;
-  uint64_t cache_bytes = uint64_t{256} << 20;
-  std::function<void(uint64_t done, uint64_t total)> progress;  // bytes, while loading
-
-  // A view of this object.
-  mote_vision_params ToC() const {
-    mote_vision_params params = mote_vision_default_params();
-    params.max_tokens = max_tokens;
-    params.cache_bytes = cache_bytes;
-    if (progress) {
-      params.progress = [](void* user, uint64_t done, uint64_t total) {
-        static_cast<const VisionOptions*>(user)->progress(done, total);
-      };
-      params.progress_user = const_cast<VisionOptions*>(this);
-    }
-    return params;
-  }
-};
 
 struct SamplingOptions {
   float temperature = 0.8f;
@@ -299,6 +268,8 @@ struct GenerateOptions {
   std::function<bool(std::string_view text, Token token)> on_text;    // false stops
   std::function<bool(const mote_token_info& info)> on_token;          // each token, before its text; false stops
   int top_logprobs = -1;                                              // that on_token is told; -1: no logprobs
+  std::optional<Grammar> grammar;                                     // what the text may look like
+  std::string grammar_trigger;                                        // the grammar begins after it; empty: at once
   std::function<void(size_t done, size_t total)> on_prompt_progress;  // in tokens
 };
 
@@ -496,6 +467,8 @@ class Session {
       params.stop = stop.data();
       params.stop_count = stop.size();
       params.top_logprobs = options.top_logprobs;
+      if (options.grammar) params.grammar = options.grammar->handle();
+      if (!options.grammar_trigger.empty()) params.grammar_trigger = options.grammar_trigger.c_str();
       params.user = const_cast<GenerateOptions*>(&options);
       if (options.on_text) {
         params.on_text = [](void* user, const char* text, size_t size, Token token) {

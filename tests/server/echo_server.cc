@@ -47,16 +47,23 @@ std::string Dump(const nlohmann::ordered_json& json) {
   return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
-void Echo(const Request& request, const std::shared_ptr<Reply>& reply) {
+// One server's numbers, which /counts tells, and the paths that /seen tells.
+struct Counts {
+  std::atomic<int> gone = 0, drained = 0, requests = 0, statuses[600] = {};
+  std::mutex mutex;
+  std::vector<std::string> seen;
+};
+
+void Echo(Counts* counts, const Request& request, const std::shared_ptr<Reply>& reply) {
+  {
+    const std::lock_guard<std::mutex> lock(counts->mutex);
+    // A test has some thousands; a benchmark, millions.
+    if (counts->seen.size() < 10000) counts->seen.push_back(request.path);
+  }
   Response response;
   response.body = Dump(Describe(request));
   reply->Send(std::move(response));
 }
-
-// One server's numbers, which /counts tells.
-struct Counts {
-  std::atomic<int> gone = 0, drained = 0, requests = 0, statuses[600] = {};
-};
 
 // A stream of `n` lines of `size` bytes every `ms` milliseconds, by one timer each.
 class Stream {
@@ -159,9 +166,16 @@ void AddRoutes(Front* front, Counts* counts) {
     exit(1);
   };
   for (const char* method : {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}) {
-    must(front->Route(method, "/echo", Echo, {.large_body = true}));
-    must(front->Route(method, "/echo/:name", Echo));
+    const auto echo = [counts](const Request& request, const std::shared_ptr<Reply>& reply) {
+      Echo(counts, request, reply);
+    };
+    must(front->Route(method, "/echo", echo, {.large_body = true}));
+    must(front->Route(method, "/echo/:name", echo));
   }
+  must(front->Route("GET", "/seen", [counts](const Request&, const std::shared_ptr<Reply>& reply) {
+    const std::lock_guard<std::mutex> lock(counts->mutex);
+    reply->Send({200, "application/json", {}, Dump(counts->seen)});
+  }));
   must(front->Route("GET", "/livez",
                     [](const Request&, const std::shared_ptr<Reply>& reply) {
                       reply->Send({200, "text/plain", {}, "ok\n"});

@@ -299,7 +299,7 @@ TEST(Front, GateAndObserver) {
   Stand stand;
   std::mutex mutex;
   std::vector<Served> seen;
-  stand.front.SetGate([](const Request& request, Reply& reply) {
+  stand.front.SetScreen([](const Request& request, Reply& reply) {
     if (request.Header("authorization") != nullptr) return true;
     reply.Send({401, "text/plain", {}, "no"});
     return false;

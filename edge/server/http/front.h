@@ -20,8 +20,8 @@ namespace mote::server {
 class Core;
 
 struct RouteOptions {
-  // On a thread of its own, before which nothing queues but other direct requests, and without the screen: for what must
-  // answer when all else is stuck. The handler must not block, and the pattern has no parts.
+  // On a thread of its own, before which nothing queues but other direct requests, and without the screen: for what
+  // must answer when all else is stuck. The handler must not block, and the pattern has no parts.
   bool direct = false;
   bool large_body = false;  // up to FrontOptions::large_body_bytes; the pattern has no parts
 };

@@ -100,9 +100,10 @@ struct Log::State {
 
 Log::Log(const LogOptions& options) : state_(std::make_unique<State>(options)) {}
 
+// The pool first: queued lines hold the logger, whose end then comes on this thread, after theirs.
 Log::~Log() {
-  state_->logger.reset();
   state_->pool.reset();
+  state_->logger.reset();
 }
 
 bool Log::Shows(LogLevel level) const {

@@ -63,7 +63,6 @@ Response PageResponse(const Request& request) {
     response.headers = {{"ETag", tag},
                         {"Cache-Control", "no-cache"},  // kept, but asked about
                         {"Content-Security-Policy", kPolicy},
-                        {"X-Content-Type-Options", "nosniff"},
                         {"Referrer-Policy", "no-referrer"},
                         {"Permissions-Policy", "camera=(self), microphone=(), geolocation=()"},
                         {"Cross-Origin-Opener-Policy", "same-origin"},

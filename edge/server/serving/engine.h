@@ -20,13 +20,6 @@
 #include "edge/server/serving/flight.h"
 #include "edge/server/serving/slots.h"
 #include "edge/server/serving/task.h"
-#if __has_include("engine/api/mote_grammar.h")
-#include "engine/api/mote_grammar.h"
-#define HAVE_GRAMMAR 1
-#else
-#define HAVE_GRAMMAR 0
-struct mote_grammar {};
-#endif
 
 namespace mote::server {
 

@@ -129,7 +129,6 @@ bool Engine::CompileGrammar(Work& work) {
       return true;
     }
   }
-#if HAVE_GRAMMAR
   mote_grammar* grammar = nullptr;
   mote_error error = {};
   mote_status status = MOTE_OK;
@@ -148,7 +147,6 @@ bool Engine::CompileGrammar(Work& work) {
     return false;
   }
   work.grammar = std::shared_ptr<mote_grammar>(grammar, mote_grammar_free);
-#endif
   const std::lock_guard lock(mutex_);
   grammars_.emplace_front(key, work.grammar);
   if (grammars_.size() > kGrammars) grammars_.pop_back();

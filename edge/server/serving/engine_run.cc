@@ -135,10 +135,8 @@ bool Engine::StartRun(std::unique_ptr<Run>& run) {
     params.top_logprobs = work.task.logprobs;
     params.on_token = EngineCallbacks::OnToken;
   }
-#if HAVE_GRAMMAR
   params.grammar = work.grammar.get();
   if (!work.task.constraint_trigger.empty()) params.grammar_trigger = work.task.constraint_trigger.c_str();
-#endif
   params.user = run.get();
   run->slot = &slot;
   slot.session.ClearCancel();

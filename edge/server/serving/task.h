@@ -51,10 +51,10 @@ struct Task {
   std::string constraint_text;
   std::string constraint_trigger;  // the constraint begins after this text appears; "": at once
 
-  double deadline = 0;       // seconds from now in which the answer must be complete; 0: the server's limit
-  bool cache = true;         // the request cache may answer, where sampling makes the answer certain
+  double deadline = 0;  // seconds from now in which the answer must be complete; 0: the server's limit
+  bool cache = true;    // the request cache may answer, where sampling makes the answer certain
   std::function<void(double tokens)> charge;  // told at the end how many tokens it took; may be empty
-  std::string conversation;  // "": none; requests of one conversation prefer the same session
+  std::string conversation;                   // "": none; requests of one conversation prefer the same session
 };
 
 struct TokenDetail {

@@ -1,0 +1,50 @@
+// Part of mote.hpp, which includes it: how models and vision files are loaded.
+#ifndef MOTE_ENGINE_API_MOTE_OPTIONS_HPP_
+#define MOTE_ENGINE_API_MOTE_OPTIONS_HPP_
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "mote.h"
+
+namespace mote {
+inline namespace v0 {
+
+struct ModelOptions {
+  int threads = 0;
+  uint32_t context = 0;
+  uint32_t max_batch = 512;
+  bool vocab_only = false;
+  uint64_t memory_limit = 0;
+  mote_cache_type cache_type_k = MOTE_CACHE_F16;
+  mote_cache_type cache_type_v = MOTE_CACHE_F16;
+  std::string isa;                                              // empty: the best one
+  std::function<void(mote_log_level, std::string_view)> log;    // kept while the model lives; called from any thread
+  std::function<void(uint64_t done, uint64_t total)> progress;  // bytes, while loading
+};
+
+struct VisionOptions {
+  uint32_t max_tokens = 0;
+  uint64_t cache_bytes = uint64_t{256} << 20;
+  std::function<void(uint64_t done, uint64_t total)> progress;  // bytes, while loading
+
+  // A view of this object.
+  mote_vision_params ToC() const {
+    mote_vision_params params = mote_vision_default_params();
+    params.max_tokens = max_tokens;
+    params.cache_bytes = cache_bytes;
+    if (progress) {
+      params.progress = [](void* user, uint64_t done, uint64_t total) {
+        static_cast<const VisionOptions*>(user)->progress(done, total);
+      };
+      params.progress_user = const_cast<VisionOptions*>(this);
+    }
+    return params;
+  }
+};
+
+}  // namespace v0
+}  // namespace mote
+
+#endif  // MOTE_ENGINE_API_MOTE_OPTIONS_HPP_
