@@ -8,3 +8,9 @@ endif()
 add_executable(dudect EXCLUDE_FROM_ALL ${CMAKE_CURRENT_LIST_DIR}/dudect.cc)
 mote_link_rooms(dudect api)
 target_link_libraries(dudect PRIVATE mote_server)
+
+# Who may do what, from outside.
+if(Python3_FOUND AND TARGET mote_program AND NOT CMAKE_CROSSCOMPILING AND NOT MOTE_SANITIZE)
+  add_test(NAME server_auth COMMAND Python3::Interpreter -B ${CMAKE_CURRENT_LIST_DIR}/auth_test.py
+    --program $<TARGET_FILE:mote_program> "--builtin=${MOTE_BUILTIN_NAME}" WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+endif()

@@ -125,6 +125,22 @@ TEST(SlidingWindow, AClockThatStandsStillOrJumpsAhead) {
   ASSERT_FALSE(window.Take(kPerMinute, 1, 1e9));
 }
 
+TEST(SlidingWindow, AnotherRateHoldsAtOnce) {
+  SlidingWindow window;
+  for (int i = 0; i < 60; ++i) ASSERT_TRUE(window.Take(kPerMinute, 1, 1000));
+  // A larger count of the same window: what was taken stays taken.
+  int more = 0;
+  while (window.Take({70, 60}, 1, 1001)) ++more;
+  EXPECT_EQ(more, 10);
+  // Other windows, longer and shorter, hold what they say.
+  for (const Rate& rate : {Rate{5, 3600}, Rate{3, 1}, Rate{4, 86400}}) {
+    int taken = 0;
+    while (window.Take(rate, 1, 1002)) ++taken;
+    EXPECT_EQ(taken, rate.count);
+    EXPECT_TRUE(window.Take(rate, 1, 1002 + rate.seconds * 33 / 32));
+  }
+}
+
 TEST(RateTable, ClientsDoNotShare) {
   RateTable table(100);
   for (int i = 0; i < 60; ++i) ASSERT_TRUE(table.Admit("a", kPerMinute, {}, 1).admitted);

@@ -42,7 +42,7 @@ class Gate {
   static Result<std::unique_ptr<Gate>> Open(const Settings& settings, UnixClock clock = nullptr);
   ~Gate();
 
-  // For every request, those without keys (health) too: the Host header, and the Origin that a browser names.
+  // For every request, with or without a key: the Host header, and the Origin that a browser names.
   std::optional<ApiError> Screen(const Request& request) const;
 
   // Screen, then: the key, token or certificate; the scope; the limits. `now` in seconds of a clock that never goes

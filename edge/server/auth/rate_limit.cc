@@ -13,6 +13,10 @@ constexpr double kClose = 1e-6;
 
 // Slots that have left the window become empty; a debt is paid at the rate, into the slots that pass.
 void SlidingWindow::Advance(const Rate& rate, double now) {
+  if (seconds_ != rate.seconds) {
+    *this = SlidingWindow();
+    seconds_ = rate.seconds;
+  }
   const double slot = rate.seconds / kParts;
   const auto current = static_cast<int64_t>(std::floor(now / slot));
   if (newest_ < 0) {

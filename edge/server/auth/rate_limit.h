@@ -19,6 +19,8 @@ namespace mote::server {
 // left the window: unlike with a bucket that refills, no window ever holds more than the count. Times are kept to 1/32
 // of the window, on the safe side: who asks without a pause gets 97 % of the rate or more.
 //
+// Another length of the window begins anew: a key's limits can change while the server runs.
+//
 // What is charged after the fact may be more than was left. The rest is a debt, paid with what the following windows
 // would have given: so in the long run, too, it is the rate.
 class SlidingWindow {
@@ -42,6 +44,7 @@ class SlidingWindow {
   float slots_[kSlots] = {};  // by number modulo kSlots
   int64_t newest_ = -1;       // number of the slot that `now` is in; -1: none yet
   double debt_ = 0;
+  double seconds_ = 0;   // of the rate that all this is of
   double advanced_ = 0;  // the time that debt_ is of
 };
 
