@@ -14,6 +14,9 @@ void AddRun(CLI::App& app, Action* action);
 void AddTokenize(CLI::App& app, Action* action);
 void AddLogits(CLI::App& app, Action* action);
 void AddPerplexity(CLI::App& app, Action* action);
+void AddServe(CLI::App& app, Action* action);
+// Keys for the server (edge/server/auth).
+void AddKey(CLI::App& app, Action* action);
 // In tools/: these see the engine's file formats and the CPU target.
 void AddShow(CLI::App& app, Action* action);
 void AddBench(CLI::App& app, Action* action);

@@ -77,6 +77,7 @@ int Dispatch(int argc, char** argv) {
       "Exit codes: 0 done, 1 the work failed, 2 the words were wrong.");
   Action action;
   AddRun(app, &action);
+  AddServe(app, &action);
   AddShow(app, &action);
   AddTokenize(app, &action);
   AddLogits(app, &action);
@@ -85,6 +86,7 @@ int Dispatch(int argc, char** argv) {
   AddDoctor(app, &action);
   AddQuantize(app, &action);
   AddImatrix(app, &action);
+  AddKey(app, &action);
 
   std::vector<std::string> words = RewriteArguments(argc, argv);
   if (words.empty()) WrongWords("no command given; the commands are " + CommandNames(app));

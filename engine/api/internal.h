@@ -21,6 +21,7 @@
 #include "engine/run/model.h"
 #include "engine/run/sampler.h"
 #include "engine/run/session.h"
+#include "engine/text/token_grammar.h"
 
 namespace mote::api {
 
@@ -43,6 +44,10 @@ struct Loaded {
   std::string template_error;
   std::string projector;
   std::string vision_name;
+
+  // Made by the first grammar; see TrieOf.
+  std::atomic<const TokenTrie*> trie{nullptr};
+  ~Loaded() { delete trie.load(); }
 
   const Tokenizer& tokenizer() const { return model != nullptr ? model->tokenizer() : *vocab_tokenizer; }
   const ChatTemplate* chat_template() const { return model != nullptr ? model->chat_template() : vocab_template.get(); }
@@ -115,6 +120,8 @@ Result<GenerateParams> ConvertGenerate(mote_session* session, const mote_generat
                                        mote_generate_params* c_params);
 // Leaves text and tokens with the session.
 mote_generate_result KeepResult(mote_session* session, GenerateResult generated);
+// Null without a grammar.
+Result<std::shared_ptr<TokenFilter>> ConvertGrammar(const mote_session* session, const mote_generate_params& params);
 Result<SamplerParams> ConvertSampling(const mote_sampling_params* given);
 Result<ChatInput> ConvertChat(const Loaded& loaded, const mote_chat_message* messages, size_t count,
                               const mote_chat_params* given);
@@ -162,6 +169,11 @@ struct mote_prompt {
   };
   std::vector<Image> images;
   mote::ReadStats stats;
+};
+
+struct mote_grammar {
+  std::shared_ptr<mote::api::Loaded> loaded;
+  std::shared_ptr<const mote::TokenGrammar> tokens;  // keeps the model's vocabulary alive by itself
 };
 
 struct mote_sampler {

@@ -1,6 +1,7 @@
 // mote.h: versions, instruction sets, models.
 #include <stdio.h>
 
+#include <map>
 #include <utility>
 
 #include "engine/api/internal.h"
@@ -74,6 +75,15 @@ Result<std::unique_ptr<GgufFile>> OpenParts(std::unique_ptr<ByteSource> source, 
   std::vector<std::unique_ptr<ByteSource>> parts;
   parts.push_back(std::move(source));
   return header_only ? GgufFile::FromSourcesHeaderOnly(std::move(parts)) : GgufFile::FromSources(std::move(parts));
+}
+
+// The type that most of the tensors' bytes have.
+const char* WeightType(const GgufFile& file) {
+  std::map<DType, uint64_t> bytes;
+  for (const TensorInfo& tensor : file.tensors()) bytes[tensor.type] += tensor.bytes;
+  const auto most =
+      std::max_element(bytes.begin(), bytes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  return most == bytes.end() ? "" : DTypeName(most->first);
 }
 
 mote_model_params Defaults() {
@@ -238,6 +248,7 @@ mote_status mote_model_get_info(const mote_model* model, mote_model_info* info, 
   filled.backend = loaded.backend.c_str();
   filled.chat_template = loaded.template_source.empty() ? nullptr : loaded.template_source.c_str();
   filled.template_error = loaded.template_error.empty() ? nullptr : loaded.template_error.c_str();
+  filled.weight_type = WeightType(loaded.file());
   filled.vocab_size = loaded.vocab_size();
   filled.bos_token = loaded.tokenizer().bos();
   filled.eos_token = loaded.tokenizer().eos();

@@ -169,6 +169,7 @@ typedef struct mote_model_info {
   uint64_t weight_bytes; /* see mote_memory */
   uint64_t scratch_bytes;
   uint64_t cache_bytes;
+  const char* weight_type; /* the type of most of the tensors' bytes, as GGUF names it: "Q8_0" */
 } mote_model_info;
 
 /* info->struct_size must be set. */
@@ -490,6 +491,9 @@ typedef struct mote_token_info {
  */
 typedef int (*mote_token_fn)(void* user, const mote_token_info* info);
 
+/* What a text may look like; see mote_grammar.h, included below. */
+typedef struct mote_grammar mote_grammar;
+
 typedef struct mote_generate_params {
   size_t struct_size;
   const mote_sampling_params* sampling; /* NULL: the defaults */
@@ -502,6 +506,8 @@ typedef struct mote_generate_params {
   void* user;                   /* of all */
   int32_t top_logprobs;         /* alternatives that on_token is told, [0, 20]; -1: no logprobs at all. default -1 */
   mote_token_fn on_token;       /* NULL: none */
+  const mote_grammar* grammar;  /* the text is one of its texts, or the beginning of one; NULL: none */
+  const char* grammar_trigger;  /* up to 1024 bytes, after which the grammar begins; NULL: with the text */
 } mote_generate_params;
 
 MOTE_API void mote_generate_params_init(mote_generate_params* params, size_t struct_size);
@@ -540,7 +546,8 @@ MOTE_API mote_status mote_session_generate_prompt(mote_session* session, const m
 } /* extern "C" */
 #endif
 
-#include "mote_embed.h" /* vectors of texts */
-#include "mote_steps.h" /* generations without a thread each */
+#include "mote_embed.h"   /* vectors of texts */
+#include "mote_grammar.h" /* text that must have a form */
+#include "mote_steps.h"   /* generations without a thread each */
 
 #endif /* MOTE_ENGINE_API_MOTE_H_ */

@@ -14,7 +14,8 @@
 #include <vector>
 
 #include "mote.h"
-#include "mote_load.hpp"
+#include "mote_grammar.hpp"
+#include "mote_options.hpp"
 #include "mote_result.hpp"
 
 namespace mote {
@@ -267,6 +268,8 @@ struct GenerateOptions {
   std::function<bool(std::string_view text, Token token)> on_text;    // false stops
   std::function<bool(const mote_token_info& info)> on_token;          // each token, before its text; false stops
   int top_logprobs = -1;                                              // that on_token is told; -1: no logprobs
+  std::optional<Grammar> grammar;                                     // what the text may look like
+  std::string grammar_trigger;                                        // the grammar begins after it; empty: at once
   std::function<void(size_t done, size_t total)> on_prompt_progress;  // in tokens
 };
 
@@ -475,6 +478,8 @@ class Session {
       params.stop = stop.data();
       params.stop_count = stop.size();
       params.top_logprobs = options.top_logprobs;
+      if (options.grammar) params.grammar = options.grammar->handle();
+      if (!options.grammar_trigger.empty()) params.grammar_trigger = options.grammar_trigger.c_str();
       params.user = const_cast<GenerateOptions*>(&options);
       if (options.on_text) {
         params.on_text = [](void* user, const char* text, size_t size, Token token) {

@@ -163,6 +163,7 @@ Result<GenerateParams> ConvertGenerate(mote_session* session, const mote_generat
   if (c.on_token != nullptr) params.on_token = CallToken;
   if (c.on_progress != nullptr) params.on_prefill = CallPrefillProgress;
   params.top_logprobs = c.top_logprobs;
+  MOTE_ASSIGN_OR_RETURN(params.filter, ConvertGrammar(session, c));
   params.user = c_params;
   params.cancel = &session->cancel;
   return params;

@@ -93,6 +93,8 @@ Status Generation::Choose() {
   if (params_.filter != nullptr) {
     filtered_.assign(raw.begin(), raw.end());
     MOTE_RETURN_IF_ERROR(params_.filter->Apply(filtered_));
+    ended_ = params_.filter->MustEnd();
+    if (ended_) return {};
     logits = filtered_;
   }
   MOTE_ASSIGN_OR_RETURN(token_, sampler_.Sample(logits));
@@ -119,6 +121,7 @@ void Generation::Advance() {
   if (HasAllTokens()) return Finish(FinishReason::kLength);
   if (cancelled) return Finish(FinishReason::kCancelled);
   if (!chosen_.ok()) return Fail(chosen_);
+  if (ended_) return Finish(FinishReason::kStop);
   Take();
 }
 
@@ -129,6 +132,7 @@ void Generation::Take() {
   result_.tokens.push_back(token_);
   if (!TellToken()) return Finish(FinishReason::kCancelled);
   if (!Write(tokenizer.Piece(token_, /*with_special=*/false), token_)) return Finish(result_.finish);
+  if (params_.filter != nullptr && params_.filter->MustEnd()) return Finish(FinishReason::kStop);
   if (HasAllTokens() || session_.length() >= session_.context()) return Finish(FinishReason::kLength);
   evaluated_ = token_;
   const Status status = Evaluate(std::span<const int32_t>(&evaluated_, 1), 0);

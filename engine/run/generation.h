@@ -62,6 +62,7 @@ class Generation {
 
   // Of the token that was chosen last.
   Status chosen_;
+  bool ended_ = false;  // there was nothing to choose: the filter lets nothing follow
   int32_t token_ = 0;
   int32_t evaluated_ = 0;  // the job's own: the next is chosen while it still points here
   float logprob_ = 0;

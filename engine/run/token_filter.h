@@ -19,6 +19,8 @@ class TokenFilter {
   virtual Status Apply(std::span<float> logits) = 0;
   // The token that was chosen, one that ends the answer too.
   virtual Status Accept(int32_t token) = 0;
+  // After either of them: nothing may follow but the end, and the generation stops as if that had come.
+  virtual bool MustEnd() const { return false; }
 };
 
 }  // namespace mote

@@ -9,6 +9,7 @@ import unittest
 import numpy as np
 import torch
 
+import bridge
 import gguf
 import scenes
 import train
@@ -46,7 +47,7 @@ class Check(unittest.TestCase):
         ring = {"shape": "ring", "colour": "blue", "size": "large", "x": 100.0, "y": 64.0, "dir": None}
         scene, rng = {"kind": "shapes", "shapes": [star, ring]}, np.random.default_rng(0)
         for _ in range(3000):
-            kind, q, a = ask(rng, scene)
+            kind, q, a, about = ask(rng, scene)
             ask_star, ask_ring = "the star" in q, "the ring" in q
             if kind == "colour" and (ask_star or ask_ring):
                 self.assertEqual(a, "red" if ask_star else "blue", q)
@@ -75,12 +76,60 @@ class Check(unittest.TestCase):
         qs = [("a", "How many shapes?", "3"), ("b", "Where is the star?", "top left")]
 
         def logits(asked):
-            packed = packer.pack([packer.row(None, scene, len(asked), 4, asked)])
             with torch.no_grad():
-                return model(pictures, *packed[:4], packed[4] >= 0)[0]
+                return model(pictures, packer.pack([packer.row(None, scene, len(asked), 4, asked)]))
 
         both, second = logits(qs), logits(qs[1:])
         self.assertTrue(torch.allclose(both[-len(second):], second, atol=1e-4))
+
+    def test_attention_is_taught_to_look_at_what_the_words_mean(self):
+        star = {"shape": "star", "colour": "red", "size": "small", "x": 20.0, "y": 40.0, "dir": None}
+        ring = {"shape": "ring", "colour": "blue", "size": "large", "x": 100.0, "y": 64.0, "dir": None}
+        scene, packer, rng = {"kind": "shapes", "shapes": [star, ring]}, Packer(self.tokenizer), np.random.default_rng(0)
+        where = {"star": 4, "ring": 11}  # of 4 by 4 image tokens
+        checked = 0
+        for _ in range(200):
+            row = packer.row(rng, scene, 4)
+            tokens, segments, picture = row[0], row[2], row[4]
+            for which, query, shares in row[6]:
+                self.assertAlmostEqual(sum(shares.values()), 1.0)
+                self.assertTrue(all(at < query and segments[at] in (0, segments[query]) for at in shares))
+                word = self.tokenizer.decode(tokens[query:query + 1]).strip().lower()
+                before = self.tokenizer.decode(tokens[query - 1:query]).strip().lower()
+                if which == "thing" and word in where and before == "the":
+                    self.assertEqual(shares, {picture + where[word]: 1.0})
+                    checked += 1
+                if which == "many" and word == "stars" and before in ("many", "the", "of"):
+                    self.assertEqual(shares, {0: 0.75, picture + where["star"]: 0.25})
+        self.assertGreater(checked, 50)
+
+    def test_a_graft_gives_the_tokens_that_the_decoder_knows(self):
+        drawn = [scenes.draw((6, i)) for i in range(96)]
+        images, labels = torch.from_numpy(np.stack([d[0] for d in drawn])), torch.from_numpy(np.stack([d[2] for d in drawn])).long()
+        model, other = Eye().eval(), Eye().eval()
+        with torch.no_grad():
+            other.tower.load_state_dict(model.tower.state_dict())
+            other.tower.post.weight.mul_(2.0)  # the same tower, which speaks louder
+            before = model.tower(images)[0]
+            self.assertGreater(float(bridge.graft(model, other.tower, images, labels)), 0.99)
+            self.assertLess(float((model.tower(images)[0] - before).pow(2).mean() / before.pow(2).mean()), 0.01)
+
+    def test_words_of_numbers_can_be_told_apart(self):
+        model, packer = Eye().eval(), Packer(self.tokenizer)
+        labels = torch.zeros(3, scenes.PLANES, 64, dtype=torch.long)
+        for i, n in enumerate((47, 74, 7)):
+            labels[i, 4, 9] = 1 + n
+        said = bridge.sayings(model, packer, labels)
+        self.assertEqual(said.abs().sum(2).gt(0).nonzero()[:, 1].tolist(), [0, 0, 0])
+        token = said[:, 0]
+        self.assertGreater(float((token[0] - token[1]).norm()), 1.0)
+        self.assertGreater(float((token[0] - token[2]).norm()), 0.9)
+
+    def test_labels_say_what_is_read(self):
+        for kind, key in (("number", "number"), ("gauge", "gauge")):
+            _, scene, labels = scenes.draw((7, 1), kind=kind)
+            want = 1 + int(scene["number"]["text"]) if kind == "number" else 101 + scene["gauge"]["value"]
+            self.assertEqual(set(labels[4].tolist()) - {0}, {want}, key)
 
     def test_a_pair_of_files_gives_the_weights_back(self):
         model = Eye()

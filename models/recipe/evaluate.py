@@ -30,34 +30,34 @@ def ask_all(rng, scene, count):
     """Different questions about a scene, `count` or fewer."""
     out = {}
     for _ in range(4 * count):
-        kind, q, a = ask(rng, scene)
+        kind, q, a, _ = ask(rng, scene)
         if len(out) < count:
             out.setdefault(q, (kind, q, a))
     return list(out.values())
 
 
 def held_out(count, held, seed, hard=1.0, questions=6):
-    """Held-out scenes, redrawn from a seed: pictures, descriptions, and for each (kind, question, answer)s."""
+    """Held-out scenes, redrawn from a seed: pictures, descriptions, for each (kind, question, answer)s, and patch labels."""
     drawn = [scenes.draw((seed, 777, i), hard, held) for i in range(count)]
     asked = [ask_all(np.random.default_rng((seed, 778, i)), d[1], questions) for i, d in enumerate(drawn)]
-    return np.stack([d[0] for d in drawn]), [d[1] for d in drawn], asked
+    return np.stack([d[0] for d in drawn]), [d[1] for d in drawn], asked, np.stack([d[2] for d in drawn])
 
 
 def accuracy(model, packer, check, prefix=ENGINES):
     """{kind: (share right, how many)} of greedy answers: right is every token right, and the end."""
-    images, described, asked = check
+    images, described, asked = check[:3]
     right = {}
     for at in range(0, len(images), BATCH):
         rows = [packer.row(None, s, len(qs), prefix, qs) for s, qs in zip(described[at:at + BATCH], asked[at:at + BATCH])]
-        tokens, positions, segments, slots, targets = packer.pack(rows)
-        want = targets >= 0
+        batch = packer.pack(rows)
+        want = batch.targets >= 0
         with torch.no_grad():
-            logits, _ = model(torch.from_numpy(images[at:at + BATCH]), tokens, positions, segments, slots, want)
+            logits = model(torch.from_numpy(images[at:at + BATCH]), batch)
         good = torch.ones_like(want)
-        good[want] = logits.argmax(1) == targets[want]
-        for i, r in enumerate(rows):
+        good[want] = logits.argmax(1) == batch.targets[want]
+        for start, r in zip(batch.starts, rows):
             for kind, first, last in r[5]:
-                right.setdefault(kind, []).append(bool(good[i, first:last].all()))
+                right.setdefault(kind, []).append(bool(good[start + first:start + last].all()))
     return {k: (sum(v) / len(v), len(v)) for k, v in right.items()}
 
 
@@ -65,7 +65,7 @@ def write(folder, check, sizes=False):
     """The pictures as PNG and the questions as JSON; with `sizes`, also some pictures in other sizes."""
     os.makedirs(folder, exist_ok=True)
     out = []
-    for i, (pixels, scene, qs) in enumerate(zip(*check)):
+    for i, (pixels, scene, qs) in enumerate(zip(*check[:3])):
         names = ["%03d.png" % i]
         image = Image.fromarray(pixels)
         image.save(os.path.join(folder, names[0]))

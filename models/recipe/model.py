@@ -11,7 +11,9 @@ from world import CLASSES, COLOURS, GRID, PATCH
 CONFIG = {"vit": 192, "vit_layers": 6, "vit_heads": 6, "vit_ff": 768, "scale": 2, "dim": 192, "layers": 4, "heads": 6, "kv_heads": 2,
           "ff": 512, "vocab": 673, "eps": 1e-5, "ln_eps": 1e-6, "theta": 10000.0, "context": 2048}
 IMAGE_TOKENS = (GRID // CONFIG["scale"]) ** 2
-AUX = len(CLASSES) + (len(COLOURS) + 1) + 4 + 1  # what the training heads say of a patch: class, colour, size, centre
+# What the training heads say of a patch: class, colour, size; of a middle that is in it (or none) the place, row and column;
+# tens (or none) and units of a number, a gauge's value.
+AUX = [len(CLASSES), len(COLOURS) + 1, 4, 10, GRID + 1, GRID + 1, 11, 10, 11]
 
 
 def linear(fan_in, fan_out, bias, gain=1.0):
@@ -138,6 +140,11 @@ class RmsNorm(nn.Module):
         return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.eps) * self.weight
 
 
+def pick(x, at):
+    """x[at] for rows of x, with a gradient that is much faster than that of indexing."""
+    return x.index_select(0, at.flatten()).view(*at.shape, *x.shape[1:])
+
+
 def rotate(x, cos, sin):
     """Rotary positions on neighbouring pairs, as GGUF's llama wants them."""
     a, b = x[..., 0::2], x[..., 1::2]
@@ -154,19 +161,36 @@ class Block(nn.Module):
         self.k, self.v = linear(d, self.kv * self.hd, False), linear(d, self.kv * self.hd, False)
         self.gate, self.up, self.down = linear(d, c["ff"], False), linear(d, c["ff"], False), linear(c["ff"], d, False, 0.3)
 
-    def forward(self, x, mask, cos, sin):
-        b, t, d = x.shape
+    def forward(self, x, batch, cos, sin, layer, only=None):
+        """The block's output for the tokens [tokens, dim] of a batch, or `only` some, and how far attention is from its looks,
+        summed."""
         h = self.norm1(x)
-        q = rotate(self.q(h).view(b, t, self.heads, self.hd).transpose(1, 2), cos, sin)
-        k = rotate(self.k(h).view(b, t, self.kv, self.hd).transpose(1, 2), cos, sin)
-        v = self.v(h).view(b, t, self.kv, self.hd).transpose(1, 2)
-        group = self.heads // self.kv
-        q = q.reshape(b, self.kv, group * t, self.hd)  # the query heads of one key head, one below the other
-        s = (q @ (k.transpose(2, 3) * (1.0 / math.sqrt(self.hd)))).view(b, self.kv, group, t, t) + mask
-        a = torch.softmax(s, -1).view(b, self.kv, group * t, t) @ v
-        x = x + self.out(a.view(b, self.heads, t, self.hd).transpose(1, 2).reshape(b, t, d))
+        q = rotate(self.q(h).view(-1, self.heads, self.hd), cos, sin)
+        k = rotate(self.k(h).view(-1, self.kv, self.hd), cos, sin) * (1.0 / math.sqrt(self.hd))
+        v = self.v(h).view(-1, self.kv, self.hd)
+        group, out, far = self.heads // self.kv, [], x.new_zeros(())
+        for part in batch.parts:
+            n, t = part.queries.shape
+            one, keys, values = (pick(y, at).transpose(1, 2) for y, at in ((q, part.queries), (k, part.keys), (v, part.keys)))
+            # the query heads of one key head, one below the other
+            s = (one.reshape(n, self.kv, group * t, self.hd) @ keys.transpose(2, 3)).view(n, self.kv, group, t, -1) + part.mask
+            a = torch.softmax(s, -1).view(n, self.kv, group * t, -1) @ values
+            out.append(a.view(n, self.heads, t, self.hd).transpose(1, 2).reshape(n * t, -1))
+            for which, (member, place, shares) in part.looks.items():
+                for head in (head for at, head in LOOKS[which] if at == layer):
+                    seen = torch.log_softmax(s[member, head // group, head % group, place], -1)
+                    far = far + (shares * (shares.clamp_min(1e-9).log() - seen)).sum()
+        home = batch.home
+        if only is not None:
+            x, home = x.index_select(0, only), home[only]
+        x = x + self.out(torch.cat(out).index_select(0, home))
         h = self.norm2(x)
-        return x + self.down(F.silu(self.gate(h)) * self.up(h))
+        return x + self.down(F.silu(self.gate(h)) * self.up(h)), far
+
+
+# Heads of the decoder that are taught where to look, (layer, head): the words for a thing at the thing (and at all of many,
+# so that they can be counted), the answer at the words for the first thing of a question, and for the second.
+LOOKS = {"thing": ((1, 4), (2, 3)), "many": ((1, 3),), "first": ((2, 0), (3, 0)), "second": ((2, 1), (3, 1))}
 
 
 class Eye(nn.Module):
@@ -179,30 +203,23 @@ class Eye(nn.Module):
         self.embed = nn.Parameter(torch.randn(self.c["vocab"], self.c["dim"]) * 0.05)
         self.blocks = nn.ModuleList(Block(self.c) for _ in range(self.c["layers"]))
         self.norm = RmsNorm(self.c["dim"], self.c["eps"])
-        self.aux = linear(self.c["vit"], AUX, True, 0.3)
+        self.aux = linear(self.c["vit"], sum(AUX), True, 0.3)
 
-    def forward(self, images, tokens, positions, segments, slots, want):
-        """Logits where `want` is true, and patch features.
+    def forward(self, images, batch):
+        """Logits where a batch has targets, for pictures; in the order of its tokens."""
+        return self.read(self.tower(images)[0], batch)[0]
 
-        segments: 0 the picture and what stands before it, 1.. one question each, 100.. a question that does not see the
-        picture, -1 nothing; slots: where in each row its image tokens go.
-        """
-        pictures, patches = self.tower(images)
-        x = self.embed[tokens]
-        x = x.scatter(1, slots[:, :, None].expand(-1, -1, x.shape[2]), pictures)
-        mask = visible(segments)
+    def read(self, pictures, batch):
+        """Logits where a batch has targets, for the tower's image tokens, and the mean distance of attention from its looks."""
+        x = self.embed[batch.tokens]
+        x = x.index_copy(0, batch.slots.flatten(), pictures.flatten(0, 1))
         hd = self.c["dim"] // self.c["heads"]
-        angle = positions[:, None, :, None].float() * self.c["theta"] ** (-torch.arange(0, hd, 2).float() / hd)
+        angle = batch.positions[:, None, None].float() * self.c["theta"] ** (-torch.arange(0, hd, 2).float() / hd)
         cos, sin = torch.cos(angle), torch.sin(angle)
-        for block in self.blocks:
-            x = block(x, mask, cos, sin)
-        return self.norm(x[want]) @ self.embed.t(), patches
-
-
-def visible(segments):
-    """The additive mask [b, 1, 1, t, t]: earlier tokens of the same question, and of the picture."""
-    t = segments.shape[1]
-    mine, theirs = segments[:, :, None], segments[:, None, :]
-    seen = (mine == theirs) | ((theirs == 0) & (mine >= 0) & (mine < 100))
-    seen &= torch.ones(t, t).tril().bool()
-    return torch.zeros(seen.shape).masked_fill_(~seen, -1e9)[:, None, None]
+        far = x.new_zeros(())
+        wanted = (batch.targets >= 0).nonzero()[:, 0]
+        for layer, block in enumerate(self.blocks):
+            x, apart = block(x, batch, cos, sin, layer, wanted if block is self.blocks[-1] else None)
+            far = far + apart
+        taught = sum(len(LOOKS[which]) * len(member) for part in batch.parts for which, (member, _, _) in part.looks.items())
+        return self.norm(x) @ self.embed.t(), far / max(1, taught)

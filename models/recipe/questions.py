@@ -1,4 +1,8 @@
-"""Questions about a scene, with the answers that are right: ask(rng, scene) gives (kind, question, answer)."""
+"""Questions about a scene, with the answers that are right: ask(rng, scene) gives (kind, question, answer, about).
+
+`about` says of which things the question speaks: pairs of words of the question and the things that these mean, all of
+them. No words: the question as a whole means the things.
+"""
 
 import wording as W
 from world import COLOUR_NAMES, HELD_PAIRS, PLACES, SHAPES, SIZE
@@ -85,62 +89,65 @@ def colour(rng, scene):
     shapes = scene["shapes"]
     if rng.random() < 0.07 or not shapes:
         s = absent_shape(rng, shapes)
-        return "absent", one(rng, W.COLOUR).format(r="the " + s), "there is no " + s
+        return "absent", one(rng, W.COLOUR).format(r="the " + s), "there is no " + s, [("the " + s, [])]
     if len(shapes) == 1 and rng.random() < 0.5:
-        return "colour", one(rng, W.IT_COLOUR), shapes[0]["colour"]
+        return "colour", one(rng, W.IT_COLOUR), shapes[0]["colour"], [("", shapes)]
     if rng.random() < 0.3:
         name = one(rng, one(rng, PLACES))
         s = at(shapes, name)
         if s:
-            return "colour", one(rng, W.COLOUR[:5]).format(r="the shape " + one(rng, W.PLACE[name])), s["colour"]
+            q, r = one(rng, W.COLOUR[:5]), "the shape " + one(rng, W.PLACE[name])
+            return "colour", q.format(r=r), s["colour"], [(r, [s])]
     s, r = unique(rng, shapes, "colour")
-    return ("colour", one(rng, W.COLOUR).format(r=r), s["colour"]) if s else None
+    return ("colour", one(rng, W.COLOUR).format(r=r), s["colour"], [(r, [s])]) if s else None
 
 
 def shape(rng, scene):
     shapes = scene["shapes"]
     if rng.random() < 0.05 or not shapes:
         c = absent_colour(rng, shapes)
-        return "absent", one(rng, W.SHAPE_COLOUR).format(c=c), "there is nothing " + c
+        return "absent", one(rng, W.SHAPE_COLOUR).format(c=c), "there is nothing " + c, [(c, [])]
     if len(shapes) == 1 and rng.random() < 0.5:
-        return "shape", one(rng, W.IT_SHAPE), shapes[0]["shape"]
+        return "shape", one(rng, W.IT_SHAPE), shapes[0]["shape"], [("", shapes)]
     if rng.random() < 0.3:
         name = one(rng, one(rng, PLACES))
         s = at(shapes, name)
         if s:
-            return "shape", one(rng, W.SHAPE_OF[:3]).format(r="the thing " + one(rng, W.PLACE[name])), s["shape"]
+            q, r = one(rng, W.SHAPE_OF[:3]), "the thing " + one(rng, W.PLACE[name])
+            return "shape", q.format(r=r), s["shape"], [(r, [s])]
     alone = [s for s in shapes if sum(t["colour"] == s["colour"] for t in shapes) == 1]
     if not alone:
         return None
     s = one(rng, alone)
     if rng.random() < 0.5:
-        return "shape", one(rng, W.SHAPE_COLOUR).format(c=s["colour"]), s["shape"]
-    return "shape", one(rng, W.SHAPE_OF).format(r="the " + s["colour"] + " " + one(rng, ["thing", "one", "shape"])), s["shape"]
+        return "shape", one(rng, W.SHAPE_COLOUR).format(c=s["colour"]), s["shape"], [(s["colour"], [s])]
+    q, r = one(rng, W.SHAPE_OF), "the " + s["colour"] + " " + one(rng, ["thing", "one", "shape"])
+    return "shape", q.format(r=r), s["shape"], [(r, [s])]
 
 
 def count(rng, scene):
     shapes = scene["shapes"]
     pick = rng.random()
     if pick < 0.35 or not shapes:
-        what, n = one(rng, ["shapes", "shapes", "things", "objects"]), len(shapes)
+        what, hits = one(rng, ["shapes", "shapes", "things", "objects"]), shapes
     elif pick < 0.65:
         s = one(rng, shapes)["shape"] if rng.random() < 0.85 else one(rng, SHAPES)
-        what, n = plural(s), sum(t["shape"] == s for t in shapes)
+        what, hits = plural(s), [t for t in shapes if t["shape"] == s]
     elif pick < 0.9:
         c = one(rng, shapes)["colour"] if rng.random() < 0.85 else one(rng, COLOUR_NAMES)
-        what, n = c + " " + one(rng, ["shapes", "things"]), sum(t["colour"] == c for t in shapes)
+        what, hits = c + " " + one(rng, ["shapes", "things"]), [t for t in shapes if t["colour"] == c]
     else:
         t = one(rng, shapes)
-        what, n = t["colour"] + " " + plural(t["shape"]), sum(
-            u["colour"] == t["colour"] and u["shape"] == t["shape"] for u in shapes)
-    return ("count" if n <= 5 else "count6"), one(rng, W.COUNT).format(s=what), str(n) if n else "none"
+        what, hits = t["colour"] + " " + plural(t["shape"]), [u for u in shapes if u["colour"] == t["colour"] and u["shape"] == t["shape"]]
+    kind, n = "count" if len(hits) <= 5 else "count6", str(len(hits)) if hits else "none"
+    return kind, one(rng, W.COUNT).format(s=what), n, [(what, hits)]
 
 
 def position(rng, scene):
     shapes = scene["shapes"]
     if rng.random() < 0.05 or not shapes:
         s = absent_shape(rng, shapes)
-        return "absent", one(rng, W.WHERE).format(r="the " + s), "there is no " + s
+        return "absent", one(rng, W.WHERE).format(r="the " + s), "there is no " + s, [("the " + s, [])]
     for _ in range(3):
         s, r = unique(rng, shapes)
         if not s:
@@ -152,8 +159,9 @@ def position(rng, scene):
             other = name if rng.random() < 0.5 else one(rng, one(rng, PLACES))
             if other != name and (other in name or name in other):
                 continue
-            return "position", one(rng, W.IS_AT).format(r=r, p=one(rng, W.PLACE[other])), "yes" if other == name else "no"
-        return "position", one(rng, W.WHERE).format(r=r), name
+            q = one(rng, W.IS_AT).format(r=r, p=one(rng, W.PLACE[other]))
+            return "position", q, "yes" if other == name else "no", [(r, [s])]
+        return "position", one(rng, W.WHERE).format(r=r), name, [(r, [s])]
     return None
 
 
@@ -162,24 +170,25 @@ def exists(rng, scene):
     pick = rng.random()
     if pick < 0.2:
         s = one(rng, shapes)["shape"] if shapes and rng.random() < 0.5 else one(rng, SHAPES)
-        return "exists", one(rng, W.EXISTS).format(x=article(s)), "yes" if any(t["shape"] == s for t in shapes) else "no"
-    if pick < 0.4:
+        x, hits = article(s), [t for t in shapes if t["shape"] == s]
+    elif pick < 0.4:
         c = one(rng, shapes)["colour"] if shapes and rng.random() < 0.5 else one(rng, COLOUR_NAMES)
-        return "exists", one(rng, W.EXISTS).format(x="anything " + c), "yes" if any(t["colour"] == c for t in shapes) else "no"
-    if pick < 0.47:
-        what, yes = one(rng, [("a number", scene.get("number")), ("a word", scene.get("word")), ("a gauge", scene.get("gauge")),
-                              ("a bar chart", scene.get("bars"))])
-        return "exists", one(rng, W.EXISTS).format(x=what), "yes" if yes else "no"
-    if shapes and rng.random() < 0.5:
-        t = one(rng, shapes)
-        s, c = t["shape"], t["colour"]
-    else:  # the colour of one and the shape of another, if it can be
-        s = one(rng, shapes)["shape"] if shapes and rng.random() < 0.7 else one(rng, SHAPES)
-        c = one(rng, shapes)["colour"] if shapes and rng.random() < 0.7 else one(rng, COLOUR_NAMES)
-    yes = any(t["shape"] == s and t["colour"] == c for t in shapes)
-    if (c, s) in HELD_PAIRS and not yes:
-        return None  # training would only ever see "no"
-    return "exists", one(rng, W.EXISTS).format(x=article(c + " " + s)), "yes" if yes else "no"
+        x, hits = "anything " + c, [t for t in shapes if t["colour"] == c]
+    elif pick < 0.47:
+        x, yes = one(rng, [("a number", scene.get("number")), ("a word", scene.get("word")), ("a gauge", scene.get("gauge")),
+                           ("a bar chart", scene.get("bars"))])
+        return "exists", one(rng, W.EXISTS).format(x=x), "yes" if yes else "no", []
+    else:
+        if shapes and rng.random() < 0.5:
+            t = one(rng, shapes)
+            s, c = t["shape"], t["colour"]
+        else:  # the colour of one and the shape of another, if it can be
+            s = one(rng, shapes)["shape"] if shapes and rng.random() < 0.7 else one(rng, SHAPES)
+            c = one(rng, shapes)["colour"] if shapes and rng.random() < 0.7 else one(rng, COLOUR_NAMES)
+        x, hits = article(c + " " + s), [t for t in shapes if t["shape"] == s and t["colour"] == c]
+        if (c, s) in HELD_PAIRS and not hits:
+            return None  # training would only ever see "no"
+    return "exists", one(rng, W.EXISTS).format(x=x), "yes" if hits else "no", [(x, hits)]
 
 
 def relation(rng, scene):
@@ -199,12 +208,12 @@ def relation(rng, scene):
         if len(hits) > 1:
             return None
         answer = article(hits[0]["colour"] + " " + hits[0]["shape"]) if hits else "nothing"
-        return "relation", one(rng, W.WHAT_IS[side]).format(b=rb), answer
+        return "relation", one(rng, W.WHAT_IS[side]).format(b=rb), answer, [(rb, [b])]
     a, gap = one(rng, gaps)
     ra = refer(rng, shapes, a)
     if not ra or abs(gap) < 12:
         return None
-    return "relation", one(rng, W.RELATION[side]).format(a=ra, b=rb), "yes" if gap > 0 else "no"
+    return "relation", one(rng, W.RELATION[side]).format(a=ra, b=rb), "yes" if gap > 0 else "no", [(ra, [a]), (rb, [b])]
 
 
 def size(rng, scene):
@@ -215,76 +224,77 @@ def size(rng, scene):
     if not s:
         return None
     if rng.random() < 0.5 or len(shapes) < 2:
-        return "size", one(rng, W.SIZE).format(r=r), s["size"]
+        return "size", one(rng, W.SIZE).format(r=r), s["size"], [(r, [s])]
     t = one(rng, [u for u in shapes if u is not s])
     rt = refer(rng, shapes, t, "size")
     if not rt or t["size"] == s["size"]:
         return None
     bigger = ["small", "medium", "large"].index(s["size"]) > ["small", "medium", "large"].index(t["size"])
-    pick = rng.random()
+    pick, about = rng.random(), [(r, [s]), (rt, [t])]
     if pick < 0.4:
-        return "size", one(rng, W.BIGGER).format(a=r, b=rt), "yes" if bigger else "no"
+        return "size", one(rng, W.BIGGER).format(a=r, b=rt), "yes" if bigger else "no", about
     if pick < 0.6:
-        return "size", one(rng, W.SMALLER).format(a=r, b=rt), "no" if bigger else "yes"
-    return "size", one(rng, W.WHICH_BIGGER).format(a=r, b=rt), r if bigger else rt
+        return "size", one(rng, W.SMALLER).format(a=r, b=rt), "no" if bigger else "yes", about
+    return "size", one(rng, W.WHICH_BIGGER).format(a=r, b=rt), r if bigger else rt, about
 
 
 def direction(rng, scene):
     arrows = [s for s in scene["shapes"] if s["dir"]]
     if len(arrows) != 1:
         return None
-    return "direction", one(rng, W.DIRECTION).format(r="the arrow"), arrows[0]["dir"]
+    return "direction", one(rng, W.DIRECTION).format(r="the arrow"), arrows[0]["dir"], [("the arrow", arrows)]
 
 
 def number(rng, scene):
     n = scene.get("number")
     if not n:
-        return "absent", one(rng, W.NUMBER), "there is no number"
-    pick = rng.random()
+        return "absent", one(rng, W.NUMBER), "there is no number", []
+    pick, about = rng.random(), [("", [n])]
     if pick < 0.1:
-        return "colour of text", one(rng, W.COLOUR).format(r="the number"), n["colour"]
+        return "colour of text", one(rng, W.COLOUR).format(r="the number"), n["colour"], about
     if pick < 0.15:
         other = n["text"] if rng.random() < 0.5 else str(int(rng.integers(0, 100)))
-        return "number yes or no", one(rng, W.NUMBER_IS).format(n=other), "yes" if other == n["text"] else "no"
+        return "number yes or no", one(rng, W.NUMBER_IS).format(n=other), "yes" if other == n["text"] else "no", about
     if pick < 0.2 and place(n["x"], n["y"]):
-        return "position of text", one(rng, W.WHERE).format(r="the number"), place(n["x"], n["y"])
-    return ("number" if len(n["text"]) == 2 else "digit"), one(rng, W.NUMBER), n["text"]
+        return "position of text", one(rng, W.WHERE).format(r="the number"), place(n["x"], n["y"]), about
+    return ("number" if len(n["text"]) == 2 else "digit"), one(rng, W.NUMBER), n["text"], about
 
 
 def word(rng, scene):
     w = scene.get("word")
     if not w:
-        return "absent", one(rng, W.WORD[1:]).replace("text", "word"), "there is no word"
+        return "absent", one(rng, W.WORD[1:]).replace("text", "word"), "there is no word", []
+    about = [("", [w])]
     if rng.random() < 0.12:
-        return "colour of text", one(rng, W.COLOUR).format(r=one(rng, ["the word", "the text"])), w["colour"]
-    return "word", one(rng, W.WORD), w["text"].lower()
+        return "colour of text", one(rng, W.COLOUR).format(r=one(rng, ["the word", "the text"])), w["colour"], about
+    return "word", one(rng, W.WORD), w["text"].lower(), about
 
 
 def gauge(rng, scene):
     g = scene.get("gauge")
     if not g:
-        return "absent", one(rng, W.GAUGE[:1] + W.GAUGE[3:4]), "there is no gauge"
+        return "absent", one(rng, W.GAUGE[:1] + W.GAUGE[3:4]), "there is no gauge", []
     if rng.random() < 0.15:
-        return "gauge", one(rng, W.COLOUR).format(r="the needle"), g["colour"]
-    return "gauge", one(rng, W.GAUGE), str(g["value"])
+        return "gauge", one(rng, W.COLOUR).format(r="the needle"), g["colour"], []
+    return "gauge", one(rng, W.GAUGE), str(g["value"]), []
 
 
 def bars(rng, scene):
     b = scene.get("bars")
     if not b:
-        return "absent", one(rng, W.TALLEST[:3] + W.SHORTEST[:3]), "there is no bar"
+        return "absent", one(rng, W.TALLEST[:3] + W.SHORTEST[:3]), "there is no bar", []
     pick = rng.random()
     if pick < 0.3:
-        return "bars", one(rng, W.COUNT).format(s="bars"), str(len(b)) if b else "none"
+        return "bars", one(rng, W.COUNT).format(s="bars"), str(len(b)) if b else "none", []
     order = sorted(b, key=lambda t: t["height"])
     if pick < 0.55:
-        return "bars", one(rng, W.TALLEST), order[-1]["colour"]
+        return "bars", one(rng, W.TALLEST), order[-1]["colour"], []
     if pick < 0.8:
-        return "bars", one(rng, W.SHORTEST), order[0]["colour"]
+        return "bars", one(rng, W.SHORTEST), order[0]["colour"], []
     i, j = (int(v) for v in rng.permutation(len(b))[:2]) if len(b) > 1 else (0, 0)
     if abs(b[i]["height"] - b[j]["height"]) < 8:
         return None
-    return "bars", one(rng, W.TALLER).format(a=b[i]["colour"], b=b[j]["colour"]), "yes" if b[i]["height"] > b[j]["height"] else "no"
+    return "bars", one(rng, W.TALLER).format(a=b[i]["colour"], b=b[j]["colour"]), "yes" if b[i]["height"] > b[j]["height"] else "no", []
 
 
 def caption(rng, scene):
@@ -307,11 +317,11 @@ def caption(rng, scene):
     if scene.get("bars"):
         parts.append("a bar chart with %d bars" % len(scene["bars"]))
     text = ", ".join(parts[:-1]) + " and " + parts[-1] if len(parts) > 1 else (parts[0] if parts else "nothing")
-    return "caption", one(rng, W.CAPTION), text
+    return "caption", one(rng, W.CAPTION), text, []
 
 
 def chat(rng, scene):
-    return ("chat",) + one(rng, W.CHAT)
+    return ("chat",) + one(rng, W.CHAT) + ([],)
 
 
 ASKERS = {"shapes": [(colour, 0.19), (shape, 0.17), (count, 0.22), (position, 0.15), (relation, 0.08), (exists, 0.07), (size, 0.05),
@@ -322,18 +332,30 @@ ASKERS = {"shapes": [(colour, 0.19), (shape, 0.17), (count, 0.22), (position, 0.
           "gauge": [(gauge, 0.9), (caption, 0.04), (exists, 0.03), (bars, 0.02), (count, 0.01)],
           "bars": [(bars, 0.9), (caption, 0.04), (exists, 0.03), (gauge, 0.02), (number, 0.01)]}
 ASKERS["mixed"] = [(number, 0.4)] + [(f, w * 0.6) for f, w in ASKERS["shapes"] if f not in (number,)]
-TABLE = {k: ([f for f, _ in v], [w / sum(w for _, w in v) for _, w in v]) for k, v in ASKERS.items()}
+# Training asks more often than evaluation what takes long to learn.
+EMPHASIS = {position: 2.0, relation: 1.5, size: 1.5, exists: 1.5, direction: 2.0, caption: 0.7}
 
 
-def ask(rng, scene, asker=None):
-    """One question about the scene: (kind, question, answer)."""
-    askers, weights = TABLE[scene["kind"]]
+def table(emphasis):
+    """For each kind of scene its askers, and how likely each is."""
+    out = {}
+    for kind, askers in ASKERS.items():
+        weights = [w * emphasis.get(f, 1.0) for f, w in askers]
+        out[kind] = [f for f, _ in askers], [w / sum(weights) for w in weights]
+    return out
+
+
+TABLE, LESSON = table({}), table(EMPHASIS)
+
+
+def ask(rng, scene, likely=TABLE):
+    """One question about the scene: (kind, question, answer, about)."""
+    askers, weights = likely[scene["kind"]]
     for _ in range(20):
-        f = asker or askers[int(rng.choice(len(askers), p=weights))]
-        made = f(rng, scene)
+        made = askers[int(rng.choice(len(askers), p=weights))](rng, scene)
         if made:
             return made
-    return None if asker else caption(rng, scene)
+    return caption(rng, scene)
 
 
 def vary(rng, question):

@@ -19,6 +19,7 @@ from world import (CLASS_ID, COLOUR_ID, COLOUR_NAMES, DIRECTIONS, GRID, HELD_NUM
                    SHAPES, SIZE, SIZE_ID, SIZE_NAMES, SIZES, WORDS)
 
 SHARD = 2048
+PLANES = 5  # of labels: class, colour, size, whether a middle is there, what is read (1 + a number, 101 + a gauge's value)
 TURNS = {"square": 0.22, "triangle": 0.5, "cross": 0.2, "heart": 0.35, "diamond": 0.15, "moon": 0.5, "star": 3.2,
          "circle": 0, "ring": 0, "arrow": 0.15}
 KINDS = ["shapes", "number", "word", "gauge", "bars", "mixed"]
@@ -32,12 +33,12 @@ class Maker:
     def __init__(self, rng, hard, held):
         self.rng, self.hard, self.held = rng, hard, held
         self.canvas = Canvas(clutter(rng, background(rng, hard), hard))
-        self.labels = [(0, 0, 0)]  # per thing: class, colour, size
+        self.labels = [(0, 0, 0, 0)]  # per thing: class, colour, size, what it reads
         self.centres = []
-        self.shapes, self.taken = [], []
+        self.shapes, self.taken, self.boxes = [], [], []
 
-    def claim(self, cls, colour, size=0):
-        self.labels.append((CLASS_ID[cls], COLOUR_ID[colour], size))
+    def claim(self, cls, colour, size=0, reads=0):
+        self.labels.append((CLASS_ID[cls], COLOUR_ID[colour], size, reads))
         return len(self.labels) - 1
 
     def pair(self, shape, colour):
@@ -120,35 +121,55 @@ class Maker:
                 continue
             c = COLOUR_NAMES[int(rng.integers(len(COLOUR_NAMES)))]
             paint = tint(rng, c)
-            if rng.random() < 0.2:  # on a plate
-                plate = np.pad(np.ones((h, w), np.float32), 3)
-                pc = tint(rng, COLOUR_NAMES[int(rng.integers(len(COLOUR_NAMES)))])
-                if np.sqrt(((pc - paint) ** 2).sum()) > 110:
-                    self.canvas.paint(plate, x, y, pc, 0)
-            if self.canvas.contrast(whole, x, y, paint) < (95 - 20 * self.hard):
+            if not self.write(text, whole, parts, x, y, c, paint):
                 continue
-            self.canvas.paint(whole, x, y, paint, 0)
-            for ch, part in zip(text, parts):
-                where, mask = self.canvas.window(part, x, y)
-                self.canvas.owner[where][mask > 0.35] = self.claim(ch.lower(), c)
-                ys, xs = np.nonzero(mask > 0.35)
-                if len(xs):
-                    self.centres.append((where[1].start + xs.mean(), where[0].start + ys.mean()))
             self.taken.append((x, y, radius))
             return {"text": text, "colour": c, "x": round(float(x), 1), "y": round(float(y), 1)}
         return None
 
+    def write(self, text, whole, parts, x, y, c, paint):
+        """Paints a text's masks in a colour, where that can be read; tells whether it could."""
+        rng, (h, w) = self.rng, whole.shape
+        if rng.random() < 0.2:  # on a plate
+            plate = np.pad(np.ones((h, w), np.float32), 3)
+            pc = tint(rng, COLOUR_NAMES[int(rng.integers(len(COLOUR_NAMES)))])
+            if np.sqrt(((pc - paint) ** 2).sum()) > 110:
+                self.canvas.paint(plate, x, y, pc, 0)
+        if self.canvas.contrast(whole, x, y, paint) < (95 - 20 * self.hard):
+            return False
+        self.canvas.paint(whole, x, y, paint, 0)
+        reads = 1 + int(text) if text.isdigit() else 0
+        for ch, part in zip(text, parts):
+            where, mask = self.canvas.window(part, x, y)
+            self.canvas.owner[where][mask > 0.35] = self.claim(ch.lower(), c, reads=reads)
+            ys, xs = np.nonzero(mask > 0.35)
+            if len(xs):
+                self.centres.append((where[1].start + xs.mean(), where[0].start + ys.mean()))
+        return True
+
+    def clear(self, x, y, w, h):
+        """Whether a box around x, y meets no other box and no shape."""
+        if any(abs(x - a) < (w + c) / 2 + 1 and abs(y - b) < (h + d) / 2 + 1 for a, b, c, d in self.boxes):
+            return False
+        return all(math.hypot(max(0, abs(x - a) - w / 2), max(0, abs(y - b) - h / 2)) > r for a, b, r in self.taken)
+
     def crowd(self):
-        """As many things as fit."""
+        """As many numbers as find room, among a few words and shapes: for the tower, which learns from every patch."""
         rng = self.rng
-        for _ in range(int(rng.integers(2, 6))):
-            pick = rng.random()
-            if pick < 0.15:
-                self.text(self.word(), 18, 44)
-            else:
-                self.text(self.number(), 24, 60)
-        if rng.random() < 0.7:
-            self.fill(int(rng.integers(2, 10)))
+        self.fill(int(rng.choice(4, p=[0.4, 0.3, 0.2, 0.1])))
+        for i in range(int(rng.integers(3, 12))):
+            text = self.word() if rng.random() < 0.12 else self.number()
+            turn = float(rng.normal(0, 5 + 5 * self.hard)) if rng.random() < 0.6 else 0.0
+            whole, parts = text_masks(rng, text, rng.uniform(24, 90 if i == 0 else 50), turn)
+            h, w = whole.shape
+            if w > SIZE - 4 or h > SIZE - 4:
+                continue
+            for _ in range(12):
+                x, y = rng.uniform(w / 2 + 1, SIZE - w / 2 - 1), rng.uniform(h / 2 + 1, SIZE - h / 2 - 1)
+                c = COLOUR_NAMES[int(rng.integers(len(COLOUR_NAMES)))]
+                if self.clear(x, y, w, h) and self.write(text, whole, parts, x, y, c, tint(rng, c)):
+                    self.boxes.append((x, y, w, h))
+                    break
 
     def number(self):
         rng = self.rng
@@ -183,7 +204,7 @@ class Maker:
         yy, xx = np.mgrid[-half:half, -half:half].astype(np.float32) + 0.5
         dist = np.hypot(xx, yy)
         disc = np.clip(radius - dist + 0.5, 0, 1)
-        self.canvas.paint(disc, x, y, tint(rng, face), self.claim("dial", face))
+        self.canvas.paint(disc, x, y, tint(rng, face), self.claim("dial", face, reads=101 + value))
         rim = disc * np.clip(dist - radius + 3, 0, 1)
         ink = tint(rng, mark)
         self.canvas.paint(rim, x, y, ink, 0)
@@ -199,7 +220,7 @@ class Maker:
                               x, y, ink, 0)
         needle = ray(value + rng.uniform(-0.12, 0.12), -radius * 0.12, radius * rng.uniform(0.62, 0.8), rng.uniform(2.4, 4.5))
         self.canvas.paint(np.maximum(needle, np.clip(radius * 0.09 - dist + 0.5, 0, 1)), x, y, tint(rng, c),
-                          self.claim("needle", c))
+                          self.claim("needle", c, reads=101 + value))
         return {"value": value, "colour": c}
 
     def bars(self):
@@ -276,7 +297,7 @@ def draw(seed, hard=1.0, held="never", kind=None):
     centre = np.zeros(GRID * GRID, np.uint8)
     for x, y in m.centres:
         centre[min(GRID - 1, int(y) // PATCH) * GRID + min(GRID - 1, int(x) // PATCH)] = 1
-    return finish(rng, m.canvas.pixels, hard), scene, np.concatenate([labels, centre[None]])
+    return finish(rng, m.canvas.pixels, hard), scene, np.concatenate([labels[:3], centre[None], labels[3:]])
 
 
 def shard(out, seed, index, hard, kind=None):
@@ -285,7 +306,7 @@ def shard(out, seed, index, hard, kind=None):
     if os.path.exists(base + ".json"):
         return
     images = np.empty((SHARD, SIZE, SIZE, 3), np.uint8)
-    labels = np.empty((SHARD, 4, GRID * GRID), np.uint8)
+    labels = np.empty((SHARD, PLANES, GRID * GRID), np.uint8)
     scenes = []
     for i in range(SHARD):
         images[i], scene, labels[i] = draw((seed, index, i), hard, kind=kind)

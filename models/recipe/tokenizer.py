@@ -125,7 +125,7 @@ def corpus(seed, scenes):
     for i in range(scenes):
         _, scene, _ = drawing.draw((seed, 10 ** 6, i), 0.0)
         for _ in range(16):
-            kind, q, a = questions.ask(rng, scene)
+            kind, q, a, _ = questions.ask(rng, scene)
             texts += [questions.vary(rng, q)] + ([" " + a] if kind not in ("word", "caption") else [])
     texts += [" " + wording.BLIND] * 50 + ["User: What", "Assistant: yes", "System: "] * 200
     texts += [v for q, a in wording.CHAT for v in (q, " " + a)] * 20

@@ -16,22 +16,40 @@ import torch
 import torch.nn.functional as F
 
 import bridge
-from batches import ENGINES, Packer, Shards
-from evaluate import accuracy, ask_all, held_out
-from model import CONFIG, Eye
+from batches import Packer, Shards
+from evaluate import accuracy, held_out
+from model import AUX, CONFIG, Eye
 from muon import Optimiser
 from tokenizer import Tokenizer
-from world import CLASSES, COLOURS
+from world import GRID
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
+def wheres():
+    """For each patch its place among the nine, its row and its column, from 1."""
+    row, col = torch.arange(GRID).repeat_interleave(GRID), torch.arange(GRID).repeat(GRID)
+    row3, col3 = ((2 * v + 1) * 3 // (2 * GRID) for v in (row, col))
+    return torch.stack((row3 * 3 + col3, row, col)) + 1
+
+
+WHERES = wheres()
+
+
+def read_off(labels):
+    """The patches on which a number stands, its tens (10: none) and units; the patches of a gauge, and its value."""
+    number, gauge = (labels > 0) & (labels <= 100), labels > 100
+    n = labels[number] - 1
+    return number, torch.where(n < 10, torch.full_like(n, 10), torch.div(n, 10, rounding_mode="floor")), n % 10, gauge, labels[gauge] - 101
+
+
 def patch_loss(aux, labels):
-    """What the patches should know: class and colour of what covers them, its size, whether its middle is in them.
+    """What the patches should know: class and colour of what covers them, its size, whether its middle is in them, and the
+    whole of a number or a gauge's value.
 
     A patch with the middle of a thing counts most: it is the one that can see all of it.
     """
-    cls, colour, size, centre = aux.flatten(0, 1).split((len(CLASSES), len(COLOURS) + 1, 4, 1), 1)
+    cls, colour, size, *middles, tens, units, value = aux.flatten(0, 1).split(AUX, 1)
     labels = labels.long().transpose(1, 2).flatten(0, 1)
     middle = labels[:, 3].float()
     weight = torch.where(labels[:, 0] > 0, 0.6 + 3.0 * middle, torch.tensor(0.2))
@@ -39,7 +57,29 @@ def patch_loss(aux, labels):
     loss = (F.cross_entropy(cls, labels[:, 0], reduction="none") * weight).mean()
     loss = loss + (F.cross_entropy(colour, labels[:, 1], reduction="none") * weight).mean()
     loss = loss + 0.5 * (F.cross_entropy(size, labels[:, 2], reduction="none") * weight).mean()
-    return loss + 0.5 * F.binary_cross_entropy_with_logits(centre[:, 0], middle, pos_weight=torch.tensor(4.0))
+    for share, said, where in zip((0.6, 0.3, 0.3), middles, WHERES):
+        true = labels[:, 3] * where.repeat(len(labels) // len(where))
+        loss = loss + share * F.cross_entropy(said, true, weight=torch.tensor([1.0] + [4.0] * (said.shape[1] - 1)))
+    number, ten, unit, gauge, reading = read_off(labels[:, 4])
+    for share, said, true in ((0.4, tens[number], ten), (0.4, units[number], unit), (0.4, value[gauge], reading)):
+        if len(true):
+            loss = loss + share * F.cross_entropy(said, true)
+    return loss
+
+
+@torch.no_grad()
+def patches_right(model, images, labels):
+    """The shares of patches of which the training heads say what is so: those with a middle, and all of numbers and gauges."""
+    patches = torch.cat([model.tower(part)[1] for part in images.split(64)])
+    cls, colour, _, *middles, tens, units, value = model.aux(patches).flatten(0, 1).split(AUX, 1)
+    labels = labels.long().transpose(1, 2).flatten(0, 1)
+    middle, what = labels[:, 3] == 1, labels[:, 0]
+    shape, digit = middle & (what > 0) & (what <= 10), middle & (what > 10) & (what <= 20)
+    number, ten, unit, gauge, reading = read_off(labels[:, 4])
+    where = WHERES[0].repeat(len(labels) // WHERES.shape[1])
+    pairs = {"place": (middles[0][middle], where[middle]), "shape": (cls[shape], what[shape]), "colour": (colour[shape], labels[shape, 1]), "digit": (cls[digit], what[digit]),
+             "tens": (tens[number], ten), "units": (units[number], unit), "gauge": (value[gauge], reading)}
+    return {k: float((said.argmax(1) == true).float().mean()) for k, (said, true) in pairs.items() if len(true)}
 
 
 def rate_at(progress, peak):
@@ -87,45 +127,49 @@ class Run:
         self.rank = rank
         self.rng = np.random.default_rng([self.a.seed, self.step, rank])
         self.stream = Shards(self.a.scenes).stream(self.rng, self.seen // 2048, rank, self.a.workers)
-        self.practice = Shards(self.a.practice).stream(self.rng, 0, rank, self.a.workers) if self.a.practice else self.stream
+        self.practice = Shards(self.a.practice).stream(self.rng, 0, rank, self.a.workers) if self.a.practice else None
 
     def save(self):
         torch.save({"model": self.model.state_dict(), "mean": self.mean, "opt": self.opt.save(), "step": self.step,
                     "spent": float(self.clock[0]), "seen": self.seen, "bridged": self.bridged, "config": CONFIG}, self.path + ".tmp")
         os.replace(self.path + ".tmp", self.path)
 
-    def batch(self, ask):
+    def batch(self, ask, practise):
+        """Pictures, their labels, and rows of questions about the first of them; the others are for practice."""
+        size = self.a.batch // self.a.workers
+        share = (self.a.practise if ask else 0.8) if practise and self.practice else 0.0
         images, labels, rows = [], [], []
-        for _ in range(self.a.batch // self.a.workers):
-            image, label, scene = next(self.stream if ask or self.rng.random() < 0.4 else self.practice)
-            while scene["kind"] == "shapes" and self.rng.random() < self.a.thin:
+        for i in range(size):
+            if i >= round(size * (1 - share)):
+                image, label, _ = next(self.practice)
+            else:
                 image, label, scene = next(self.stream)
+                while scene["kind"] == "shapes" and self.rng.random() < self.a.thin:
+                    image, label, scene = next(self.stream)
+                if ask:
+                    count = self.a.questions * (1 if practise else 2)
+                    rows.append(self.packer.row(self.rng, scene, count if scene["kind"] in ("shapes", "mixed") else 3))
             images.append(image)
             labels.append(label)
-            if not ask:
-                continue
-            count = self.a.questions * (2 if self.model.tower.frozen else 1)
-            rows.append(self.packer.row(self.rng, scene, count if scene["kind"] in ("shapes", "mixed") else 3))
-        return torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(labels)), self.packer.pack(rows) if ask else None
+        return torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(labels)), rows
 
     def learn(self):
-        """One step together with the other workers: losses on answers and patches."""
+        """One step together with the other workers: losses on answers, on where attention looks, and on patches."""
         spent = float(self.clock[0]) / 60
         seeing = spent < self.a.tower_minutes  # the first part of a run: the tower alone
         self.model.tower.frozen = not seeing and spent < self.a.frozen_minutes  # the second: the decoder alone
-        images, labels, packed = self.batch(not seeing)
-        if seeing:
-            answer, patches = torch.zeros(()), self.model.tower(images)[1]
-        else:
-            tokens, positions, segments, slots, targets = packed
-            want = targets >= 0
-            logits, patches = self.model(images, tokens, positions, segments, slots, want)
-            answer = F.cross_entropy(logits, targets[want])
-        if self.model.tower.frozen:
-            dense, loss = torch.zeros(()), answer
-        else:
+        images, labels, rows = self.batch(not seeing, not self.model.tower.frozen)
+        pictures, patches = self.model.tower(images)
+        answer = look = torch.zeros(())
+        if rows:
+            batch = self.packer.pack(rows)
+            logits, look = self.model.read(pictures[:len(rows)], batch)
+            answer = F.cross_entropy(logits, batch.targets[batch.targets >= 0])
+        loss = answer + self.a.look * look
+        dense = torch.zeros(())
+        if not self.model.tower.frozen:
             dense = patch_loss(self.model.aux(patches), labels)
-            loss = answer + self.a.dense * dense
+            loss = loss + self.a.dense * dense
         loss.backward()
         names = [n for n, p in self.named.items() if p.grad is not None]
         size = sum(self.named[n].numel() for n in names)
@@ -139,12 +183,12 @@ class Run:
         self.opt.step(grads, rate, self.rank, self.a.workers)
         self.step += 1
         self.seen += len(images) * self.a.workers
-        keep = min(0.998, (1 + self.step) / (20 + self.step))
+        keep = min(1 - 1 / self.a.mean, (1 + self.step) / (20 + self.step))
         with torch.no_grad():
             for n in self.opt.mine(self.rank, self.a.workers):
                 self.mean[n].lerp_(self.named[n], 1 - keep)
         self.barrier.wait()
-        return float(answer), float(dense)
+        return float(answer), float(look), float(dense)
 
     def averaged(self):
         """The model with the averaged weights."""
@@ -155,7 +199,8 @@ class Run:
     def follow(self, rank):
         """What every worker but the first does."""
         self.join(rank)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first worker decides when to stop
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)  # the first worker decides when to stop
         while not self.clock[1]:
             self.learn()
             self.barrier.wait()
@@ -165,11 +210,9 @@ class Run:
         """Once the tower has learned alone: lets the decoder start from what it sees."""
         shards = Shards(self.a.scenes)
         shards.refresh()
-        images, labels, described = shards.images(shards.paths[-1])
+        images, labels, _ = shards.images(shards.paths[-1])
         images, labels = torch.from_numpy(np.array(images[:1024])), torch.from_numpy(labels[:1024]).long()
         bridge.speak(self.model, self.packer, images, labels)
-        rows = [self.packer.row(self.rng, scene, 6, ENGINES, ask_all(self.rng, scene, 6)) for scene in described[:384]]
-        bridge.match(self.model, self.packer, images[:384], labels[:384], rows)
         for n, p in self.named.items():
             self.mean[n].copy_(p)
             if not n.startswith("tower.b"):
@@ -183,13 +226,13 @@ class Run:
             signal.signal(number, lambda *_: setattr(self, "stop", True))
         a, check = self.a, held_out(256, "never", seed=11)
         last, mark = time.time(), float(self.clock[0]) // (a.every * 60)
-        totals, shown = np.zeros(2), self.step
+        totals, shown = np.zeros(3), self.step
         while not self.clock[1]:
             totals += self.learn()
             if self.step % 20 == 0:
-                print("step %d  %.1f min  %d pictures  answers %.4f  patches %.4f" % (
+                print("step %d  %.1f min  %d pictures  answers %.4f  looks %.4f  patches %.4f" % (
                     self.step, self.clock[0] / 60, self.seen, *(totals / max(1, self.step - shown))), flush=True)
-                totals, shown = np.zeros(2), self.step
+                totals, shown = np.zeros(3), self.step
             if float(self.clock[0]) // (a.every * 60) > mark:
                 mark = float(self.clock[0]) // (a.every * 60)
                 self.save()
@@ -204,10 +247,13 @@ class Run:
         self.report(check)
 
     def report(self, check):
-        table = accuracy(self.averaged(), self.packer, check)
+        model = self.averaged()
+        table = accuracy(model, self.packer, check)
+        patches = patches_right(model, torch.from_numpy(check[0]), torch.from_numpy(check[3]))
         with open(os.path.join(self.a.run, "log.jsonl"), "a") as f:
-            f.write(json.dumps({"step": self.step, "minutes": float(self.clock[0]) / 60, "seen": self.seen, "accuracy": table}) + "\n")
-        print("held out: " + "  ".join("%s %.3f" % (k, v[0]) for k, v in sorted(table.items())), flush=True)
+            f.write(json.dumps({"step": self.step, "minutes": float(self.clock[0]) / 60, "seen": self.seen, "accuracy": table, "patches": patches}) + "\n")
+        print("held out: " + "  ".join("%s %.3f" % (k, v[0]) for k, v in sorted(table.items())))
+        print("patches:  " + "  ".join("%s %.3f" % v for v in patches.items()), flush=True)
 
 
 def main():
@@ -219,10 +265,13 @@ def main():
     p.add_argument("--tower-minutes", type=float, default=40, help="of these, minutes in which the tower learns alone")
     p.add_argument("--frozen-minutes", type=float, default=60, help="after those, until when the decoder learns alone")
     p.add_argument("--thin", type=float, default=0.3, help="share of the scenes of plain shapes that are passed over")
+    p.add_argument("--practise", type=float, default=0.3, help="share of crowded scenes while tower and decoder learn together")
     p.add_argument("--batch", type=int, default=32)
     p.add_argument("--questions", type=int, default=6, help="questions a picture")
     p.add_argument("--rate", type=float, default=2.5e-3)
+    p.add_argument("--mean", type=float, default=500, help="steps over which the exported weights are averaged")
     p.add_argument("--dense", type=float, default=0.3, help="weight of the loss on patches")
+    p.add_argument("--look", type=float, default=0.5, help="weight of the loss on where attention looks")
     p.add_argument("--workers", type=int, default=2, help="processes that share each batch")
     p.add_argument("--threads", type=int, default=1, help="threads of each of them")
     p.add_argument("--seed", type=int, default=1)

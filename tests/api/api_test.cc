@@ -177,6 +177,7 @@ TEST_F(ApiTest, InfoAndMemory) {
   EXPECT_EQ(info.eos_token, 2);
   EXPECT_EQ(info.chat_template, nullptr);
   EXPECT_GT(info.weight_bytes, 100000u);
+  EXPECT_STREQ(info.weight_type, "F32");
   // float16 keys and values of 2 layers, 2 heads of 16, 128 positions
   EXPECT_GE(info.cache_bytes, 2u * 2 * 2 * 16 * 2 * 128);
   EXPECT_EQ(mote_token_is_end(model_.get(), 2), 1);

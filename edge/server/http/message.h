@@ -30,6 +30,10 @@ struct Request {
   std::string body;
   Peer peer;
 
+  // What stands before the handler has found out.
+  std::string tenant;                         // on whose account: a key's name; "" without keys
+  std::function<void(double tokens)> charge;  // to be told how many tokens the request took; may be empty
+
   // The first value of the header, or null. `name` in lower case.
   const std::string* Header(std::string_view name) const {
     for (const auto& [key, value] : headers) {
@@ -61,9 +65,12 @@ class Reply {
   // Called once, from the front's thread, if the client goes away before the answer is complete; at once if it has
   // gone already. Keep it short.
   virtual void OnGone(std::function<void()> gone) = 0;
+  // Called at most once, from the front's thread, if the server shuts down before the answer is complete: a moment is
+  // left to Write an error and End.
+  virtual void OnDrain(std::function<void()> drain) { (void)drain; }
 };
 
-using Handler = std::function<void(const Request& request, std::shared_ptr<Reply> reply)>;
+using Handler = std::function<void(Request& request, std::shared_ptr<Reply> reply)>;
 
 }  // namespace mote::server
 

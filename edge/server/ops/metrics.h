@@ -7,6 +7,9 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
+
+#include "edge/server/config/settings.h"
 
 namespace mote::server {
 
@@ -30,20 +33,36 @@ struct RequestRecord {
   std::string finish;  // "stop", "length", "cancelled", "error"
   std::string error;   // the ApiError's code, or ""
   double queued = 0, images = 0, prefill = 0, first_token = 0, decode = 0, total = 0;  // seconds
-  uint32_t prompt_tokens = 0, cached_tokens = 0, completion_tokens = 0, images_read = 0, images_known = 0;
-  const char* request_cache = "off";  // "hit", "miss", "joined", "off"
-  double saved = 0;                   // seconds of computing that a hit or a join spared
+  uint32_t prompt_tokens = 0, cached_tokens = 0, completion_tokens = 0;
+  uint32_t images_read = 0, images_known = 0;  // encoded for this request; known from before
+  const char* request_cache = "off";           // "hit", "miss", "joined", "off"
+  double saved = 0;                            // seconds of computing that a hit or a join spared
+};
+
+struct MetricsOptions {
+  // Whose dashboards the names fit: ours (vLLM's suffixes behind "mote:"), vLLM's own, or llama-server's where it has
+  // one.
+  MetricsCompat names = MetricsCompat::kNone;
+  // Label values of model_name, told from the start with zeros; any other model is "other". Empty: the first 32 seen.
+  std::vector<std::string> models;
+  std::string isa;                 // instruction set that the models run on; "": not told
+  std::string version;             // of the program; "": not told
+  std::string machine_root = "/";  // holds proc/ and sys/
 };
 
 class Metrics {
  public:
-  Metrics();
+  explicit Metrics(MetricsOptions options = {});
   ~Metrics();
+  // A request that the request cache answered ("hit", "joined") computed nothing: it counts as a request with its total
+  // time and what it saved, and adds no tokens and no other times.
   void AddRequest(const RequestRecord& record);
+  // `route` is the route's pattern ("/v1/models/{id}"), never the path that came.
   void AddHttp(const std::string& route, const std::string& method, int status, double seconds);
   void AddInterToken(const std::string& model, double seconds);
   void AddStep(const std::string& model, uint32_t rows);  // of one step of the engine
   void AddRefusal(const std::string& code);               // "queue_full", "rate_limit", "unauthorized", ...
+  // Called while Text runs, from its thread; empty functions end that.
   void SetGauges(std::function<ServiceGauges()> service, std::function<FrontGauges()> front);
   // Prometheus text 0.0.4, with what the machine tells (process, CPU level, temperature, watts) as of now.
   std::string Text() const;

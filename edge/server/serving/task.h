@@ -51,9 +51,10 @@ struct Task {
   std::string constraint_text;
   std::string constraint_trigger;  // the constraint begins after this text appears; "": at once
 
-  double deadline = 0;       // seconds from now in which the answer must be complete; 0: the server's limit
-  bool cache = true;         // the request cache may answer, where sampling makes the answer certain
-  std::string conversation;  // "": none; requests of one conversation prefer the same session
+  double deadline = 0;  // seconds from now in which the answer must be complete; 0: the server's limit
+  bool cache = true;    // the request cache may answer, where sampling makes the answer certain
+  std::function<void(double tokens)> charge;  // told at the end how many tokens it took; may be empty
+  std::string conversation;                   // "": none; requests of one conversation prefer the same session
 };
 
 struct TokenDetail {
@@ -92,11 +93,13 @@ struct Summary {
   const char* cache = "off";  // of the request cache: "hit", "miss", "joined", "off"
 };
 
-// Told in this order: stages; Text and Finished for each choice (interleaved); then Done or Failed, once. From threads
-// of the server, one call at a time; must not block.
+// Told in this order: Accepted; stages; Text and Finished for each choice (interleaved); then Done or Failed, once.
+// From threads of the server, one call at a time; must not block.
 class Receiver {
  public:
   virtual ~Receiver() = default;
+  // The request will be served, or waits to be. `cache`: see Summary; known before the first byte of an answer.
+  virtual void OnAccepted(std::string_view model, std::string_view cache) { (void)model, (void)cache; }
   virtual void OnStage(Stage stage, double fraction) { (void)stage, (void)fraction; }  // fraction: of kPrefill
   virtual void OnText(int choice, std::string_view text, std::span<const TokenDetail> tokens) = 0;
   virtual void OnFinished(int choice, Finish reason) = 0;

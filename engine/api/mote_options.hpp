@@ -1,6 +1,6 @@
 // Part of mote.hpp, which includes it: how models and vision files are loaded.
-#ifndef MOTE_ENGINE_API_MOTE_LOAD_HPP_
-#define MOTE_ENGINE_API_MOTE_LOAD_HPP_
+#ifndef MOTE_ENGINE_API_MOTE_OPTIONS_HPP_
+#define MOTE_ENGINE_API_MOTE_OPTIONS_HPP_
 
 #include <functional>
 #include <string>
@@ -47,4 +47,4 @@ struct VisionOptions {
 }  // namespace v0
 }  // namespace mote
 
-#endif  // MOTE_ENGINE_API_MOTE_LOAD_HPP_
+#endif  // MOTE_ENGINE_API_MOTE_OPTIONS_HPP_

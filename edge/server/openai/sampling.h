@@ -1,0 +1,24 @@
+// How to go on from the prompt: the fields that every way of asking for text shares.
+#ifndef MOTE_EDGE_SERVER_OPENAI_SAMPLING_H_
+#define MOTE_EDGE_SERVER_OPENAI_SAMPLING_H_
+
+#include <optional>
+
+#include "edge/server/openai/fields.h"
+#include "edge/server/openai/limits.h"
+#include "edge/server/serving/task.h"
+
+namespace mote::server {
+
+// OpenAI's defaults: temperature 1, top_p 1. What OpenAI does not have keeps the engine's: top_k 40, min_p 0.05.
+SamplingOptions OpenAiSampling();
+
+// Appends model, sampling, stop, seed, stream, timeout, quality, conversation, ... and what is ignored or refused.
+void AddSamplingFields(const OpenAiLimits& limits, Table* table);
+
+// Of a body that was held against its table. task->sampling: what counts where the body says nothing.
+std::optional<ApiError> ReadSampling(const Json& body, const OpenAiLimits& limits, Task* task);
+
+}  // namespace mote::server
+
+#endif  // MOTE_EDGE_SERVER_OPENAI_SAMPLING_H_

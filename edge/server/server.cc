@@ -1,0 +1,290 @@
+#include "edge/server/server.h"
+
+#include <algorithm>
+#include <atomic>
+#include <thread>
+#include <utility>
+
+#include "edge/server/auth/gate.h"
+#include "edge/server/canary.h"
+#include "edge/server/config/settings.h"
+#include "edge/server/guard.h"
+#include "edge/server/http/front.h"
+#include "edge/server/openai/routes.h"
+#include "edge/server/ops/health.h"
+#include "edge/server/ops/log.h"
+#include "edge/server/ops/metrics.h"
+#include "edge/server/page/page.h"
+#include "edge/server/serving/model_service.h"
+
+namespace mote::server {
+namespace {
+
+FrontOptions FrontOptionsOf(const Settings& settings) {
+  FrontOptions options;
+  options.listen = {settings.bind.Text()};
+  options.tls.certificate = settings.tls_cert;
+  options.tls.key = settings.tls_key;
+  options.tls.client_ca = settings.tls_client_ca;
+  options.tls.require_client = settings.mutual_tls();
+  options.tls.allow_tls12 = settings.tls_min_version == "1.2";
+  options.reader.request_line = options.reader.header_line = static_cast<uint32_t>(settings.max_line);
+  options.reader.fields = static_cast<uint32_t>(settings.max_header_fields);
+  options.reader.head = static_cast<uint32_t>(settings.max_header);
+  options.large_body_bytes = settings.max_body;
+  options.body_bytes = std::min(options.body_bytes, settings.max_body);
+  options.connections = static_cast<uint32_t>(settings.max_connections);
+  options.connections_per_peer =
+      settings.connections_per_address > 0 ? static_cast<uint32_t>(settings.connections_per_address) : UINT32_MAX;
+  options.proxies = settings.trusted_proxies;
+  options.stream_buffer_bytes = settings.stream_buffer;
+  options.handshake_seconds = options.head_seconds = options.body_window_seconds = settings.header_timeout;
+  options.body_bytes_per_second = static_cast<double>(settings.min_body_rate);
+  options.idle_seconds = settings.idle_timeout;
+  options.stall_seconds = settings.write_timeout;
+  options.workers = settings.workers.floor;
+  options.most_workers = settings.workers.ceiling;
+  options.lame_duck_seconds = settings.lame_duck;
+  options.drain_seconds = settings.drain_timeout;
+  return options;
+}
+
+EngineOptions EngineOptionsOf(const Settings& settings, const LoadedModel& model) {
+  EngineOptions options;
+  options.name = model.name;
+  options.path = model.path;
+  options.precision = model.precision;
+  options.slots = static_cast<int>(settings.slots);
+  options.context = static_cast<uint32_t>(settings.context);
+  options.prefill_budget = static_cast<uint32_t>(settings.prefill_budget);
+  options.queue_length = static_cast<uint32_t>(settings.queue_length);
+  options.queue_timeout = settings.queue_timeout;
+  options.request_timeout = settings.request_timeout;
+  options.max_image_pixels = settings.max_image_pixels;
+  return options;
+}
+
+std::unique_ptr<ModelService> MakeService(const Settings& settings, std::vector<LoadedModel> models, Metrics* metrics) {
+  ServiceOptions options;
+  options.cache_bytes = settings.cache_size;
+  options.cache_ttl = settings.cache_ttl;
+  options.cache_strategy = settings.cache_strategy;
+  options.adaptive = settings.quantization == "adaptive";
+  options.request_timeout = settings.request_timeout;
+  auto service = std::make_unique<ModelService>(options, metrics);
+  for (LoadedModel& model : models) {
+    const EngineOptions engine = EngineOptionsOf(settings, model);
+    service->Add(std::make_unique<Engine>(std::move(model.model), engine, metrics), model.created);
+  }
+  return service;
+}
+
+OpenAiLimits LimitsOf(const Settings& settings) {
+  OpenAiLimits limits;
+  limits.json.depth = static_cast<uint32_t>(settings.max_json_depth);
+  if (settings.max_tokens > 0) limits.max_tokens = static_cast<uint32_t>(settings.max_tokens);
+  limits.choices = static_cast<uint32_t>(settings.max_choices);
+  limits.images = static_cast<uint32_t>(settings.max_images);
+  limits.image_bytes = settings.max_image;
+  limits.stops = static_cast<uint32_t>(settings.max_stop);
+  limits.timeout = settings.request_timeout;
+  return limits;
+}
+
+// Anybody may have these: they say nothing of the models or their users.
+bool IsPublic(const std::string& pattern) {
+  return pattern == "/openapi.json";
+}
+
+Scope ScopeOf(const std::string& pattern) {
+  if (pattern.find("/embeddings") != std::string::npos) return kScopeEmbed;
+  if (pattern == "/slots" || pattern == "/props") return kScopeMetrics;
+  return kScopeChat;
+}
+
+}  // namespace
+
+struct Server::Parts {
+  explicit Parts(const Settings& s) : settings(s) {}
+
+  const Settings settings;
+  // In the order in which they need each other; the front, which calls all of them, goes first at the end.
+  std::unique_ptr<Log> log;
+  std::unique_ptr<Metrics> metrics;
+  std::unique_ptr<Gate> gate;
+  std::unique_ptr<ModelService> service;
+  std::unique_ptr<Front> front;
+  std::unique_ptr<Health> health;
+  std::thread waiter;  // for the end of a drain
+  std::atomic<bool> stopped = false;
+  int stops = 0;
+};
+
+// What operators ask.
+Result<void> Server::AddOwnRoutes(Parts& parts, const Refused& refused) {
+  HealthSources sources;
+  sources.draining = [front = parts.front.get()] { return front->draining(); };
+  sources.queue_fill = [service = parts.service.get()] { return service->queue_filled(); };
+  sources.has_work = [service = parts.service.get()] { return !service->idle(); };
+  sources.progress = [service = parts.service.get()] { return service->progress(); };
+  sources.canary = [service = parts.service.get()](std::function<void(CanaryAnswer)> done) {
+    AskCanary(*service, std::move(done));
+  };
+  parts.health = std::make_unique<Health>(std::move(sources));
+  Health* const health = parts.health.get();
+  Metrics* const metrics = parts.metrics.get();
+  RouteOptions direct;
+  direct.direct = true;
+  struct Own {
+    const char* path;
+    Handler handler;
+    RouteOptions options;
+  };
+  const auto guarded = [&](Handler handler) {
+    return Guard(parts.gate.get(), kScopeMetrics, std::move(handler), refused);
+  };
+  const Own routes[] = {
+      {"/livez", [health](const Request&, std::shared_ptr<Reply> reply) { reply->Send(health->Live()); }, direct},
+      {"/ready", [health](const Request&, std::shared_ptr<Reply> reply) { reply->Send(health->Ready()); }, direct},
+      {"/health", [health](const Request&, std::shared_ptr<Reply> reply) { reply->Send(health->Plain()); }, direct},
+      {"/health/deep",
+       guarded([health](const Request&, std::shared_ptr<Reply> reply) { health->Deep(std::move(reply)); }),
+       {}},
+      {"/api/v1/gpu/stats",
+       guarded([health](const Request&, std::shared_ptr<Reply> reply) { reply->Send(health->Gpu()); }),
+       {}},
+      {"/metrics",
+       guarded([metrics](const Request&, std::shared_ptr<Reply> reply) {
+         reply->Send({200, "text/plain; version=0.0.4; charset=utf-8", {}, metrics->Text()});
+       }),
+       {}},
+  };
+  for (const Own& route : routes) {
+    const Result<void> added = parts.front->Route("GET", route.path, route.handler, route.options);
+    if (!added.ok()) return added.error();
+  }
+  if (!parts.settings.page) return {};
+  for (const std::string& path : PagePaths()) {
+    const Result<void> added = parts.front->Route(
+        "GET", path, [](const Request& request, std::shared_ptr<Reply> reply) { reply->Send(PageResponse(request)); });
+    if (!added.ok()) return added.error();
+  }
+  return {};
+}
+
+Result<std::unique_ptr<Server>> Server::Start(const Settings& settings, std::vector<LoadedModel> models) {
+  auto parts = std::make_unique<Parts>(settings);
+  LogOptions log;
+  log.format = settings.log_format;
+  log.level = settings.log_level;
+  parts->log = std::make_unique<Log>(log);
+
+  MetricsOptions metrics;
+  metrics.names = settings.metrics_compat;
+  for (const LoadedModel& model : models) metrics.models.push_back(model.name);
+  metrics.version = mote_version();
+  parts->metrics = std::make_unique<Metrics>(metrics);
+
+  parts->service = MakeService(settings, std::move(models), parts->metrics.get());
+
+  Result<std::unique_ptr<Gate>> gate = Gate::Open(settings);
+  if (!gate.ok()) return gate.error();
+  parts->gate = std::move(*gate);
+  parts->gate->SetReloadFailed([log = parts->log.get()](const std::string& message) {
+    log->Write(LogLevel::kError, "keys not reloaded; the old ones stay", {{"error", message}});
+  });
+  const Refused refused = [metrics = parts->metrics.get()](const std::string& code) { metrics->AddRefusal(code); };
+
+  parts->front = std::make_unique<Front>(FrontOptionsOf(settings));
+  Front* const front = parts->front.get();
+  Result<void> routed;
+  OpenAiOptions openai;
+  openai.limits = LimitsOf(settings);
+  openai.tenant = [](const Request& request) { return request.tenant; };
+  openai.every = [front](double seconds, std::function<void()> call) { return front->Every(seconds, std::move(call)); };
+  AddOpenAiRoutes(
+      [&](const std::string& method, const std::string& pattern, Handler handler, bool large) {
+        RouteOptions route;
+        route.large_body = large;
+        if (!IsPublic(pattern)) handler = Guard(parts->gate.get(), ScopeOf(pattern), std::move(handler), refused);
+        const Result<void> added = front->Route(method, pattern, std::move(handler), route);
+        if (!added.ok() && routed.ok()) routed = added;
+      },
+      *parts->service, openai);
+  if (!routed.ok()) return routed.error();
+
+  if (const Result<void> added = AddOwnRoutes(*parts, refused); !added.ok()) return added.error();
+  front->SetScreen([gate = parts->gate.get(), refused](const Request& request, Reply& reply) {
+    return ScreenRequest(*gate, request, reply, refused);
+  });
+
+  parts->metrics->SetGauges([service = parts->service.get()] { return service->Gauges(); },
+                            [front] {
+                              return FrontGauges{front->connections(), front->streams()};
+                            });
+  front->SetObserver([metrics = parts->metrics.get(), log = parts->log.get()](const Served& served) {
+    metrics->AddHttp(served.route, served.method, served.status, served.seconds);
+    AccessRecord record;
+    record.id = served.id;
+    record.address = served.peer;
+    record.method = served.method;
+    record.route = served.route;
+    record.status = served.status;
+    record.seconds = served.seconds;
+    record.bytes_in = served.bytes_in;
+    record.bytes_out = served.bytes_out;
+    record.gone = served.status == 499;
+    log->WriteRequest(record);
+  });
+  const Result<void> started = front->Start();
+  if (!started.ok()) return started.error();
+  parts->log->Write(LogLevel::kInfo, "listening", {{"address", front->addresses()[0]}});
+  parts->waiter = std::thread([parts = parts.get()] {
+    parts->front->Wait();
+    parts->stopped = true;
+  });
+  return std::unique_ptr<Server>(new Server(std::move(parts)));
+}
+
+Server::Server(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+
+Server::~Server() {
+  parts_->front->DrainNow();
+  parts_->waiter.join();
+  parts_->health = nullptr;
+  parts_->front = nullptr;
+}
+
+bool Server::stopped() const {
+  return parts_->stopped;
+}
+
+const std::string& Server::address() const {
+  return parts_->front->addresses()[0];
+}
+
+void Server::Reload() {
+  const Result<void> tls = parts_->front->ReloadTls();
+  const Result<bool> keys = parts_->gate->Reload(true);
+  if (!keys.ok()) {
+    parts_->log->Write(LogLevel::kError, "keys not reloaded; the old ones stay", {{"error", keys.error().message}});
+  }
+  if (tls.ok()) {
+    parts_->log->Write(LogLevel::kInfo, "certificates and keys read again");
+  } else {
+    parts_->log->Write(LogLevel::kError, "certificates not reloaded; the old ones stay",
+                       {{"error", tls.error().message}});
+  }
+}
+
+void Server::Stop() {
+  if (parts_->stops++ == 0) {
+    parts_->log->Write(LogLevel::kInfo, "draining");
+    parts_->front->BeginDrain();
+  } else {
+    parts_->log->Write(LogLevel::kInfo, "stopping at once");
+    parts_->front->DrainNow();
+  }
+}
+
+}  // namespace mote::server

@@ -1,0 +1,156 @@
+// One loaded model file at work: its queue, its sessions, and the threads that prepare prompts and make steps.
+#ifndef MOTE_EDGE_SERVER_SERVING_ENGINE_H_
+#define MOTE_EDGE_SERVER_SERVING_ENGINE_H_
+
+#include <stdint.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "edge/server/ops/metrics.h"
+#include "edge/server/serving/fair_queue.h"
+#include "edge/server/serving/flight.h"
+#include "edge/server/serving/slots.h"
+#include "edge/server/serving/task.h"
+
+namespace mote::server {
+
+struct EngineOptions {
+  std::string name;       // of the model, as requests call it
+  std::string path;       // of its file, or "" for the one in the program
+  std::string precision;  // of its weights: "q8_0"
+  int slots = 8;
+  uint32_t context = 0;         // tokens of a session; 0: the model's
+  uint32_t prefill_budget = 0;  // rows of prompts in a step while streams are running; 0: what the batch holds
+  uint32_t queue_length = 256;  // requests
+  double queue_timeout = 30;
+  double request_timeout = 300;
+  uint64_t max_image_pixels = uint64_t{1} << 24;
+};
+
+// What an engine says of itself, at any time.
+struct EngineState {
+  uint32_t running = 0;  // requests that are being prepared or computed
+  uint32_t waiting = 0;
+  double cache_usage = 0;  // of its sessions' room for tokens
+  double drain_rate = 0;   // requests a second that lately came to their end
+  uint64_t progress = 0;   // grows with each step, prompt and view of an image
+};
+
+// One request at work. Made by the service, run by the engine.
+struct Work {
+  Task task;
+  std::shared_ptr<Flight> flight;
+  double arrived = 0;
+  double deadline = 0;  // absolute
+  bool cacheable = false;
+  // Called once, after the flight was told the end; with what was told, where it was an answer and is kept.
+  std::function<void(const std::shared_ptr<const Record>& record)> ended;
+
+  // The engine's.
+  std::atomic<bool> given_up{false};
+  double started = 0;  // taken from the queue
+  double ready = 0;    // images read, prompt made
+  double first = 0;    // token
+  Prompt prompt;
+  std::vector<Token> tokens;  // of the prompt, -1 for rows of images
+  std::shared_ptr<mote_grammar> grammar;
+  mote_prompt_info info = {};
+  int unfinished = 0;  // choices
+  uint32_t cached_tokens = 0;
+  uint32_t completion_tokens = 0;
+  double prefill_seconds = 0;
+  double decode_seconds = 0;
+  std::optional<ApiError> error;
+  Finish finish = Finish::kStop;
+};
+
+// Threads of its own: one that makes steps, and two that prepare prompts, of which one is for requests with images, so
+// that a large picture does not hold up a short question.
+class Engine {
+ public:
+  Engine(Model model, EngineOptions options, Metrics* metrics);
+  ~Engine();  // what still runs is cancelled and told
+
+  // Puts a request into the queue; false with the refusal where that is full. `work->flight` has its receiver.
+  bool Submit(std::shared_ptr<Work> work, ApiError* refusal);
+  // To be called after work->given_up has become true: the work ends soon.
+  void Wake();
+
+  EngineState state() const;
+  std::vector<SlotState> slots() const;
+  Model& model() { return model_; }
+  const EngineOptions& options() const { return options_; }
+  // No more work is taken; what waits is refused.
+  void Drain();
+
+ private:
+  struct Run;  // one choice of a work, in a session
+  friend struct EngineCallbacks;
+
+  // Grammars that are kept compiled. A grammar is at most some megabytes; programs use a few.
+  static constexpr size_t kGrammars = 32;
+
+  // The threads that prepare.
+  void PrepareLoop(bool images);
+  bool Prepare(Work& work);
+  bool CompileGrammar(Work& work);
+  // The thread that steps.
+  void StepLoop();
+  void StartReady();
+  bool StartRun(std::unique_ptr<Run>& run);
+  void Step();
+  void EndRun(Run& run, mote_status status, const mote_generate_result* result, const char* message);
+  void Sweep();
+  void EndChoice(const std::shared_ptr<Work>& work);
+  void Expire(double now);
+  void RefuseAll();
+  void PublishState();
+  // Any of them.
+  void Fail(Work& work, ApiError error);
+  void Finish(Work& work);
+  void AddToMetrics(const Work& work, const Summary& summary);
+  double DrainRate() const;  // with mutex_ held
+  uint32_t AdmissionLimit() const;
+
+  Model model_;
+  const EngineOptions options_;
+  Metrics* const metrics_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable work_came_;          // for the threads that prepare
+  std::condition_variable ready_came_;         // for the thread that steps
+  FairQueue<std::shared_ptr<Work>> queue_[2];  // without, and with images
+  uint32_t admitted_ = 0;                      // choices of works taken from the queue and not ended
+  uint32_t works_ = 0;                         // and the works themselves
+  std::deque<std::shared_ptr<Work>> ready_;
+  bool draining_ = false;
+  bool stop_ = false;
+  bool wake_ = false;
+  std::vector<SlotState> slot_states_;
+  double ended_at_[32] = {};  // when the last requests ended, a ring
+  uint32_t ended_ = 0;
+  std::shared_ptr<Work> preparing_[2];  // without, and with images
+  Session image_guard_;                 // holds nothing: cancelling it stops the reading of images
+  std::deque<std::pair<std::string, std::shared_ptr<mote_grammar>>> grammars_;  // latest first
+
+  // Of the stepping thread alone.
+  Slots slots_;
+  std::vector<std::unique_ptr<Run>> runs_;    // in sessions
+  std::deque<std::unique_ptr<Run>> wanting_;  // prepared, without a session
+
+  std::atomic<uint64_t> progress_{0};
+  std::thread threads_[3];
+};
+
+}  // namespace mote::server
+
+#endif  // MOTE_EDGE_SERVER_SERVING_ENGINE_H_

@@ -1,0 +1,268 @@
+#include "edge/server/serving/model_service.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "edge/server/serving/clock.h"
+
+namespace mote::server {
+namespace {
+
+// A precision is busy when, for each of its sessions, one request more waits than runs.
+constexpr double kBusy = 1.5;
+
+// A ticket of a request that is answered already.
+struct Answered : Ticket {
+  void Cancel() override {}
+};
+
+}  // namespace
+
+ModelService::ModelService(ServiceOptions options, Metrics* metrics)
+    : options_(options), metrics_(metrics), cache_(options.cache_bytes, options.cache_ttl, options.cache_strategy) {}
+
+ModelService::~ModelService() {
+  groups_.clear();  // ends what runs, which looks at the flights
+}
+
+void ModelService::Add(std::unique_ptr<Engine> engine, int64_t created) {
+  const std::string& name = engine->options().name;
+  auto group = std::find_if(groups_.begin(), groups_.end(), [&](const Group& g) { return g.name == name; });
+  if (group == groups_.end()) {
+    groups_.push_back({name, created, {}});
+    group = groups_.end() - 1;
+  }
+  group->engines.push_back(std::move(engine));
+  if (!options_.adaptive) return;
+  std::stable_sort(group->engines.begin(), group->engines.end(), [](const auto& a, const auto& b) {
+    return BitsOf(a->options().precision) > BitsOf(b->options().precision);
+  });
+}
+
+ModelService::Group* ModelService::Find(const std::string& model, ApiError* refusal) {
+  if (model.empty() && !groups_.empty()) return &groups_[0];
+  std::string names;
+  for (Group& group : groups_) {
+    if (group.name == model) return &group;
+    names += (names.empty() ? "\"" : ", \"") + group.name + "\"";
+  }
+  *refusal = {404, "invalid_request_error", "model_not_found", "model",
+              "there is no model \"" + model + "\" here; there is " + names};
+  return nullptr;
+}
+
+Engine* ModelService::Choose(Group& group, const Task& task, ApiError* refusal) {
+  if (!task.quality.empty() && BitsOf(task.quality) == 0) {
+    *refusal = {400, "invalid_request_error", "invalid_value", "quality",
+                "\"" + task.quality + "\" is no precision; try \"q8_0\" or \"f16\""};
+    return nullptr;
+  }
+  std::vector<PrecisionState> states;
+  for (const auto& engine : group.engines) {
+    const EngineState state = engine->state();
+    PrecisionState of;
+    of.precision = engine->options().precision;
+    of.load = static_cast<double>(state.waiting + state.running) / std::max(1, engine->options().slots);
+    of.wait = state.drain_rate > 0 ? state.waiting / state.drain_rate : 0;
+    of.speed = 1 / std::max(1.0, BitsOf(of.precision));  // reading weights is what takes the time
+    states.push_back(of);
+  }
+  const double deadline = task.deadline > 0 ? task.deadline : 0;
+  // Not adaptive: the first one answers, if the request takes it.
+  if (!options_.adaptive) states.resize(1);
+  const int chosen = ChoosePrecision(states, task.quality, deadline, kBusy);
+  if (chosen >= 0) return group.engines[chosen].get();
+  std::string have;
+  for (const PrecisionState& state : states) have += (have.empty() ? "" : ", ") + state.precision;
+  *refusal = {400, "invalid_request_error", "quality_not_available", "quality",
+              "\"" + group.name + "\" is served in " + have + ", which is below \"" + task.quality + "\""};
+  return nullptr;
+}
+
+std::shared_ptr<Ticket> ModelService::JoinOrAnswer(const std::string& key, const Engine& engine,
+                                                   const std::shared_ptr<Receiver>& receiver) {
+  const double begin = Now();
+  if (const std::shared_ptr<const Record> record = cache_.Find(key, begin)) {
+    Replay(*record, engine.options().name, *receiver);
+    if (metrics_ != nullptr) {
+      RequestRecord told;
+      told.model = engine.options().name;
+      told.finish = "stop";
+      told.request_cache = "hit";
+      told.saved = record->summary.timings.total;
+      told.total = Now() - begin;
+      told.prompt_tokens = record->summary.usage.prompt_tokens;
+      told.cached_tokens = told.prompt_tokens;
+      told.completion_tokens = record->summary.usage.completion_tokens;
+      metrics_->AddRequest(told);
+    }
+    return std::make_shared<Answered>();
+  }
+  std::shared_ptr<Flight> flight;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto it = flights_.find(key);
+    if (it != flights_.end()) flight = it->second;
+  }
+  return flight != nullptr ? flight->Join(receiver, engine.options().name, "joined") : nullptr;
+}
+
+std::shared_ptr<Ticket> ModelService::Submit(Task task, std::shared_ptr<Receiver> receiver) {
+  ApiError refusal;
+  Group* group = Find(task.model, &refusal);
+  Engine* engine = group != nullptr ? Choose(*group, task, &refusal) : nullptr;
+  if (engine == nullptr) {
+    receiver->OnFailed(refusal);
+    return std::make_shared<Answered>();
+  }
+  const bool shared = IsCertain(task) && options_.cache_bytes > 0;
+  std::string key;
+  if (shared) {
+    key = CacheKey(task, engine->options().name + "\n" + engine->options().path + "\n" + engine->options().precision);
+    if (std::shared_ptr<Ticket> ticket = JoinOrAnswer(key, *engine, receiver)) return ticket;
+  }
+  auto work = std::make_shared<Work>();
+  work->arrived = Now();
+  const double limit = options_.request_timeout;
+  work->deadline = work->arrived + (task.deadline > 0 ? std::min(task.deadline, limit) : limit);
+  work->cacheable = shared;
+  work->flight = std::make_shared<Flight>(shared);
+  work->flight->OnUnwanted([weak = std::weak_ptr<Work>(work), engine] {
+    if (const std::shared_ptr<Work> unwanted = weak.lock()) {
+      unwanted->given_up = true;
+      engine->Wake();
+    }
+  });
+  work->task = std::move(task);
+  std::shared_ptr<Ticket> ticket = work->flight->Join(receiver, engine->options().name, shared ? "miss" : "off");
+  work->flight->TellStage(Stage::kQueued, 0);
+  if (shared) {
+    const std::lock_guard lock(mutex_);
+    flights_.emplace(key, work->flight);
+    work->ended = [this, key, flight = work->flight.get()](const std::shared_ptr<const Record>& record) {
+      if (record != nullptr) cache_.Insert(key, record, Now());
+      const std::lock_guard relock(mutex_);
+      const auto it = flights_.find(key);
+      if (it != flights_.end() && it->second.get() == flight) flights_.erase(it);
+    };
+  }
+  if (!engine->Submit(work, &refusal)) {
+    if (work->ended) work->ended(nullptr);
+    if (metrics_ != nullptr) metrics_->AddRefusal(refusal.code);
+    work->flight->TellFailed(refusal);
+  }
+  return ticket;
+}
+
+std::vector<ServedModel> ModelService::Models() const {
+  std::vector<ServedModel> models;
+  for (const Group& group : groups_) {
+    ServedModel model;
+    model.name = group.name;
+    model.created = group.created;
+    model.path = group.engines[0]->options().path;
+    model.info = group.engines[0]->model().info();
+    model.vision = group.engines[0]->model().vision_info().has_value();
+    for (const auto& engine : group.engines) model.precisions.push_back(engine->options().precision);
+    models.push_back(std::move(model));
+  }
+  return models;
+}
+
+Result<Model*> ModelService::Of(const std::string& model) {
+  ApiError refusal;
+  Group* group = Find(model, &refusal);
+  if (group == nullptr) return Error{MOTE_NOT_FOUND, refusal.message};
+  return &group->engines[0]->model();
+}
+
+Result<std::vector<Token>> ModelService::Tokenize(const std::string& model, std::string_view text, bool special,
+                                                  bool parse_special) {
+  Result<Model*> found = Of(model);
+  if (!found.ok()) return found.error();
+  const uint32_t flags = (special ? MOTE_ADD_SPECIAL : 0) | (parse_special ? MOTE_PARSE_SPECIAL : 0);
+  return (*found)->Tokenize(text, flags);
+}
+
+Result<std::string> ModelService::Detokenize(const std::string& model, const std::vector<Token>& tokens) {
+  Result<Model*> found = Of(model);
+  if (!found.ok()) return found.error();
+  return (*found)->Detokenize(tokens, MOTE_SHOW_SPECIAL);
+}
+
+Result<std::string> ModelService::ApplyTemplate(const std::string& model, const Task& task) {
+  Result<Model*> found = Of(model);
+  if (!found.ok()) return found.error();
+  ChatOptions chat;
+  chat.tools_json = task.tools_json;
+  chat.extra_json = task.template_json;
+  return (*found)->RenderChat(task.messages, chat);
+}
+
+std::vector<SlotState> ModelService::Slots() const {
+  std::vector<SlotState> slots;
+  for (const Group& group : groups_) {
+    for (const auto& engine : group.engines) {
+      for (SlotState slot : engine->slots()) {
+        slot.id = static_cast<int>(slots.size());
+        slots.push_back(std::move(slot));
+      }
+    }
+  }
+  return slots;
+}
+
+ServiceGauges ModelService::Gauges() const {
+  ServiceGauges gauges;
+  size_t engines = 0;
+  for (const Group& group : groups_) {
+    for (const auto& engine : group.engines) {
+      const EngineState state = engine->state();
+      gauges.running += state.running;
+      gauges.waiting += state.waiting;
+      gauges.cache_usage += state.cache_usage;
+      ++engines;
+    }
+  }
+  if (engines > 0) gauges.cache_usage /= static_cast<double>(engines);
+  gauges.request_cache_bytes = cache_.bytes();
+  gauges.request_cache_entries = cache_.entries();
+  return gauges;
+}
+
+uint64_t ModelService::progress() const {
+  uint64_t progress = 0;
+  for (const Group& group : groups_) {
+    for (const auto& engine : group.engines) progress += engine->state().progress;
+  }
+  return progress;
+}
+
+double ModelService::queue_filled() const {
+  double filled = 0;
+  for (const Group& group : groups_) {
+    for (const auto& engine : group.engines) {
+      filled = std::max(
+          filled, static_cast<double>(engine->state().waiting) / std::max<uint32_t>(1, engine->options().queue_length));
+    }
+  }
+  return filled;
+}
+
+void ModelService::Drain() {
+  for (const Group& group : groups_) {
+    for (const auto& engine : group.engines) engine->Drain();
+  }
+}
+
+bool ModelService::idle() const {
+  const ServiceGauges gauges = Gauges();
+  return gauges.running + gauges.waiting == 0;
+}
+
+}  // namespace mote::server
+namespace mote::server {
+Result<Embedding> ModelService::Embed(const std::string&, const std::string&, const std::vector<Token>&) {
+  return Error{MOTE_UNSUPPORTED, "no embeddings"};
+}
+}  // namespace mote::server

@@ -1,0 +1,266 @@
+#!/usr/bin/python3
+"""`mote serve` from outside: answers, streams, sharing, limits, cancelling, draining."""
+import base64
+import json
+import math
+import os
+import signal
+import subprocess
+import threading
+import unittest
+
+from support import Server, chat, eventually, main, options, raw, words
+
+STORIES = "../shared/data/stories260K.gguf"
+PICTURE = "examples/scene.png"
+LONG = {"max_tokens": 4000, "ignore_eos": True}
+
+
+def needs_stories(test):
+    return unittest.skipUnless(os.path.exists(STORIES), f"{STORIES} is absent")(test)
+
+
+def picture():
+    with open(PICTURE, "rb") as file:
+        return "data:image/png;base64," + base64.b64encode(file.read()).decode()
+
+
+def told_by_program(*arguments):
+    """What the program's own command line answers."""
+    done = subprocess.run(options.emulator + [options.program, "run", *arguments, "--temp", "0", "--json"],
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=300, check=True)
+    return json.loads(done.stdout)
+
+
+class Answers(unittest.TestCase):
+    """One server for all of them, with the model in the program."""
+
+    @classmethod
+    def setUpClass(cls):
+        if not options.builtin:
+            raise unittest.SkipTest("this build has no model in the program")
+        cls.server = Server("--slots", "4").start()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.stop()
+
+    def see(self, question, **fields):
+        content = [{"type": "image_url", "image_url": {"url": picture()}}, {"type": "text", "text": question}]
+        return {"messages": [{"role": "user", "content": content}], "temperature": 0, "max_tokens": 16, **fields}
+
+    def test_answers_what_the_command_line_answers(self):
+        question = "What shape is blue?"
+        body = self.server.ask("/v1/chat/completions", self.see(question))
+        told = told_by_program("--image", PICTURE, "-p", question, "-n", "16")
+        self.assertEqual(body["choices"][0]["message"]["content"], told["text"])
+        self.assertEqual(body["usage"]["prompt_tokens"], told["prompt_tokens"])
+        self.assertEqual(body["usage"]["completion_tokens"], told["completion_tokens"])
+
+    def test_streams_the_same_text(self):
+        whole = self.server.ask("/v1/chat/completions", self.see("How many shapes are there?", cache=False))
+        chunks = list(self.server.stream("/v1/chat/completions", self.see("How many shapes are there?", seed=1)))
+        self.assertEqual(words(chunks), whole["choices"][0]["message"]["content"])
+        self.assertEqual(chunks[0]["choices"][0]["delta"]["role"], "assistant")
+        self.assertEqual(chunks[-1]["choices"][0]["finish_reason"], whole["choices"][0]["finish_reason"])
+
+    def test_progress_as_ndjson(self):
+        # Another picture than the other tests', so that it is encoded here.
+        with open(PICTURE, "rb") as file:
+            data = base64.b64encode(file.read()).decode()
+        events = [e["event"] for e in self.server.stream(
+            "/v1/chat/completions", self.see("What is on the left?", seed=77),
+            {"Accept": "application/x-ndjson"})]
+        self.assertTrue(data)
+        for name in ["queued", "image_decoded", "image_encoded", "first_token", "done"]:
+            self.assertIn(name, events)
+        self.assertLess(events.index("queued"), events.index("image_encoded"))
+        self.assertLess(events.index("image_encoded"), events.index("first_token"))
+        self.assertEqual(events[-1], "done")
+
+    def test_identical_requests_are_computed_once(self):
+        body = chat("Tell me about circles.", max_tokens=20, seed=3)
+        status, headers, first = self.server.request("POST", "/v1/chat/completions", body)
+        self.assertEqual(status, 200)
+        self.assertEqual(headers["x-mote-cache"], "miss")
+        status, headers, second = self.server.request("POST", "/v1/chat/completions", body)
+        self.assertEqual(headers["x-mote-cache"], "hit")
+        self.assertEqual(json.loads(first)["choices"], json.loads(second)["choices"])
+        uncertain = chat("Tell me about circles.", temperature=1.0)
+        _, headers, _ = self.server.request("POST", "/v1/chat/completions", uncertain)
+        self.assertEqual(headers["x-mote-cache"], "off")
+
+    def test_choices_are_those_of_their_seeds(self):
+        base = chat("Tell me about colours.", temperature=1.0, max_tokens=16)
+        three = self.server.ask("/v1/chat/completions", {**base, "n": 3, "seed": 10})
+        texts = [c["message"]["content"] for c in sorted(three["choices"], key=lambda c: c["index"])]
+        for i, text in enumerate(texts):
+            one = self.server.ask("/v1/chat/completions", {**base, "seed": 10 + i})
+            self.assertEqual(one["choices"][0]["message"]["content"], text)
+
+    def test_a_conversation_is_not_computed_again(self):
+        first = self.server.ask("/v1/chat/completions", chat("What is a square? " * 8, seed=5))
+        messages = [{"role": "user", "content": "What is a square? " * 8},
+                    {"role": "assistant", "content": first["choices"][0]["message"]["content"]},
+                    {"role": "user", "content": "And a circle?"}]
+        second = self.server.ask("/v1/chat/completions", {"messages": messages, "temperature": 0, "max_tokens": 8, "seed": 5})
+        usage = second["usage"]
+        self.assertGreater(usage["prompt_tokens_details"]["cached_tokens"], first["usage"]["prompt_tokens"] // 2)
+
+    def test_log_probabilities_are_probabilities(self):
+        body = self.server.ask("/v1/chat/completions", chat("Hello", logprobs=True, top_logprobs=5, max_tokens=6))
+        content = body["choices"][0]["logprobs"]["content"]
+        self.assertEqual("".join(c["token"] for c in content).strip(), body["choices"][0]["message"]["content"].strip())
+        for entry in content:
+            top = [t["logprob"] for t in entry["top_logprobs"]]
+            self.assertEqual(len(top), 5)
+            self.assertEqual(top, sorted(top, reverse=True))
+            self.assertAlmostEqual(entry["logprob"], top[0], places=4)  # greedy
+            self.assertLessEqual(sum(map(math.exp, top)), 1.0001)
+
+    def test_a_schema_is_kept(self):
+        schema = {"type": "object", "additionalProperties": False, "required": ["colour", "count"],
+                  "properties": {"colour": {"enum": ["red", "green", "blue"]}, "count": {"type": "integer", "minimum": 0, "maximum": 9}}}
+        for seed in range(5):
+            body = self.server.ask("/v1/chat/completions", chat(
+                "Answer in JSON.", temperature=2.0, seed=seed, max_tokens=200,
+                response_format={"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}))
+            answer = json.loads(body["choices"][0]["message"]["content"])
+            self.assertEqual(set(answer), {"colour", "count"})
+            self.assertIn(answer["colour"], ["red", "green", "blue"])
+            self.assertIn(answer["count"], range(10))
+
+    def test_a_bad_grammar_fails_closed(self):
+        for response_format in [{"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "strin"}}},
+                                {"type": "grammar", "grammar": "root ::= (((("}]:
+            status, _, text = self.server.request("POST", "/v1/chat/completions",
+                                                  chat("Hello", response_format=response_format))
+            self.assertEqual(status, 400, text)
+            self.assertEqual(json.loads(text)["error"]["type"], "invalid_request_error")
+
+    def test_a_prompt_that_is_too_long_is_refused_whole(self):
+        status, _, text = self.server.request("POST", "/v1/chat/completions", chat("word " * 30000))
+        self.assertEqual(status, 400)
+        self.assertEqual(json.loads(text)["error"]["code"], "context_length_exceeded")
+
+    def test_images_that_are_none(self):
+        for data, code in [("data:image/png;base64,AAAA", "invalid_image"), ("http://127.0.0.1/x.png", None)]:
+            content = [{"type": "image_url", "image_url": {"url": data}}, {"type": "text", "text": "What?"}]
+            status, _, text = self.server.request("POST", "/v1/chat/completions",
+                                                  {"messages": [{"role": "user", "content": content}]})
+            self.assertEqual(status, 400, text)
+            if code:
+                self.assertEqual(json.loads(text)["error"]["code"], code)
+
+    def test_embeddings(self):
+        body = self.server.ask("/v1/embeddings", {"input": ["a red circle", "a red circle", "seven"], "model": ""})
+        one, same, other = (entry["embedding"] for entry in body["data"])
+        self.assertEqual(one, same)
+        self.assertNotEqual(one, other)
+        self.assertAlmostEqual(sum(x * x for x in one), 1, places=3)
+
+    def test_what_operators_ask(self):
+        self.server.ask("/v1/chat/completions", chat("Count.", temperature=1.0))
+        for path in ["/livez", "/ready", "/health", "/health/deep", "/v1/models", "/props", "/slots", "/openapi.json"]:
+            json.loads(self.server.get(path))
+        self.assertGreater(self.server.metric("mote:generation_tokens_total"), 0)
+        self.assertEqual(json.loads(self.server.get("/api/v1/gpu/stats"))["devices"], [])
+        self.assertIn("<html", self.server.get("/"))
+
+
+@needs_stories
+class UnderLoad(unittest.TestCase):
+
+    def prompts(self):
+        return [f"Once upon a time there was a {thing}" for thing in
+                ["dog", "cat", "girl", "boy", "bird", "tree", "frog", "king"]]
+
+    def test_neighbours_and_aborts_change_nothing(self):
+        with Server("--slots", "6", "--cache-size", "0", model=STORIES) as server:
+            body = lambda p, **k: {"prompt": p, "temperature": 0.9, "seed": 7, "max_tokens": 60, **k}
+            quiet = [server.ask("/v1/completions", body(p))["choices"][0]["text"] for p in self.prompts()]
+            stop = threading.Event()
+
+            def disturb(number):
+                while not stop.is_set():
+                    data = json.dumps({"prompt": "Tom and Lily " * (1 + number * 7), "stream": True, **LONG}).encode()
+                    s = raw(server, b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                                    b"Content-Length: %d\r\n\r\n" % len(data) + data)
+                    s.recv(1 + 97 * number)
+                    s.close()
+
+            disturbers = [threading.Thread(target=disturb, args=(i,)) for i in range(5)]
+            for d in disturbers:
+                d.start()
+            loud = [None] * len(quiet)
+
+            def ask(i):
+                loud[i] = server.ask("/v1/completions", body(self.prompts()[i]))["choices"][0]["text"]
+
+            askers = [threading.Thread(target=ask, args=(i,)) for i in range(len(quiet))]
+            for a in askers:
+                a.start()
+            for a in askers:
+                a.join()
+            stop.set()
+            for d in disturbers:
+                d.join()
+            self.assertEqual(loud, quiet)
+            eventually(lambda: not any(s["is_processing"] for s in json.loads(server.get("/slots"))), "all slots come back")
+            self.assertGreater(server.metric("mote:request_success_total", finished_reason="abort") +
+                               server.metric("mote:request_success_total", finished_reason="cancelled"), 0)
+
+    def test_a_full_queue_says_when_to_come_back(self):
+        with Server("--slots", "1", "--queue-length", "2", model=STORIES) as server:
+            streams = [server.stream("/v1/completions", {"prompt": f"{i}", **LONG, "temperature": 1}) for i in range(4)]
+            next(streams[0])
+            taken = []
+            threads = [threading.Thread(target=lambda s=s: taken.append(next(s, None))) for s in streams[1:]]
+            refused = []
+
+            def fill():
+                status, headers, text = server.request("POST", "/v1/completions", {"prompt": "x", "temperature": 1, **LONG})
+                if status in (429, 503):
+                    refused.append((headers, json.loads(text)))
+
+            fillers = [threading.Thread(target=fill, daemon=True) for _ in range(12)]
+            for f in fillers:
+                f.start()
+            eventually(lambda: refused, "a request is refused")
+            headers, body = refused[0]
+            self.assertGreaterEqual(int(headers["retry-after"]), 1)
+            self.assertEqual(body["error"]["code"], "queue_full")
+            self.assertFalse(threads[0].is_alive())
+            streams[0].close()
+            server.stop(signal.SIGKILL)
+
+    def test_a_deadline_ends_the_answer(self):
+        with Server("--slots", "1", "--request-timeout", "1", model=STORIES) as server:
+            status, _, text = server.request("POST", "/v1/completions", {"prompt": "a", "temperature": 1, **LONG, "max_tokens": 100000})
+            # stories260K may reach the end of its context first.
+            self.assertIn(status, (200, 504), text)
+            if status == 504:
+                self.assertEqual(json.loads(text)["error"]["code"], "deadline_exceeded")
+
+    def test_sigterm_lets_streams_end(self):
+        server = Server("--slots", "2", "--lame-duck", "0", "--drain-timeout", "30", model=STORIES).start()
+        stream = server.stream("/v1/completions", {"prompt": "Once", "max_tokens": 100, "ignore_eos": True, "temperature": 0})
+        first = next(stream)
+        server.process.send_signal(signal.SIGTERM)
+        rest = list(stream)
+        self.assertEqual(rest[-1]["choices"][0]["finish_reason"], "length")
+        self.assertTrue(first)
+        self.assertEqual(server.stop(), 0)
+
+    def test_killed_at_any_time_it_starts_again(self):
+        for _ in range(3):
+            with Server(model=STORIES) as server:
+                stream = server.stream("/v1/completions", {"prompt": "Once", **LONG})
+                next(stream)
+                server.stop(signal.SIGKILL)
+        with Server(model=STORIES) as server:
+            self.assertTrue(server.ask("/v1/completions", {"prompt": "Once", "max_tokens": 4})["choices"][0]["text"])
+
+
+if __name__ == "__main__":
+    main()
