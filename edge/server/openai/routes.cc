@@ -42,6 +42,7 @@ void AddOpenAiRoutes(const AddRoute& route, Service& service, OpenAiOptions opti
   add("POST", "/tokenize", Guarded(TokenizeHandler(endpoint)), false);
   add("POST", "/detokenize", Guarded(DetokenizeHandler(endpoint)), false);
   add("POST", "/apply-template", Guarded(TemplateHandler(endpoint)), false, true);
+  add("GET", "/openapi.json", Guarded(DescriptionHandler()), false);
   add("GET", "/props", Guarded(PropsHandler(endpoint)), false);
   add("GET", "/slots", Guarded(SlotsHandler(endpoint)), false);
 }
