@@ -78,7 +78,9 @@ TEST(OpenAiCompletions, Streamed) {
   OpenAiServer server;
   server.service.answer = Say({"a", "b"});
   const auto events =
-      server.Call("POST /v1/completions", R"({"prompt":"Once ","echo":true,"stream":true,"stream_options":{"include_usage":true}})")
+      server
+          .Call("POST /v1/completions",
+                R"({"prompt":"Once ","echo":true,"stream":true,"stream_options":{"include_usage":true}})")
           ->Events();
   ASSERT_EQ(events.size(), 5u);
   EXPECT_EQ(OrderedJson::parse(events[0])["choices"].dump(),
@@ -114,8 +116,9 @@ TEST(OpenAiEmbeddings, FloatsAndBase64) {
   OpenAiServer server;
   const OrderedJson floats = server.Call("POST /v1/embeddings", R"({"input":["ab","c"],"model":"tiny"})")->Parsed();
   EXPECT_EQ(floats["object"], "list");
-  EXPECT_EQ(floats["data"].dump(),
-            R"([{"object":"embedding","index":0,"embedding":[0.5,-1.0,0.25]},{"object":"embedding","index":1,"embedding":[0.5,-1.0,0.25]}])");
+  EXPECT_EQ(
+      floats["data"].dump(),
+      R"([{"object":"embedding","index":0,"embedding":[0.5,-1.0,0.25]},{"object":"embedding","index":1,"embedding":[0.5,-1.0,0.25]}])");
   EXPECT_EQ(floats["model"], "tiny");
   EXPECT_EQ(floats["usage"].dump(), R"({"prompt_tokens":3,"total_tokens":3})");
   const OrderedJson base64 =

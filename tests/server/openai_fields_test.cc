@@ -89,7 +89,8 @@ TEST(OpenAiFields, NumbersAtTheEndsOfTheirRange) {
       fields.Refuses(one, name, Text(field.kind == Kind::kInteger ? std::ceil(above) : above));
       if (zero_is_out) fields.Refuses(one, name, "0");
       if (field.kind == Kind::kInteger) fields.Refuses(one, name, "1.5");
-      for (const char* wrong : {"\"1\"", "[1]", "{\"a\":1}", "true", "1e308", "-1e308"}) fields.Refuses(one, name, wrong);
+      for (const char* wrong : {"\"1\"", "[1]", "{\"a\":1}", "true", "1e308", "-1e308"})
+        fields.Refuses(one, name, wrong);
       fields.Accepts(one, name, "null");
     }
   }
@@ -146,7 +147,9 @@ std::string ParamOf(const std::string& body, const char* route = "POST /v1/chat/
   return param.is_null() ? "null" : param.get<std::string>();
 }
 
-std::string User(const std::string& content) { return R"({"messages":[{"role":"user","content":)" + content + "}]}"; }
+std::string User(const std::string& content) {
+  return R"({"messages":[{"role":"user","content":)" + content + "}]}";
+}
 
 TEST(OpenAiFields, ErrorsNameTheFieldAtFault) {
   EXPECT_EQ(ParamOf("{}"), "messages");
@@ -164,8 +167,10 @@ TEST(OpenAiFields, ErrorsNameTheFieldAtFault) {
   EXPECT_EQ(ParamOf(User(R"([{"type":"input_audio","input_audio":{}}])")), "messages[0].content[0].type");
   EXPECT_EQ(ParamOf(User(R"([{"type":"text","text":"a"},{"type":"image_url"}])")),
             "messages[0].content[1].image_url.url");
-  EXPECT_EQ(ParamOf(R"({"messages":[{"role":"system","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,AAEC"}}]}]})"),
-            "messages[0].content[0]");
+  EXPECT_EQ(
+      ParamOf(
+          R"({"messages":[{"role":"system","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,AAEC"}}]}]})"),
+      "messages[0].content[0]");
   EXPECT_EQ(ParamOf(R"({"messages":[{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":"{"}}]}]})"),
             "messages[0].tool_calls[0].function.arguments");
   EXPECT_EQ(ParamOf(R"({"messages":[{"role":"user","content":"x"}],"stop":["a",""]})"), "stop[1]");
@@ -176,8 +181,10 @@ TEST(OpenAiFields, ErrorsNameTheFieldAtFault) {
             "response_format.type");
   EXPECT_EQ(ParamOf(R"({"messages":[{"role":"user","content":"x"}],"response_format":{"type":"json_schema"}})"),
             "response_format.json_schema.schema");
-  EXPECT_EQ(ParamOf(R"({"messages":[{"role":"user","content":"x"}],"tools":[{"type":"function","function":{"name":"a b"}}]})"),
-            "tools[0].function.name");
+  EXPECT_EQ(
+      ParamOf(
+          R"({"messages":[{"role":"user","content":"x"}],"tools":[{"type":"function","function":{"name":"a b"}}]})"),
+      "tools[0].function.name");
   EXPECT_EQ(ParamOf(R"({"messages":[{"role":"user","content":"x"}],"chat_template_kwargs":{"messages":"x"}})"),
             "chat_template_kwargs.messages");
   EXPECT_EQ(ParamOf(R"({"messages":[{"role":"user","content":"x"}],"chat_template_kwargs":{"a":[1]}})"),
@@ -194,7 +201,8 @@ TEST(OpenAiFields, ErrorsNameTheFieldAtFault) {
 
 TEST(OpenAiFields, HostileJson) {
   const auto deep = [](size_t depth) {
-    return R"({"messages":[{"role":"user","content":"x"}],"x":)" + std::string(depth, '[') + std::string(depth, ']') + "}";
+    return R"({"messages":[{"role":"user","content":"x"}],"x":)" + std::string(depth, '[') + std::string(depth, ']') +
+           "}";
   };
   EXPECT_EQ(ParamOf(deep(63)), "200");
   EXPECT_EQ(ParamOf(deep(64)), "null");
@@ -209,8 +217,8 @@ TEST(OpenAiFields, HostileJson) {
   for (int i = 0; i < 300000; ++i) values += ",0";
   EXPECT_EQ(ParamOf(values + "]}"), "null");
   for (const char* broken : {"", " ", "nul", "{", "{\"a\":1,}", "{'a':1}", "[1] 2", "{\"a\":01}", "{\"a\":NaN}",
-                             "{\"a\":1e999}", "{\"a\":Infinity}", "\xEF\xBB\xBFx", "{\"a\":\"\xFF\"}", "{\"a\":\"\xED\xA0\x80\"}",
-                             "{\"a\":\"\\ud800\"}", "{\"a\":\"\n\"}", "/**/{}"}) {
+                             "{\"a\":1e999}", "{\"a\":Infinity}", "\xEF\xBB\xBFx", "{\"a\":\"\xFF\"}",
+                             "{\"a\":\"\xED\xA0\x80\"}", "{\"a\":\"\\ud800\"}", "{\"a\":\"\n\"}", "/**/{}"}) {
     EXPECT_EQ(ParamOf(broken), "null") << broken;
   }
   for (const char* other : {"[]", "7", "\"x\"", "null"}) {
@@ -232,18 +240,18 @@ TEST(OpenAiFields, ImagesAreDataUrlsOfImages) {
     return server.Chat(body);
   };
   EXPECT_EQ(send("data:image/png;base64,AAEC")->head.status, 200);
-  for (const std::string url : {
-           "", "x", "data:", "data:image/png", "data:image/png,abc", "data:text/plain;base64,AAEC",
-           "data:image/png;base64,", "data:image/png;base64,AAE", "data:image/png;base64,AAEC=",
-           "data:image/png;base64,AA=C", "data:image/png;base64,AAB=", "data:image/png;base64,AA\nEC",
-           "data:image/png;base64, AAEC", "data:image/png;base64,AA-_", "data:image/png;base64;x,AAEC",
-           // Nothing is fetched, whatever it is called.
-           "http://example.com/a.png", "https://example.com/a.png", "HTTPS://example.com", "//example.com/a.png",
-           "file:///etc/passwd", "FILE:///etc/passwd", "ftp://a/b", "gopher://127.0.0.1:6379/_x", "http://127.0.0.1/",
-           "http://[::1]/", "http://0/", "http://2130706433/", "http://0x7f.1/", "http://017700000001/",
-           "http://[::ffff:127.0.0.1]/", "http://169.254.169.254/latest/meta-data", "http://a@127.0.0.1/",
-           "http:\\\\127.0.0.1\\", "http://example.com%00.local/", "http://example.com/\r\nHost: x",
-           "javascript:alert(1)", "blob:null/1", "jar:file:///a", "/etc/passwd", "../../a.png", "\\\\server\\share"}) {
+  for (const std::string url :
+       {"", "x", "data:", "data:image/png", "data:image/png,abc", "data:text/plain;base64,AAEC",
+        "data:image/png;base64,", "data:image/png;base64,AAE", "data:image/png;base64,AAEC=",
+        "data:image/png;base64,AA=C", "data:image/png;base64,AAB=", "data:image/png;base64,AA\nEC",
+        "data:image/png;base64, AAEC", "data:image/png;base64,AA-_", "data:image/png;base64;x,AAEC",
+        // Nothing is fetched, whatever it is called.
+        "http://example.com/a.png", "https://example.com/a.png", "HTTPS://example.com", "//example.com/a.png",
+        "file:///etc/passwd", "FILE:///etc/passwd", "ftp://a/b", "gopher://127.0.0.1:6379/_x", "http://127.0.0.1/",
+        "http://[::1]/", "http://0/", "http://2130706433/", "http://0x7f.1/", "http://017700000001/",
+        "http://[::ffff:127.0.0.1]/", "http://169.254.169.254/latest/meta-data", "http://a@127.0.0.1/",
+        "http:\\\\127.0.0.1\\", "http://example.com%00.local/", "http://example.com/\r\nHost: x", "javascript:alert(1)",
+        "blob:null/1", "jar:file:///a", "/etc/passwd", "../../a.png", "\\\\server\\share"}) {
     const auto reply = send(url);
     EXPECT_EQ(reply->head.status, 400) << url;
     const OrderedJson error = reply->Parsed()["error"];
@@ -299,8 +307,9 @@ TEST(OpenAiFields, Base64IsTheOneFormOfItsBytes) {
 }
 
 TEST(OpenAiFields, QuotedTextIsJson) {
-  for (const std::string text : {std::string("plain"), std::string("\"\\\b\f\n\r\t\x01\x1F\x7F"), std::string("a\0b", 3),
-                                 std::string("\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80"), std::string("</script>")}) {
+  for (const std::string text :
+       {std::string("plain"), std::string("\"\\\b\f\n\r\t\x01\x1F\x7F"), std::string("a\0b", 3),
+        std::string("\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80"), std::string("</script>")}) {
     std::string quoted;
     AppendQuoted(&quoted, text);
     EXPECT_EQ(OrderedJson::parse(quoted).get<std::string>(), text);

@@ -80,11 +80,11 @@ TEST(OpenAiResponses, Streamed) {
   const auto events = EventsOf(*reply);
   std::vector<std::string> types;
   for (const OrderedJson& event : events) types.push_back(event["type"]);
-  EXPECT_EQ(types, (std::vector<std::string>{"response.created", "response.in_progress", "response.output_item.added",
-                                             "response.content_part.added", "response.output_text.delta",
-                                             "response.output_text.delta", "response.output_text.done",
-                                             "response.content_part.done", "response.output_item.done",
-                                             "response.completed"}));
+  EXPECT_EQ(types,
+            (std::vector<std::string>{
+                "response.created", "response.in_progress", "response.output_item.added", "response.content_part.added",
+                "response.output_text.delta", "response.output_text.delta", "response.output_text.done",
+                "response.content_part.done", "response.output_item.done", "response.completed"}));
   EXPECT_EQ(events[0]["response"]["status"], "in_progress");
   EXPECT_EQ(events[4]["delta"], "Hel");
   EXPECT_EQ(events[4]["item_id"], events[2]["item"]["id"]);
@@ -97,8 +97,8 @@ TEST(OpenAiResponses, Streamed) {
 TEST(OpenAiResponses, StreamedCalls) {
   OpenAiServer server;
   server.service.answer = Say({"Wait. <tool_call>{\"name\":\"f\",\"arguments\":{\"a\":1}}</tool_call>"});
-  const auto reply = server.Call("POST /v1/responses",
-                                 R"({"input":"Hi","stream":true,"tools":[{"type":"function","name":"f","parameters":{}}]})");
+  const auto reply = server.Call(
+      "POST /v1/responses", R"({"input":"Hi","stream":true,"tools":[{"type":"function","name":"f","parameters":{}}]})");
   EXPECT_EQ(OrderedJson::parse(server.service.tasks.at(0).tools_json).dump(),
             R"([{"type":"function","function":{"name":"f","parameters":{}}}])");
   const auto events = EventsOf(*reply);
