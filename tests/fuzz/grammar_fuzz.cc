@@ -74,7 +74,7 @@ void Try(std::string_view input) {
   testing::Random random = {input.size()};
   std::string text;
   for (int i = 0; i < 3; ++i) {
-    const bool ended = testing::RandomText(*grammar, &random, 100, &text);
+    const bool ended = testing::RandomText(*grammar, &random, 100, 3000, &text);
     GrammarMatcher matcher(*grammar);
     Require(!ended || (matcher.Accept(text) && matcher.MayEnd()), "a text of a walk is refused");
     if (!ended || !schema) continue;

@@ -22,10 +22,11 @@ struct Random {
   }
 };
 
-// The shortest text that ends what `matcher` has begun, by looking at everything nearer first. False if nothing ends
-// within 50000 sets.
-inline bool Complete(GrammarMatcher* matcher, std::string* out) {
+// The shortest text that ends what `matcher` has begun, by looking at everything nearer first. False if that is not
+// found within so many sets, or items looked at.
+inline bool Complete(GrammarMatcher* matcher, size_t max_sets, std::string* out) {
   GrammarSets& sets = matcher->sets();
+  const uint64_t max_work = sets.work() + 64 * uint64_t{max_sets};
   struct Place {
     uint32_t set;
     size_t from;
@@ -33,7 +34,7 @@ inline bool Complete(GrammarMatcher* matcher, std::string* out) {
   };
   std::vector<Place> places = {{matcher->now(), 0, 0}};
   std::vector<bool> met(matcher->now() + 1);
-  for (size_t i = 0; i < places.size() && places.size() < 50000; ++i) {
+  for (size_t i = 0; i < places.size() && places.size() < max_sets && sets.work() < max_work; ++i) {
     if (sets.HasBottom(places[i].set)) {
       std::string text;
       for (size_t k = i; k != 0; k = places[k].from) text.insert(text.begin(), places[k].byte);
@@ -55,12 +56,14 @@ inline bool Complete(GrammarMatcher* matcher, std::string* out) {
 }
 
 // Any byte that may follow, each as likely; the end as likely as one of them. After `soft` bytes, the shortest way to
-// an end. False if there is none.
-inline bool RandomText(const std::shared_ptr<const Grammar>& grammar, Random* random, size_t soft, std::string* out) {
+// an end. False if there is none, or if that takes over 64 * max_sets looks at items.
+inline bool RandomText(const std::shared_ptr<const Grammar>& grammar, Random* random, size_t soft, size_t max_sets,
+                       std::string* out) {
   GrammarMatcher matcher(grammar);
+  uint64_t work = 0;
   out->clear();
   while (true) {
-    matcher.Tidy();
+    const uint64_t before = matcher.sets().work();
     std::vector<uint8_t> bytes;
     for (uint32_t byte = 0; byte < 256; ++byte) {
       GrammarSets& sets = matcher.sets();
@@ -69,8 +72,10 @@ inline bool RandomText(const std::shared_ptr<const Grammar>& grammar, Random* ra
       }
     }
     if (bytes.empty()) return matcher.MayEnd();
+    work += matcher.sets().work() - before;
+    if (work > 64 * uint64_t{max_sets}) return false;
     if (matcher.MayEnd() && random->Below(static_cast<uint32_t>(bytes.size()) + 1) == 0) return true;
-    if (out->size() >= soft) return Complete(&matcher, out);
+    if (out->size() >= soft) return Complete(&matcher, max_sets, out);
     // One of the ASCII ones half of the time: of most classes they are few.
     size_t ascii = 0;
     while (ascii < bytes.size() && bytes[ascii] < 0x80) ++ascii;

@@ -53,7 +53,7 @@ bool Answer() {
     testing::Random random = {seed};
     for (int i = 0; i < count; ++i) {
       std::string text;
-      const bool ended = testing::RandomText(*grammar, &random, 20 + random.Below(300), &text);
+      const bool ended = testing::RandomText(*grammar, &random, 20 + random.Below(300), 50000, &text);
       Write(ended ? static_cast<long>(text.size()) : -1, ended ? text : "");
     }
     printf("%s\n", verdicts.c_str());
