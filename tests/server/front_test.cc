@@ -339,12 +339,22 @@ TEST(Front, BelievesOnlyTrustedProxies) {
   FrontOptions options = Loopback();
   options.proxies = {"127.0.0.0/8", "10.1.0.0/16"};
   Stand trusting(options);
+  std::mutex mutex;
+  std::string recorded;
+  trusting.front.SetObserver([&](const Served& served) {
+    const std::lock_guard<std::mutex> lock(mutex);
+    if (recorded.empty()) recorded = served.peer;
+  });
   trusting.Start();
   Stand plain;
   plain.Start();
   const std::string forwarded =
       GetRequest("/peer", "X-Forwarded-For: 6.6.6.6, 9.9.9.9\r\nX-Forwarded-For: 10.1.2.3\r\n");
   EXPECT_EQ(trusting.Connect().Ask(forwarded).body, "9.9.9.9");
+  EXPECT_TRUE(Eventually([&] {
+    const std::lock_guard<std::mutex> lock(mutex);
+    return recorded == "9.9.9.9";
+  }));
   EXPECT_EQ(plain.Connect().Ask(forwarded).body, "127.0.0.1 local");
   EXPECT_EQ(trusting.Connect().Ask(GetRequest("/peer", "X-Forwarded-For: junk\r\n")).body, "127.0.0.1 local");
 }

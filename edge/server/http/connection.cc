@@ -315,7 +315,7 @@ void Connection::FinishExchange() {
   exchange_ = nullptr;
   exchange->connection = nullptr;
   exchange->Close(false);
-  core_->Observe(*exchange, peer_, false);
+  core_->Observe(*exchange, false);
   if (std::exchange(streaming_, false)) --core_->streams;
   served_before_ = true;
   if (!exchange->keep_alive() || core_->draining) return StartLingering();
@@ -369,7 +369,7 @@ void Connection::Lose() {
   Die();
   if (exchange == nullptr) return;
   exchange->Close(true);
-  core_->Observe(*exchange, peer_, true);
+  core_->Observe(*exchange, true);
 }
 
 void Connection::Cut() {

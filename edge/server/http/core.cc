@@ -236,6 +236,7 @@ void Core::Dispatch(Connection* connection, ReadRequest read, std::unique_ptr<Bo
   job->request = std::move(read.request);
   job->target = std::move(read.target);
   job->exchange = connection->exchange()->shared_from_this();
+  job->exchange->peer = job->request.peer.address;
   job->lease = std::move(lease);
   Workers* const workers = job->direct ? direct_.get() : workers_.get();
   const std::shared_ptr<Exchange> exchange = job->exchange;
@@ -265,13 +266,13 @@ void Core::Serve(Job* job) const {
   }
 }
 
-void Core::Observe(const Exchange& exchange, const Peer& peer, bool gone) {
+void Core::Observe(const Exchange& exchange, bool gone) {
   if (!observer) return;
   Served served;
   served.route = exchange.route();
   served.method = exchange.facts().method;
   served.id = exchange.facts().id;
-  served.peer = peer.address;
+  served.peer = exchange.peer;
   served.status = gone ? 499 : exchange.status();
   served.seconds = now_ - exchange.began;
   served.bytes_in = exchange.bytes_in;

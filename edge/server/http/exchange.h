@@ -98,6 +98,7 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   const Facts& facts() const { return facts_; }
 
   Connection* connection = nullptr;  // the front's thread; null once they have parted
+  std::string peer;                  // who has asked, for the record
   double began = 0;                  // when the request was complete; the front's clock
   uint64_t bytes_in = 0, bytes_out = 0;
 

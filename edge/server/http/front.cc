@@ -74,6 +74,7 @@ std::shared_ptr<void> Front::Every(double seconds, std::function<void()> call) {
 }
 
 Result<void> Front::ReloadTls() {
+  if (core_->options.tls.certificate.empty()) return {};
   auto loaded = TlsContext::Load(core_->options.tls);
   if (!loaded.ok()) return loaded.error();
   const std::lock_guard<std::mutex> lock(core_->tls_mutex);

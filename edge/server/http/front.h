@@ -66,6 +66,7 @@ class Front {
   std::shared_ptr<void> Every(double seconds, std::function<void()> call);
 
   // Reads the files of TLS again; connections that are open keep what they have. On an error, so do new ones.
+  // Nothing to do where TLS is not spoken.
   Result<void> ReloadTls();
 
   // Shuts down, gently: answers say "Connection: close", idle connections are closed at once; after lame_duck_seconds
