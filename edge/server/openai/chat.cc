@@ -46,6 +46,7 @@ Table ChatFields(const OpenAiLimits& limits) {
   Table table = {
       {"messages", Kind::kArray, 1, static_cast<double>(limits.messages)},
       {"max_completion_tokens", Kind::kInteger, 1, static_cast<double>(limits.max_tokens)},
+      {"n", Kind::kInteger, 1, static_cast<double>(limits.choices)},
       {"logprobs", Kind::kBool},
       {"top_logprobs", Kind::kInteger, 0, 20},
       {"chat_template_kwargs", Kind::kObject, 0, static_cast<double>(limits.template_variables)},

@@ -44,6 +44,7 @@ std::optional<ApiError> ReadEcho(Service& service, const std::string& model, con
 Table CompletionFields(const OpenAiLimits& limits) {
   Table table = {
       {"prompt", Kind::kAny},
+      {"n", Kind::kInteger, 1, static_cast<double>(limits.choices)},
       {"echo", Kind::kBool},
       {"logprobs", Kind::kInteger, 0, 5},
       {"suffix", Kind::kRefused, 0, 0, "mote does not fill in the middle"},

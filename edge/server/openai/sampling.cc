@@ -80,7 +80,6 @@ void AddSamplingFields(const OpenAiLimits& limits, Table* table) {
       {"top_p", Kind::kNumber, 0, 1},
       {"top_k", Kind::kInteger, -1, 1 << 20},
       {"min_p", Kind::kNumber, 0, 1},
-      {"n", Kind::kInteger, 1, static_cast<double>(limits.choices)},
       {"stop", Kind::kAny},
       {"seed", Kind::kInteger, kMinSeed, kMaxSeed},
       {"logit_bias", Kind::kObject, 0, static_cast<double>(limits.logit_bias)},
