@@ -212,14 +212,15 @@ class UnderLoad(unittest.TestCase):
 
     def test_a_full_queue_says_when_to_come_back(self):
         with Server("--slots", "1", "--queue-length", "2", model=STORIES) as server:
-            streams = [server.stream("/v1/completions", {"prompt": f"{i}", **LONG, "temperature": 1}) for i in range(4)]
-            next(streams[0])
-            taken = []
-            threads = [threading.Thread(target=lambda s=s: taken.append(next(s, None))) for s in streams[1:]]
+            stream = server.stream("/v1/completions", {"prompt": "0", **LONG, "temperature": 1})
+            next(stream)
             refused = []
 
             def fill():
-                status, headers, text = server.request("POST", "/v1/completions", {"prompt": "x", "temperature": 1, **LONG})
+                try:
+                    status, headers, text = server.request("POST", "/v1/completions", {"prompt": "x", "temperature": 1, **LONG})
+                except OSError:
+                    return  # one of those that waited when the server was killed
                 if status in (429, 503):
                     refused.append((headers, json.loads(text)))
 
@@ -230,8 +231,7 @@ class UnderLoad(unittest.TestCase):
             headers, body = refused[0]
             self.assertGreaterEqual(int(headers["retry-after"]), 1)
             self.assertEqual(body["error"]["code"], "queue_full")
-            self.assertFalse(threads[0].is_alive())
-            streams[0].close()
+            stream.close()
             server.stop(signal.SIGKILL)
 
     def test_a_deadline_ends_the_answer(self):
