@@ -546,7 +546,8 @@ MOTE_API mote_status mote_session_generate_prompt(mote_session* session, const m
 } /* extern "C" */
 #endif
 
+#include "mote_embed.h"   /* vectors of texts */
 #include "mote_grammar.h" /* text that must have a form */
-#include "mote_steps.h" /* generations without a thread each */
+#include "mote_steps.h"   /* generations without a thread each */
 
 #endif /* MOTE_ENGINE_API_MOTE_H_ */

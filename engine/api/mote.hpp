@@ -413,6 +413,17 @@ class Session {
     return held;
   }
 
+  // The prompt as one vector of `width` values; see mote_session_embed.
+  Result<std::vector<float>> Embed(const Prompt& prompt, mote_pooling pooling = MOTE_POOLING_MODEL,
+                                   bool normalize = true) {
+    mote_embed_params params = mote_embed_default_params();
+    params.pooling = pooling;
+    params.no_normalize = normalize ? 0 : 1;
+    return internal::Fill<std::vector<float>>([&](float* values, size_t capacity, size_t* count, mote_error* error) {
+      return mote_session_embed(handle_.get(), prompt.handle(), &params, values, capacity, count, error);
+    });
+  }
+
   // on_logits: for every token, (vocab_size) values; false stops. Null: only the last token's logits are computed.
   using OnLogits = std::function<bool(size_t index, const float* logits)>;
   Result<void> Eval(const Token* tokens, size_t count, const OnLogits& on_logits = nullptr) {

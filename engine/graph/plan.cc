@@ -143,6 +143,16 @@ Result<Plan> MakePlan(const Graph& graph, uint32_t max_tokens, uint32_t max_outp
   plan.phases = MakePhases(graph, plan.instructions);
   plan.value_offset.assign(graph.num_values(), UINT64_MAX);
 
+  // Capped logits are capped where they are written: in the step's own buffer, which holds as many rows as there are,
+  // and not in an arena with room for all outputs.
+  ValueId uncapped = kNone;
+  for (const Node& node : graph.nodes()) {
+    if (node.op == OpKind::kSoftcap && node.out == graph.result()) uncapped = node.in[0];
+  }
+  size_t readers = 0;
+  for (const Node& node : graph.nodes()) readers += std::count(node.in.begin(), node.in.end(), uncapped);
+  if (readers != 1) uncapped = kNone;
+
   // First fit by address among the values alive at the same time; values come in the order of their birth. Graphs have
   // a few thousand values and at most a dozen alive, so this stays linear in practice.
   const std::vector<Life> lives = Lives(graph, plan);
@@ -152,7 +162,7 @@ Result<Plan> MakePlan(const Graph& graph, uint32_t max_tokens, uint32_t max_outp
   };
   std::vector<Placed> alive;  // by address
   for (ValueId id = 0; id < graph.num_values(); ++id) {
-    if (id == graph.result() || lives[id].first == UINT32_MAX) continue;
+    if (id == graph.result() || id == uncapped || lives[id].first == UINT32_MAX) continue;
     const ValueInfo& info = graph.value(id);
     const uint32_t rows = info.rows == Rows::kTokens   ? max_tokens
                           : info.rows == Rows::kMerged ? max_outputs / graph.merge()

@@ -217,6 +217,39 @@ TEST_F(MoteHppTest, StartsAndStepsManySessions) {
   EXPECT_EQ(told, 3 * 8);
 }
 
+TEST_F(MoteHppTest, Embeds) {
+  auto model = api::Model::LoadMemory(bytes_.data(), bytes_.size(), options_);
+  ASSERT_TRUE(model.ok());
+  auto prompt = api::Prompt::FromTokens(*model, {1, 300, 301, 302});
+  auto session = api::Session::Create(*model);
+  const auto plain = session->Embed(*prompt, MOTE_POOLING_LAST, /*normalize=*/false);
+  ASSERT_TRUE(plain.ok()) << plain.error().message;
+  EXPECT_EQ(plain->size(), model->info().width);
+  EXPECT_EQ(session->tokens(), prompt->tokens());
+  const auto unit = session->Embed(*prompt, MOTE_POOLING_LAST);
+  double length = 0, along = 0, squares = 0;
+  for (size_t i = 0; i < unit->size(); ++i) {
+    length += double{(*unit)[i]} * (*unit)[i];
+    along += double{(*unit)[i]} * (*plain)[i];
+    squares += double{(*plain)[i]} * (*plain)[i];
+  }
+  EXPECT_NEAR(length, 1, 1e-6);
+  EXPECT_NEAR(along * along, squares, squares * 1e-6);  // the same direction
+  EXPECT_NE(*session->Embed(*prompt), *unit);           // the mean
+  EXPECT_EQ(session->Embed(*prompt, static_cast<mote_pooling>(4)).error().code, MOTE_INVALID_ARGUMENT);
+  auto empty = api::Prompt::FromTokens(*model, {});
+  EXPECT_EQ(session->Embed(*empty).error().code, MOTE_INVALID_ARGUMENT);
+  float few[2];
+  mote_error error = {};
+  size_t count = 0;
+  EXPECT_EQ(mote_session_embed(session->handle(), prompt->handle(), nullptr, few, 2, &count, &error),
+            MOTE_INVALID_ARGUMENT);
+  EXPECT_EQ(count, plain->size());
+  session->Cancel();
+  EXPECT_EQ(session->Embed(*prompt).error().code, MOTE_CANCELLED);
+  EXPECT_TRUE(session->Embed(*prompt).ok());
+}
+
 TEST_F(MoteHppTest, MovesKeepEverythingAlive) {
   auto loaded = api::Model::LoadMemory(bytes_.data(), bytes_.size(), options_);
   ASSERT_TRUE(loaded.ok());

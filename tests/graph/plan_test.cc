@@ -107,6 +107,46 @@ TEST(Plan, ValuesThatLiveTogetherDoNotOverlap) {
   }
 }
 
+// What goes on to logits and what is a result itself part there: one row per output before, one per row of logits
+// after, and no phase holds both.
+TEST(Graph, HiddenStatesAreTakenFromOutputsAlone) {
+  TensorInfo embed = Matrix("embed", 100, 64), norm = Matrix("norm", 1, 64);
+  {
+    Graph g;
+    g.TakeHidden(g.Embed(g.AddWeight(&embed, 100, 64), 1));
+    EXPECT_EQ(g.status().code(), Code::kInternal);
+  }
+  Graph g;
+  const ValueId x = g.SelectOutputs(g.Embed(g.AddWeight(&embed, 100, 64), 1));
+  const ValueId normed = g.RmsNorm(x, g.AddWeight(&norm, 1, 64), 1e-5f);
+  const ValueId taken = g.TakeHidden(normed);
+  EXPECT_EQ(g.value(normed).rows, Rows::kOutputs);
+  EXPECT_EQ(g.value(taken).rows, Rows::kLogits);
+  g.SetResult(g.MatMul(taken, g.AddWeight(&embed, 100, 64)));
+  EXPECT_EQ(g.value(g.result()).rows, Rows::kLogits);
+  const Result<Plan> plan = MakePlan(g, 8, 8);
+  ASSERT_TRUE(plan.ok());
+  for (const Phase& phase : plan->phases) {
+    for (uint32_t i = phase.begin; i < phase.end; ++i) {
+      const Node& node = g.nodes()[plan->instructions[i].nodes[0]];
+      if (node.op == OpKind::kTakeHidden) EXPECT_EQ(phase.end - phase.begin, 1u);
+    }
+  }
+}
+
+// A vocabulary's width for every row of a batch would be the largest value by far.
+TEST(Plan, CappedLogitsTakeNoRoomInTheArena) {
+  TensorInfo embed = Matrix("embed", 10000, 64);
+  Graph g;
+  const WeightId table = g.AddWeight(&embed, 10000, 64);
+  const ValueId logits = g.MatMul(g.TakeHidden(g.SelectOutputs(g.Embed(table, 1))), table);
+  g.SetResult(g.Softcap(logits, 30));
+  const Result<Plan> plan = MakePlan(g, 512, 512);
+  ASSERT_TRUE(plan.ok());
+  EXPECT_EQ(plan->value_offset[logits], UINT64_MAX);
+  EXPECT_LE(plan->arena_bytes, 3 * 512 * 64 * sizeof(float));
+}
+
 TEST(Graph, RefusesShapesThatDoNotFitAndNamesThem) {
   TensorInfo embed = Matrix("token_embd", 100, 64), wide = Matrix("blk.0.attn_q", 64, 65);
   Graph g;

@@ -6,6 +6,7 @@
 
 #include "engine/run/session.h"
 #include "tests/run/reference_model.h"
+#include "tests/run/rewrite.h"
 #include "tests/run/run_support.h"
 #include "tests/support/effort.h"
 
@@ -81,6 +82,31 @@ std::vector<uint8_t> WithQ8(const std::vector<uint8_t>& bytes, const std::vector
 // float32 puts on the other side of a float16 rounding boundary than double does is off by 2^-11 of itself. Measured
 // worst: 1.4e-4.
 constexpr double kFloatBound = 4e-4;
+
+TEST(Family, CappedLogitsAreTheOthersCapped) {
+  TinyModelOptions options;
+  options.architecture = "gemma3";
+  const std::vector<uint8_t> bytes = MakeTinyModel(options);
+  constexpr float kCap = 0.5f;
+  const std::vector<uint8_t> capped = Rewrite(
+      bytes, [](GgufWriter& writer) { writer.SetFloat32("gemma3.final_logit_softcapping", kCap); }, nullptr,
+      "gemma3.final_logit_softcapping");
+  const std::unique_ptr<Model> plain = LoadModel(bytes, {.threads = 2});
+  const std::unique_ptr<Model> model = LoadModel(capped, {.threads = 2});
+  ASSERT_TRUE(plain != nullptr && model != nullptr);
+  const std::vector<int32_t> tokens = SomeTokens(40, model->vocab_size());
+  const auto want = AllLogits(*plain, tokens);
+  const auto got = AllLogits(*model, tokens);
+  ASSERT_EQ(got.size(), want.size());
+  double most = 0;  // else the cap would not show
+  for (size_t i = 0; i < got.size(); ++i) {
+    for (size_t v = 0; v < got[i].size(); ++v) {
+      ASSERT_NEAR(got[i][v], kCap * std::tanh(want[i][v] / kCap), 1e-5);
+      most = std::max(most, std::abs(double{want[i][v]}));
+    }
+  }
+  EXPECT_GT(most, kCap);
+}
 
 TEST(Family, FloatWeightsMatchTheReference) {
   for (const char* family : {"llama", "qwen2", "qwen3", "qwen3moe", "gemma3", "phi3"}) {

@@ -28,6 +28,11 @@ class ReferenceModel {
 
   // Logits after `token`, which stands at the next position.
   Row Step(int32_t token) {
+    return Multiply(file_.FindTensor("output.weight") != nullptr ? "output.weight" : "token_embd.weight",
+                    Hidden(token));
+  }
+  // What the head reads for them: the state after the last norm.
+  Row Hidden(int32_t token) {
     const bool gemma = o_.architecture == "gemma3";
     Row x = MatrixRow("token_embd.weight", static_cast<uint64_t>(token));
     if (gemma) Scale(&x, sqrt(static_cast<double>(o_.width)));
@@ -41,8 +46,7 @@ class ReferenceModel {
       Add(&x, hidden);
     }
     ++position_;
-    x = Norm(x, "output_norm.weight");
-    return Multiply(file_.FindTensor("output.weight") != nullptr ? "output.weight" : "token_embd.weight", x);
+    return Norm(x, "output_norm.weight");
   }
 
  private:

@@ -94,6 +94,87 @@ TEST(Scheduler, StreamsDoNotStarveWhoWantsEveryLogit) {
   ExpectProgress(64, 4, true);
 }
 
+void TakeAMoment() {
+  for (int i = 0; i < 50; ++i) sched_yield();
+}
+
+// A prompt that needs a step for each of its tokens would lead until its end.
+TEST(Scheduler, BodiesRunBetweenTheStepsOfALongPrompt) {
+  FakeProgram program;
+  const std::unique_ptr<Platform> platform = CreatePlatform();
+  Scheduler scheduler(program, platform->CreateMonitor(), nullptr, {1, 1, FakeProgram::kVocab, 1});
+  std::atomic<bool> cancel = false;
+  std::thread prompt([&] {
+    FakeCache cache;
+    const std::vector<int32_t> tokens(FakeProgram::kMaxSteps, 2);
+    float logits[FakeProgram::kVocab];
+    Job job;
+    job.tokens = tokens;
+    job.cache = &cache;
+    job.last_logits = logits;
+    job.cancel = &cancel;
+    EXPECT_EQ(scheduler.Run(job).code(), Code::kCancelled) << "its steps left no turn to bodies";
+  });
+  for (int bodies = 0; bodies < 20; ++bodies) scheduler.BetweenSteps(TakeAMoment);
+  cancel = true;
+  prompt.join();
+}
+
+TEST(Scheduler, StepsAreMadeBetweenBodies) {
+  FakeProgram program;
+  const std::unique_ptr<Platform> platform = CreatePlatform();
+  Scheduler scheduler(program, platform->CreateMonitor(), nullptr, {8, 8, FakeProgram::kVocab, 1});
+  std::atomic<bool> done = false;
+  std::thread stream([&] {
+    FakeCache cache;
+    const int32_t token = 1;
+    float logits[FakeProgram::kVocab];
+    for (int i = 0; i < 20; ++i) {
+      Job job;
+      job.tokens = {&token, 1};
+      job.cache = &cache;
+      job.last_logits = logits;
+      EXPECT_TRUE(scheduler.Run(job).ok());
+    }
+    done = true;
+  });
+  int bodies = 0;
+  while (!done && bodies < FakeProgram::kMaxSteps) {
+    scheduler.BetweenSteps(TakeAMoment);
+    ++bodies;
+  }
+  EXPECT_TRUE(done) << "20 steps were not made between " << bodies << " bodies";
+  stream.join();
+}
+
+// Jobs that come together, with one that is too long for a step.
+TEST(Scheduler, OnceIsOneStepForAll) {
+  FakeProgram program;
+  const std::unique_ptr<Platform> platform = CreatePlatform();
+  Scheduler scheduler(program, platform->CreateMonitor(), nullptr, {16, 2, FakeProgram::kVocab, 1});
+  FakeCache cache;
+  const std::vector<int32_t> tokens(40, 2);
+  float logits[FakeProgram::kVocab];
+  std::vector<Job> jobs(4);
+  std::vector<Job*> all;
+  for (Job& job : jobs) {
+    job.tokens = std::span(tokens).first(&job == &jobs[0] ? 40 : 1);
+    job.cache = &cache;
+    job.last_logits = logits;
+    job.max_prefill = 6;
+    all.push_back(&job);
+  }
+  scheduler.RunOnce(all);
+  // Two of three streams have room for their logits; the third has it in the next step.
+  EXPECT_EQ(jobs[0].done, 6u);
+  EXPECT_TRUE(jobs[1].finished && jobs[2].finished && !jobs[3].finished);
+  EXPECT_FALSE(jobs[0].finished);
+  all = {&jobs[0], &jobs[3]};
+  scheduler.RunOnce(all);
+  EXPECT_EQ(jobs[0].done, 12u);
+  EXPECT_TRUE(jobs[3].finished && jobs[3].status.ok());
+}
+
 }  // namespace
 }  // namespace mote::testing
 #else

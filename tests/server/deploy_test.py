@@ -115,6 +115,18 @@ def settings():
     check(found > 10, f"only {found} settings are used")
 
 
+def commands(program):
+    """Every `mote WORD` that the pages tell people to type."""
+    if program is None:
+        return skip("the commands of the pages: needs --program")
+    known = set(re.findall(r"^  ([a-z]+)\b", run([program, "--help"]).stdout, re.MULTILINE))
+    check("serve" in known, f"mote --help tells of {known}")
+    for path in ["docs/operations.md"] + [path for path, _ in deployed()]:
+        for word in re.findall(r"(?:`|^ {4}|^#  +)mote ([a-z]+)", read(path), re.MULTILINE):
+            check(word in known, f"{path}: there is no mote {word}")
+    return None
+
+
 def runbooks():
     titles = re.findall(r"^#+ (.*)$", read("docs/operations.md"), re.MULTILINE)
     anchors = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
@@ -228,6 +240,7 @@ def main():
     options = parser.parse_args()
     for part in (metrics, settings, runbooks, monitoring, proxies, manifests, kustomize, unit):
         part()
+    commands(options.program)
     container(options.program)
     check(glob.glob(os.path.join(DEPLOY, "README.md")), "deploy/ has a page")
     print(f"deploy: {len(failures)} failures")

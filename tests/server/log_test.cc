@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <limits>
@@ -277,6 +278,24 @@ TEST(Log, LinesPushedOutOfAFullQueueAreToldToo) {
   EXPECT_EQ(told, lost);
   EXPECT_LE(lines, 20000u);
   EXPECT_GE(lines + told, 20000u);
+}
+
+TEST(Log, StandardFilesThatWereClosedAreHeld) {
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    for (int fd = 0; fd <= 2; ++fd) close(fd);
+    HoldStandardFiles();
+    const int next = open("/dev/null", O_RDONLY);
+    bool held = next > 2 && fcntl(0, F_GETFD) >= 0;
+    held = held && write(1, "x", 1) == 1 && write(2, "x", 1) == 1;
+    HoldStandardFiles();  // and nothing more is opened
+    held = held && open("/dev/null", O_RDONLY) == next + 1;
+    _exit(held ? 0 : 1);
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
 }
 
 TEST(Log, SecretNames) {

@@ -126,6 +126,8 @@ std::optional<ApiError> ReadCalls(const Json& calls, const std::string& path, Js
   return std::nullopt;
 }
 
+}  // namespace
+
 std::optional<ApiError> ReadMessage(const Json& json, const OpenAiLimits& limits, const std::string& path, Task* task) {
   if (auto error = CheckFields(json, MessageFields(), path)) return error;
   ChatMessage message;
@@ -158,8 +160,6 @@ std::optional<ApiError> ReadMessage(const Json& json, const OpenAiLimits& limits
   task->messages.push_back(std::move(message));
   return std::nullopt;
 }
-
-}  // namespace
 
 std::optional<ApiError> CheckText(std::string_view text, const std::string& path) {
   if (text.find('\0') != std::string_view::npos) return BadField(path, path + " must not hold the character U+0000");
@@ -209,17 +209,18 @@ std::optional<ApiError> ReadMessages(Json& messages, const OpenAiLimits& limits,
     if (auto error = ReadMessage(messages[i], limits, Join(path, i), task)) return error;
     if (!task->images.empty()) messages[i] = nullptr;  // megabytes of base64, no longer needed
   }
-  if (task->images.empty()) return std::nullopt;
-  // A text that holds the mark itself would put the images elsewhere.
+  return CheckMarks(*task, std::string(path));
+}
+
+std::optional<ApiError> CheckMarks(const Task& task, const std::string& path) {
+  if (task.images.empty()) return std::nullopt;
   size_t marks = 0;
   constexpr std::string_view kMark = MOTE_IMAGE_MARK;
-  for (const ChatMessage& message : task->messages) {
+  for (const ChatMessage& message : task.messages) {
     for (size_t at = 0; (at = message.content.find(kMark, at)) != std::string::npos; at += kMark.size()) ++marks;
   }
-  if (marks != task->images.size()) {
-    return BadField(std::string(path), "texts of a request with images must not hold \"" + std::string(kMark) + "\"");
-  }
-  return std::nullopt;
+  if (marks == task.images.size()) return std::nullopt;
+  return BadField(path, "texts of a request with images must not hold \"" + std::string(kMark) + "\"");
 }
 
 }  // namespace mote::server

@@ -16,6 +16,13 @@ namespace mote::server {
 // taken are moved out of it. `path`: "messages".
 std::optional<ApiError> ReadMessages(Json& messages, const OpenAiLimits& limits, std::string_view path, Task* task);
 
+// One of them. `path`: "messages[2]".
+std::optional<ApiError> ReadMessage(const Json& message, const OpenAiLimits& limits, const std::string& path,
+                                    Task* task);
+
+// After the last message: with images, 400 where a text holds the mark itself, which would put them elsewhere.
+std::optional<ApiError> CheckMarks(const Task& task, const std::string& path);
+
 // A data URL (RFC 2397) of an image to its file, appended to task->images. `path`: of the URL.
 std::optional<ApiError> ReadImage(const std::string& url, const OpenAiLimits& limits, const std::string& path,
                                   Task* task);

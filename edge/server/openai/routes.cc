@@ -38,9 +38,11 @@ void AddOpenAiRoutes(const AddRoute& route, Service& service, OpenAiOptions opti
   add("POST", "/embeddings", Guarded(EmbeddingHandler(endpoint)), true);
   add("GET", "/models", Guarded(ModelsHandler(endpoint)), true);
   add("GET", "/models/:name", Guarded(ModelHandler(endpoint)), true);
+  add("POST", "/responses", Guarded(ResponseHandler(endpoint)), true, true);
   add("POST", "/tokenize", Guarded(TokenizeHandler(endpoint)), false);
   add("POST", "/detokenize", Guarded(DetokenizeHandler(endpoint)), false);
   add("POST", "/apply-template", Guarded(TemplateHandler(endpoint)), false, true);
+  add("GET", "/openapi.json", Guarded(DescriptionHandler()), false);
   add("GET", "/props", Guarded(PropsHandler(endpoint)), false);
   add("GET", "/slots", Guarded(SlotsHandler(endpoint)), false);
 }

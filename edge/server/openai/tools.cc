@@ -29,8 +29,10 @@ const Table& FunctionFields() {
 std::optional<ApiError> ReadTool(const Json& tool, const std::string& path, std::vector<Function>* functions) {
   static const Table* table = new Table{{"type", Kind::kString, 0, 0, "function"}, {"function", Kind::kObject, 1, 16}};
   if (auto error = CheckFields(tool, *table, path)) return error;
-  const Json* json = Find(tool, "function");
-  const std::string inner = Join(path, "function");
+  // Of /v1/responses, the members of the function stand beside the type.
+  const bool flat = Find(tool, "function") == nullptr && Find(tool, "name") != nullptr;
+  const Json* json = flat ? &tool : Find(tool, "function");
+  const std::string inner = flat ? path : Join(path, "function");
   if (json == nullptr) return BadField(inner, inner + " must be an object with a name and parameters, and is missing");
   if (auto error = CheckFields(*json, FunctionFields(), inner)) return error;
   Function function;
@@ -45,6 +47,23 @@ std::optional<ApiError> ReadTool(const Json& tool, const std::string& path, std:
   function.parameters = parameters != nullptr ? *parameters : Json::object({{"type", "object"}});
   functions->push_back(std::move(function));
   return std::nullopt;
+}
+
+// As templates know tools.
+Json Nested(const Json& tools) {
+  Json list = Json::array();
+  for (const Json& tool : tools) {
+    if (Find(tool, "function") != nullptr) {
+      list.push_back(tool);
+      continue;
+    }
+    Json function = Json::object();
+    for (const char* name : {"name", "description", "parameters", "strict"}) {
+      if (const Json* value = Find(tool, name)) function[name] = *value;
+    }
+    list.push_back(Json::object({{"type", "function"}, {"function", std::move(function)}}));
+  }
+  return list;
 }
 
 // References inside a schema start at its root, which moves to `root`. True where there were any. Recursion is bounded
@@ -145,7 +164,7 @@ std::optional<ApiError> ReadTools(const Json& body, const OpenAiLimits& limits, 
     return BadField("tool_choice", "tool_choice asks for a call, and tools has no function");
   }
   if (choice == "none") return std::nullopt;
-  std::string json = Dump(*tools);
+  std::string json = Dump(Nested(*tools));
   if (json.size() > limits.constraint_bytes) {
     return BadField("tools", "tools must have at most " + std::to_string(limits.constraint_bytes) + " bytes, not " +
                                  std::to_string(json.size()));

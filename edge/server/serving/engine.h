@@ -85,6 +85,9 @@ class Engine {
   // To be called after work->given_up has become true: the work ends soon.
   void Wake();
 
+  // A text, or tokens where there are any, as one vector. On the caller's thread, together with all else that runs.
+  Result<Embedding> Embed(const std::string& text, const std::vector<Token>& tokens);
+
   EngineState state() const;
   std::vector<SlotState> slots() const;
   Model& model() { return model_; }
@@ -141,6 +144,10 @@ class Engine {
   std::shared_ptr<Work> preparing_[2];  // without, and with images
   Session image_guard_;                 // holds nothing: cancelling it stops the reading of images
   std::deque<std::pair<std::string, std::shared_ptr<mote_grammar>>> grammars_;  // latest first
+
+  // Sessions for vectors, made when they are needed; no more than there are threads that ask at once.
+  std::mutex embed_mutex_;
+  std::vector<Session> embed_sessions_;
 
   // Of the stepping thread alone.
   Slots slots_;

@@ -153,4 +153,29 @@ bool Engine::CompileGrammar(Work& work) {
   return true;
 }
 
+Result<Embedding> Engine::Embed(const std::string& text, const std::vector<Token>& tokens) {
+  Result<Prompt> prompt =
+      tokens.empty() ? Prompt::FromText(model_, text, {}, MOTE_ADD_SPECIAL) : Prompt::FromTokens(model_, tokens);
+  if (!prompt.ok()) return prompt.error();
+  Session session;
+  {
+    const std::lock_guard lock(embed_mutex_);
+    if (!embed_sessions_.empty()) {
+      session = std::move(embed_sessions_.back());
+      embed_sessions_.pop_back();
+    }
+  }
+  if (session.handle() == nullptr) {
+    Result<Session> made = Session::Create(model_, options_.context);
+    if (!made.ok()) return made.error();
+    session = std::move(*made);
+  }
+  Result<std::vector<float>> values = session.Embed(*prompt);
+  const std::lock_guard lock(embed_mutex_);
+  embed_sessions_.push_back(std::move(session));
+  if (!values.ok()) return values.error();
+  progress_.fetch_add(1, std::memory_order_relaxed);
+  return Embedding{std::move(*values), static_cast<uint32_t>(prompt->tokens().size())};
+}
+
 }  // namespace mote::server

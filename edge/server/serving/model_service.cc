@@ -190,6 +190,14 @@ Result<std::string> ModelService::Detokenize(const std::string& model, const std
   return (*found)->Detokenize(tokens, MOTE_SHOW_SPECIAL);
 }
 
+Result<Embedding> ModelService::Embed(const std::string& model, const std::string& text,
+                                      const std::vector<Token>& tokens) {
+  ApiError refusal;
+  Group* group = Find(model, &refusal);
+  if (group == nullptr) return Error{MOTE_NOT_FOUND, refusal.message};
+  return group->engines[0]->Embed(text, tokens);
+}
+
 Result<std::string> ModelService::ApplyTemplate(const std::string& model, const Task& task) {
   Result<Model*> found = Of(model);
   if (!found.ok()) return found.error();
@@ -260,9 +268,4 @@ bool ModelService::idle() const {
   return gauges.running + gauges.waiting == 0;
 }
 
-}  // namespace mote::server
-namespace mote::server {
-Result<Embedding> ModelService::Embed(const std::string&, const std::string&, const std::vector<Token>&) {
-  return Error{MOTE_UNSUPPORTED, "no embeddings"};
-}
 }  // namespace mote::server
