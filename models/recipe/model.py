@@ -11,9 +11,9 @@ from world import CLASSES, COLOURS, GRID, PATCH
 CONFIG = {"vit": 192, "vit_layers": 6, "vit_heads": 6, "vit_ff": 768, "scale": 2, "dim": 192, "layers": 4, "heads": 6, "kv_heads": 2,
           "ff": 512, "vocab": 673, "eps": 1e-5, "ln_eps": 1e-6, "theta": 10000.0, "context": 2048}
 IMAGE_TOKENS = (GRID // CONFIG["scale"]) ** 2
-# What the training heads say of a patch: class, colour, size; of a middle that is in it (or none) the place, row and column;
-# tens (or none) and units of a number, a gauge's value.
-AUX = [len(CLASSES), len(COLOURS) + 1, 4, 10, GRID + 1, GRID + 1, 11, 10, 11]
+# What the training heads say of a patch: class, colour, size; of a middle that is in it (or none) class, colour, place, row and
+# column; tens (or none) and units of a number, a gauge's value.
+AUX = [len(CLASSES), len(COLOURS) + 1, 4, len(CLASSES), len(COLOURS) + 1, 10, GRID + 1, GRID + 1, 11, 10, 11]
 
 
 def linear(fan_in, fan_out, bias, gain=1.0):

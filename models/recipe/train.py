@@ -57,9 +57,9 @@ def patch_loss(aux, labels):
     loss = (F.cross_entropy(cls, labels[:, 0], reduction="none") * weight).mean()
     loss = loss + (F.cross_entropy(colour, labels[:, 1], reduction="none") * weight).mean()
     loss = loss + 0.5 * (F.cross_entropy(size, labels[:, 2], reduction="none") * weight).mean()
-    for share, said, where in zip((0.6, 0.3, 0.3), middles, WHERES):
-        true = labels[:, 3] * where.repeat(len(labels) // len(where))
-        loss = loss + share * F.cross_entropy(said, true, weight=torch.tensor([1.0] + [4.0] * (said.shape[1] - 1)))
+    true = [labels[:, 0], labels[:, 1]] + [w.repeat(len(labels) // len(w)) for w in WHERES]
+    for share, said, what in zip((0.8, 0.6, 0.6, 0.3, 0.3), middles, true):
+        loss = loss + share * F.cross_entropy(said, labels[:, 3] * what, weight=torch.tensor([1.0] + [4.0] * (said.shape[1] - 1)))
     number, ten, unit, gauge, reading = read_off(labels[:, 4])
     for share, said, true in ((0.4, tens[number], ten), (0.4, units[number], unit), (0.4, value[gauge], reading)):
         if len(true):
@@ -77,7 +77,7 @@ def patches_right(model, images, labels):
     shape, digit = middle & (what > 0) & (what <= 10), middle & (what > 10) & (what <= 20)
     number, ten, unit, gauge, reading = read_off(labels[:, 4])
     where = WHERES[0].repeat(len(labels) // WHERES.shape[1])
-    pairs = {"place": (middles[0][middle], where[middle]), "shape": (cls[shape], what[shape]), "colour": (colour[shape], labels[shape, 1]), "digit": (cls[digit], what[digit]),
+    pairs = {"place": (middles[2][middle], where[middle]), "thing": (middles[0][shape], what[shape]), "shape": (cls[shape], what[shape]), "colour": (colour[shape], labels[shape, 1]), "digit": (cls[digit], what[digit]),
              "tens": (tens[number], ten), "units": (units[number], unit), "gauge": (value[gauge], reading)}
     return {k: float((said.argmax(1) == true).float().mean()) for k, (said, true) in pairs.items() if len(true)}
 
@@ -137,7 +137,7 @@ class Run:
     def batch(self, ask, practise):
         """Pictures, their labels, and rows of questions about the first of them; the others are for practice."""
         size = self.a.batch // self.a.workers
-        share = (self.a.practise if ask else 0.8) if practise and self.practice else 0.0
+        share = (self.a.practise if ask else 0.5) if practise and self.practice else 0.0
         images, labels, rows = [], [], []
         for i in range(size):
             if i >= round(size * (1 - share)):
