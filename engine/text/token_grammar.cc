@@ -13,9 +13,10 @@ constexpr size_t kSlots = 2048;  // a power of two
 constexpr size_t kMaxProbes = 8;
 // A walk over fewer nodes than this costs less than adding a mask.
 constexpr uint64_t kLongWalk = 1024;
-// One mask: sets made and items looked at. A grammar that is no riddle needs some hundreds, and some ten thousands.
-constexpr size_t kMaxNewSets = size_t{1} << 15;
-constexpr uint64_t kMaxWork = uint64_t{1} << 23;
+// One mask: sets made and items looked at, some ten milliseconds of work. A grammar that is no riddle needs some
+// hundreds of sets, and some ten thousand looks.
+constexpr size_t kMaxNewSets = size_t{1} << 14;
+constexpr uint64_t kMaxWork = uint64_t{1} << 21;
 
 Status TooManyReadings() {
   return Error(Code::kInvalidArgument,
