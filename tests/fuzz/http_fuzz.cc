@@ -5,6 +5,8 @@
 // why; memory stays in proportion to the bytes that came.
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #include <algorithm>
 #include <string>

@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
@@ -433,6 +434,31 @@ TEST(Front, WorkersGrowWhileRequestsWait) {
     clients.back().Send(GetRequest("/meet"));
   }
   for (Client& client : clients) EXPECT_EQ(client.ReadAnswer().status, 200);
+}
+
+TEST(Front, WhatCallbacksThrowEndsNothing) {
+  Stand stand;
+  stand.front.SetObserver([](const Served&) { throw std::runtime_error("observer"); });
+  std::atomic<int> thrown = 0;
+  stand.Add("GET", "/gone", [&](const Request&, const std::shared_ptr<Reply>& reply) {
+    reply->OnGone([&thrown, reply] {
+      ++thrown;
+      throw std::runtime_error("gone");
+    });
+  });
+  stand.Start();
+  const auto timer = stand.front.Every(0.02, [&] {
+    ++thrown;
+    throw std::runtime_error("timer");
+  });
+  {
+    Client client = stand.Connect();
+    client.Send(GetRequest("/gone"));
+    ASSERT_TRUE(Eventually([&] { return thrown >= 2; }));
+  }
+  const int before = thrown;
+  EXPECT_TRUE(Eventually([&] { return thrown >= before + 2; }));
+  EXPECT_EQ(stand.Connect().Ask(GetRequest("/hello")).body, "hello");
 }
 
 TEST(Front, TimersRunUntilTheyAreLetGoOf) {

@@ -49,6 +49,15 @@ bool Connection::Begin() {
   const int one = 1;
   setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
   setsockopt(fd_, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &kUnsentInKernel, sizeof(kUnsentInKernel));
+  // A peer that has vanished without a word: noticed by what it does not acknowledge, or, where nothing is sent to it,
+  // by probes after half a minute, three of them.
+  const int idle = 30, interval = 10, probes = 3;
+  const unsigned unacknowledged = static_cast<unsigned>((core_->options.stall_seconds + 10) * 1000);
+  setsockopt(fd_, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+  setsockopt(fd_, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+  setsockopt(fd_, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
+  setsockopt(fd_, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+  setsockopt(fd_, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged, sizeof(unacknowledged));
   watched_ = EPOLLIN | EPOLLRDHUP;
   if (!core_->Watch(this, fd_, watched_)) return false;
   const bool tls = tls_ != nullptr;
@@ -94,6 +103,10 @@ void Connection::OnEvents(uint32_t events) {
 }
 
 void Connection::Fire(double now) {
+  if (!Contained([&] { OnDeadline(now); })) Cut();
+}
+
+void Connection::OnDeadline(double now) {
   switch (state_) {
     case State::kHandshake:
     case State::kLingering:

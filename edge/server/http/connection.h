@@ -23,7 +23,20 @@ class Pollable {
  public:
   virtual ~Pollable() = default;
   virtual void OnEvents(uint32_t events) = 0;
+  // OnEvents threw: memory was out.
+  virtual void OnFailure() = 0;
 };
+
+// False where `call` threw. What one connection needs, or what one callback does, must not end the loop.
+template <class Call>
+bool Contained(const Call& call) noexcept {
+  try {
+    call();
+    return true;
+  } catch (...) {
+    return false;
+  }
+}
 
 class Connection : public Pollable, public Timer {
  public:
@@ -34,6 +47,7 @@ class Connection : public Pollable, public Timer {
   // False where the system cannot watch the socket.
   bool Begin();
   void OnEvents(uint32_t events) override;
+  void OnFailure() override { Cut(); }
   void Fire(double now) override;
   // The exchange has something to send.
   void OnReply();
@@ -55,6 +69,7 @@ class Connection : public Pollable, public Timer {
     kDead,
   };
 
+  void OnDeadline(double now);
   void ShakeHands();
   void Receive();
   void Take(std::string_view bytes);

@@ -26,6 +26,7 @@ constexpr uint64_t kSpareDescriptors = 64;
 struct Wakeup : Pollable {
   explicit Wakeup(Mailbox* given) : mailbox(given) {}
   void OnEvents(uint32_t) override { mailbox->Hear(); }
+  void OnFailure() override {}
   Mailbox* const mailbox;
 };
 
@@ -54,11 +55,11 @@ double SteadyNow() {
 void Periodic::Fire(double now) {
   if (cancelled) return;
   core->wheel().Set(this, now + interval);
-  call();
+  (void)Contained(call);
 }
 
 void Core::Step::Fire(double) {
-  core->Advance(static_cast<Phase>(static_cast<int>(core->phase_) + 1));
+  (void)Contained([this] { core->Advance(static_cast<Phase>(static_cast<int>(core->phase_) + 1)); });
 }
 
 Core::Core(FrontOptions given) : options(std::move(given)), now_(SteadyNow()) {
@@ -145,7 +146,10 @@ void Core::Run() {
     const double wait = wheel_->Wait(SteadyNow());
     const int count = epoll_wait(epoll_, events, kEventsAtOnce, static_cast<int>(wait * 1000) + 1);
     now_ = SteadyNow();
-    for (int i = 0; i < count; ++i) static_cast<Pollable*>(events[i].data.ptr)->OnEvents(events[i].events);
+    for (int i = 0; i < count; ++i) {
+      auto* const pollable = static_cast<Pollable*>(events[i].data.ptr);
+      if (!Contained([&] { pollable->OnEvents(events[i].events); })) pollable->OnFailure();
+    }
     TakeMail();
     wheel_->Advance(now_);
     graveyard_.clear();
@@ -160,9 +164,10 @@ void Core::Run() {
 void Core::TakeMail() {
   mailbox->Take(&mail_, &calls_);
   for (const auto& exchange : mail_) {
-    if (exchange->connection != nullptr) exchange->connection->OnReply();
+    Connection* const connection = exchange->connection;
+    if (connection != nullptr && !Contained([&] { connection->OnReply(); })) connection->Cut();
   }
-  for (const auto& call : calls_) call();
+  for (const auto& call : calls_) (void)Contained(call);
   mail_.clear();
   calls_.clear();
 }
@@ -277,7 +282,7 @@ void Core::Observe(const Exchange& exchange, bool gone) {
   served.seconds = now_ - exchange.began;
   served.bytes_in = exchange.bytes_in;
   served.bytes_out = exchange.bytes_out;
-  observer(served);
+  (void)Contained([&] { observer(served); });
 }
 
 void Core::ObserveRefusal(const std::string& id, const std::string& method, const Peer& peer, int status) {
@@ -287,7 +292,7 @@ void Core::ObserveRefusal(const std::string& id, const std::string& method, cons
   served.id = id;
   served.peer = peer.address;
   served.status = status;
-  observer(served);
+  (void)Contained([&] { observer(served); });
 }
 
 void Core::AddPeriodic(std::shared_ptr<Periodic> periodic) {

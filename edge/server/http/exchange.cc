@@ -9,6 +9,19 @@
 
 namespace mote::server {
 
+namespace {
+
+// What others' callbacks throw must not end the front's loop.
+void Quietly(const std::function<void()>& call) noexcept {
+  try {
+    call();
+  } catch (...) {
+    return;
+  }
+}
+
+}  // namespace
+
 Mailbox::Mailbox() : fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
 
 Mailbox::~Mailbox() {
@@ -202,7 +215,7 @@ void Exchange::Close(bool gone) {
     // An answer that was handed over completely is whole as far as its writer is concerned.
     gone = gone && phase_ != Phase::kComplete;
   }
-  if (gone && on_gone) on_gone();
+  if (gone && on_gone) Quietly(on_gone);
 }
 
 void Exchange::Drain() {
@@ -211,7 +224,7 @@ void Exchange::Drain() {
     const std::lock_guard<std::mutex> lock(mutex_);
     drain.swap(on_drain_);
   }
-  if (drain) drain();
+  if (drain) Quietly(drain);
 }
 
 bool Exchange::keep_alive() const {

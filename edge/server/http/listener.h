@@ -24,6 +24,7 @@ class Listener : public Pollable, public Timer {
   bool Begin();
   const std::string& address() const { return address_; }
   void OnEvents(uint32_t events) override;
+  void OnFailure() override { Pause(); }
   void Fire(double now) override;
 
  private:
