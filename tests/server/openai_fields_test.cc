@@ -130,6 +130,8 @@ TEST(OpenAiFields, OtherKinds) {
           for (const char* some : {"1", "true", "\"a\"", "{\"a\":1}"}) fields.Refuses(one, name, some);
           if (name != "conversation") fields.Accepts(one, name, "null");
           break;
+        case Kind::kInteger:
+        case Kind::kNumber:
         case Kind::kAny:
           break;
       }
@@ -307,7 +309,7 @@ TEST(OpenAiFields, Base64IsTheOneFormOfItsBytes) {
 }
 
 TEST(OpenAiFields, QuotedTextIsJson) {
-  for (const std::string text :
+  for (const std::string& text :
        {std::string("plain"), std::string("\"\\\b\f\n\r\t\x01\x1F\x7F"), std::string("a\0b", 3),
         std::string("\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80"), std::string("</script>")}) {
     std::string quoted;
