@@ -70,6 +70,7 @@ std::unique_ptr<ModelService> MakeService(const Settings& settings, std::vector<
   options.cache_ttl = settings.cache_ttl;
   options.cache_strategy = settings.cache_strategy;
   options.adaptive = settings.quantization == "adaptive";
+  if (!options.adaptive && settings.quantization != "off") options.precision = settings.quantization;
   options.request_timeout = settings.request_timeout;
   auto service = std::make_unique<ModelService>(options, metrics);
   for (LoadedModel& model : models) {
@@ -186,6 +187,7 @@ Result<std::unique_ptr<Server>> Server::Start(const Settings& settings, std::vec
   parts->metrics = std::make_unique<Metrics>(metrics);
 
   parts->service = MakeService(settings, std::move(models), parts->metrics.get());
+  if (const Result<void> checked = parts->service->Check(); !checked.ok()) return checked.error();
 
   Result<std::unique_ptr<Gate>> gate = Gate::Open(settings);
   if (!gate.ok()) return gate.error();

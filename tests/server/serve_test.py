@@ -6,6 +6,7 @@ import math
 import os
 import signal
 import subprocess
+import tempfile
 import threading
 import unittest
 
@@ -233,6 +234,35 @@ class UnderLoad(unittest.TestCase):
             self.assertEqual(body["error"]["code"], "queue_full")
             stream.close()
             server.stop(signal.SIGKILL)
+
+    def test_precisions_follow_load_and_never_go_below_the_floor(self):
+        with tempfile.TemporaryDirectory() as folder:
+            small = os.path.join(folder, "small.gguf")
+            subprocess.run(options.emulator + [options.program, "quantize", STORIES, small, "Q8_0"], check=True,
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            both = f"tiny={STORIES};tiny={small}"
+            body = lambda i, **k: {"prompt": f"Once {i}", "max_tokens": 200, "temperature": 1, "ignore_eos": True, **k}
+            with Server("--quantization-mode", "adaptive", "--slots", "1", "--model", both) as server:
+                def many(**fields):
+                    got = []
+                    threads = [threading.Thread(target=lambda i=i: got.append(
+                        server.ask("/v1/completions", body(i, **fields))["timings"]["precision"])) for i in range(8)]
+                    for t in threads:
+                        t.start()
+                    for t in threads:
+                        t.join()
+                    return got
+                self.assertEqual(server.ask("/v1/completions", body(0))["timings"]["precision"], "F32")
+                self.assertEqual(set(many()), {"F32", "Q8_0"})
+                self.assertEqual(set(many(quality="f16")), {"F32"})
+                status, _, text = server.request("POST", "/v1/completions", body(0, quality="f64"))
+                self.assertEqual((status, json.loads(text)["error"]["param"]), (400, "quality"))
+            with Server("--quantization-mode", "q8_0", "--model", both) as server:
+                self.assertEqual(server.ask("/v1/completions", body(0))["timings"]["precision"], "Q8_0")
+                status, _, text = server.request("POST", "/v1/completions", body(0, quality="f16"))
+                self.assertEqual((status, json.loads(text)["error"]["code"]), (400, "quality_not_available"))
+            with self.assertRaisesRegex(AssertionError, "quantization_mode is q4_0"):
+                Server("--quantization-mode", "q4_0", "--model", both).start()
 
     def test_a_deadline_ends_the_answer(self):
         with Server("--slots", "1", "--request-timeout", "1", model=STORIES) as server:

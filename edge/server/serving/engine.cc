@@ -226,6 +226,10 @@ void Engine::Expire(double now) {
     }
   }
   for (const auto& work : dropped) {
+    if (work->given_up) {
+      Finish(*work);
+      continue;
+    }
     Fail(*work, {503, "overloaded_error", "queue_timeout", "",
                  "the request waited " + std::to_string(static_cast<int>(now - work->arrived)) +
                      " s for its turn, which is too long; try again later",

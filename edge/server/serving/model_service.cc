@@ -51,6 +51,26 @@ ModelService::Group* ModelService::Find(const std::string& model, ApiError* refu
   return nullptr;
 }
 
+// Which engine answers where nothing is chosen by request; past the end: none has the precision.
+size_t ModelService::SetPrecision(const Group& group) const {
+  if (options_.precision.empty()) return 0;
+  const auto it = std::find_if(group.engines.begin(), group.engines.end(), [&](const auto& engine) {
+    return SamePrecision(engine->options().precision, options_.precision);
+  });
+  return static_cast<size_t>(it - group.engines.begin());
+}
+
+Result<void> ModelService::Check() const {
+  for (const Group& group : groups_) {
+    if (SetPrecision(group) < group.engines.size()) continue;
+    std::string have;
+    for (const auto& engine : group.engines) have += (have.empty() ? "" : ", ") + engine->options().precision;
+    return Error{MOTE_INVALID_ARGUMENT,
+                 "quantization_mode is " + options_.precision + ", and \"" + group.name + "\" is there in " + have};
+  }
+  return {};
+}
+
 Engine* ModelService::Choose(Group& group, const Task& task, ApiError* refusal) {
   if (!task.quality.empty() && BitsOf(task.quality) == 0) {
     *refusal = {400, "invalid_request_error", "invalid_value", "quality",
@@ -68,10 +88,11 @@ Engine* ModelService::Choose(Group& group, const Task& task, ApiError* refusal) 
     states.push_back(of);
   }
   const double deadline = task.deadline > 0 ? task.deadline : 0;
-  // Not adaptive: the first one answers, if the request takes it.
-  if (!options_.adaptive) states.resize(1);
+  // Not adaptive: the one that is set, or the first, if the request takes it.
+  const size_t set = options_.adaptive ? 0 : SetPrecision(group);
+  if (!options_.adaptive) states = {states[set]};
   const int chosen = ChoosePrecision(states, task.quality, deadline, kBusy);
-  if (chosen >= 0) return group.engines[chosen].get();
+  if (chosen >= 0) return group.engines[set + static_cast<size_t>(chosen)].get();
   std::string have;
   for (const PrecisionState& state : states) have += (have.empty() ? "" : ", ") + state.precision;
   *refusal = {400, "invalid_request_error", "quality_not_available", "quality",

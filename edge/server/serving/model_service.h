@@ -22,7 +22,8 @@ struct ServiceOptions {
   uint64_t cache_bytes = 0;  // of answers
   double cache_ttl = 3600;
   CacheStrategy cache_strategy = CacheStrategy::kAdaptive;
-  bool adaptive = false;  // choose among the precisions of a model; otherwise the first one answers
+  bool adaptive = false;  // choose among the precisions of a model
+  std::string precision;  // otherwise this one answers; "": the first one
   double request_timeout = 300;
 };
 
@@ -31,6 +32,8 @@ class ModelService : public Service {
   ModelService(ServiceOptions options, Metrics* metrics);
   ~ModelService() override;
 
+  // Whether every model has the precision that is to answer. After the last Add.
+  Result<void> Check() const;
   // The first model is the default. Engines of one name are precisions of one model. Before the first request.
   void Add(std::unique_ptr<Engine> engine, int64_t created);
 
@@ -60,6 +63,7 @@ class ModelService : public Service {
   };
 
   Group* Find(const std::string& model, ApiError* refusal);
+  size_t SetPrecision(const Group& group) const;
   Engine* Choose(Group& group, const Task& task, ApiError* refusal);
   Result<Model*> Of(const std::string& model);
   std::shared_ptr<Ticket> JoinOrAnswer(const std::string& key, const Engine& engine,

@@ -6,9 +6,22 @@
 
 namespace mote::server {
 
+namespace {
+
+std::string LowerCase(const std::string& text) {
+  std::string lower;
+  for (const char c : text) lower += static_cast<char>(tolower(static_cast<unsigned char>(c)));
+  return lower;
+}
+
+}  // namespace
+
+bool SamePrecision(const std::string& a, const std::string& b) {
+  return LowerCase(a) == LowerCase(b);
+}
+
 double BitsOf(const std::string& precision) {
-  std::string name;
-  for (const char c : precision) name += static_cast<char>(tolower(static_cast<unsigned char>(c)));
+  const std::string name = LowerCase(precision);
   // Bits of a block over its weights, scales included; of the mixes, as files of 1B to 8B models have them.
   static constexpr std::pair<const char*, double> kBits[] = {
       {"f32", 32},     {"f16", 16},     {"bf16", 16},    {"q8_0", 8.5},   {"i8", 8},        {"q6_k", 6.5625},

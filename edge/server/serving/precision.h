@@ -10,6 +10,9 @@ namespace mote::server {
 // Bits of a weight, about: "f32" 32, "f16" 16, "bf16" 16, "q8_0" 8.5, "q4_k_m" 4.8; what is not known 0. Any case.
 double BitsOf(const std::string& precision);
 
+// The same name, in any case.
+bool SamePrecision(const std::string& a, const std::string& b);
+
 // What the choice looks at, of one precision.
 struct PrecisionState {
   std::string precision;
