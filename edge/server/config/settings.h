@@ -113,7 +113,6 @@ struct Settings {
   uint64_t max_tokens = 0;               // that one answer may have; 0: the context
   uint64_t max_choices = 8;              // n
   uint64_t max_stop = 16;                // stop texts
-  uint64_t max_logprobs = 20;            // top_logprobs
   uint64_t queue_length = 256;           // requests that wait for a session
   double queue_timeout = 30;             // and how long
   double request_timeout = 300;          // from the arrival to the end of the answer
