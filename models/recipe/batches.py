@@ -118,9 +118,10 @@ class Part:
     """
 
     def __init__(self, members):
-        """members: (first token of the row, length of the prefix that it sees, where it starts in the row, its length, looks)."""
+        """members: (first token of the row, length of the prefix seen, where it starts in the row, its length, looks)."""
         t, k = max(m[3] for m in members), max(m[1] + m[3] for m in members)
-        queries, keys, seen = np.zeros((len(members), t), np.int64), np.zeros((len(members), k), np.int64), np.zeros((len(members), t, k), bool)
+        queries, keys = np.zeros((len(members), t), np.int64), np.zeros((len(members), k), np.int64)
+        seen = np.zeros((len(members), t, k), bool)
         looks = {}
         for i, (row, prefix, start, length, wanted) in enumerate(members):
             queries[i, :length] = row + start + np.arange(length)

@@ -40,7 +40,8 @@ def read_off(labels):
     """The patches on which a number stands, its tens (10: none) and units; the patches of a gauge, and its value."""
     number, gauge = (labels > 0) & (labels <= 100), labels > 100
     n = labels[number] - 1
-    return number, torch.where(n < 10, torch.full_like(n, 10), torch.div(n, 10, rounding_mode="floor")), n % 10, gauge, labels[gauge] - 101
+    tens = torch.where(n < 10, torch.full_like(n, 10), torch.div(n, 10, rounding_mode="floor"))
+    return number, tens, n % 10, gauge, labels[gauge] - 101
 
 
 def patch_loss(aux, labels):
@@ -77,7 +78,8 @@ def patches_right(model, images, labels):
     shape, digit = middle & (what > 0) & (what <= 10), middle & (what > 10) & (what <= 20)
     number, ten, unit, gauge, reading = read_off(labels[:, 4])
     where = WHERES[0].repeat(len(labels) // WHERES.shape[1])
-    pairs = {"place": (middles[2][middle], where[middle]), "thing": (middles[0][shape], what[shape]), "shape": (cls[shape], what[shape]), "colour": (colour[shape], labels[shape, 1]), "digit": (cls[digit], what[digit]),
+    pairs = {"place": (middles[2][middle], where[middle]), "thing": (middles[0][shape], what[shape]),
+             "shape": (cls[shape], what[shape]), "colour": (colour[shape], labels[shape, 1]), "digit": (cls[digit], what[digit]),
              "tens": (tens[number], ten), "units": (units[number], unit), "gauge": (value[gauge], reading)}
     return {k: float((said.argmax(1) == true).float().mean()) for k, (said, true) in pairs.items() if len(true)}
 
@@ -118,6 +120,12 @@ class Run:
         if old:
             self.opt.load(old["opt"])
             self.step, self.seen, self.clock[0], self.bridged = old["step"], old["seen"], old["spent"], old["bridged"]
+        if a.tower:
+            other = Eye()
+            other.load_state_dict(dict(torch.load(a.tower, map_location="cpu")["mean"]))
+            with torch.no_grad():
+                self.model.aux.load_state_dict(other.aux.state_dict())
+            self.bridge(other.tower)
         self.grads = torch.zeros(a.workers, sum(p.numel() for p in self.named.values())).share_memory_()
         self.barrier = multiprocessing.get_context("fork").Barrier(a.workers)
 
@@ -206,16 +214,18 @@ class Run:
             self.barrier.wait()
 
     @torch.no_grad()
-    def bridge(self):
-        """Once the tower has learned alone: lets the decoder start from what it sees."""
+    def bridge(self, tower=None):
+        """Once the tower has learned alone: lets the decoder start from what it sees, or from what another tower does."""
         shards = Shards(self.a.scenes)
         shards.refresh()
         images, labels, _ = shards.images(shards.paths[-1])
         images, labels = torch.from_numpy(np.array(images[:1024])), torch.from_numpy(labels[:1024]).long()
+        if tower:
+            bridge.graft(self.model, tower, images, labels)
         bridge.speak(self.model, self.packer, images, labels)
         for n, p in self.named.items():
             self.mean[n].copy_(p)
-            if not n.startswith("tower.b"):
+            if tower or not n.startswith("tower.b"):
                 self.opt.state[n].zero_()
         self.bridged = True
 
@@ -277,6 +287,7 @@ def main():
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--resume", action="store_true")
     p.add_argument("--from-gguf", nargs=2, metavar=("TEXT", "MMPROJ"))
+    p.add_argument("--tower", metavar="CHECKPOINT", help="start with the tower of another run, which learned beside this one")
     p.add_argument("--every", type=float, default=6, help="minutes between evaluations")
     a = p.parse_args()
     os.makedirs(a.run, exist_ok=True)
