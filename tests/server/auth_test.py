@@ -145,8 +145,9 @@ class Keys(Case):
                     self.new_key(f"more-{i}")
                     server.process.send_signal(signal.SIGHUP)
                 # A wrong file is told, and the keys of before stay.
-                with open(self.keys, "w", encoding="utf-8") as file:
+                with open(self.keys + ".new", "w", encoding="utf-8") as file:
                     file.write("nonsense\n")
+                os.replace(self.keys + ".new", self.keys)  # whole at once: an empty file would be no keys, not a wrong one
                 eventually(lambda: "nonsense" not in server.read_log(0.01) and "keys:1" in server.log, "the log says so")
                 self.assertEqual(server.request("GET", CHEAP, headers=bearer(fresh))[0], 200)
             finally:
