@@ -16,6 +16,7 @@
 #include "edge/cli/vision_file.h"
 #if MOTE_HAVE_SERVER
 #include "edge/server/config/settings.h"
+#include "edge/server/ops/log.h"
 #include "edge/server/server.h"
 #endif
 
@@ -108,6 +109,15 @@ void FindVision(const Settings& settings, std::vector<ModelFile>* files) {
   }
 }
 
+// As `mote --version` tells it.
+std::string ActiveIsa() {
+  std::string isa = ForcedIsa();
+  for (size_t i = 0; isa.empty() && mote_isa_name(i) != nullptr; ++i) {
+    if (mote_isa_can_run(i) != 0) isa = mote_isa_name(i);
+  }
+  return isa;
+}
+
 LoadedModel LoadOne(const Settings& settings, const ModelFile& file) {
   const ModelOptions options = OptionsFor(settings, file.path);
   LoadedModel loaded;
@@ -119,6 +129,7 @@ LoadedModel LoadOne(const Settings& settings, const ModelFile& file) {
     loaded.name.resize(loaded.name.size() - 5);
   }
   loaded.created = time(nullptr);
+  loaded.isa = ActiveIsa();
   loaded.precision = loaded.model.info().weight_type;
   VisionOptions vision;
   vision.cache_bytes = settings.image_cache_size;
@@ -150,6 +161,7 @@ int Serve(const std::vector<std::string>& words) {
   }
   Result<Settings> settings = server::ReadSettings(server::SystemSources(words));
   if (!settings.ok()) WrongWords(settings.error().message);
+  server::HoldStandardFiles();
   for (const std::string& note : settings->notes) Note("mote: " + note);
   const sigset_t signals = BlockSignals();
   std::vector<ModelFile> files = settings->models;

@@ -45,7 +45,7 @@ class GuardedReply : public Reply {
 
 }  // namespace
 
-Handler Guard(Gate* gate, Scope scope, Handler handler, Refused refused) {
+Handler Guard(Gate* gate, Ledger* ledger, Scope scope, Handler handler, Refused refused) {
   return [=](Request& request, std::shared_ptr<Reply> reply) {
     Headers cors = gate->CorsHeaders(request);
     std::variant<Identity, ApiError> outcome = gate->Admit(request, scope, Now());
@@ -62,8 +62,10 @@ Handler Guard(Gate* gate, Scope scope, Handler handler, Refused refused) {
     // Who sent it is what the gate needs of a request to find its account again.
     Request sender;
     sender.peer = request.peer;
-    request.charge = [gate, identity, sender = std::move(sender)](double tokens) {
-      gate->Charge(sender, *identity, tokens, Now());
+    ledger->Open(request.id, request.tenant);
+    request.ended = [gate, ledger, identity, id = request.id, sender = std::move(sender)](const Outcome& outcome) {
+      ledger->Note(id, outcome);
+      gate->Charge(sender, *identity, outcome.prompt_tokens + outcome.completion_tokens, Now());
     };
     handler(request, std::move(guarded));
   };

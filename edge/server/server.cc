@@ -110,6 +110,7 @@ struct Server::Parts {
 
   const Settings settings;
   // In the order in which they need each other; the front, which calls all of them, goes first at the end.
+  Ledger ledger;
   std::unique_ptr<Log> log;
   std::unique_ptr<Metrics> metrics;
   std::unique_ptr<Gate> gate;
@@ -120,6 +121,34 @@ struct Server::Parts {
   std::atomic<bool> stopped = false;
   int stops = 0;
 };
+
+// A request has been answered, or its client has gone.
+void Server::Note(Parts& parts, const Served& served) {
+  parts.metrics->AddHttp(served.route, served.method, served.status, served.seconds);
+  const Ledger::Entry entry = parts.ledger.Close(served.id);
+  const Outcome& outcome = entry.outcome;
+  AccessRecord record;
+  record.id = served.id;
+  record.tenant = entry.tenant;
+  record.address = served.peer;
+  record.method = served.method;
+  record.route = served.route;
+  record.status = served.status;
+  record.seconds = served.seconds;
+  record.bytes_in = served.bytes_in;
+  record.bytes_out = served.bytes_out;
+  record.gone = served.status == 499;
+  record.model = outcome.model;
+  record.finish = outcome.finish;
+  record.error = outcome.error;
+  record.cache = outcome.cache;
+  record.queued = outcome.queued;
+  record.first_token = outcome.first_token;
+  record.prompt_tokens = outcome.prompt_tokens;
+  record.cached_tokens = outcome.cached_tokens;
+  record.completion_tokens = outcome.completion_tokens;
+  parts.log->WriteRequest(record);
+}
 
 // What operators ask.
 Result<void> Server::AddOwnRoutes(Parts& parts, const Refused& refused) {
@@ -142,7 +171,7 @@ Result<void> Server::AddOwnRoutes(Parts& parts, const Refused& refused) {
     RouteOptions options;
   };
   const auto guarded = [&](Handler handler) {
-    return Guard(parts.gate.get(), kScopeMetrics, std::move(handler), refused);
+    return Guard(parts.gate.get(), &parts.ledger, kScopeMetrics, std::move(handler), refused);
   };
   const Own routes[] = {
       {"/livez", [health](const Request&, std::shared_ptr<Reply> reply) { reply->Send(health->Live()); }, direct},
@@ -184,6 +213,7 @@ Result<std::unique_ptr<Server>> Server::Start(const Settings& settings, std::vec
   metrics.names = settings.metrics_compat;
   for (const LoadedModel& model : models) metrics.models.push_back(model.name);
   metrics.version = mote_version();
+  if (!models.empty()) metrics.isa = models[0].isa;
   parts->metrics = std::make_unique<Metrics>(metrics);
 
   parts->service = MakeService(settings, std::move(models), parts->metrics.get());
@@ -208,7 +238,8 @@ Result<std::unique_ptr<Server>> Server::Start(const Settings& settings, std::vec
       [&](const std::string& method, const std::string& pattern, Handler handler, bool large) {
         RouteOptions route;
         route.large_body = large;
-        if (!IsPublic(pattern)) handler = Guard(parts->gate.get(), ScopeOf(pattern), std::move(handler), refused);
+        if (!IsPublic(pattern))
+          handler = Guard(parts->gate.get(), &parts->ledger, ScopeOf(pattern), std::move(handler), refused);
         const Result<void> added = front->Route(method, pattern, std::move(handler), route);
         if (!added.ok() && routed.ok()) routed = added;
       },
@@ -224,20 +255,7 @@ Result<std::unique_ptr<Server>> Server::Start(const Settings& settings, std::vec
                             [front] {
                               return FrontGauges{front->connections(), front->streams()};
                             });
-  front->SetObserver([metrics = parts->metrics.get(), log = parts->log.get()](const Served& served) {
-    metrics->AddHttp(served.route, served.method, served.status, served.seconds);
-    AccessRecord record;
-    record.id = served.id;
-    record.address = served.peer;
-    record.method = served.method;
-    record.route = served.route;
-    record.status = served.status;
-    record.seconds = served.seconds;
-    record.bytes_in = served.bytes_in;
-    record.bytes_out = served.bytes_out;
-    record.gone = served.status == 499;
-    log->WriteRequest(record);
-  });
+  front->SetObserver([parts = parts.get()](const Served& served) { Note(*parts, served); });
   const Result<void> started = front->Start();
   if (!started.ok()) return started.error();
   parts->log->Write(LogLevel::kInfo, "listening", {{"address", front->addresses()[0]}});

@@ -10,6 +10,7 @@
 
 #include "edge/server/config/settings.h"
 #include "edge/server/guard.h"
+#include "edge/server/http/front.h"
 #include "engine/api/mote.hpp"
 
 namespace mote::server {
@@ -18,6 +19,7 @@ struct LoadedModel {
   std::string name;       // as requests call it; several of one name are its precisions
   std::string path;       // "": the one in the program
   std::string precision;  // of its weights: "Q8_0"
+  std::string isa;        // the instruction set that it runs on: "avx2"
   int64_t created = 0;    // Unix seconds
   Model model;
 };
@@ -39,6 +41,7 @@ class Server {
 
  private:
   struct Parts;
+  static void Note(Parts& parts, const Served& served);
   static Result<void> AddOwnRoutes(Parts& parts, const Refused& refused);
   explicit Server(std::unique_ptr<Parts> parts);
   std::unique_ptr<Parts> parts_;

@@ -2,6 +2,8 @@
 #ifndef MOTE_EDGE_SERVER_HTTP_MESSAGE_H_
 #define MOTE_EDGE_SERVER_HTTP_MESSAGE_H_
 
+#include <stdint.h>
+
 #include <functional>
 #include <memory>
 #include <string>
@@ -20,6 +22,14 @@ struct Peer {
   std::string certificate;  // subject of the client's verified certificate ("CN=camera-7"), or ""
 };
 
+// What a model's work for a request came to: for the account that it goes to, and for the log. Seconds.
+struct Outcome {
+  std::string model, finish, error;  // as in RequestRecord (ops/metrics.h)
+  std::string cache;
+  double queued = 0, first_token = 0;
+  uint32_t prompt_tokens = 0, cached_tokens = 0, completion_tokens = 0;
+};
+
 struct Request {
   std::string id;      // unique; the client's X-Request-Id where that is well-formed
   std::string method;  // "GET"
@@ -31,8 +41,8 @@ struct Request {
   Peer peer;
 
   // What stands before the handler has found out.
-  std::string tenant;                         // on whose account: a key's name; "" without keys
-  std::function<void(double tokens)> charge;  // to be told how many tokens the request took; may be empty
+  std::string tenant;                                 // on whose account: a key's name; "" without keys
+  std::function<void(const Outcome& outcome)> ended;  // to be told before the answer ends; may be empty. Any thread
 
   // The first value of the header, or null. `name` in lower case.
   const std::string* Header(std::string_view name) const {

@@ -13,7 +13,7 @@ Task StartTask(const Endpoint& endpoint, const Request& request) {
   Task task;
   task.sampling = endpoint.options.sampling;
   if (endpoint.options.tenant) task.tenant = endpoint.options.tenant(request);
-  task.charge = request.charge;
+  task.ended = request.ended;
   const std::string* session = request.Header("x-session-id");
   if (session != nullptr) task.conversation = session->substr(0, 256);
   return task;

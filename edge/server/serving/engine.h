@@ -73,6 +73,9 @@ struct Work {
   Finish finish = Finish::kStop;
 };
 
+// What the log and the account are told of a record.
+Outcome OutcomeOf(const RequestRecord& record);
+
 // Threads of its own: one that makes steps, and two that prepare prompts, of which one is for requests with images, so
 // that a large picture does not hold up a short question.
 class Engine {
@@ -120,7 +123,7 @@ class Engine {
   // Any of them.
   void Fail(Work& work, ApiError error);
   void Finish(Work& work);
-  void AddToMetrics(const Work& work, const Summary& summary);
+  void Account(const Work& work, const Summary& summary);
   double DrainRate() const;  // with mutex_ held
   uint32_t AdmissionLimit() const;
 

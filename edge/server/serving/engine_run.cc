@@ -189,13 +189,12 @@ void Engine::Finish(Work& work) {
   summary.usage.image_tokens = work.info.image_rows;
   summary.usage.completion_tokens = work.completion_tokens;
   summary.timings.queued = (work.started != 0 ? work.started : now) - work.arrived;
-  summary.timings.images = work.task.images.empty() || work.ready == 0 ? 0 : work.ready - work.started;
+  summary.timings.images = work.info.images == 0 ? 0 : work.ready - work.started;
   summary.timings.prefill = work.prefill_seconds;
   summary.timings.first_token = work.first != 0 ? work.first - work.arrived : 0;
   summary.timings.decode = work.decode_seconds;
   summary.timings.total = now - work.arrived;
-  if (metrics_ != nullptr) AddToMetrics(work, summary);
-  if (work.task.charge) work.task.charge(summary.usage.prompt_tokens + summary.usage.completion_tokens);
+  Account(work, summary);
   std::shared_ptr<const Record> record;
   if (work.error) {
     work.flight->TellFailed(*work.error);
@@ -208,7 +207,21 @@ void Engine::Finish(Work& work) {
   if (work.ended) work.ended(record);
 }
 
-void Engine::AddToMetrics(const Work& work, const Summary& summary) {
+Outcome OutcomeOf(const RequestRecord& record) {
+  Outcome outcome;
+  outcome.model = record.model;
+  outcome.finish = record.finish;
+  outcome.error = record.error;
+  outcome.cache = record.request_cache;
+  outcome.queued = record.queued;
+  outcome.first_token = record.first_token;
+  outcome.prompt_tokens = record.prompt_tokens;
+  outcome.cached_tokens = record.cached_tokens;
+  outcome.completion_tokens = record.completion_tokens;
+  return outcome;
+}
+
+void Engine::Account(const Work& work, const Summary& summary) {
   RequestRecord record;
   record.model = options_.name;
   record.finish = work.finish == server::Finish::kLength ? "length" : "stop";
@@ -229,7 +242,8 @@ void Engine::AddToMetrics(const Work& work, const Summary& summary) {
   record.images_read = work.info.images - work.info.images_known;
   record.images_known = work.info.images_known;
   record.request_cache = work.cacheable ? "miss" : "off";
-  metrics_->AddRequest(record);
+  if (metrics_ != nullptr) metrics_->AddRequest(record);
+  if (work.task.ended) work.task.ended(OutcomeOf(record));
 }
 
 }  // namespace mote::server

@@ -100,12 +100,11 @@ Engine* ModelService::Choose(Group& group, const Task& task, ApiError* refusal) 
   return nullptr;
 }
 
-std::shared_ptr<Ticket> ModelService::JoinOrAnswer(const std::string& key, const Engine& engine,
+std::shared_ptr<Ticket> ModelService::JoinOrAnswer(const std::string& key, const Task& task, const Engine& engine,
                                                    const std::shared_ptr<Receiver>& receiver) {
   const double begin = Now();
   if (const std::shared_ptr<const Record> record = cache_.Find(key, begin)) {
-    Replay(*record, engine.options().name, *receiver);
-    if (metrics_ != nullptr) {
+    {
       RequestRecord told;
       told.model = engine.options().name;
       told.finish = "stop";
@@ -115,8 +114,10 @@ std::shared_ptr<Ticket> ModelService::JoinOrAnswer(const std::string& key, const
       told.prompt_tokens = record->summary.usage.prompt_tokens;
       told.cached_tokens = told.prompt_tokens;
       told.completion_tokens = record->summary.usage.completion_tokens;
-      metrics_->AddRequest(told);
+      if (metrics_ != nullptr) metrics_->AddRequest(told);
+      if (task.ended) task.ended(OutcomeOf(told));
     }
+    Replay(*record, engine.options().name, *receiver);
     return std::make_shared<Answered>();
   }
   std::shared_ptr<Flight> flight;
@@ -140,7 +141,7 @@ std::shared_ptr<Ticket> ModelService::Submit(Task task, std::shared_ptr<Receiver
   std::string key;
   if (shared) {
     key = CacheKey(task, engine->options().name + "\n" + engine->options().path + "\n" + engine->options().precision);
-    if (std::shared_ptr<Ticket> ticket = JoinOrAnswer(key, *engine, receiver)) return ticket;
+    if (std::shared_ptr<Ticket> ticket = JoinOrAnswer(key, task, *engine, receiver)) return ticket;
   }
   auto work = std::make_shared<Work>();
   work->arrived = Now();

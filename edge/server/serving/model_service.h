@@ -66,7 +66,7 @@ class ModelService : public Service {
   size_t SetPrecision(const Group& group) const;
   Engine* Choose(Group& group, const Task& task, ApiError* refusal);
   Result<Model*> Of(const std::string& model);
-  std::shared_ptr<Ticket> JoinOrAnswer(const std::string& key, const Engine& engine,
+  std::shared_ptr<Ticket> JoinOrAnswer(const std::string& key, const Task& task, const Engine& engine,
                                        const std::shared_ptr<Receiver>& receiver);
 
   const ServiceOptions options_;

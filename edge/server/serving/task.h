@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "edge/server/http/message.h"
 #include "edge/server/serving/error.h"
 #include "engine/api/mote.hpp"
 
@@ -53,8 +54,8 @@ struct Task {
 
   double deadline = 0;  // seconds from now in which the answer must be complete; 0: the server's limit
   bool cache = true;    // the request cache may answer, where sampling makes the answer certain
-  std::function<void(double tokens)> charge;  // told at the end how many tokens it took; may be empty
-  std::string conversation;                   // "": none; requests of one conversation prefer the same session
+  std::function<void(const Outcome& outcome)> ended;  // told before the answer ends; may be empty
+  std::string conversation;                           // "": none; requests of one conversation prefer the same session
 };
 
 struct TokenDetail {
