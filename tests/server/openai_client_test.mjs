@@ -153,14 +153,14 @@ const tests = {
   async 'tools: required and named calls have arguments that fit'() {
     const tools = [{type: 'function', function: weather}];
     for (const tool_choice of ['required', {type: 'function', function: {name: 'get_weather'}}]) {
-      const whole = await openai.chat.completions.create({...greedy, max_tokens: 100, messages: user('Bonn?'), tools, tool_choice});
+      const whole = await openai.chat.completions.create({...greedy, max_tokens: 300, messages: user('Bonn?'), tools, tool_choice});
       const [call] = whole.choices[0].message.tool_calls;
       assert.equal(whole.choices[0].finish_reason, 'tool_calls');
       assert.equal(call.function.name, 'get_weather');
       assert.ok(['Bonn', 'Rome'].includes(JSON.parse(call.function.arguments).city));
     }
     const runner = openai.chat.completions.stream(
-      {...greedy, max_tokens: 100, messages: user('Bonn?'), tools, tool_choice: 'required'});
+      {...greedy, max_tokens: 300, messages: user('Bonn?'), tools, tool_choice: 'required'});
     const message = (await runner.finalChatCompletion()).choices[0].message;
     assert.ok(['Bonn', 'Rome'].includes(JSON.parse(message.tool_calls[0].function.arguments).city));
     const next = await openai.chat.completions.create({
@@ -172,7 +172,7 @@ const tests = {
   async 'JSON schema: the answer fits'() {
     const response_format = {type: 'json_schema', json_schema: {name: 'answer', strict: true, schema: answerSchema}};
     const whole = await openai.chat.completions.create(
-      {model, temperature: 1, max_tokens: 100, messages: user('Which colour?'), response_format});
+      {model, temperature: 1, max_tokens: 300, messages: user('Which colour?'), response_format});
     const answer = JSON.parse(whole.choices[0].message.content);
     assert.ok(['red', 'green', 'blue'].includes(answer.colour));
     assert.equal(typeof answer.sure, 'boolean');
@@ -244,7 +244,7 @@ const tests = {
     assert.ok(after.choices[0].message.content !== null);
   },
   async 'LangChain: invoke, stream, structured output, tools'() {
-    const chat = new ChatOpenAI({model, apiKey: 'none', temperature: 0, maxTokens: 60, maxRetries: 0,
+    const chat = new ChatOpenAI({model, apiKey: 'none', temperature: 0, maxTokens: 300, maxRetries: 0,
                                  configuration: {baseURL}});
     const whole = await chat.invoke('Say hello.');
     assert.ok(whole.content.length > 0);

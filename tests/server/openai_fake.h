@@ -61,7 +61,9 @@ class FakeService : public Service {
   }
   std::vector<SlotState> Slots() const override { return {{0, true, "alice", 12, 256}, {1, false, "", 0, 256}}; }
 
-  std::vector<ServedModel> models = {{"tiny", "/models/tiny.gguf", 1700000000, {}, true, {"Q8_0"}}};
+  // Its template knows tools.
+  std::vector<ServedModel> models = {
+      {"tiny", "/models/tiny.gguf", 1700000000, {0, "llama", "", "", "{{ tools }}"}, true, {"Q8_0"}}};
   std::function<void(const Task& task, Receiver& receiver)> answer;  // null: the test answers
   std::vector<Task> tasks;
   std::vector<std::shared_ptr<Receiver>> receivers;

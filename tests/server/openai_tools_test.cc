@@ -216,6 +216,27 @@ TEST(OpenAiTools, StreamedCalls) {
   EXPECT_EQ(calls[1][0]["function"]["name"], "time");
 }
 
+TEST(OpenAiTools, TemplatesThatKnowNoneAreToldInText) {
+  OpenAiServer server;
+  server.service.models[0].info.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}";
+  server.service.answer = Say({"<tool_call>" + kTime + "</tool_call>"});
+  OrderedJson body = WithTools();
+  body["messages"].push_back(OrderedJson::parse(
+      R"({"role":"assistant","content":null,"tool_calls":[{"id":"c","type":"function","function":{"name":"time","arguments":"{}"}}]})"));
+  body["messages"].push_back(OrderedJson::parse(R"({"role":"tool","tool_call_id":"c","content":"noon"})"));
+  const auto reply = server.Chat(body);
+  const Task& task = server.service.tasks.at(0);
+  EXPECT_EQ(task.tools_json, "");
+  ASSERT_EQ(task.messages.size(), 4u);
+  EXPECT_EQ(task.messages[0].role, "system");
+  EXPECT_NE(task.messages[0].content.find("\"weather\""), std::string::npos);
+  EXPECT_EQ(task.messages[2].content, "<tool_call>\n{\"name\":\"time\",\"arguments\":{}}\n</tool_call>");
+  EXPECT_EQ(task.messages[2].extra_json, "");
+  EXPECT_EQ(task.messages[3].role, "user");
+  EXPECT_EQ(task.messages[3].content, "<tool_response>\nnoon\n</tool_response>");
+  EXPECT_EQ(reply->Parsed()["choices"][0]["finish_reason"], "tool_calls");
+}
+
 TEST(OpenAiTools, AConstraintLeavesNoRoomForCalls) {
   OpenAiServer server;
   OrderedJson body = WithTools();

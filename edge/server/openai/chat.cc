@@ -6,6 +6,7 @@
 #include "edge/server/openai/format.h"
 #include "edge/server/openai/messages.h"
 #include "edge/server/openai/shapes.h"
+#include "edge/server/openai/tool_prompt.h"
 
 namespace mote::server {
 namespace {
@@ -81,7 +82,9 @@ std::optional<ApiError> ReadChat(const Endpoint& endpoint, Json& body, Task* tas
   if (auto error = ReadTools(body, limits, task, use)) return error;
   Json* messages = const_cast<Json*>(Find(body, "messages"));
   if (messages == nullptr) return BadField("messages", "messages must be an array of messages, and is missing");
-  return ReadMessages(*messages, limits, "messages", task);
+  if (auto error = ReadMessages(*messages, limits, "messages", task)) return error;
+  FitTools(*endpoint.service, task);
+  return std::nullopt;
 }
 
 Handler ChatHandler(std::shared_ptr<const Endpoint> endpoint) {

@@ -6,6 +6,7 @@
 #include "edge/server/openai/messages.h"
 #include "edge/server/openai/response_answer.h"
 #include "edge/server/openai/shapes.h"
+#include "edge/server/openai/tool_prompt.h"
 
 namespace mote::server {
 namespace {
@@ -90,7 +91,9 @@ std::optional<ApiError> ReadResponse(const Endpoint& endpoint, const Json& body,
     }
   }
   if (auto error = ReadTools(body, limits, task, use)) return error;
-  return ReadInput(body, limits, task);
+  if (auto error = ReadInput(body, limits, task)) return error;
+  FitTools(*endpoint.service, task);
+  return std::nullopt;
 }
 
 // What an answer repeats of its request.
