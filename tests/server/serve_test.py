@@ -91,6 +91,22 @@ class Answers(unittest.TestCase):
         _, headers, _ = self.server.request("POST", "/v1/chat/completions", uncertain)
         self.assertEqual(headers["x-mote-cache"], "off")
 
+    def test_identical_requests_at_once_share_one_computation(self):
+        body = chat("Tell me about triangles and squares.", max_tokens=60, seed=9, ignore_eos=True)
+        before = self.server.metric("mote:generation_tokens_total")
+        got = []
+        threads = [threading.Thread(target=lambda: got.append(self.server.request("POST", "/v1/chat/completions", body)))
+                   for _ in range(8)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        self.assertEqual({status for status, _, _ in got}, {200})
+        self.assertEqual(len({json.dumps(json.loads(text)["choices"]) for _, _, text in got}), 1)
+        ways = [headers["x-mote-cache"] for _, headers, _ in got]
+        self.assertEqual(ways.count("miss"), 1, ways)
+        self.assertEqual(self.server.metric("mote:generation_tokens_total") - before, 60)
+
     def test_choices_are_those_of_their_seeds(self):
         base = chat("Tell me about colours.", temperature=1.0, max_tokens=16)
         three = self.server.ask("/v1/chat/completions", {**base, "n": 3, "seed": 10})

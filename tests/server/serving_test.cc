@@ -102,6 +102,7 @@ TEST(Flight, TellsEverybodyAndReplaysToThoseWhoComeLate) {
   ASSERT_NE(flight->Join(late, "m", "joined"), nullptr);
   flight->TellText(0, ", world", {});
   flight->TellFinished(0, Finish::kStop);
+  const std::shared_ptr<const Record> record = flight->Seal({});
   flight->TellDone({});
   ASSERT_NE(flight->Join(after, "m", "joined"), nullptr);
   EXPECT_EQ(first->log, "accepted miss;text 0;text 0;finished 0;done miss;");
@@ -109,7 +110,7 @@ TEST(Flight, TellsEverybodyAndReplaysToThoseWhoComeLate) {
   EXPECT_EQ(after->log, "accepted joined;text 0;finished 0;done joined;");
   for (const auto& listener : {first, late, after}) EXPECT_EQ(listener->text, "Hello, world");
   Listener cached;
-  Replay(*flight->record(), "m", cached);
+  Replay(*record, "m", cached);
   EXPECT_EQ(cached.text, "Hello, world");
   EXPECT_EQ(cached.log, "accepted hit;text 0;finished 0;done hit;");
 }

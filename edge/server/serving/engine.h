@@ -52,7 +52,7 @@ struct Work {
   double arrived = 0;
   double deadline = 0;  // absolute
   bool cacheable = false;
-  // Called once, after the flight was told the end; with what was told, where it was an answer and is kept.
+  // Called once, before the flight is told the end; with all that was told, where it is an answer.
   std::function<void(const std::shared_ptr<const Record>& record)> ended;
 
   // The engine's.

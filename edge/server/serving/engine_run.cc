@@ -195,16 +195,14 @@ void Engine::Finish(Work& work) {
   summary.timings.decode = work.decode_seconds;
   summary.timings.total = now - work.arrived;
   Account(work, summary);
-  std::shared_ptr<const Record> record;
-  if (work.error) {
-    work.flight->TellFailed(*work.error);
-  } else if (work.given_up) {
-    work.flight->TellFailed({499, "invalid_request_error", "cancelled", "", "the client went away"});
-  } else {
+  const bool good = !work.error && !work.given_up;
+  if (work.ended) work.ended(good ? work.flight->Seal(summary) : nullptr);
+  if (good) {
     work.flight->TellDone(summary);
-    record = work.flight->record();
+  } else {
+    work.flight->TellFailed(
+        work.error.value_or(ApiError{499, "invalid_request_error", "cancelled", "", "the client went away"}));
   }
-  if (work.ended) work.ended(record);
 }
 
 Outcome OutcomeOf(const RequestRecord& record) {

@@ -108,11 +108,16 @@ void Flight::TellFinished(int choice, Finish reason) {
   if (recorded_) record_->pieces.push_back({choice, "", {}, true, reason});
 }
 
+std::shared_ptr<const Record> Flight::Seal(const Summary& summary) {
+  const std::lock_guard lock(mutex_);
+  record_->summary = summary;
+  return record_;
+}
+
 void Flight::TellDone(const Summary& summary) {
   const std::lock_guard lock(mutex_);
   if (over_) return;
   over_ = true;
-  record_->summary = summary;
   TellAll([&](Waiter& waiter) {
     Summary own = summary;
     own.cache = waiter.cache;

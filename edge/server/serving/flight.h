@@ -50,12 +50,12 @@ class Flight : public std::enable_shared_from_this<Flight> {
   void TellStage(Stage stage, double fraction);
   void TellText(int choice, std::string_view text, std::vector<TokenDetail> tokens);
   void TellFinished(int choice, Finish reason);
-  // The last one of these two counts; what comes after it is dropped.
+  // Once all but the end is told: the record, complete. What is kept of it may be told to others before TellDone, so
+  // that a client that has its answer finds it in the cache.
+  std::shared_ptr<const Record> Seal(const Summary& summary);
+  // The first of these two counts; what comes after it is dropped. TellDone follows Seal.
   void TellDone(const Summary& summary);
   void TellFailed(const ApiError& error);
-
-  // After TellDone.
-  std::shared_ptr<const Record> record() const { return record_; }
 
  private:
   struct Waiter;

@@ -16,6 +16,46 @@ struct Answered : Ticket {
   void Cancel() override {}
 };
 
+// One who has joined another's request: tells on, and in the end writes down what was spared.
+class JoinedReceiver : public Receiver {
+ public:
+  using Told = std::function<void(const RequestRecord& record)>;
+  JoinedReceiver(std::shared_ptr<Receiver> receiver, Told told)
+      : receiver_(std::move(receiver)), told_(std::move(told)) {}
+  void OnAccepted(std::string_view model, std::string_view cache) override {
+    model_ = model;
+    receiver_->OnAccepted(model, cache);
+  }
+  void OnStage(Stage stage, double fraction) override { receiver_->OnStage(stage, fraction); }
+  void OnText(int choice, std::string_view text, std::span<const TokenDetail> tokens) override {
+    receiver_->OnText(choice, text, tokens);
+  }
+  void OnFinished(int choice, Finish reason) override {
+    length_ = reason == Finish::kLength;
+    receiver_->OnFinished(choice, reason);
+  }
+  void OnDone(const Summary& summary) override {
+    RequestRecord record;
+    record.model = model_;
+    record.finish = length_ ? "length" : "stop";
+    record.request_cache = "joined";
+    record.total = Now() - began_;
+    record.saved = summary.timings.prefill + summary.timings.decode;
+    record.prompt_tokens = record.cached_tokens = summary.usage.prompt_tokens;
+    record.completion_tokens = summary.usage.completion_tokens;
+    told_(record);
+    receiver_->OnDone(summary);
+  }
+  void OnFailed(const ApiError& error) override { receiver_->OnFailed(error); }
+
+ private:
+  const std::shared_ptr<Receiver> receiver_;
+  const Told told_;
+  const double began_ = Now();
+  std::string model_;
+  bool length_ = false;
+};
+
 }  // namespace
 
 ModelService::ModelService(ServiceOptions options, Metrics* metrics)
@@ -103,20 +143,20 @@ Engine* ModelService::Choose(Group& group, const Task& task, ApiError* refusal) 
 std::shared_ptr<Ticket> ModelService::JoinOrAnswer(const std::string& key, const Task& task, const Engine& engine,
                                                    const std::shared_ptr<Receiver>& receiver) {
   const double begin = Now();
+  const auto told = [metrics = metrics_, ended = task.ended](const RequestRecord& record) {
+    if (metrics != nullptr) metrics->AddRequest(record);
+    if (ended) ended(OutcomeOf(record));
+  };
   if (const std::shared_ptr<const Record> record = cache_.Find(key, begin)) {
-    {
-      RequestRecord told;
-      told.model = engine.options().name;
-      told.finish = "stop";
-      told.request_cache = "hit";
-      told.saved = record->summary.timings.total;
-      told.total = Now() - begin;
-      told.prompt_tokens = record->summary.usage.prompt_tokens;
-      told.cached_tokens = told.prompt_tokens;
-      told.completion_tokens = record->summary.usage.completion_tokens;
-      if (metrics_ != nullptr) metrics_->AddRequest(told);
-      if (task.ended) task.ended(OutcomeOf(told));
-    }
+    RequestRecord hit;
+    hit.model = engine.options().name;
+    hit.finish = "stop";
+    hit.request_cache = "hit";
+    hit.saved = record->summary.timings.total;
+    hit.total = Now() - begin;
+    hit.prompt_tokens = hit.cached_tokens = record->summary.usage.prompt_tokens;
+    hit.completion_tokens = record->summary.usage.completion_tokens;
+    told(hit);
     Replay(*record, engine.options().name, *receiver);
     return std::make_shared<Answered>();
   }
@@ -126,7 +166,8 @@ std::shared_ptr<Ticket> ModelService::JoinOrAnswer(const std::string& key, const
     const auto it = flights_.find(key);
     if (it != flights_.end()) flight = it->second;
   }
-  return flight != nullptr ? flight->Join(receiver, engine.options().name, "joined") : nullptr;
+  if (flight == nullptr) return nullptr;
+  return flight->Join(std::make_shared<JoinedReceiver>(receiver, told), engine.options().name, "joined");
 }
 
 std::shared_ptr<Ticket> ModelService::Submit(Task task, std::shared_ptr<Receiver> receiver) {
