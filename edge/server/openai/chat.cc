@@ -67,7 +67,7 @@ Table ChatFields(const OpenAiLimits& limits) {
   return table;
 }
 
-std::optional<ApiError> ReadChat(const Endpoint& endpoint, Json& body, Task* task, ToolUse* use) {
+std::optional<ApiError> ReadChat(const OpenAiContext& endpoint, Json& body, Task* task, ToolUse* use) {
   const OpenAiLimits& limits = endpoint.options.limits;
   if (auto error = ReadSampling(body, limits, task)) return error;
   // The name that replaced max_tokens counts where both are there.
@@ -87,7 +87,7 @@ std::optional<ApiError> ReadChat(const Endpoint& endpoint, Json& body, Task* tas
   return std::nullopt;
 }
 
-Handler ChatHandler(std::shared_ptr<const Endpoint> endpoint) {
+Handler ChatHandler(std::shared_ptr<const OpenAiContext> endpoint) {
   auto table = std::make_shared<const Table>(ChatFields(endpoint->options.limits));
   return [endpoint, table](const Request& request, std::shared_ptr<Reply> reply) {
     Json body;

@@ -54,7 +54,7 @@ Table CompletionFields(const OpenAiLimits& limits) {
   return table;
 }
 
-Handler CompletionHandler(std::shared_ptr<const Endpoint> endpoint) {
+Handler CompletionHandler(std::shared_ptr<const OpenAiContext> endpoint) {
   auto table = std::make_shared<const Table>(CompletionFields(endpoint->options.limits));
   return [endpoint, table](const Request& request, std::shared_ptr<Reply> reply) {
     const OpenAiLimits& limits = endpoint->options.limits;

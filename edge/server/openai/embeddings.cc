@@ -43,7 +43,7 @@ Table EmbeddingFields(const OpenAiLimits&) {
   };
 }
 
-Handler EmbeddingHandler(std::shared_ptr<const Endpoint> endpoint) {
+Handler EmbeddingHandler(std::shared_ptr<const OpenAiContext> endpoint) {
   auto table = std::make_shared<const Table>(EmbeddingFields(endpoint->options.limits));
   return [endpoint, table](const Request& request, std::shared_ptr<Reply> reply) {
     const OpenAiLimits& limits = endpoint->options.limits;

@@ -9,7 +9,7 @@ std::optional<ApiError> ReadBody(const Request& request, const OpenAiLimits& lim
   return CheckFields(*body, table, "");
 }
 
-Task StartTask(const Endpoint& endpoint, const Request& request) {
+Task StartTask(const OpenAiContext& endpoint, const Request& request) {
   Task task;
   task.sampling = endpoint.options.sampling;
   if (endpoint.options.tenant) task.tenant = endpoint.options.tenant(request);

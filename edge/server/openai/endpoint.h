@@ -14,7 +14,7 @@
 
 namespace mote::server {
 
-struct Endpoint {
+struct OpenAiContext {
   Service* service;
   OpenAiOptions options;
 };
@@ -26,7 +26,7 @@ enum class Delivery { kWhole, kSse, kNdjson };
 std::optional<ApiError> ReadBody(const Request& request, const OpenAiLimits& limits, const Table& table, Json* body);
 
 // A task with what the request's headers and the server's options say: tenant, sampling, conversation.
-Task StartTask(const Endpoint& endpoint, const Request& request);
+Task StartTask(const OpenAiContext& endpoint, const Request& request);
 
 // NDJSON where the Accept header asks for it, else by the body's `stream`.
 std::optional<ApiError> ReadDelivery(const Request& request, const Json& body, Delivery* delivery, bool* usage);
@@ -41,20 +41,20 @@ Table EmbeddingFields(const OpenAiLimits& limits);
 Table ResponseFields(const OpenAiLimits& limits);
 
 // A chat's body to its task.
-std::optional<ApiError> ReadChat(const Endpoint& endpoint, Json& body, Task* task, ToolUse* use);
+std::optional<ApiError> ReadChat(const OpenAiContext& endpoint, Json& body, Task* task, ToolUse* use);
 
 // The handlers.
-Handler ChatHandler(std::shared_ptr<const Endpoint> endpoint);
-Handler CompletionHandler(std::shared_ptr<const Endpoint> endpoint);
-Handler EmbeddingHandler(std::shared_ptr<const Endpoint> endpoint);
-Handler ResponseHandler(std::shared_ptr<const Endpoint> endpoint);
-Handler ModelsHandler(std::shared_ptr<const Endpoint> endpoint);
-Handler ModelHandler(std::shared_ptr<const Endpoint> endpoint);
-Handler TokenizeHandler(std::shared_ptr<const Endpoint> endpoint);
-Handler DetokenizeHandler(std::shared_ptr<const Endpoint> endpoint);
-Handler TemplateHandler(std::shared_ptr<const Endpoint> endpoint);
-Handler PropsHandler(std::shared_ptr<const Endpoint> endpoint);
-Handler SlotsHandler(std::shared_ptr<const Endpoint> endpoint);
+Handler ChatHandler(std::shared_ptr<const OpenAiContext> endpoint);
+Handler CompletionHandler(std::shared_ptr<const OpenAiContext> endpoint);
+Handler EmbeddingHandler(std::shared_ptr<const OpenAiContext> endpoint);
+Handler ResponseHandler(std::shared_ptr<const OpenAiContext> endpoint);
+Handler ModelsHandler(std::shared_ptr<const OpenAiContext> endpoint);
+Handler ModelHandler(std::shared_ptr<const OpenAiContext> endpoint);
+Handler TokenizeHandler(std::shared_ptr<const OpenAiContext> endpoint);
+Handler DetokenizeHandler(std::shared_ptr<const OpenAiContext> endpoint);
+Handler TemplateHandler(std::shared_ptr<const OpenAiContext> endpoint);
+Handler PropsHandler(std::shared_ptr<const OpenAiContext> endpoint);
+Handler SlotsHandler(std::shared_ptr<const OpenAiContext> endpoint);
 Handler DescriptionHandler();  // /openapi.json
 
 }  // namespace mote::server

@@ -33,7 +33,7 @@ std::string FileName(const std::string& path) {
   return slash == std::string::npos ? path : path.substr(slash + 1);
 }
 
-Json DefaultsJson(const Endpoint& endpoint, const ServedModel& model) {
+Json DefaultsJson(const OpenAiContext& endpoint, const ServedModel& model) {
   const SamplingOptions& sampling = endpoint.options.sampling;
   Json params;
   params["temperature"] = sampling.temperature;
@@ -52,7 +52,7 @@ Json DefaultsJson(const Endpoint& endpoint, const ServedModel& model) {
 
 }  // namespace
 
-Handler ModelsHandler(std::shared_ptr<const Endpoint> endpoint) {
+Handler ModelsHandler(std::shared_ptr<const OpenAiContext> endpoint) {
   return [endpoint](const Request&, std::shared_ptr<Reply> reply) {
     Json list;
     list["object"] = "list";
@@ -62,7 +62,7 @@ Handler ModelsHandler(std::shared_ptr<const Endpoint> endpoint) {
   };
 }
 
-Handler ModelHandler(std::shared_ptr<const Endpoint> endpoint) {
+Handler ModelHandler(std::shared_ptr<const OpenAiContext> endpoint) {
   return [endpoint](const Request& request, std::shared_ptr<Reply> reply) {
     const std::string name = request.parts.empty() ? "" : request.parts.front();
     for (const ServedModel& model : endpoint->service->Models()) {
@@ -75,7 +75,7 @@ Handler ModelHandler(std::shared_ptr<const Endpoint> endpoint) {
   };
 }
 
-Handler PropsHandler(std::shared_ptr<const Endpoint> endpoint) {
+Handler PropsHandler(std::shared_ptr<const OpenAiContext> endpoint) {
   return [endpoint](const Request&, std::shared_ptr<Reply> reply) {
     const std::vector<ServedModel> models = endpoint->service->Models();
     const ServedModel model = models.empty() ? ServedModel() : models.front();
@@ -91,7 +91,7 @@ Handler PropsHandler(std::shared_ptr<const Endpoint> endpoint) {
   };
 }
 
-Handler SlotsHandler(std::shared_ptr<const Endpoint> endpoint) {
+Handler SlotsHandler(std::shared_ptr<const OpenAiContext> endpoint) {
   return [endpoint](const Request&, std::shared_ptr<Reply> reply) {
     Json list = Json::array();
     // Whose work a slot does is left out: tenants learn nothing of each other.

@@ -79,7 +79,7 @@ std::optional<ApiError> ReadInput(const Json& body, const OpenAiLimits& limits, 
   return CheckMarks(*task, "input");
 }
 
-std::optional<ApiError> ReadResponse(const Endpoint& endpoint, const Json& body, Task* task, ToolUse* use) {
+std::optional<ApiError> ReadResponse(const OpenAiContext& endpoint, const Json& body, Task* task, ToolUse* use) {
   const OpenAiLimits& limits = endpoint.options.limits;
   if (auto error = ReadSampling(body, limits, task)) return error;
   task->max_tokens = static_cast<int>(GetInteger(body, "max_output_tokens", task->max_tokens));
@@ -144,7 +144,7 @@ Table ResponseFields(const OpenAiLimits& limits) {
   return table;
 }
 
-Handler ResponseHandler(std::shared_ptr<const Endpoint> endpoint) {
+Handler ResponseHandler(std::shared_ptr<const OpenAiContext> endpoint) {
   auto table = std::make_shared<const Table>(ResponseFields(endpoint->options.limits));
   return [endpoint, table](const Request& request, std::shared_ptr<Reply> reply) {
     Json body;

@@ -28,7 +28,7 @@ Handler Guarded(Handler handler) {
 }  // namespace
 
 void AddOpenAiRoutes(const AddRoute& route, Service& service, OpenAiOptions options) {
-  const auto endpoint = std::make_shared<const Endpoint>(Endpoint{&service, std::move(options)});
+  const auto endpoint = std::make_shared<const OpenAiContext>(OpenAiContext{&service, std::move(options)});
   const auto add = [&](const char* method, const char* path, const Handler& handler, bool both, bool large = false) {
     if (both) route(method, std::string("/v1") + path, handler, large);
     route(method, path, handler, large);

@@ -21,7 +21,7 @@ Json PieceJson(const std::string& piece) {
 
 }  // namespace
 
-Handler TokenizeHandler(std::shared_ptr<const Endpoint> endpoint) {
+Handler TokenizeHandler(std::shared_ptr<const OpenAiContext> endpoint) {
   static const Table* table = new Table{{"model", Kind::kString, 0, 256},
                                         {"content", Kind::kString, 0, double{1 << 30}},
                                         {"add_special", Kind::kBool},
@@ -55,7 +55,7 @@ Handler TokenizeHandler(std::shared_ptr<const Endpoint> endpoint) {
   };
 }
 
-Handler DetokenizeHandler(std::shared_ptr<const Endpoint> endpoint) {
+Handler DetokenizeHandler(std::shared_ptr<const OpenAiContext> endpoint) {
   static const Table* table = new Table{{"model", Kind::kString, 0, 256}, {"tokens", Kind::kArray, 0, double{1 << 30}}};
   return [endpoint](const Request& request, std::shared_ptr<Reply> reply) {
     Json body;
@@ -74,7 +74,7 @@ Handler DetokenizeHandler(std::shared_ptr<const Endpoint> endpoint) {
   };
 }
 
-Handler TemplateHandler(std::shared_ptr<const Endpoint> endpoint) {
+Handler TemplateHandler(std::shared_ptr<const OpenAiContext> endpoint) {
   auto table = std::make_shared<const Table>(ChatFields(endpoint->options.limits));
   return [endpoint, table](const Request& request, std::shared_ptr<Reply> reply) {
     Json body;
