@@ -3,24 +3,17 @@
 #ifndef MOTE_EDGE_CLI_PICTURE_H_
 #define MOTE_EDGE_CLI_PICTURE_H_
 
-#include <stdint.h>
-
-#include <memory>
 #include <string>
 #include <vector>
 
+#include "edge/pixels.h"
 #include "engine/api/mote.h"
 
 namespace mote::cli {
 
-struct Picture {
+struct Picture : edge::Pixels {
   std::string path;  // as it was given
-  uint32_t width = 0;
-  uint32_t height = 0;
-  std::shared_ptr<const uint8_t> rgb;
   double decode_seconds = 0;
-
-  mote_image ToC() const;
 };
 
 // JPEG, PNG, WebP, PPM; "-": from standard input. Failure where it cannot be read.

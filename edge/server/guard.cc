@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "edge/server/serving/clock.h"
+#include "edge/server/clock.h"
 
 namespace mote::server {
 namespace {

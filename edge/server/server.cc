@@ -59,7 +59,6 @@ EngineOptions EngineOptionsOf(const Settings& settings, const LoadedModel& model
   options.prefill_budget = static_cast<uint32_t>(settings.prefill_budget);
   options.queue_length = static_cast<uint32_t>(settings.queue_length);
   options.queue_timeout = settings.queue_timeout;
-  options.request_timeout = settings.request_timeout;
   options.max_image_pixels = settings.max_image_pixels;
   return options;
 }

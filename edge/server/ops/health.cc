@@ -12,14 +12,12 @@
 #include <thread>
 #include <utility>
 
+#include "edge/server/clock.h"
+
 namespace mote::server {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-double SteadySeconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 Response Answer(int status, const Json& body) {
   Response response;
@@ -50,7 +48,7 @@ void FillIn(HealthSources* sources) {
   if (!sources->memory) {
     sources->memory = [machine = std::make_shared<Machine>()](MachineFacts* facts) { machine->ReadMemory(facts); };
   }
-  if (!sources->now) sources->now = SteadySeconds;
+  if (!sources->now) sources->now = Now;
 }
 
 Json GpuJson(const GpuFacts& facts) {

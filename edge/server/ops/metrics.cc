@@ -8,12 +8,12 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <chrono>
 #include <map>
 #include <mutex>
 #include <shared_mutex>
 #include <utility>
 
+#include "edge/server/clock.h"
 #include "edge/server/ops/metric_families.h"
 
 namespace mote::server {
@@ -46,10 +46,6 @@ const Buckets kHttpBuckets = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25
 // vLLM's words for how a request ended.
 constexpr std::array<std::pair<const char*, const char*>, 4> kFinishes = {
     {{"stop", "stop"}, {"length", "length"}, {"cancelled", "abort"}, {"error", "error"}}};
-
-double Now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 void Raise(std::atomic<double>* value, double by) {
   for (double old = value->load(); !value->compare_exchange_weak(old, old + by);) {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "edge/server/serving/clock.h"
+#include "edge/server/clock.h"
 #include "edge/server/serving/engine_run.h"
 #include "edge/server/serving/status.h"
 
@@ -28,7 +28,7 @@ Engine::Engine(Model model, EngineOptions options, Metrics* metrics)
 Engine::~Engine() {
   {
     const std::lock_guard lock(mutex_);
-    stop_ = draining_ = true;
+    stop_ = true;
     for (const auto& work : preparing_) {
       if (work != nullptr) work->given_up = true;
     }
@@ -44,7 +44,7 @@ bool Engine::Submit(std::shared_ptr<Work> work, ApiError* refusal) {
   const bool images = !work->task.images.empty();
   {
     const std::lock_guard lock(mutex_);
-    if (draining_) {
+    if (stop_) {
       *refusal = ShuttingDown();
       return false;
     }
@@ -84,11 +84,6 @@ void Engine::Wake() {
     if (reading != nullptr && reading->given_up && image_guard_.handle() != nullptr) image_guard_.Cancel();
   }
   ready_came_.notify_one();
-}
-
-void Engine::Drain() {
-  const std::lock_guard lock(mutex_);
-  draining_ = true;
 }
 
 double Engine::DrainRate() const {
@@ -144,6 +139,7 @@ void Engine::StepLoop() {
           ready_came_.wait(lock);
         }
       }
+      if (wake_ || stop_) next_look_ = 0;
       wake_ = false;
       for (; !ready_.empty(); ready_.pop_front()) {
         for (int choice = 0; choice < ready_.front()->task.choices; ++choice) {
@@ -210,13 +206,11 @@ void Engine::Fail(Work& work, ApiError error) {
   if (!work.error) work.error = std::move(error);
 }
 
-// Ends what waits or runs for too long, and what nobody waits for any more.
-void Engine::Expire(double now) {
+// Ends what waits in the queue for too long, and what nobody waits for any more.
+void Engine::ExpireQueued(double now) {
   std::vector<std::shared_ptr<Work>> dropped;
-  bool stopping = false;
   {
     const std::lock_guard lock(mutex_);
-    stopping = stop_;
     for (auto& queue : queue_) {
       queue.Extract(
           [&](const std::shared_ptr<Work>& work) {
@@ -226,15 +220,27 @@ void Engine::Expire(double now) {
     }
   }
   for (const auto& work : dropped) {
-    if (work->given_up) {
-      Finish(*work);
-      continue;
+    if (!work->given_up) {
+      Fail(*work, {503, "overloaded_error", "queue_timeout", "",
+                   "the request waited " + std::to_string(static_cast<int>(now - work->arrived)) +
+                       " s for its turn, which is too long; try again later",
+                   5});
     }
-    Fail(*work, {503, "overloaded_error", "queue_timeout", "",
-                 "the request waited " + std::to_string(static_cast<int>(now - work->arrived)) +
-                     " s for its turn, which is too long; try again later",
-                 5});
     Finish(*work);
+  }
+}
+
+// The same for all that has been taken on. The queue, which may be long, is looked at once a tick, or when somebody has
+// given up, and not with each step.
+void Engine::Expire(double now) {
+  if (now >= next_look_) {
+    ExpireQueued(now);
+    next_look_ = now + std::chrono::duration<double>(kTick).count();
+  }
+  bool stopping = false;
+  {
+    const std::lock_guard lock(mutex_);
+    stopping = stop_;
   }
   const auto doomed = [&](Work& work) {
     if (stopping) Fail(work, ShuttingDown());
@@ -256,6 +262,7 @@ void Engine::Expire(double now) {
 }
 
 void Engine::RefuseAll() {
+  next_look_ = 0;
   Expire(Now());
   std::vector<std::shared_ptr<Work>> left;
   {

@@ -32,7 +32,6 @@ struct EngineOptions {
   uint32_t prefill_budget = 0;  // rows of prompts in a step while streams are running; 0: what the batch holds
   uint32_t queue_length = 256;  // requests
   double queue_timeout = 30;
-  double request_timeout = 300;
   uint64_t max_image_pixels = uint64_t{1} << 24;
 };
 
@@ -95,8 +94,6 @@ class Engine {
   std::vector<SlotState> slots() const;
   Model& model() { return model_; }
   const EngineOptions& options() const { return options_; }
-  // No more work is taken; what waits is refused.
-  void Drain();
 
  private:
   struct Run;  // one choice of a work, in a session
@@ -118,6 +115,7 @@ class Engine {
   void Sweep();
   void EndChoice(const std::shared_ptr<Work>& work);
   void Expire(double now);
+  void ExpireQueued(double now);
   void RefuseAll();
   void PublishState();
   // Any of them.
@@ -138,7 +136,6 @@ class Engine {
   uint32_t admitted_ = 0;                      // choices of works taken from the queue and not ended
   uint32_t works_ = 0;                         // and the works themselves
   std::deque<std::shared_ptr<Work>> ready_;
-  bool draining_ = false;
   bool stop_ = false;
   bool wake_ = false;
   std::vector<SlotState> slot_states_;
@@ -156,6 +153,7 @@ class Engine {
   Slots slots_;
   std::vector<std::unique_ptr<Run>> runs_;    // in sessions
   std::deque<std::unique_ptr<Run>> wanting_;  // prepared, without a session
+  double next_look_ = 0;                      // at those that wait in the queue
 
   std::atomic<uint64_t> progress_{0};
   std::thread threads_[3];

@@ -2,9 +2,9 @@
 #include <algorithm>
 #include <utility>
 
-#include "edge/server/serving/clock.h"
+#include "edge/pixels.h"
+#include "edge/server/clock.h"
 #include "edge/server/serving/engine.h"
-#include "edge/server/serving/picture.h"
 #include "edge/server/serving/status.h"
 
 namespace mote::server {
@@ -57,7 +57,7 @@ void Engine::PrepareLoop(bool images) {
 bool Engine::Prepare(Work& work) {
   Task& task = work.task;
   if (!CompileGrammar(work)) return false;
-  std::vector<Picture> pictures;
+  std::vector<edge::Pixels> pictures;
   std::vector<mote_image> images;
   if (!task.images.empty()) {
     if (!model_.vision_info().has_value()) {
@@ -66,9 +66,9 @@ bool Engine::Prepare(Work& work) {
       return false;
     }
     for (size_t i = 0; i < task.images.size(); ++i) {
-      Picture picture;
+      edge::Pixels picture;
       std::string why;
-      if (!DecodePicture(task.images[i], options_.max_image_pixels, &picture, &why)) {
+      if (!edge::DecodePixels(task.images[i], options_.max_image_pixels, &picture, &why)) {
         Fail(work, {400, "invalid_request_error", "invalid_image", "messages",
                     "image " + std::to_string(i + 1) + ": " + why});
         return false;

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "edge/server/serving/clock.h"
+#include "edge/server/clock.h"
 #include "edge/server/serving/status.h"
 
 namespace mote::server {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "edge/server/serving/clock.h"
+#include "edge/server/clock.h"
 
 namespace mote::server {
 namespace {
@@ -117,8 +117,15 @@ Engine* ModelService::Choose(Group& group, const Task& task, ApiError* refusal) 
                 "\"" + task.quality + "\" is no precision; try \"q8_0\" or \"f16\""};
     return nullptr;
   }
+  // Not adaptive: the one that is set, or the first, if the request takes it.
+  std::vector<Engine*> candidates;
+  if (options_.adaptive) {
+    for (const auto& engine : group.engines) candidates.push_back(engine.get());
+  } else {
+    candidates.push_back(group.engines[SetPrecision(group)].get());
+  }
   std::vector<PrecisionState> states;
-  for (const auto& engine : group.engines) {
+  for (const Engine* engine : candidates) {
     const EngineState state = engine->state();
     PrecisionState of;
     of.precision = engine->options().precision;
@@ -127,12 +134,8 @@ Engine* ModelService::Choose(Group& group, const Task& task, ApiError* refusal) 
     of.speed = 1 / std::max(1.0, BitsOf(of.precision));  // reading weights is what takes the time
     states.push_back(of);
   }
-  const double deadline = task.deadline > 0 ? task.deadline : 0;
-  // Not adaptive: the one that is set, or the first, if the request takes it.
-  const size_t set = options_.adaptive ? 0 : SetPrecision(group);
-  if (!options_.adaptive) states = {states[set]};
-  const int chosen = ChoosePrecision(states, task.quality, deadline, kBusy);
-  if (chosen >= 0) return group.engines[set + static_cast<size_t>(chosen)].get();
+  const int chosen = ChoosePrecision(states, task.quality, task.deadline, kBusy);
+  if (chosen >= 0) return candidates[static_cast<size_t>(chosen)];
   std::string have;
   for (const PrecisionState& state : states) have += (have.empty() ? "" : ", ") + state.precision;
   *refusal = {400, "invalid_request_error", "quality_not_available", "quality",
@@ -232,42 +235,41 @@ std::vector<ServedModel> ModelService::Models() const {
   return models;
 }
 
-Result<Model*> ModelService::Of(const std::string& model) {
+Result<Engine*> ModelService::Of(const std::string& model) {
   ApiError refusal;
   Group* group = Find(model, &refusal);
   if (group == nullptr) return Error{MOTE_NOT_FOUND, refusal.message};
-  return &group->engines[0]->model();
+  return group->engines[0].get();
 }
 
 Result<std::vector<Token>> ModelService::Tokenize(const std::string& model, std::string_view text, bool special,
                                                   bool parse_special) {
-  Result<Model*> found = Of(model);
+  Result<Engine*> found = Of(model);
   if (!found.ok()) return found.error();
   const uint32_t flags = (special ? MOTE_ADD_SPECIAL : 0) | (parse_special ? MOTE_PARSE_SPECIAL : 0);
-  return (*found)->Tokenize(text, flags);
+  return (*found)->model().Tokenize(text, flags);
 }
 
 Result<std::string> ModelService::Detokenize(const std::string& model, const std::vector<Token>& tokens) {
-  Result<Model*> found = Of(model);
+  Result<Engine*> found = Of(model);
   if (!found.ok()) return found.error();
-  return (*found)->Detokenize(tokens, MOTE_SHOW_SPECIAL);
+  return (*found)->model().Detokenize(tokens, MOTE_SHOW_SPECIAL);
 }
 
 Result<Embedding> ModelService::Embed(const std::string& model, const std::string& text,
                                       const std::vector<Token>& tokens) {
-  ApiError refusal;
-  Group* group = Find(model, &refusal);
-  if (group == nullptr) return Error{MOTE_NOT_FOUND, refusal.message};
-  return group->engines[0]->Embed(text, tokens);
+  Result<Engine*> found = Of(model);
+  if (!found.ok()) return found.error();
+  return (*found)->Embed(text, tokens);
 }
 
 Result<std::string> ModelService::ApplyTemplate(const std::string& model, const Task& task) {
-  Result<Model*> found = Of(model);
+  Result<Engine*> found = Of(model);
   if (!found.ok()) return found.error();
   ChatOptions chat;
   chat.tools_json = task.tools_json;
   chat.extra_json = task.template_json;
-  return (*found)->RenderChat(task.messages, chat);
+  return (*found)->model().RenderChat(task.messages, chat);
 }
 
 std::vector<SlotState> ModelService::Slots() const {
@@ -318,12 +320,6 @@ double ModelService::queue_filled() const {
     }
   }
   return filled;
-}
-
-void ModelService::Drain() {
-  for (const Group& group : groups_) {
-    for (const auto& engine : group.engines) engine->Drain();
-  }
 }
 
 bool ModelService::idle() const {

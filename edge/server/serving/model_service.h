@@ -51,8 +51,6 @@ class ModelService : public Service {
   uint64_t progress() const;
   // Of all queues, the share that is filled: 0 to 1.
   double queue_filled() const;
-  // No more requests are taken; those that were go on.
-  void Drain();
   bool idle() const;
 
  private:
@@ -65,7 +63,7 @@ class ModelService : public Service {
   Group* Find(const std::string& model, ApiError* refusal);
   size_t SetPrecision(const Group& group) const;
   Engine* Choose(Group& group, const Task& task, ApiError* refusal);
-  Result<Model*> Of(const std::string& model);
+  Result<Engine*> Of(const std::string& model);
   std::shared_ptr<Ticket> JoinOrAnswer(const std::string& key, const Task& task, const Engine& engine,
                                        const std::shared_ptr<Receiver>& receiver);
 

@@ -1,20 +1,10 @@
 #include "edge/server/serving/precision.h"
 
-#include <ctype.h>
-
 #include <utility>
 
+#include "edge/server/config/values.h"
+
 namespace mote::server {
-
-namespace {
-
-std::string LowerCase(const std::string& text) {
-  std::string lower;
-  for (const char c : text) lower += static_cast<char>(tolower(static_cast<unsigned char>(c)));
-  return lower;
-}
-
-}  // namespace
 
 bool SamePrecision(const std::string& a, const std::string& b) {
   return LowerCase(a) == LowerCase(b);

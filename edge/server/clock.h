@@ -1,6 +1,6 @@
 // Seconds of a clock that only goes forward.
-#ifndef MOTE_EDGE_SERVER_SERVING_CLOCK_H_
-#define MOTE_EDGE_SERVER_SERVING_CLOCK_H_
+#ifndef MOTE_EDGE_SERVER_CLOCK_H_
+#define MOTE_EDGE_SERVER_CLOCK_H_
 
 #include <chrono>
 
@@ -12,4 +12,4 @@ inline double Now() {
 
 }  // namespace mote::server
 
-#endif  // MOTE_EDGE_SERVER_SERVING_CLOCK_H_
+#endif  // MOTE_EDGE_SERVER_CLOCK_H_
