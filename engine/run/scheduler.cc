@@ -259,7 +259,7 @@ void Scheduler::Deliver(Entry& entry, const Batch& batch) {
   job.done += entry.rows;
   const bool hidden = job.hidden.row != nullptr;
   if (hidden || job.sink.row != nullptr) {
-    const uint64_t cols = hidden ? limits_.width : limits_.vocab_size;
+    const size_t cols = static_cast<size_t>(hidden ? limits_.width : limits_.vocab_size);
     const float* values = (hidden ? hidden_ : logits_).As<float>() + entry.first_output * cols;
     const std::vector<uint32_t>& rows = hidden ? batch.hidden_rows : batch.outputs;
     for (uint32_t i = 0; i < entry.outputs; ++i, values += cols) {

@@ -71,7 +71,9 @@ TEST_F(GrammarFilterTest, TextsAreOfTheGrammar) {
     SCOPED_TRACE(source);
     const auto grammar = Compile(Grammar::FromGbnf(source));
     std::set<std::string> texts;
-    for (uint64_t seed = 0; seed < Effort(20u, 4u); ++seed) {
+    const size_t wanted = std::string_view(source) == "root ::= \"\"" ? 1 : 2;
+    // A choice of few texts may fall the same way for many seeds in a row.
+    for (uint64_t seed = 0; seed < Effort(20u, 4u) || (texts.size() < wanted && seed < 100); ++seed) {
       params_.max_tokens = 300;
       const GenerateResult result = Run(Filter(grammar), seed);
       GrammarMatcher matcher(grammar->grammar());
@@ -81,7 +83,8 @@ TEST_F(GrammarFilterTest, TextsAreOfTheGrammar) {
       texts.insert(result.text);
       for (const int32_t token : result.tokens) EXPECT_FALSE(model_->tokenizer().IsControl(token));
     }
-    EXPECT_EQ(texts.size() > 1, std::string_view(source) != "root ::= \"\"");
+    EXPECT_GE(texts.size(), wanted);
+    if (wanted == 1) EXPECT_EQ(texts.size(), 1u);
   }
 }
 
