@@ -57,12 +57,13 @@ async function load(files = null) {
     const loaded = await loadModel(files, (told) => {
       const {words, share} = progress.take(told);
       find('loading-text').textContent = words;
+      if (share > 0) state('wait', `loading the model, ${Math.floor(share * 100)} %`);
       showShare(share);
     });
     mote = loaded.mote;
     const {info} = mote;
     const threads = `${info.threads} ${info.threads === 1 ? 'thread' : 'threads'}`;
-    state('good', `running here, ${info.variant === 'relaxed' ? 'relaxed SIMD' : '128-bit SIMD'}, ${threads}`);
+    state('good', `${info.variant === 'relaxed' ? 'relaxed SIMD' : '128-bit SIMD'}, ${threads}`);
     find('loading').hidden = true;
     complain(loaded.kept || files ? '' : 'The browser has no room to keep the model: it runs, but must be fetched again next time.');
     say('The model is ready.');
@@ -214,6 +215,8 @@ function listen() {
   });
 }
 
+// Where the two halves stand one below the other, the tools would push the talk out of sight.
+if (matchMedia('(max-width: 34rem)').matches) find('tools').open = false;
 listen();
 listenForPictures();
 stage.another();
