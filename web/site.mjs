@@ -20,12 +20,13 @@ async function filesIn(folder) {
   return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name)).sort();
 }
 
-function compress(bytes) {
+function compressed(bytes) {
   const params = {[constants.BROTLI_PARAM_QUALITY]: bytes.length > 1 << 20 ? 9 : 11, [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length};
   return {br: brotliCompressSync(bytes, {params}), gz: gzipSync(bytes, {level: 9})};
 }
 
-export async function makeSite(out) {
+// `compress`: writes NAME.br and NAME.gz, which takes seconds.
+export async function makeSite(out, {compress = true} = {}) {
   await rm(out, {recursive: true, force: true});
   await mkdir(join(out, 'mote'), {recursive: true});
   await cp(join(here, 'demo'), out, {recursive: true});
@@ -44,8 +45,8 @@ export async function makeSite(out) {
     const name = relative(out, path);
     const bytes = await readFile(path);
     let wire = bytes.length;
-    if (COMPRESSED.test(name)) {
-      const {br, gz} = compress(bytes);
+    if (compress && COMPRESSED.test(name)) {
+      const {br, gz} = compressed(bytes);
       await writeFile(`${path}.br`, br);
       await writeFile(`${path}.gz`, gz);
       wire = br.length;
