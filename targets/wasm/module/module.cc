@@ -6,6 +6,7 @@
 
 #include <type_traits>
 
+#include "engine/api/internal.h"
 #include "engine/api/mote.h"
 
 #define MOTE_EXPORT(name) __attribute__((export_name(#name)))
@@ -219,6 +220,12 @@ MOTE_EXPORT(mote_web_allocate) void* mote_web_allocate(size_t bytes) {
 }
 MOTE_EXPORT(mote_web_free) void mote_web_free(void* block) {
   free(block);
+}
+
+// The byte that mote_session_cancel sets, for threads that share the memory and cannot call into it.
+MOTE_EXPORT(mote_web_cancel_flag) std::atomic<bool>* mote_web_cancel_flag(mote_session* session) {
+  static_assert(sizeof(session->cancel) == 1);
+  return &session->cancel;
 }
 
 MOTE_EXPORT(mote_web_layout) const Entry* mote_web_layout(void) {
