@@ -40,8 +40,8 @@ std::vector<Shape> Shapes() {
   };
 }
 
-// SPM: the three special tokens, bytes, then words. The first 256 of these ("w259" to "w514") are user-defined tokens, which
-// tokenizers find in a text without merging: so an engine that takes no ids can be given a prompt of any length.
+// SPM: the three special tokens, bytes, then words. The first 256 of these ("w259" to "w514") are user-defined tokens,
+// which tokenizers find in a text without merging: so an engine that takes no ids can be given a prompt of any length.
 void AddVocabulary(const Shape& shape, GgufWriter* writer) {
   std::vector<std::string> tokens = {"<unk>", "<s>", "</s>"};
   std::vector<int32_t> types = {2, 3, 3};
