@@ -169,6 +169,13 @@ Result<std::unique_ptr<GgufFile>> OpenMemory(const void* bytes, uint64_t size, b
                    header_only);
 }
 
+Result<std::unique_ptr<GgufFile>> OpenInPlace(void* bytes, uint64_t size, bool header_only) {
+  if (bytes == nullptr) return NullArgument("bytes");
+  if (size > SIZE_MAX) return Error(Code::kInvalidArgument, "size is larger than the address space");
+  return OpenParts(CreateOverwritableSource({static_cast<uint8_t*>(bytes), static_cast<size_t>(size)}, "memory"),
+                   header_only);
+}
+
 Result<std::unique_ptr<GgufFile>> OpenCallback(mote_read_fn read, void* user, uint64_t size, bool header_only) {
   if (read == nullptr) return NullArgument("read");
   MOTE_ASSIGN_OR_RETURN(std::unique_ptr<ByteSource> source, CreateCallbackSource(read, user, size, "callback"));
@@ -213,6 +220,11 @@ mote_status mote_model_load(const char* path, const mote_model_params* params, m
 mote_status mote_model_load_memory(const void* bytes, uint64_t size, const mote_model_params* params,
                                    mote_model** model, mote_error* error) {
   return LoadFrom([&](bool header_only) { return OpenMemory(bytes, size, header_only); }, params, model, error);
+}
+
+mote_status mote_model_load_in_place(void* bytes, uint64_t size, const mote_model_params* params, mote_model** model,
+                                     mote_error* error) {
+  return LoadFrom([&](bool header_only) { return OpenInPlace(bytes, size, header_only); }, params, model, error);
 }
 
 mote_status mote_model_load_callback(mote_read_fn read, void* user, uint64_t size, const mote_model_params* params,

@@ -132,6 +132,10 @@ MOTE_API mote_status mote_model_load(const char* path, const mote_model_params* 
 /* From `size` bytes that the caller keeps, unchanged, until the model and its sessions are freed. One part only. */
 MOTE_API mote_status mote_model_load_memory(const void* bytes, uint64_t size, const mote_model_params* params,
                                             mote_model** model, mote_error* error);
+/* The same from bytes that the model may overwrite, and does: its weights are packed where they lie, and no memory is
+ * taken for a second copy. What the bytes hold after this call, failed or not, is of no use to anybody else. */
+MOTE_API mote_status mote_model_load_in_place(void* bytes, uint64_t size, const mote_model_params* params,
+                                              mote_model** model, mote_error* error);
 /* From a file of `size` bytes that only a callback can read; it is read into memory once, during this call. */
 MOTE_API mote_status mote_model_load_callback(mote_read_fn read, void* user, uint64_t size,
                                               const mote_model_params* params, mote_model** model, mote_error* error);
@@ -253,13 +257,15 @@ static inline mote_vision_params mote_vision_default_params(void) {
   return params;
 }
 
-/* Gives the model the vision file that belongs to it; once, and before other threads use the model. The three ways are
+/* Gives the model the vision file that belongs to it; once, and before other threads use the model. The four ways are
  * those of mote_model_load. MOTE_INVALID_ARGUMENT: the file was made for another model, or there is one already. What
  * it takes counts against the model's memory_limit. */
 MOTE_API mote_status mote_model_load_vision(mote_model* model, const char* path, const mote_vision_params* params,
                                             mote_error* error);
 MOTE_API mote_status mote_model_load_vision_memory(mote_model* model, const void* bytes, uint64_t size,
                                                    const mote_vision_params* params, mote_error* error);
+MOTE_API mote_status mote_model_load_vision_in_place(mote_model* model, void* bytes, uint64_t size,
+                                                     const mote_vision_params* params, mote_error* error);
 MOTE_API mote_status mote_model_load_vision_callback(mote_model* model, mote_read_fn read, void* user, uint64_t size,
                                                      const mote_vision_params* params, mote_error* error);
 /* What mote_model_load_vision would add to mote_model_measure, without loading; `cache` is 0. memory->struct_size must

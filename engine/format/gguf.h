@@ -109,6 +109,7 @@ class GgufFile {
   // The tensor's bytes. kIo if the file shrank meanwhile.
   Result<std::span<const uint8_t>> TensorBytes(const TensorInfo& tensor) const;
   void ReleaseTensor(const TensorInfo& tensor) const;  // see ByteSource::Release
+  std::span<uint8_t> GiveUpTensor(const TensorInfo& tensor) const;  // see ByteSource::GiveUp
   bool IsMapped(const TensorInfo& tensor) const;       // see ByteSource::mapped
   const std::string& name() const;                     // of the first part
 
@@ -131,6 +132,8 @@ class GgufFile {
 
 // A source over memory that the caller keeps alive. (Also used by tests and fuzzers.)
 std::unique_ptr<ByteSource> CreateMemorySource(std::span<const uint8_t> bytes, std::string name);
+// The same over memory that whoever loads from it may overwrite (ByteSource::GiveUp).
+std::unique_ptr<ByteSource> CreateOverwritableSource(std::span<uint8_t> bytes, std::string name);
 // A source filled by a callback, `read(user, offset, buffer, bytes)` returning the bytes read (fewer only at the end);
 // used where nothing can be mapped (wasm, archives). The whole file is read into memory once.
 using ReadCallback = int64_t (*)(void* user, uint64_t offset, void* buffer, uint64_t bytes);

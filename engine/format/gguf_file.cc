@@ -76,6 +76,11 @@ bool GgufFile::IsMapped(const TensorInfo& tensor) const {
   return tensor.part < impl_->parts.size() && impl_->parts[tensor.part]->mapped();
 }
 
+std::span<uint8_t> GgufFile::GiveUpTensor(const TensorInfo& tensor) const {
+  if (tensor.part >= impl_->parts.size()) return {};
+  return impl_->parts[tensor.part]->GiveUp(tensor.offset, tensor.bytes);
+}
+
 void GgufFile::ReleaseTensor(const TensorInfo& tensor) const {
   if (tensor.part < impl_->parts.size()) impl_->parts[tensor.part]->Release(tensor.offset, tensor.bytes);
 }

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 
-#include "quant/codec.h"
 #include "targets/cpu/cpu_program.h"
 
 namespace mote {
@@ -170,8 +169,7 @@ void CpuProgram::RunRow(const Node& node, uint32_t row, const float* x, float* y
         memcpy(y, input, cols * sizeof(float));
         break;
       }
-      const CpuWeight& table = weights_[node.weights[0]];
-      DecodeRow(table.type, table.file_rows + static_cast<uint64_t>(step_->tokens[row]) * table.row_bytes, y, cols);
+      weights_[node.weights[0]].LookUp(static_cast<uint64_t>(step_->tokens[row]), y);
       if (node.scale != 1.0f) kernels_.scale(y, node.scale, cols, y);
       break;
     }

@@ -1,0 +1,125 @@
+// The bytes of a model's files, from wherever they are, into one allocation of the module's memory each: no other copy
+// of a file is ever whole.
+import {loadUrl} from '../cache/load_url.ts';
+import type {CacheMode, LoadPhase, LogFunction, Sink} from '../cache/progress.ts';
+import type {Store} from '../cache/store.ts';
+import {InvalidArgumentError, NetworkError, NotFoundError, throwIfAborted} from '../errors.ts';
+import type {Allocation, Module} from '../module/types.ts';
+import type {WireSource} from '../protocol.ts';
+
+export interface SourceOptions {
+  cache: CacheMode;
+  store: Store | null;
+  signal: AbortSignal;
+  onProgress(phase: LoadPhase, loaded: number, total: number): void;
+  log: LogFunction;
+  /** The next piece of a source that the page sends; null: its end. */
+  pull(feed: number): Promise<Uint8Array | null>;
+  /** A file of Node's file system. */
+  openPath: (path: string) => Promise<Blob>;
+}
+
+/** Writes into the module's memory; the module may still be starting. */
+export class MemorySink implements Sink {
+  readonly #module: Promise<Module>;
+  #file: Allocation | null = null;
+  #at = 0;
+
+  constructor(module: Promise<Module>) {
+    this.#module = module;
+  }
+
+  async begin(total: number): Promise<void> {
+    if (total <= 0) throw new InvalidArgumentError('the model file is empty (0 bytes)');
+    this.#at = 0;
+    if (this.#file?.size === total) return;
+    this.#file?.free();
+    this.#file = null;
+    this.#file = (await this.#module).allocate(total);
+  }
+
+  write(bytes: Uint8Array): void {
+    const room = this.#file!.size - this.#at;
+    if (bytes.length > room) throw new InvalidArgumentError(`the file is longer than the ${this.#file!.size} bytes that were announced`);
+    this.#file!.write(this.#at, bytes);
+    this.#at += bytes.length;
+  }
+
+  /** The whole file; the caller has it from here on. */
+  take(): Allocation {
+    const file = this.#file!;
+    if (this.#at < file.size) {
+      this.free();
+      throw new InvalidArgumentError(`the file ended at byte ${this.#at}; ${file.size} were announced`);
+    }
+    this.#file = null;
+    return file;
+  }
+
+  free(): void {
+    this.#file?.free();
+    this.#file = null;
+  }
+}
+
+const BLOB_PIECE = 4 << 20;
+
+async function readBlob(blob: Blob, sink: Sink, options: SourceOptions): Promise<void> {
+  await sink.begin(blob.size);
+  for (let at = 0; at < blob.size; at += BLOB_PIECE) {
+    throwIfAborted(options.signal, 'reading the file');
+    let piece;
+    try {
+      piece = new Uint8Array(await blob.slice(at, at + BLOB_PIECE).arrayBuffer());
+    } catch (error) {
+      throw new NotFoundError('the file cannot be read any more; was it changed or removed since it was chosen?', {}, error);
+    }
+    await sink.write(piece);
+    options.onProgress('local', at + piece.length, blob.size);
+  }
+}
+
+async function readFeed(source: Extract<WireSource, {kind: 'feed'}>, sink: Sink, options: SourceOptions): Promise<void> {
+  const held: Uint8Array[] = [];
+  let loaded = 0;
+  if (source.size) await sink.begin(source.size);
+  for (;;) {
+    const piece = await options.pull(source.feed);
+    throwIfAborted(options.signal, 'reading the stream');
+    if (!piece) break;
+    loaded += piece.length;
+    if (source.size) {
+      await sink.write(piece);
+    } else {
+      held.push(piece);
+    }
+    options.onProgress('local', loaded, source.size);
+  }
+  if (source.size) return;
+  // Its size is only known now.
+  await sink.begin(loaded);
+  for (const piece of held) await sink.write(piece);
+}
+
+export async function readSource(source: WireSource, sink: Sink, options: SourceOptions): Promise<void> {
+  if (source.kind === 'blob') return readBlob(source.blob, sink, options);
+  if (source.kind === 'feed') return readFeed(source, sink, options);
+  if (source.kind === 'path') return readBlob(await options.openPath(source.path), sink, options);
+  const {store, cache, signal, onProgress, log} = options;
+  const {url} = source;
+  if (url.startsWith('blob:') || url.startsWith('data:')) {
+    const response = await fetch(url, {signal}).catch((error: unknown) => {
+      throw new NetworkError(`${url.slice(0, 60)}: it cannot be read`, {}, error);
+    });
+    return readBlob(await response.blob(), sink, options);
+  }
+  await loadUrl(url, sink, {
+    mode: cache, sha256: source.sha256, headers: source.headers, store, signal, onProgress, log,
+    fetch: (...words) => fetch(...words),
+  });
+}
+
+export function nameOf(source: WireSource): string {
+  if (source.kind === 'url') return source.url.startsWith('data:') ? 'data:' : source.url;
+  return source.kind === 'path' ? source.path : source.name;
+}
