@@ -168,10 +168,15 @@ Result<SparseView> GgufFile::ReadSparse(const TensorInfo& tensor) const {
     MOTE_ASSIGN_OR_RETURN(view.scales, TensorBytes(*tensor.sparse->scales));
   }
   MOTE_ASSIGN_OR_RETURN(view.values, TensorBytes(*tensor.sparse->values));
+  MOTE_RETURN_IF_ERROR(CheckSparseTensor(tensor.name, view));
+  return view;
+}
+
+Status CheckSparseTensor(const std::string& name, const SparseView& view) {
   const SparseFault fault = CheckSparse(view);
-  if (fault.what == nullptr) return view;
-  return Error(Code::kMalformed, "block-sparse matrix %s: %s is wrong: element %llu is %llu, at most %llu is right",
-               Quote(tensor.name).c_str(), fault.what, static_cast<unsigned long long>(fault.at),
+  if (fault.what == nullptr) return Status();
+  return Error(Code::kMalformed, "block-sparse matrix %s: %s is wrong: element %llu is %llu, %llu is right or the most",
+               Quote(name).c_str(), fault.what, static_cast<unsigned long long>(fault.at),
                static_cast<unsigned long long>(fault.got), static_cast<unsigned long long>(fault.limit));
 }
 

@@ -27,6 +27,9 @@ struct SparseEntry {
 // of a SparseMatrix. kInvalidArgument: a shape that is not valid, or no blocks.
 Status AddSparseTensors(std::span<const SparseEntry> entries, GgufWriter* writer);
 
+// CheckSparse, told of the matrix `name`.
+Status CheckSparseTensor(const std::string& name, const SparseView& view);
+
 }  // namespace mote
 
 #endif  // MOTE_ENGINE_FORMAT_SPARSE_TENSORS_H_
