@@ -135,6 +135,11 @@ Result<ModelParams> ConvertModelParams(const mote_model_params& given, Loaded* l
   params.max_batch = given.max_batch;
   params.memory_limit = given.memory_limit;
   if (given.isa != nullptr) params.isa = given.isa;
+  if (given.sparse_path < MOTE_SPARSE_AUTO || given.sparse_path > MOTE_SPARSE_DENSE) {
+    return Error(Code::kInvalidArgument, "sparse_path is %d; it must be 0 (auto), 1 (sparse) or 2 (dense)",
+                 given.sparse_path);
+  }
+  params.sparse = static_cast<SparsePath>(given.sparse_path);
   if (loaded != nullptr && given.log != nullptr) {
     loaded->log = given.log;
     loaded->log_user = given.log_user;

@@ -100,6 +100,13 @@ typedef enum mote_cache_type {
   MOTE_CACHE_Q8_0 = 1 /* 8 bits with a scale for every 32 values: 17/32 of the memory, and of the reading */
 } mote_cache_type;
 
+/* How block-sparse matrices are multiplied with; the results are the same to the bit. */
+typedef enum mote_sparse_path {
+  MOTE_SPARSE_AUTO = 0,   /* each as it is faster on this machine */
+  MOTE_SPARSE_SPARSE = 1, /* as they are */
+  MOTE_SPARSE_DENSE = 2   /* made dense while they are loaded */
+} mote_sparse_path;
+
 typedef struct mote_model_params {
   size_t struct_size;
   int32_t threads;       /* 0: one per core that this process may use. [0, 1024] */
@@ -114,6 +121,7 @@ typedef struct mote_model_params {
   void* progress_user;
   int32_t cache_type_k; /* a mote_cache_type, of keys */
   int32_t cache_type_v; /* of values */
+  int32_t sparse_path;  /* a mote_sparse_path */
 } mote_model_params;
 
 /* Fills *params, of which struct_size bytes exist, with the defaults. */

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "quant/codec.h"
 #include "targets/cpu/cpu_program.h"
 
 namespace mote {
@@ -12,6 +13,15 @@ namespace {
 // Columns handed to a worker at once by element-wise operations. Cuts depend on the column alone, so that an element is
 // always computed by the same part of a kernel's loop, body or tail.
 constexpr uint32_t kElementColumns = 1024;
+
+// Row `row` of a block-sparse table.
+void DecodeRowOf(const CpuWeight& table, uint64_t row, float* y) {
+  const CpuSparse& sparse = *table.sparse;
+  const uint64_t at = table.first_group * kSparseRows + row;
+  std::vector<uint8_t> dense(sparse.view.shape.DenseRowBytes());
+  DecodeSparseRow(sparse.view, at, sparse.starts[at / kSparseRows], dense.data());
+  DecodeRow(SparseDenseType(table.type), dense.data(), y, table.cols);
+}
 
 }  // namespace
 
@@ -169,7 +179,13 @@ void CpuProgram::RunRow(const Node& node, uint32_t row, const float* x, float* y
         memcpy(y, input, cols * sizeof(float));
         break;
       }
-      weights_[node.weights[0]].LookUp(static_cast<uint64_t>(step_->tokens[row]), y);
+      const CpuWeight& table = weights_[node.weights[0]];
+      const uint64_t token = static_cast<uint64_t>(step_->tokens[row]);
+      if (table.sparse != nullptr) {
+        DecodeRowOf(table, token, y);
+      } else {
+        table.LookUp(token, y);
+      }
       if (node.scale != 1.0f) kernels_.scale(y, node.scale, cols, y);
       break;
     }

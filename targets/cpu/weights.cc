@@ -7,6 +7,7 @@
 #include "engine/core/checked.h"
 #include "quant/codec.h"
 #include "simd/unpack.h"
+#include "targets/cpu/sparse_weights.h"
 
 namespace mote {
 namespace {
@@ -114,6 +115,7 @@ std::vector<Place> FindPlaces(const Graph& graph, const GgufFile& file, const si
   for (size_t i = 0; i < places.size(); ++i) {
     const Weight& weight = graph.weight(static_cast<WeightId>(i));
     // Panels are as large as their rows, but for a last one that is not full.
+    if (weight.tensor->sparse != nullptr) continue;
     const bool whole = parts[i] != 0 && weight.rows / parts[i] % simd::PanelRows(kernels, weight.tensor->type) == 0;
     if (!whole || !OwnsItsRows(graph, places, i)) continue;
     const std::span<uint8_t> tensor = file.GiveUpTensor(*weight.tensor);
@@ -134,36 +136,6 @@ void FollowRows(const Graph& graph, std::span<const Place> places, size_t packed
     (*weights)[i].panels = (*weights)[packed].panels;
     (*weights)[i].file_rows = nullptr;
   }
-}
-
-// What is known of a weight before it is packed. Vectors, and what the file holds as columns, get memory of their own.
-Result<CpuWeight> Describe(const Weight& weight, uint32_t parts, const GgufFile& file, const simd::KernelTable& kernels,
-                           std::vector<Buffer>* vectors) {
-  MOTE_ASSIGN_OR_RETURN(const std::span<const uint8_t> tensor, file.TensorBytes(*weight.tensor));
-  CpuWeight loaded;
-  loaded.type = weight.tensor->type;
-  loaded.rows = weight.rows;
-  loaded.cols = weight.cols;
-  loaded.row_bytes = RowBytes(loaded.type, weight.cols);
-  loaded.panel_rows = static_cast<uint32_t>(simd::PanelRows(kernels, loaded.type));
-  loaded.part_rows = weight.rows / std::max<uint32_t>(parts, 1);
-  loaded.part_bytes = simd::PackedBytes(kernels, loaded.type, loaded.part_rows, loaded.cols);
-  loaded.matmul = simd::MatMulOf(kernels, loaded.type);
-  loaded.act_group = simd::ActGroup(loaded.type);
-  loaded.raised_q8 = simd::RaisesQ8(kernels);
-  loaded.file_rows = tensor.data() + loaded.row_bytes * weight.row_begin;
-  if (weight.transposed) {
-    MOTE_ASSIGN_OR_RETURN(Buffer rows, Transpose(weight, tensor.data()));
-    loaded.file_rows = rows.data();
-    vectors->push_back(std::move(rows));
-  } else if ((weight.rows == 1 || weight.cols == 1) && loaded.type == DType::kF32) {
-    const uint64_t bytes = loaded.row_bytes * loaded.rows;  // within the tensor
-    MOTE_ASSIGN_OR_RETURN(Buffer copy, Buffer::Create(bytes, weight.tensor->name.c_str()));
-    memcpy(copy.data(), loaded.file_rows, bytes);
-    loaded.file_rows = copy.data();
-    vectors->push_back(std::move(copy));
-  }
-  return loaded;
 }
 
 }  // namespace
@@ -190,11 +162,13 @@ void CpuWeight::LookUp(uint64_t row, float* values) const {
   }
 }
 
-uint64_t CpuWeights::ResidentBytes(const Graph& graph, const simd::KernelTable& kernels) {
+uint64_t CpuWeights::ResidentBytes(const Graph& graph, const simd::KernelTable& kernels, SparseChoice* choice) {
   const std::vector<uint32_t> parts = PartsOf(graph);
-  Checked64 bytes = 0;
+  const SparsePlan sparse(graph, parts, choice);
+  Checked64 bytes = sparse.bytes();
   for (size_t i = 0; i < parts.size(); ++i) {
     const Weight& weight = graph.weight(static_cast<WeightId>(i));
+    if (sparse.Holds(weight, parts[i])) continue;
     // An embedding that is also the output stays in the file for lookups: a few rows per step, not counted.
     bytes = bytes + (parts[i] == 0 ? Checked64(RowBytes(weight.tensor->type, weight.cols)) * weight.rows
                                    : PackedBytes(weight, parts[i], kernels));
@@ -202,18 +176,49 @@ uint64_t CpuWeights::ResidentBytes(const Graph& graph, const simd::KernelTable& 
   return bytes.FitsIn(INT64_MAX) ? bytes.value() : UINT64_MAX;
 }
 
+Result<CpuWeight> CpuWeights::Describe(const Weight& weight, uint32_t parts, const GgufFile& file,
+                                       const simd::KernelTable& kernels) {
+  CpuWeight loaded;
+  loaded.type = weight.tensor->type;
+  loaded.rows = weight.rows;
+  loaded.cols = weight.cols;
+  loaded.row_bytes = RowBytes(loaded.type, weight.cols);
+  loaded.panel_rows = static_cast<uint32_t>(simd::PanelRows(kernels, loaded.type));
+  loaded.part_rows = weight.rows / std::max<uint32_t>(parts, 1);
+  loaded.part_bytes = simd::PackedBytes(kernels, loaded.type, loaded.part_rows, loaded.cols);
+  loaded.matmul = simd::MatMulOf(kernels, loaded.type);
+  loaded.raised_q8 = simd::RaisesQ8(kernels);
+  loaded.acts = ActKindOf(loaded.type, weight.tensor->sparse != nullptr);
+  if (weight.tensor->sparse != nullptr) return loaded;
+  MOTE_ASSIGN_OR_RETURN(const std::span<const uint8_t> tensor, file.TensorBytes(*weight.tensor));
+  loaded.file_rows = tensor.data() + loaded.row_bytes * weight.row_begin;
+  if (weight.transposed) {
+    MOTE_ASSIGN_OR_RETURN(Buffer rows, Transpose(weight, tensor.data()));
+    loaded.file_rows = rows.data();
+    vectors_.push_back(std::move(rows));
+  } else if ((weight.rows == 1 || weight.cols == 1) && loaded.type == DType::kF32) {
+    const uint64_t bytes = loaded.row_bytes * loaded.rows;  // within the tensor
+    MOTE_ASSIGN_OR_RETURN(Buffer copy, Buffer::Create(bytes, weight.tensor->name.c_str()));
+    memcpy(copy.data(), loaded.file_rows, bytes);
+    loaded.file_rows = copy.data();
+    vectors_.push_back(std::move(copy));
+  }
+  return loaded;
+}
+
 Result<CpuWeights> CpuWeights::Load(const Graph& graph, const GgufFile& file, const simd::KernelTable& kernels,
-                                    const Context& context, const LoadProgress& progress) {
+                                    SparseChoice* choice, const Context& context, const LoadProgress& progress) {
   CpuWeights result;
   const std::vector<Place> places = FindPlaces(graph, file, kernels);
+  const SparsePlan sparse(graph, PartsOf(graph), choice);
   const uint64_t workers = static_cast<uint64_t>(context.pool->num_workers());
-  Checked64 total = 0, elsewhere = 0;
+  Checked64 total = sparse.bytes(), elsewhere = sparse.bytes();
   uint64_t copy_bytes = 0;  // for each worker
   for (size_t i = 0; i < places.size(); ++i) {
     const Weight& weight = graph.weight(static_cast<WeightId>(i));
-    MOTE_ASSIGN_OR_RETURN(const CpuWeight loaded, Describe(weight, places[i].parts, file, kernels, &result.vectors_));
+    MOTE_ASSIGN_OR_RETURN(const CpuWeight loaded, result.Describe(weight, places[i].parts, file, kernels));
     result.weights_.push_back(loaded);
-    if (places[i].parts == 0) continue;
+    if (places[i].parts == 0 || sparse.Holds(weight, places[i].parts)) continue;
     const Checked64 bytes = PackedBytes(weight, places[i].parts, kernels);
     total = total + bytes;
     if (places[i].in_place.empty()) {
@@ -228,19 +233,34 @@ Result<CpuWeights> CpuWeights::Load(const Graph& graph, const GgufFile& file, co
   // Decode reads all of it for each token, 10 to 20 % faster so: prefetchers stop at the end of a page (2 cores of Zen
   // 5 under KVM, 2026-11).
   context.platform->PreferLargePages(result.panels_.data(), result.panels_.size());
-  uint64_t done = 0, done_elsewhere = 0;
+  MOTE_ASSIGN_OR_RETURN(result.sparse_, sparse.Load(file, context, result.panels_.data()));
+  uint64_t done = sparse.bytes().value(), done_elsewhere = done;
+  if (progress.report != nullptr && done != 0) progress.report(progress.user, done, total.value());
   for (size_t i = 0; i < places.size(); ++i) {
     const Place& place = places[i];
-    if (place.parts == 0) continue;
+    CpuWeight& weight = result.weights_[i];
     const Weight& source = graph.weight(static_cast<WeightId>(i));
+    if (sparse.Holds(source, place.parts)) {
+      weight.sparse = sparse.Find(source, result.sparse_);
+      weight.first_group = source.row_begin / kSparseRows;
+      weight.sparse_matmul = simd::SparseKernelsOf(kernels).MatMulOf(weight.type);
+      weight.panel_rows = kSparseRows;
+      continue;
+    }
+    if (place.parts == 0) continue;
+    Buffer dense;  // for as long as it is packed
+    if (source.tensor->sparse != nullptr) {
+      MOTE_ASSIGN_OR_RETURN(dense, DenseRows(source, file, context));
+      weight.file_rows = dense.data();
+    }
     const uint64_t bytes = PackedBytes(source, place.parts, kernels).value();
     const bool in_place = !place.in_place.empty();
-    CpuWeight& weight = result.weights_[i];
     PackJob job = {&weight,     in_place ? place.in_place.data() : result.panels_.data() + done_elsewhere,
                    place.parts, &kernels,
                    workers,     in_place ? copies.data() : nullptr};
     context.pool->Run(&PackJob::Run, &job);
     weight.panels = job.panels;
+    if (source.tensor->sparse != nullptr) weight.file_rows = nullptr;
     if (in_place) {
       FollowRows(graph, places, i, &result.weights_);
     } else {
@@ -251,6 +271,25 @@ Result<CpuWeights> CpuWeights::Load(const Graph& graph, const GgufFile& file, co
     if (progress.report != nullptr) progress.report(progress.user, done, total.value());
   }
   return result;
+}
+
+uint64_t CpuWeight::GroupOfTile(uint64_t tile, uint64_t tiles) const {
+  const uint64_t groups = (rows + kSparseRows - 1) / kSparseRows;
+  // A group costs its blocks, and a little where it has none.
+  const std::vector<uint64_t>& starts = sparse->starts;
+  const auto cost = [&](uint64_t g) { return starts[first_group + g] - starts[first_group] + g; };
+  const uint64_t wanted = cost(groups) / tiles * tile + cost(groups) % tiles * tile / tiles;
+  uint64_t low = 0;
+  uint64_t high = groups;
+  while (low < high) {
+    const uint64_t middle = (low + high) / 2;
+    if (cost(middle) < wanted) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
 }
 
 }  // namespace mote
