@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "engine/core/checked.h"
+#include "quant/block_sparse.h"
 
 namespace mote {
 
