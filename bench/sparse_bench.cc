@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/core/buffer.h"
@@ -113,7 +114,7 @@ SparseMatrix Random(DType type, double density, uint64_t* state) {
 
 void Pack(const simd::KernelTable& kernels, const SparseMatrix& from, Matrix* to) {
   to->dense_type = SparseDenseType(from.shape.type);
-  to->panels = *Buffer::Create(simd::PackedBytes(kernels, to->dense_type, kRows, kCols), "panels");
+  to->panels = std::move(Buffer::Create(simd::PackedBytes(kernels, to->dense_type, kRows, kCols), "panels")).value();
   const size_t row_bytes = from.shape.DenseRowBytes();
   std::vector<uint8_t> dense(64 * row_bytes);
   const std::vector<uint64_t> starts = SparseStarts(from.view());
@@ -138,8 +139,8 @@ void Measure(DType type, const simd::KernelTable& kernels, Platform& platform, T
     state = state * 6364136223846793005u + 1442695040888963407u;
     value = static_cast<float>(state >> 40) / (1 << 24) - 0.5f;
   }
-  Buffer a8 = *Buffer::Create(512 * simd::A8RowBytes(kCols), "a8");
-  Buffer s8 = *Buffer::Create(512 * simd::S8RowBytes(kCols), "s8");
+  Buffer a8 = std::move(Buffer::Create(512 * simd::A8RowBytes(kCols), "a8")).value();
+  Buffer s8 = std::move(Buffer::Create(512 * simd::S8RowBytes(kCols), "s8")).value();
   for (size_t t = 0; t < 512; ++t) {
     kernels.quantize_a8(&x[t * kCols], kCols, 32, a8.data() + t * simd::A8RowBytes(kCols));
     simd::SparseKernelsOf(kernels).quantize_s8(&x[t * kCols], kCols, s8.data() + t * simd::S8RowBytes(kCols));
@@ -182,9 +183,9 @@ void Measure(DType type, const simd::KernelTable& kernels, Platform& platform, T
       matrix.act_stride = kCols * sizeof(float);
     }
   }
-  Buffer out = *Buffer::Create(512 * kRows * sizeof(float), "out");
+  Buffer out = std::move(Buffer::Create(512 * kRows * sizeof(float), "out")).value();
   std::vector<Buffer> scratch;
-  for (int i = 0; i < pool.num_workers(); ++i) scratch.push_back(*Buffer::Create(simd::kMatMulScratchBytes, "scratch"));
+  for (int i = 0; i < pool.num_workers(); ++i) scratch.push_back(std::move(Buffer::Create(simd::kMatMulScratchBytes, "scratch")).value());
   printf("\n%s, %s, %d workers: time of the first column's kernel / time of this one\n| tokens |", DTypeName(type),
          kernels.name, pool.num_workers());
   for (const Matrix& matrix : matrices) printf(" %s |", matrix.name.c_str());
