@@ -4,6 +4,7 @@ import {execFileSync} from 'node:child_process';
 import {existsSync, readFileSync} from 'node:fs';
 import {after, before, test} from 'node:test';
 import {MMPROJ, MODEL, cutShort, needBrowser, openPackage, option, site, startSite} from './browser.mjs';
+import {splitModel} from './split_model.mjs';
 
 const launch = await needBrowser();
 const program = option('--program') ?? 'build/release/edge/mote';
@@ -277,10 +278,11 @@ test('a missing worker, module, model, and what is no model', async () => {
   await page.context().close();
 });
 
-test('files, buffers and streams', async () => {
+test('files, buffers, streams, and parts', async () => {
   const server = await serveSite();
   const page = await openPackage(browser, server.url);
-  const out = await page.evaluate(async () => {
+  const parts = splitModel(readFileSync(MODEL), 2).map((part) => part.toString('base64'));
+  const out = await page.evaluate(async (parts) => {
     const [model, mmproj] = await Promise.all(['/models/mote-eye-q8_0.gguf', '/models/mmproj-mote-eye-q8_0.gguf'].map((url) =>
       fetch(url).then((response) => response.arrayBuffer())));
     const pieces = (buffer) => new Blob([buffer]).stream();
@@ -289,6 +291,9 @@ test('files, buffers and streams', async () => {
       blob: {model: new Blob([model]), mmproj: new File([mmproj], 'm.gguf')},
       stream: {model: {stream: pieces(model), size: model.byteLength}, mmproj: pieces(mmproj)},
     };
+    const [first, second] = parts;
+    const part = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+    sources.parts = {model: [new Blob([part(first)]), part(second)], mmproj};
     const sums = {};
     for (const [kind, source] of Object.entries(sources)) {
       const one = await window.load({cache: 'no-store'}, source);
@@ -297,7 +302,7 @@ test('files, buffers and streams', async () => {
       await one.dispose();
     }
     return {sums, left: model.byteLength, cached: (await window.mote.Mote.cache.list()).length};
-  });
+  }, parts);
   assert.deepEqual(new Set(Object.values(out.sums)).size, 1, JSON.stringify(out.sums));
   assert.ok(out.left > 0, 'the buffer is still its owner\'s');
   assert.equal(out.cached, 0);

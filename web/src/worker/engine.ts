@@ -4,11 +4,11 @@ import {Store} from '../cache/store.ts';
 import {DisposedError, InvalidArgumentError, UnsupportedError} from '../errors.ts';
 import {createModule} from '../module/index.ts';
 import type {Allocation, ChatOptions, GenerateOptions, Model, Module, ModuleOptions, Pixels, Prompt, Session} from '../module/types.ts';
-import type {Event, Generated, Loaded, Methods, MemoryUse, WireGenerate, WireLoad, WirePrompt, WireSource} from '../protocol.ts';
+import type {Event, Generated, Loaded, Methods, MemoryUse, WireGenerate, WireLoad, WirePrompt} from '../protocol.ts';
 import {translate} from './errors.ts';
 import {closeImage, readPixels} from './pixels.ts';
 import {Sessions, checkFits} from './sessions.ts';
-import {MemorySink, nameOf, readSource} from './sources.ts';
+import {MemorySink, nameOf, readParts, readSource, type SourceOptions} from './sources.ts';
 
 /** What differs between a browser's worker and Node's. */
 export interface Surroundings {
@@ -62,13 +62,11 @@ export class Engine {
     });
     // Whoever waits for it hears of its failure; until then it is nobody's.
     starting.catch(() => {});
-    const sources = [...args.parts, ...(args.mmproj ? [args.mmproj] : [])];
-    const files = await this.#readAll(sources, args, starting, call);
+    const {file, vision} = await this.#readAll(args, starting, call);
     const module = await starting;
     const readMs = performance.now() - begin;
-    const vision = args.mmproj ? files.pop()! : null;
-    const modelBytes = files.reduce((sum, file) => sum + file.size, 0);
-    const model = this.#prepare(module, files, vision, args, call);
+    const modelBytes = file.size;
+    const model = this.#prepare(module, file, vision, args, call);
     this.#model = model;
     this.#sessions = new Sessions(model);
     const end = performance.now();
@@ -81,44 +79,58 @@ export class Engine {
   }
 
   // All files at once: one connection rarely fills the line, and small ones need not wait for large ones.
-  async #readAll(sources: WireSource[], args: WireLoad, starting: Promise<Module>, call: Call): Promise<Allocation[]> {
-    const store = sources.some((source) => source.kind === 'url') && args.cache !== 'no-store' ? await Store.open() : null;
+  async #readAll(args: WireLoad, starting: Promise<Module>, call: Call): Promise<{file: Allocation; vision: Allocation | null}> {
+    const {parts, mmproj} = args;
+    const sources = [...parts, ...(mmproj ? [mmproj] : [])];
+    const store = sources.some(({kind}) => kind === 'url') && args.cache !== 'no-store' ? await Store.open() : null;
     const failed = new AbortController();
     const signal = AbortSignal.any([call.signal, failed.signal]);
-    const sinks = sources.map(() => new MemorySink(starting));
-    const results = await Promise.allSettled(sources.map(async (source, file) => {
+    const optionsOf = (file: number): SourceOptions => ({
+      cache: args.cache, store, signal, log: this.#log, pull: call.pull, openPath: this.#around.openPath,
+      onProgress: (phase: LoadPhase, loaded: number, total: number) => call.tell({
+        type: 'load', progress: {phase, loaded, total, file, files: sources.length, name: nameOf(sources[file]!)},
+      }),
+    });
+    const one = async (file: number) => {
+      const sink = new MemorySink(starting);
       try {
-        const onProgress = (phase: LoadPhase, loaded: number, total: number) => call.tell({
-          type: 'load', progress: {phase, loaded, total, file, files: sources.length, name: nameOf(source)},
-        });
-        await readSource(source, sinks[file]!, {
-          cache: args.cache, store, signal, onProgress, log: this.#log, pull: call.pull, openPath: this.#around.openPath,
-        });
+        await readSource(sources[file]!, sink, optionsOf(file));
+        return sink.take();
+      } catch (error) {
+        sink.free();
+        throw error;
+      }
+    };
+    const stopping = async (reading: Promise<Allocation>) => {
+      try {
+        return await reading;
       } catch (error) {
         failed.abort();
         throw error;
       }
-    }));
-    const reasons = results.filter((result) => result.status === 'rejected').map((result) => result.reason as unknown);
-    if (reasons.length > 0) {
-      for (const sink of sinks) sink.free();
-      // The first that failed made the others stop; its reason is the one that is not about stopping.
-      throw reasons.find((reason) => !(reason instanceof Error && reason.name === 'AbortError')) ?? reasons[0];
-    }
-    return sinks.map((sink) => sink.take());
+    };
+    const results = await Promise.allSettled([
+      stopping(parts.length > 1 ? readParts(parts, starting, optionsOf) : one(0)), ...(mmproj ? [stopping(one(parts.length))] : []),
+    ]);
+    const reasons = results.flatMap((result) => result.status === 'rejected' ? [result.reason as unknown] : []);
+    const [file, vision = null] = results.map((result) => result.status === 'fulfilled' ? result.value : null);
+    if (reasons.length === 0) return {file: file!, vision};
+    file?.free();
+    vision?.free();
+    // The first that failed made the others stop; its reason is the one that is not about stopping.
+    throw reasons.find((reason) => !(reason instanceof Error && reason.name === 'AbortError')) ?? reasons[0];
   }
 
-  #prepare(module: Module, files: Allocation[], vision: Allocation | null, args: WireLoad, call: Call): Model {
-    const count = files.length + (vision ? 1 : 0);
-    const onProgress = (file: number) => (loaded: number, total: number) => call.tell({
-      type: 'load', progress: {phase: 'prepare', loaded, total, file, files: count, name: ''},
+  #prepare(module: Module, file: Allocation, vision: Allocation | null, args: WireLoad, call: Call): Model {
+    const files = args.parts.length + (vision ? 1 : 0);
+    const onProgress = (which: number) => (loaded: number, total: number) => call.tell({
+      type: 'load', progress: {phase: 'prepare', loaded, total, file: which, files, name: ''},
     });
-    if (files.length !== 1) throw new UnsupportedError(`a model in ${files.length} parts`);
-    const model = module.loadModel(files[0]!, {
+    const model = module.loadModel(file, {
       context: args.context, maxBatch: args.maxBatch, cacheType: args.cacheType, vocabOnly: args.vocabOnly,
       onProgress: onProgress(0),
     });
-    if (vision) model.loadVision(vision, {onProgress: onProgress(count - 1)});
+    if (vision) model.loadVision(vision, {onProgress: onProgress(files - 1)});
     return model;
   }
 
