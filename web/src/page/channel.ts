@@ -156,11 +156,12 @@ export class Channel {
 
 const POLICY_HINT = "must let the page start workers of its own origin: worker-src 'self'";
 
-/** A browser's worker. */
+/** A browser's worker; `url`: what errors call it. */
 export function browserWorker(worker: Worker, url: string): WorkerHandle {
   let blocked: string | null = null;
-  const policy = (event: SecurityPolicyViolationEvent) => {
-    if (event.blockedURI && url.startsWith(event.blockedURI)) blocked = event.effectiveDirective;
+  const policy = ({effectiveDirective}: SecurityPolicyViolationEvent) => {
+    // Where there is no worker-src, browsers look at these.
+    if (/^(worker|child)-src$/.test(effectiveDirective)) blocked = effectiveDirective;
   };
   globalThis.document?.addEventListener('securitypolicyviolation', policy);
   return {
