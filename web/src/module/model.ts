@@ -1,7 +1,7 @@
 // Models, prompts and grammars over mote.h.
 import {ModuleError} from './errors.ts';
-import type {Scope} from './memory.ts';
 import {FileMemory, GrammarHandle, Handle, PromptHandle} from './handles.ts';
+import type {Scope} from './memory.ts';
 import type {Freeable, Runtime} from './runtime.ts';
 import {makeSession} from './session.ts';
 import type {
@@ -72,6 +72,7 @@ export class LoadedModel implements Model {
   #vision: VisionInfo | null = null;
 
   constructor(runtime: Runtime, owner: Set<Freeable>, file: Allocation, options: LoadOptions) {
+    fileAddress(file);
     this.runtime = runtime;
     this.#files = [file];
     const user = runtime.listen(
@@ -116,6 +117,7 @@ export class LoadedModel implements Model {
 
   loadVision(file: Allocation, options: VisionOptions = {}): void {
     const {runtime} = this;
+    fileAddress(file);
     const user = runtime.listen(options.onProgress === undefined ? {} : {loadProgress: options.onProgress});
     try {
       runtime.scoped((scope) => {
