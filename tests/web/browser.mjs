@@ -77,8 +77,8 @@ export async function cutShort(folder, request, response, headers, bytes) {
     'Last-Modified': mtime.toUTCString(), ...(from > 0 ? {'Content-Range': `bytes ${from}-${file.length - 1}/${file.length}`} : {}),
   });
   await new Promise((sent) => response.write(file.subarray(from, from + bytes), sent));
-  // What was written has to get there first.
-  setTimeout(() => response.destroy(), 100);
+  // What was written has to get there first: a connection that is reset takes with it what was not read.
+  setTimeout(() => response.destroy(), 1000);
   return true;
 }
 

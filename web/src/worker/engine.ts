@@ -3,18 +3,19 @@ import type {LoadPhase, LogFunction} from '../cache/progress.ts';
 import {Store} from '../cache/store.ts';
 import {DisposedError, InvalidArgumentError, UnsupportedError} from '../errors.ts';
 import {createModule} from '../module/index.ts';
-import type {Allocation, ChatOptions, GenerateOptions, Model, Module, ModuleOptions, Pixels, Prompt, Session} from '../module/types.ts';
+import type {Allocation, ChatOptions, GenerateOptions, Model, Module, Pixels, Prompt, Session} from '../module/types.ts';
 import type {Event, Generated, Loaded, Methods, MemoryUse, WireGenerate, WireLoad, WirePrompt} from '../protocol.ts';
 import {translate} from './errors.ts';
 import {closeImage, readPixels} from './pixels.ts';
 import {Sessions, checkFits} from './sessions.ts';
+import type {StopperStart} from './stopper.ts';
 import {MemorySink, nameOf, readParts, readSource, type SourceOptions} from './sources.ts';
 
 /** What differs between a browser's worker and Node's. */
 export interface Surroundings {
   openPath(path: string): Promise<Blob>;
-  /** How a worker of Node starts another one; a browser's way is the module's own. */
-  createThread?: NonNullable<ModuleOptions['createThread']>;
+  /** Starts a thread that runs runStopper, and gives it the port. */
+  startStopper(start: StopperStart): void;
 }
 
 export interface Call {
@@ -32,7 +33,7 @@ export class Engine {
   #module: Module | null = null;
   #model: Model | null = null;
   #sessions: Sessions | null = null;
-  // The request that computes and may be stopped through its session's flag; the page reads it.
+  // The request that computes and may be stopped through its session's flag.
   #active: Int32Array | null = null;
 
   constructor(around: Surroundings, log: LogFunction) {
@@ -54,7 +55,6 @@ export class Engine {
     const starting = createModule({
       threads: args.threads, variant: args.variant, wasm: args.wasm, signal: call.signal, log: this.#log,
       ...(args.maxMemory ? {maxMemory: args.maxMemory} : {}),
-      ...(this.#around.createThread ? {createThread: this.#around.createThread} : {}),
     }).then((module) => {
       moduleMs = performance.now() - begin;
       this.#module = module;
@@ -74,7 +74,7 @@ export class Engine {
       version: module.version, model: model.info, vision: model.vision, variant: module.variant, threads: module.threads,
       threadsReason: module.threadsReason, modelBytes,
       timings: {module_ms: moduleMs, read_ms: readMs, prepare_ms: end - begin - readMs, total_ms: end - begin},
-      control: this.#control(module),
+      stop: this.#startStopper(module),
     };
   }
 
@@ -134,13 +134,16 @@ export class Engine {
     return model;
   }
 
-  #control(module: Module): Loaded['control'] {
-    if (!module.shared || !(module.memory.buffer instanceof SharedArrayBuffer)) return null;
+  // What takes requests to stop while this thread computes; only shared memory can be reached from another one.
+  #startStopper(module: Module): MessagePort | null {
+    if (!(module.memory.buffer instanceof SharedArrayBuffer)) return null;
     // In Node and on isolated pages only: elsewhere shared memory cannot be sent.
-    if (typeof globalThis.crossOriginIsolated === 'boolean' && !globalThis.crossOriginIsolated) return null;
+    if (globalThis.crossOriginIsolated === false) return null;
     const active = new SharedArrayBuffer(4);
+    const {port1, port2} = new MessageChannel();
     this.#active = new Int32Array(active);
-    return {memory: module.memory.buffer, active};
+    this.#around.startStopper({stopper: true, memory: module.memory.buffer, active, port: port2});
+    return port1;
   }
 
   // ---- Prompts and answers -------------------------------------------------------------------------------------------
@@ -178,7 +181,7 @@ export class Engine {
     return model.promptFromChat(wire.messages, images, {...options, ...chat});
   }
 
-  // While `body` runs, the page may set the session's flag on behalf of this request and of no other.
+  // While `body` runs, the session's flag may be set on behalf of this request and of no other.
   async #stoppable<T>(call: Call, session: Session, body: () => Promise<T>): Promise<T> {
     session.clearCancel();
     if (this.#active) Atomics.store(this.#active, 0, call.id);
