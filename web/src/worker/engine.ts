@@ -95,7 +95,7 @@ export class Engine {
       const sink = new MemorySink(starting);
       try {
         await readSource(sources[file]!, sink, optionsOf(file));
-        return sink.take();
+        return await sink.take();
       } catch (error) {
         sink.free();
         throw error;
@@ -136,13 +136,11 @@ export class Engine {
 
   // What takes requests to stop while this thread computes; only shared memory can be reached from another one.
   #startStopper(module: Module): MessagePort | null {
-    if (!(module.memory.buffer instanceof SharedArrayBuffer)) return null;
-    // In Node and on isolated pages only: elsewhere shared memory cannot be sent.
-    if (globalThis.crossOriginIsolated === false) return null;
+    if (!module.shared) return null;
     const active = new SharedArrayBuffer(4);
     const {port1, port2} = new MessageChannel();
     this.#active = new Int32Array(active);
-    this.#around.startStopper({stopper: true, memory: module.memory.buffer, active, port: port2});
+    this.#around.startStopper({stopper: true, memory: module.memory.buffer as unknown as SharedArrayBuffer, active, port: port2});
     return port1;
   }
 

@@ -21,44 +21,73 @@ export interface SourceOptions {
   openPath: (path: string) => Promise<Blob>;
 }
 
+// What may wait for the module to start. A browser holds little itself, and drops it where the connection breaks.
+const MOST_WAITING = 16 << 20;
+
 /** Writes into the module's memory; the module may still be starting. */
 export class MemorySink implements Sink {
   readonly #module: Promise<Module>;
   #file: Allocation | null = null;
-  #at = 0;
+  #opening: Promise<void> | null = null;
+  #waiting: Uint8Array[] = [];
+  #held = 0;   // bytes of these
+  #total = 0;
+  #at = 0;     // bytes that came
+  #done = 0;   // bytes in the file
 
   constructor(module: Promise<Module>) {
     this.#module = module;
   }
 
-  async begin(total: number): Promise<void> {
+  begin(total: number): void {
     if (total <= 0) throw new InvalidArgumentError('the model file is empty (0 bytes)');
-    this.#at = 0;
-    if (this.#file?.size === total) return;
+    this.#at = this.#done = this.#held = 0;
+    this.#waiting = [];
+    if (this.#total === total) return;
     this.#file?.free();
     this.#file = null;
-    this.#file = (await this.#module).allocate(total);
+    this.#total = total;
+    const opening = this.#open(total);
+    // Whoever writes hears of its failure.
+    opening.catch(() => {});
+    this.#opening = opening;
   }
 
-  write(bytes: Uint8Array): void {
-    const room = this.#file!.size - this.#at;
-    if (bytes.length > room) throw new InvalidArgumentError(`the file is longer than the ${this.#file!.size} bytes that were announced`);
-    this.#file!.write(this.#at, bytes);
+  async #open(total: number): Promise<void> {
+    const module = await this.#module;
+    if (this.#total === total && !this.#file) this.#file = module.allocate(total);
+  }
+
+  #drain(): void {
+    for (const bytes of this.#waiting.splice(0)) {
+      this.#file!.write(this.#done, bytes);
+      this.#done += bytes.length;
+    }
+    this.#held = 0;
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    if (this.#at + bytes.length > this.#total) throw new InvalidArgumentError(`the file is longer than the ${this.#total} bytes that were announced`);
     this.#at += bytes.length;
+    this.#waiting.push(bytes);
+    this.#held += bytes.length;
+    if (!this.#file && this.#held > MOST_WAITING) await this.#opening;
+    if (this.#file) this.#drain();
   }
 
   /** The whole file; the caller has it from here on. */
-  take(): Allocation {
+  async take(): Promise<Allocation> {
+    await this.#opening;
     const file = this.#file!;
-    if (this.#at < file.size) {
-      this.free();
-      throw new InvalidArgumentError(`the file ended at byte ${this.#at}; ${file.size} were announced`);
-    }
+    this.#drain();
+    if (this.#at < this.#total) throw new InvalidArgumentError(`the file ended at byte ${this.#at}; ${this.#total} were announced`);
     this.#file = null;
     return file;
   }
 
   free(): void {
+    this.#total = 0;
+    this.#waiting = [];
     this.#file?.free();
     this.#file = null;
   }
