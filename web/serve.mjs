@@ -4,7 +4,7 @@
 // (with If-Range) and If-None-Match, and sends NAME.br or NAME.gz where they lie beside NAME and the browser takes them.
 import {createHash} from 'node:crypto';
 import {createReadStream} from 'node:fs';
-import {open, stat} from 'node:fs/promises';
+import {stat} from 'node:fs/promises';
 import {createServer} from 'node:http';
 import {extname, join, resolve, sep} from 'node:path';
 import {fileURLToPath} from 'node:url';
@@ -114,8 +114,7 @@ async function answer(folder, request, response, headers) {
   response.setHeader('Content-Length', info.size === 0 ? 0 : to - from + 1);
   response.writeHead(range ? 206 : 200);
   if (request.method === 'HEAD' || info.size === 0) return response.end();
-  const handle = await open(file);
-  const stream = handle.createReadStream({start: from, end: to});
+  const stream = createReadStream(file, {start: from, end: to});
   stream.on('error', () => response.destroy());
   response.on('close', () => stream.destroy());
   return stream.pipe(response);

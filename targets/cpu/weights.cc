@@ -73,7 +73,7 @@ struct PackJob {
       args.k = w.cols;
       args.panels = job.panels + part * w.part_bytes + row * w.row_bytes;
       if (job.panel_copies != nullptr) {
-        const uint64_t bytes = w.panel_rows * w.row_bytes;
+        const size_t bytes = w.panel_rows * w.row_bytes;
         args.rows = static_cast<const uint8_t*>(memcpy(job.panel_copies + index * bytes, args.rows, bytes));
       }
       job.kernels->pack(args);
@@ -224,7 +224,7 @@ Result<CpuWeights> CpuWeights::Load(const Graph& graph, const GgufFile& file, co
     if (places[i].in_place.empty()) {
       elsewhere = elsewhere + bytes;
     } else {
-      copy_bytes = std::max(copy_bytes, loaded.panel_rows * loaded.row_bytes);
+      copy_bytes = std::max(copy_bytes, uint64_t{loaded.panel_rows} * loaded.row_bytes);
     }
   }
   if (!total.FitsIn(SIZE_MAX)) return Error(Code::kOutOfMemory, "the weights take more than this machine can address");

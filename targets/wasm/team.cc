@@ -150,8 +150,8 @@ MOTE_EXPORT(mote_threads_reserve) int ReserveHelpers(int count) {
   return team.reserved - 1;
 }
 
-// Where a helper's stack begins (it grows down), and where its variables lie: for __stack_pointer and __wasm_init_tls of
-// its instance.
+// Where a helper's stack begins (it grows down), and where its variables lie: for __stack_pointer and __wasm_init_tls
+// of its instance.
 MOTE_EXPORT(mote_thread_stack) uint8_t* HelperStack(int index) {
   return team.helpers[index].block + kStackBytes;
 }

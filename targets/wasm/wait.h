@@ -1,5 +1,5 @@
-// Sleeping on a 32-bit word of shared memory. Traps where the memory is not shared, and on a page's main thread: callers
-// come here only when there is another thread to wait for.
+// Sleeping on a 32-bit word of shared memory. Traps where the memory is not shared, and on a page's main thread:
+// callers come here only when there is another thread to wait for.
 #ifndef MOTE_TARGETS_WASM_WAIT_H_
 #define MOTE_TARGETS_WASM_WAIT_H_
 

@@ -6,6 +6,7 @@ import {Channel} from '../../web/src/page/channel.ts';
 import {Completions} from '../../web/src/page/chat.ts';
 import {decodeDataUrl} from '../../web/src/page/images.ts';
 import {LoadedModel, load} from '../../web/src/page/mote.ts';
+import {runStopper} from '../../web/src/worker/stopper.ts';
 
 const TIMINGS = {
   queued_ms: 0, images_ms: 0, prompt_n: 9, prompt_ms: 5, prompt_per_second: 1800, predicted_n: 2, predicted_ms: 4,
@@ -183,23 +184,26 @@ test('an AbortSignal stops an answer, and so does leaving the loop', async () =>
   await assert.rejects(whole, {name: 'AbortError'});
 });
 
-test('the flag in shared memory is set for the call that runs, and for no other', async () => {
+test('a request to stop goes to the stopper, which sets the flag of the call that runs, and of no other', async () => {
   const memory = new SharedArrayBuffer(256);
   const active = new SharedArrayBuffer(4);
+  const {port1, port2} = new MessageChannel();
+  runStopper({stopper: true, memory, active, port: port2});
   const worker = new FakeWorker({generate: () => undefined});
   const channel = new Channel(worker, () => {});
-  channel.control = {memory, active};
-  const controller = new AbortController();
-  channel.call('generate', {}, {signal: controller.signal, cancelFlag: 64}).catch(() => {});
-  const [{id}] = worker.sent;
-  new Int32Array(active)[0] = id + 1;
-  controller.abort();
-  assert.equal(new Uint8Array(memory)[64], 0, 'another one runs');
-  const second = new AbortController();
-  channel.call('generate', {}, {signal: second.signal, cancelFlag: 64}).catch(() => {});
-  new Int32Array(active)[0] = worker.sent.at(-1).id;
-  second.abort();
-  assert.equal(new Uint8Array(memory)[64], 1);
+  channel.stopper = port1;
+  const stopped = async (running) => {
+    const controller = new AbortController();
+    channel.call('generate', {}, {signal: controller.signal, cancelFlag: 64}).catch(() => {});
+    Atomics.store(new Int32Array(active), 0, running(worker.sent.at(-1).id));
+    controller.abort();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    return Atomics.load(new Uint8Array(memory), 64);
+  };
+  assert.equal(await stopped((id) => id + 1), 0, 'another one runs');
+  assert.equal(await stopped((id) => id), 1);
+  channel.fail(makeError('disposed', 'x'));
+  port2.close();
 });
 
 test('a worker that dies and a Mote that is disposed of end every call', async () => {
@@ -233,7 +237,7 @@ test('a load sends its sources in pieces when they are asked for', async () => {
         got.push(piece);
       }
     }
-    return {version: '1', model: {name: 'm'}, control: null};
+    return {version: '1', model: {name: 'm'}, stop: null};
   };
   const platform = {start: () => {
     worker = new FakeWorker({load: pulls});

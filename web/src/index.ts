@@ -9,19 +9,14 @@ export * from './public.ts';
 
 const platform: Platform = {
   start: (assets) => {
-    const beside = new URL('./worker.js', import.meta.url);
     try {
-      if (assets !== null) {
-        const url = `${assets}worker.js`;
-        return browserWorker(new Worker(url, {type: 'module', name: 'mote'}), url);
-      }
+      if (assets !== null) return browserWorker(new Worker(`${assets}worker.js`, {type: 'module', name: 'mote'}), `${assets}worker.js`);
       // Written out, because bundlers look for exactly this.
-      const worker = new Worker(new URL('./worker.js', import.meta.url), {type: 'module', name: 'mote'});
-      return browserWorker(worker, beside.href);
+      return browserWorker(new Worker(new URL('./worker.js', import.meta.url), {type: 'module', name: 'mote'}), 'worker.js');
     } catch (error) {
       // Another origin, or a policy in browsers that throw.
-      throw new CspError(`${assets ?? beside.href}: the worker was refused (${error instanceof Error ? error.message : error}). It must ` +
-        "come from the page's own origin, and the Content-Security-Policy must have worker-src 'self'", {}, error);
+      throw new CspError(`the worker was refused (${error instanceof Error ? error.message : error}). Its script must come from ` +
+        "the page's own origin, and the Content-Security-Policy must have worker-src 'self'", {}, error);
     }
   },
 };

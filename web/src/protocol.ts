@@ -34,8 +34,8 @@ export interface Loaded {
   /** Of the file or files, without the vision file. */
   modelBytes: number;
   timings: LoadTimings;
-  /** Where the page can stop the worker while that computes; null without shared memory. */
-  control: {memory: SharedArrayBuffer; active: SharedArrayBuffer} | null;
+  /** Takes a StopRequest while the worker computes; null without shared memory. */
+  stop: MessagePort | null;
 }
 
 /** Milliseconds. */

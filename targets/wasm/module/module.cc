@@ -40,9 +40,10 @@ struct Entry {
 };
 constexpr uint32_t kStruct = 255;
 
-#define MOTE_STRUCT(type) {#type, sizeof(type), kStruct}
+#define MOTE_STRUCT(type) \
+  { #type, sizeof(type), kStruct }
 #define MOTE_FIELD(type, field) \
-  { #field, offsetof(type, field), static_cast<uint32_t>(KindOf<decltype(type::field)>()) }
+  { #field, offsetof(type, field), static_cast < uint32_t>(KindOf <decltype(type::field)>()) }
 
 constexpr Entry kLayout[] = {
     MOTE_STRUCT(mote_model_params),

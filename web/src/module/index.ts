@@ -1,6 +1,7 @@
 // The runtime of mote's WebAssembly modules; types.ts says what everything means.
+import {FileMemory} from './handles.ts';
 import {startInstance, type Started} from './instance.ts';
-import {FileMemory, LoadedModel} from './model.ts';
+import {LoadedModel} from './model.ts';
 import type {Freeable} from './runtime.ts';
 import type {Allocation, LoadOptions, Model, Module, ModuleOptions, Variant} from './types.ts';
 

@@ -1,7 +1,8 @@
 // Sessions over mote.h.
 import {ModuleError} from './errors.ts';
+import {GrammarHandle, Handle, PromptHandle} from './handles.ts';
 import type {Scope} from './memory.ts';
-import {GrammarHandle, Handle, type LoadedModel, PromptHandle} from './model.ts';
+import type {LoadedModel} from './model.ts';
 import type {Listener, Runtime} from './runtime.ts';
 import type {GenerateOptions, GenerateResult, Prompt, Session} from './types.ts';
 

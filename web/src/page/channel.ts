@@ -1,7 +1,8 @@
 // The page's side of the channel to the worker: calls that return promises, events on the way, and requests to stop.
 import {AbortedError, CspError, DisposedError, ModuleError, fromRecord, type MoteError} from '../errors.ts';
 import type {LogFunction} from '../cache/progress.ts';
-import type {Event, FromWorker, Loaded, Method, Methods, ToWorker} from '../protocol.ts';
+import type {Event, FromWorker, Method, Methods, ToWorker} from '../protocol.ts';
+import type {StopRequest} from '../worker/stopper.ts';
 
 /** A worker, of a browser or of Node. */
 export interface WorkerHandle {
@@ -36,7 +37,7 @@ export class Channel {
   readonly #pullers = new Map<number, Puller>();
   #next = 1;
   #failure: MoteError | null = null;
-  #control: Loaded['control'] = null;
+  #stopper: MessagePort | null = null;
   #ready!: () => void;
   readonly #started = new Promise<void>((resolve) => { this.#ready = resolve; });
 
@@ -69,8 +70,8 @@ export class Channel {
     return this.#failure;
   }
 
-  set control(control: Loaded['control']) {
-    this.#control = control;
+  set stopper(port: MessagePort | null) {
+    this.#stopper = port;
   }
 
   /** Registers what the worker may pull from. */
@@ -111,12 +112,10 @@ export class Channel {
     return await result as Methods[M][1];
   }
 
-  // The message gets through when the worker's step is over; the flag, where memory is shared, in the midst of it.
-  #stop(id: number, cancelFlag: number | undefined): void {
+  // The message gets through when the worker's step is over; the stopper's flag, where memory is shared, in its midst.
+  #stop(id: number, flag: number | undefined): void {
     this.#worker.post({abort: id}, []);
-    if (!this.#control || cancelFlag === undefined) return;
-    if (Atomics.load(new Int32Array(this.#control.active), 0) !== id) return;
-    Atomics.store(new Uint8Array(this.#control.memory), cancelFlag, 1);
+    if (flag !== undefined) this.#stopper?.postMessage({id, flag} satisfies StopRequest);
   }
 
   /** Resolves when the worker's script runs. */
@@ -135,7 +134,8 @@ export class Channel {
   fail(error: MoteError): void {
     if (this.#failure) return;
     this.#failure = error;
-    this.#control = null;
+    this.#stopper?.close();
+    this.#stopper = null;
     this.#worker.terminate();
     for (const pending of this.#pending.values()) {
       pending.cleanUp();
@@ -156,11 +156,12 @@ export class Channel {
 
 const POLICY_HINT = "must let the page start workers of its own origin: worker-src 'self'";
 
-/** A browser's worker. */
+/** A browser's worker; `url`: what errors call it. */
 export function browserWorker(worker: Worker, url: string): WorkerHandle {
   let blocked: string | null = null;
-  const policy = (event: SecurityPolicyViolationEvent) => {
-    if (event.blockedURI && url.startsWith(event.blockedURI)) blocked = event.effectiveDirective;
+  const policy = ({effectiveDirective}: SecurityPolicyViolationEvent) => {
+    // Where there is no worker-src, browsers look at these.
+    if (/^(worker|child)-src$/.test(effectiveDirective)) blocked = effectiveDirective;
   };
   globalThis.document?.addEventListener('securitypolicyviolation', policy);
   return {

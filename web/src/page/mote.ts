@@ -106,7 +106,7 @@ export async function load(platform: Platform, source: ModelSource, options: Loa
     const loaded = await channel.call('load', {...wire, parts, mmproj}, {
       onEvent: (event) => { if (event.type === 'load') onProgress?.(event.progress); },
     });
-    channel.control = loaded.control;
+    channel.stopper = loaded.stop;
     return {channel, loaded};
   } catch (error) {
     await channel.close();
@@ -124,7 +124,7 @@ export class LoadedModel {
 
   /** @internal */
   constructor({channel, loaded}: {channel: Channel; loaded: Loaded}) {
-    const {control: _, ...info} = loaded;
+    const {stop: _, ...info} = loaded;
     this.#channel = channel;
     this.info = info;
     this.chat = {completions: new Completions(channel, info.model.name || info.model.architecture)};

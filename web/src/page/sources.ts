@@ -61,6 +61,18 @@ function fromBytes(bytes: Uint8Array, channel: Channel): WireSource {
   return {kind: 'feed', feed, size: bytes.length, name: ''};
 }
 
+// Node does not send Blobs of files to other threads.
+function fromBlob(blob: Blob, channel: Channel): WireSource {
+  if (globalThis.location !== undefined) return {kind: 'blob', blob, name: 'name' in blob ? String(blob.name) : ''};
+  let at = 0;
+  const feed = channel.feed(async () => {
+    const piece = new Uint8Array(await blob.slice(at, at + FEED_PIECE).arrayBuffer());
+    at += piece.length;
+    return piece.length > 0 ? piece : null;
+  });
+  return {kind: 'feed', feed, size: blob.size, name: ''};
+}
+
 function fromStream(stream: ReadableStream<Uint8Array>, size: number, channel: Channel): WireSource {
   const reader = stream.getReader();
   const feed = channel.feed(async () => {
@@ -73,7 +85,7 @@ function fromStream(stream: ReadableStream<Uint8Array>, size: number, channel: C
 
 export function toWire(source: FileSource, channel: Channel): WireSource {
   if (typeof source === 'string' || source instanceof URL) return fromText(String(source), {});
-  if (source instanceof Blob) return {kind: 'blob', blob: source, name: 'name' in source ? String(source.name) : ''};
+  if (source instanceof Blob) return fromBlob(source, channel);
   if (source instanceof ArrayBuffer) return fromBytes(new Uint8Array(source), channel);
   if (source instanceof Uint8Array) return fromBytes(source, channel);
   if (isStream(source)) return fromStream(source, 0, channel);

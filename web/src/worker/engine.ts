@@ -3,18 +3,19 @@ import type {LoadPhase, LogFunction} from '../cache/progress.ts';
 import {Store} from '../cache/store.ts';
 import {DisposedError, InvalidArgumentError, UnsupportedError} from '../errors.ts';
 import {createModule} from '../module/index.ts';
-import type {Allocation, ChatOptions, GenerateOptions, Model, Module, ModuleOptions, Pixels, Prompt, Session} from '../module/types.ts';
-import type {Event, Generated, Loaded, Methods, MemoryUse, WireGenerate, WireLoad, WirePrompt, WireSource} from '../protocol.ts';
+import type {Allocation, ChatOptions, GenerateOptions, Model, Module, Pixels, Prompt, Session} from '../module/types.ts';
+import type {Event, Generated, Loaded, Methods, MemoryUse, WireGenerate, WireLoad, WirePrompt} from '../protocol.ts';
 import {translate} from './errors.ts';
 import {closeImage, readPixels} from './pixels.ts';
 import {Sessions, checkFits} from './sessions.ts';
-import {MemorySink, nameOf, readSource} from './sources.ts';
+import type {StopperStart} from './stopper.ts';
+import {MemorySink, nameOf, readParts, readSource, type SourceOptions} from './sources.ts';
 
 /** What differs between a browser's worker and Node's. */
 export interface Surroundings {
   openPath(path: string): Promise<Blob>;
-  /** How a worker of Node starts another one; a browser's way is the module's own. */
-  createThread?: NonNullable<ModuleOptions['createThread']>;
+  /** Starts a thread that runs runStopper, and gives it the port. */
+  startStopper(start: StopperStart): void;
 }
 
 export interface Call {
@@ -32,7 +33,7 @@ export class Engine {
   #module: Module | null = null;
   #model: Model | null = null;
   #sessions: Sessions | null = null;
-  // The request that computes and may be stopped through its session's flag; the page reads it.
+  // The request that computes and may be stopped through its session's flag.
   #active: Int32Array | null = null;
 
   constructor(around: Surroundings, log: LogFunction) {
@@ -54,7 +55,6 @@ export class Engine {
     const starting = createModule({
       threads: args.threads, variant: args.variant, wasm: args.wasm, signal: call.signal, log: this.#log,
       ...(args.maxMemory ? {maxMemory: args.maxMemory} : {}),
-      ...(this.#around.createThread ? {createThread: this.#around.createThread} : {}),
     }).then((module) => {
       moduleMs = performance.now() - begin;
       this.#module = module;
@@ -62,13 +62,11 @@ export class Engine {
     });
     // Whoever waits for it hears of its failure; until then it is nobody's.
     starting.catch(() => {});
-    const sources = [...args.parts, ...(args.mmproj ? [args.mmproj] : [])];
-    const files = await this.#readAll(sources, args, starting, call);
+    const {file, vision} = await this.#readAll(args, starting, call);
     const module = await starting;
     const readMs = performance.now() - begin;
-    const vision = args.mmproj ? files.pop()! : null;
-    const modelBytes = files.reduce((sum, file) => sum + file.size, 0);
-    const model = this.#prepare(module, files, vision, args, call);
+    const modelBytes = file.size;
+    const model = this.#prepare(module, file, vision, args, call);
     this.#model = model;
     this.#sessions = new Sessions(model);
     const end = performance.now();
@@ -76,59 +74,74 @@ export class Engine {
       version: module.version, model: model.info, vision: model.vision, variant: module.variant, threads: module.threads,
       threadsReason: module.threadsReason, modelBytes,
       timings: {module_ms: moduleMs, read_ms: readMs, prepare_ms: end - begin - readMs, total_ms: end - begin},
-      control: this.#control(module),
+      stop: this.#startStopper(module),
     };
   }
 
   // All files at once: one connection rarely fills the line, and small ones need not wait for large ones.
-  async #readAll(sources: WireSource[], args: WireLoad, starting: Promise<Module>, call: Call): Promise<Allocation[]> {
-    const store = sources.some((source) => source.kind === 'url') && args.cache !== 'no-store' ? await Store.open() : null;
+  async #readAll(args: WireLoad, starting: Promise<Module>, call: Call): Promise<{file: Allocation; vision: Allocation | null}> {
+    const {parts, mmproj} = args;
+    const sources = [...parts, ...(mmproj ? [mmproj] : [])];
+    const store = sources.some(({kind}) => kind === 'url') && args.cache !== 'no-store' ? await Store.open() : null;
     const failed = new AbortController();
     const signal = AbortSignal.any([call.signal, failed.signal]);
-    const sinks = sources.map(() => new MemorySink(starting));
-    const results = await Promise.allSettled(sources.map(async (source, file) => {
+    const optionsOf = (file: number): SourceOptions => ({
+      cache: args.cache, store, signal, log: this.#log, pull: call.pull, openPath: this.#around.openPath,
+      onProgress: (phase: LoadPhase, loaded: number, total: number) => call.tell({
+        type: 'load', progress: {phase, loaded, total, file, files: sources.length, name: nameOf(sources[file]!)},
+      }),
+    });
+    const one = async (file: number) => {
+      const sink = new MemorySink(starting);
       try {
-        const onProgress = (phase: LoadPhase, loaded: number, total: number) => call.tell({
-          type: 'load', progress: {phase, loaded, total, file, files: sources.length, name: nameOf(source)},
-        });
-        await readSource(source, sinks[file]!, {
-          cache: args.cache, store, signal, onProgress, log: this.#log, pull: call.pull, openPath: this.#around.openPath,
-        });
+        await readSource(sources[file]!, sink, optionsOf(file));
+        return await sink.take();
+      } catch (error) {
+        sink.free();
+        throw error;
+      }
+    };
+    const stopping = async (reading: Promise<Allocation>) => {
+      try {
+        return await reading;
       } catch (error) {
         failed.abort();
         throw error;
       }
-    }));
-    const reasons = results.filter((result) => result.status === 'rejected').map((result) => result.reason as unknown);
-    if (reasons.length > 0) {
-      for (const sink of sinks) sink.free();
-      // The first that failed made the others stop; its reason is the one that is not about stopping.
-      throw reasons.find((reason) => !(reason instanceof Error && reason.name === 'AbortError')) ?? reasons[0];
-    }
-    return sinks.map((sink) => sink.take());
+    };
+    const results = await Promise.allSettled([
+      stopping(parts.length > 1 ? readParts(parts, starting, optionsOf) : one(0)), ...(mmproj ? [stopping(one(parts.length))] : []),
+    ]);
+    const reasons = results.flatMap((result) => result.status === 'rejected' ? [result.reason as unknown] : []);
+    const [file, vision = null] = results.map((result) => result.status === 'fulfilled' ? result.value : null);
+    if (reasons.length === 0) return {file: file!, vision};
+    file?.free();
+    vision?.free();
+    // The first that failed made the others stop; its reason is the one that is not about stopping.
+    throw reasons.find((reason) => !(reason instanceof Error && reason.name === 'AbortError')) ?? reasons[0];
   }
 
-  #prepare(module: Module, files: Allocation[], vision: Allocation | null, args: WireLoad, call: Call): Model {
-    const count = files.length + (vision ? 1 : 0);
-    const onProgress = (file: number) => (loaded: number, total: number) => call.tell({
-      type: 'load', progress: {phase: 'prepare', loaded, total, file, files: count, name: ''},
+  #prepare(module: Module, file: Allocation, vision: Allocation | null, args: WireLoad, call: Call): Model {
+    const files = args.parts.length + (vision ? 1 : 0);
+    const onProgress = (which: number) => (loaded: number, total: number) => call.tell({
+      type: 'load', progress: {phase: 'prepare', loaded, total, file: which, files, name: ''},
     });
-    if (files.length !== 1) throw new UnsupportedError(`a model in ${files.length} parts`);
-    const model = module.loadModel(files[0]!, {
+    const model = module.loadModel(file, {
       context: args.context, maxBatch: args.maxBatch, cacheType: args.cacheType, vocabOnly: args.vocabOnly,
       onProgress: onProgress(0),
     });
-    if (vision) model.loadVision(vision, {onProgress: onProgress(count - 1)});
+    if (vision) model.loadVision(vision, {onProgress: onProgress(files - 1)});
     return model;
   }
 
-  #control(module: Module): Loaded['control'] {
-    if (!module.shared || !(module.memory.buffer instanceof SharedArrayBuffer)) return null;
-    // In Node and on isolated pages only: elsewhere shared memory cannot be sent.
-    if (typeof globalThis.crossOriginIsolated === 'boolean' && !globalThis.crossOriginIsolated) return null;
+  // What takes requests to stop while this thread computes; only shared memory can be reached from another one.
+  #startStopper(module: Module): MessagePort | null {
+    if (!module.shared) return null;
     const active = new SharedArrayBuffer(4);
+    const {port1, port2} = new MessageChannel();
     this.#active = new Int32Array(active);
-    return {memory: module.memory.buffer, active};
+    this.#around.startStopper({stopper: true, memory: module.memory.buffer as unknown as SharedArrayBuffer, active, port: port2});
+    return port1;
   }
 
   // ---- Prompts and answers -------------------------------------------------------------------------------------------
@@ -166,7 +179,7 @@ export class Engine {
     return model.promptFromChat(wire.messages, images, {...options, ...chat});
   }
 
-  // While `body` runs, the page may set the session's flag on behalf of this request and of no other.
+  // While `body` runs, the session's flag may be set on behalf of this request and of no other.
   async #stoppable<T>(call: Call, session: Session, body: () => Promise<T>): Promise<T> {
     session.clearCancel();
     if (this.#active) Atomics.store(this.#active, 0, call.id);

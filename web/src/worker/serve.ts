@@ -11,6 +11,8 @@ interface Feed {
 
 // Arrays of numbers are moved, not copied; nothing here keeps them.
 function transferable(result: unknown): Transferable[] {
+  const {stop} = (result ?? {}) as {stop?: unknown};
+  if (stop instanceof MessagePort) return [stop];
   return ArrayBuffer.isView(result) && result.buffer instanceof ArrayBuffer ? [result.buffer] : [];
 }
 

@@ -2,10 +2,12 @@
 // of a file is ever whole.
 import {loadUrl} from '../cache/load_url.ts';
 import type {CacheMode, LoadPhase, LogFunction, Sink} from '../cache/progress.ts';
-import type {Store} from '../cache/store.ts';
+import {Store} from '../cache/store.ts';
+import {factsOf} from '../cache/transfer.ts';
 import {InvalidArgumentError, NetworkError, NotFoundError, throwIfAborted} from '../errors.ts';
 import type {Allocation, Module} from '../module/types.ts';
 import type {WireSource} from '../protocol.ts';
+import {joinHeaders, placeParts} from './parts.ts';
 
 export interface SourceOptions {
   cache: CacheMode;
@@ -19,46 +21,143 @@ export interface SourceOptions {
   openPath: (path: string) => Promise<Blob>;
 }
 
+// What may wait for the module to start. A browser holds little itself, and drops it where the connection breaks.
+const MOST_WAITING = 16 << 20;
+
 /** Writes into the module's memory; the module may still be starting. */
 export class MemorySink implements Sink {
   readonly #module: Promise<Module>;
   #file: Allocation | null = null;
-  #at = 0;
+  #opening: Promise<void> | null = null;
+  #waiting: Uint8Array[] = [];
+  #held = 0;   // bytes of these
+  #total = 0;
+  #at = 0;     // bytes that came
+  #done = 0;   // bytes in the file
 
   constructor(module: Promise<Module>) {
     this.#module = module;
   }
 
-  async begin(total: number): Promise<void> {
+  begin(total: number): void {
     if (total <= 0) throw new InvalidArgumentError('the model file is empty (0 bytes)');
-    this.#at = 0;
-    if (this.#file?.size === total) return;
+    this.#at = this.#done = this.#held = 0;
+    this.#waiting = [];
+    if (this.#total === total) return;
     this.#file?.free();
     this.#file = null;
-    this.#file = (await this.#module).allocate(total);
+    this.#total = total;
+    const opening = this.#open(total);
+    // Whoever writes hears of its failure.
+    opening.catch(() => {});
+    this.#opening = opening;
   }
 
-  write(bytes: Uint8Array): void {
-    const room = this.#file!.size - this.#at;
-    if (bytes.length > room) throw new InvalidArgumentError(`the file is longer than the ${this.#file!.size} bytes that were announced`);
-    this.#file!.write(this.#at, bytes);
+  async #open(total: number): Promise<void> {
+    const module = await this.#module;
+    if (this.#total === total && !this.#file) this.#file = module.allocate(total);
+  }
+
+  #drain(): void {
+    for (const bytes of this.#waiting.splice(0)) {
+      this.#file!.write(this.#done, bytes);
+      this.#done += bytes.length;
+    }
+    this.#held = 0;
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    if (this.#at + bytes.length > this.#total) throw new InvalidArgumentError(`the file is longer than the ${this.#total} bytes that were announced`);
     this.#at += bytes.length;
+    this.#waiting.push(bytes);
+    this.#held += bytes.length;
+    if (!this.#file && this.#held > MOST_WAITING) await this.#opening;
+    if (this.#file) this.#drain();
   }
 
   /** The whole file; the caller has it from here on. */
-  take(): Allocation {
+  async take(): Promise<Allocation> {
+    await this.#opening;
     const file = this.#file!;
-    if (this.#at < file.size) {
-      this.free();
-      throw new InvalidArgumentError(`the file ended at byte ${this.#at}; ${file.size} were announced`);
-    }
+    this.#drain();
+    if (this.#at < this.#total) throw new InvalidArgumentError(`the file ended at byte ${this.#at}; ${this.#total} were announced`);
     this.#file = null;
     return file;
   }
 
   free(): void {
+    this.#total = 0;
+    this.#waiting = [];
     this.#file?.free();
     this.#file = null;
+  }
+}
+
+/** A part of a model, written to its place among the others. */
+class PartSink implements Sink {
+  readonly #file: Allocation;
+  readonly #place: number;
+  readonly #size: number;
+  readonly #name: string;
+  #at = 0;
+
+  constructor(file: Allocation, place: number, size: number, name: string) {
+    this.#file = file;
+    this.#place = place;
+    this.#size = size;
+    this.#name = name;
+  }
+
+  begin(total: number): void {
+    this.#at = 0;
+    if (total === this.#size) return;
+    throw new InvalidArgumentError(`${this.#name}: it was said to have ${this.#size} bytes, and has ${total}`);
+  }
+
+  write(bytes: Uint8Array): void {
+    if (this.#at + bytes.length > this.#size) throw new InvalidArgumentError(`${this.#name}: it is longer than the ${this.#size} bytes that were announced`);
+    this.#file.write(this.#place + this.#at, bytes);
+    this.#at += bytes.length;
+  }
+}
+
+// Asked of the server; without a network, of the cache.
+async function sizeOf(source: WireSource, options: SourceOptions): Promise<number> {
+  if (source.kind === 'blob') return source.blob.size;
+  if (source.kind === 'path') return (await options.openPath(source.path)).size;
+  let size = source.kind === 'feed' ? source.size : 0;
+  if (source.kind === 'url') {
+    const {url, headers} = source;
+    try {
+      const response = await fetch(url, {method: 'HEAD', headers, cache: 'no-cache', signal: options.signal});
+      if (response.ok) size = factsOf(response).total;
+    } catch {
+      throwIfAborted(options.signal, url);
+    }
+    if (!size && options.store) size = (await options.store.entry(await Store.nameOf(url)))?.total ?? 0;
+  }
+  if (size > 0) return size;
+  throw new InvalidArgumentError(`${nameOf(source) || 'a part'}: the size of each part must be known before the first is read; ` +
+    'streams want {stream, size}, servers must announce a Content-Length');
+}
+
+/** Several parts, one behind the other, joined into one file. */
+export async function readParts(sources: readonly WireSource[], starting: Promise<Module>,
+                                optionsOf: (part: number) => SourceOptions): Promise<Allocation> {
+  const sizes = await Promise.all(sources.map((source, part) => sizeOf(source, optionsOf(part))));
+  const {places, total} = placeParts(sizes);
+  const file = (await starting).allocate(total);
+  const names = sources.map((source, part) => nameOf(source) || `part ${part + 1}`);
+  try {
+    // A part that is refused must have ended the others before their memory goes.
+    const read = await Promise.allSettled(sources.map((source, part) =>
+      readSource(source, new PartSink(file, places[part]!, sizes[part]!, names[part]!), optionsOf(part))));
+    for (const result of read) if (result.status === 'rejected') throw result.reason;
+    file.write(0, joinHeaders(sizes, names, (at, size) => file.bytes(at, size)));
+    return file;
+  } catch (error) {
+    file.free();
+    throw error;
   }
 }
 
