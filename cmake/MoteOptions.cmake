@@ -1,6 +1,7 @@
 # Options, and the flags that every target of mote shares.
 option(MOTE_TESTS "Build the tests" ON)
 option(MOTE_SHARED "Build libmote.so beside libmote.a" OFF)
+option(MOTE_BUNDLE "The installed program finds libraries in ../lib/mote (scripts/package puts them there)" OFF)
 set(MOTE_SANITIZE "" CACHE STRING "Sanitizers: address,undefined or thread")
 option(MOTE_FUZZ "Build the libFuzzer targets (clang)" OFF)
 option(MOTE_WERROR "Warnings are errors" OFF)
