@@ -108,10 +108,10 @@ class GgufFile {
   const TensorInfo* FindTensor(std::string_view name) const;
   // The tensor's bytes. kIo if the file shrank meanwhile.
   Result<std::span<const uint8_t>> TensorBytes(const TensorInfo& tensor) const;
-  void ReleaseTensor(const TensorInfo& tensor) const;  // see ByteSource::Release
+  void ReleaseTensor(const TensorInfo& tensor) const;               // see ByteSource::Release
   std::span<uint8_t> GiveUpTensor(const TensorInfo& tensor) const;  // see ByteSource::GiveUp
-  bool IsMapped(const TensorInfo& tensor) const;       // see ByteSource::mapped
-  const std::string& name() const;                     // of the first part
+  bool IsMapped(const TensorInfo& tensor) const;                    // see ByteSource::mapped
+  const std::string& name() const;                                  // of the first part
 
   // Typed look-ups with the error that a user can act on: kNotFound names the key, kMalformed says what type was met.
   Result<uint64_t> RequireUint(std::string_view key) const;

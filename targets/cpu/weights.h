@@ -19,8 +19,8 @@ struct CpuWeight {
   // As in the file: embeddings are looked up here; float32 vectors are aligned. Of an embedding null where the file's
   // rows became panels.
   const uint8_t* file_rows = nullptr;
-  const uint8_t* panels = nullptr;     // packed (simd/pack.h); null for what no product reads
-  size_t row_bytes = 0;                // of a row, in the file and packed
+  const uint8_t* panels = nullptr;  // packed (simd/pack.h); null for what no product reads
+  size_t row_bytes = 0;             // of a row, in the file and packed
   uint64_t rows = 0;
   uint64_t cols = 0;
   uint64_t part_rows = 0;  // rows of one expert; panels begin anew with each. All rows where there are no experts
