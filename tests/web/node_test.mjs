@@ -59,15 +59,17 @@ test('the same greedy text as native, in both modules, with 1, 2 and 4 threads',
 
 test('paths, file URLs, Blobs, buffers and streams are one model', async () => {
   const sums = new Set();
-  const sources = [MODEL, pathToFileURL(resolve(MODEL)), await openAsBlob(MODEL), readFileSync(MODEL),
-                   readFileSync(MODEL).buffer.slice(0), {stream: Readable.toWeb(createReadStream(MODEL)), size: statSync(MODEL).size}];
-  for (const source of sources.filter((one) => !(one instanceof ArrayBuffer) || one.byteLength === statSync(MODEL).size)) {
+  const bytes = readFileSync(MODEL);
+  const sources = [MODEL, pathToFileURL(resolve(MODEL)), await openAsBlob(MODEL), bytes,
+                   new Uint8Array(bytes).buffer, {stream: Readable.toWeb(createReadStream(MODEL)), size: statSync(MODEL).size}];
+  for (const source of sources) {
     const mote = await Mote.load(source, {threads: 1});
     const logits = await mote.logits('Hello');
     sums.add(logits.reduce((sum, value, i) => sum + value * Math.cos(i), 0));
     await mote.dispose();
   }
   assert.equal(sums.size, 1);
+  assert.equal(bytes.length, statSync(MODEL).size, 'the buffer is still its owner\'s');
   await assert.rejects(Mote.load('models/none.gguf'), {code: 'not-found'});
   await assert.rejects(Mote.load({model: MODEL, mmproj: MODEL}), (error) => /^(malformed|invalid-argument|unsupported)$/.test(error.code));
   assert.deepEqual(await Mote.cache.list(), []);

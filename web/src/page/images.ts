@@ -86,7 +86,7 @@ export async function toSendable(input: ImageInput, signal?: AbortSignal): Promi
   }
   const {data, width, height, channels = 4} = input as PixelSource;
   if (data instanceof Uint8Array || data instanceof Uint8ClampedArray) {
-    const copy = data.slice();
+    const copy = new Uint8Array(data);
     return {image: {kind: 'pixels', data: copy, width, height, channels}, transfer: [copy.buffer as ArrayBuffer]};
   }
   throw new UnsupportedError('picture: want an ImageBitmap, canvas, ImageData, VideoFrame, image or video element, Blob, ' +

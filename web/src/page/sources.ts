@@ -54,7 +54,8 @@ function fromBytes(bytes: Uint8Array, channel: Channel): WireSource {
   let at = 0;
   // Piece by piece, so that there is never a second copy of the whole.
   const feed = channel.feed(async () => {
-    const piece = bytes.slice(at, at + FEED_PIECE);
+    // Not slice(): that of Node's Buffers is a view, and sending it would take the bytes from their owner.
+    const piece = new Uint8Array(bytes.subarray(at, at + FEED_PIECE));
     at += piece.length;
     return piece.length > 0 ? piece : null;
   });
@@ -78,7 +79,7 @@ function fromStream(stream: ReadableStream<Uint8Array>, size: number, channel: C
   const feed = channel.feed(async () => {
     const {value, done} = await reader.read();
     // Sending it takes it away from whoever made it.
-    return done ? null : value.slice();
+    return done ? null : new Uint8Array(value);
   });
   return {kind: 'feed', feed, size, name: ''};
 }
