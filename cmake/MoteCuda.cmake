@@ -55,6 +55,7 @@ endforeach()
 list(GET archs -1 last)
 list(APPEND gencode "--generate-code=arch=compute_${last},code=compute_${last}")
 list(JOIN archs " " shown)
+set(MOTE_CUDA_SHOWN_ARCHS "${shown}")
 message(STATUS "CUDA: ${MOTE_NVCC} ${CMAKE_CUDA_COMPILER_VERSION}, for ${shown}")
 
 mote_room(gpu DIR targets/cuda USES core graph)
