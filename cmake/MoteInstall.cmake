@@ -32,8 +32,15 @@ write_basic_package_version_file(${CMAKE_BINARY_DIR}/mote-config-version.cmake C
 install(FILES ${CMAKE_BINARY_DIR}/mote-config.cmake ${CMAKE_BINARY_DIR}/mote-config-version.cmake
   DESTINATION ${package} COMPONENT development)
 
+if(MOTE_HAVE_CUDA)
+  install(FILES ${MOTE_CUDART} DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development)
+endif()
+
 # The folders are given from the place of mote.pc, so that the tree may be moved.
 set(MOTE_PC_LIBS_PRIVATE "${MOTE_CXX_RUNTIME}")
+if(MOTE_HAVE_CUDA)
+  list(PREPEND MOTE_PC_LIBS_PRIVATE cudart_static ${CMAKE_DL_LIBS} rt)
+endif()
 list(TRANSFORM MOTE_PC_LIBS_PRIVATE PREPEND "-l")
 list(JOIN MOTE_PC_LIBS_PRIVATE " " MOTE_PC_LIBS_PRIVATE)
 file(RELATIVE_PATH MOTE_PC_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)

@@ -26,6 +26,7 @@ std::vector<std::string> RewriteArguments(int argc, char** argv) {
       if (word == "-ctk") word = "--cache-type-k";
       if (word == "-ctv") word = "--cache-type-v";
       if (word == "-mm") word = "--mmproj";
+      if (word == "-ngl") word = "--gpu-layers";
     }
     words.push_back(std::move(word));
   }

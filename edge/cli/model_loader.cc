@@ -20,6 +20,8 @@ v0::ModelOptions Convert(const ModelOptions& options) {
   converted.cache_type_k = static_cast<mote_cache_type>(params.cache_type_k);
   converted.cache_type_v = static_cast<mote_cache_type>(params.cache_type_v);
   if (params.isa != nullptr) converted.isa = params.isa;
+  converted.device = options.device;
+  converted.gpu_layers = params.gpu_layers;
   if (options.verbose) converted.log = [](mote_log_level, std::string_view line) { Note(std::string(line)); };
   return converted;
 }

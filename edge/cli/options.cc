@@ -23,6 +23,26 @@ CLI::Validator Within(double low, double high, bool above) {
   return CLI::Validator(check, "");
 }
 
+namespace {
+
+bool IsNumber(const std::string& text, size_t digits) {
+  return !text.empty() && text.size() <= digits && text.find_first_not_of("0123456789") == std::string::npos;
+}
+
+std::string CheckDeviceWords(const std::string& text) {
+  if (text == "auto" || text == "cpu" || text == "cuda" || (text.rfind("cuda:", 0) == 0 && IsNumber(text.substr(5), 2))) {
+    return "";
+  }
+  return "\"" + text + "\" is no device; it must be auto, cpu, cuda or cuda:N";
+}
+
+std::string CheckLayerWords(const std::string& text) {
+  if (text == "auto" || text == "all" || IsNumber(text, 6)) return "";
+  return "\"" + text + "\" is no number of layers; it must be a number, auto or all";
+}
+
+}  // namespace
+
 void ModelOptions::AddPath(CLI::App& command) {
   command.add_option("MODEL", path, "A GGUF file; of a split model, any part");
 }
@@ -41,6 +61,10 @@ void ModelOptions::AddAll(CLI::App& command) {
   const auto cache_type = CLI::IsMember({"f16", "q8_0"}, CLI::ignore_case);
   command.add_option("--cache-type-k", cache_type_k, "(-ctk) type of cached keys: f16 or q8_0")->check(cache_type);
   command.add_option("--cache-type-v", cache_type_v, "(-ctv) type of cached values: f16 or q8_0")->check(cache_type);
+  command.add_option("--device", device, "auto, cpu, cuda or cuda:N; auto: a GPU where there is one that can")
+      ->check(CheckDeviceWords);
+  command.add_option("--gpu-layers", gpu_layers, "(-ngl) layers on the GPU: a number, auto (what fits) or all")
+      ->check(CheckLayerWords);
   command.add_option("--memory-limit", memory_limit, "Refuse a model that needs more: 4G, 512M, bytes");
   command.add_flag("-v,--verbose", verbose, "Say what the library says");
 }
@@ -95,6 +119,10 @@ mote_model_params ModelOptions::Params() const {
   isa_ = ForcedIsa();
   params.isa = isa_.empty() ? nullptr : isa_.c_str();
   params.sparse_path = ForcedSparsePath();
+  params.device = device.c_str();
+  params.gpu_layers = gpu_layers == "auto"  ? MOTE_GPU_LAYERS_AUTO
+                      : gpu_layers == "all" ? MOTE_GPU_LAYERS_ALL
+                                            : atoi(gpu_layers.c_str());
   if (verbose) {
     params.log = [](void*, mote_log_level, const char* line) { Note(line); };
   }

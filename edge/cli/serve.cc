@@ -53,6 +53,8 @@ ModelOptions OptionsFor(const Settings& settings, const std::string& path) {
   options.batch = static_cast<uint32_t>(settings.batch_size);
   options.cache_type_k = settings.cache_type_k;
   options.cache_type_v = settings.cache_type_v;
+  options.device = server::DeviceName(settings.device);
+  options.gpu_layers = settings.gpu_layers;
   options.verbose = settings.log_level == server::LogLevel::kDebug;
   return options;
 }

@@ -11,6 +11,7 @@
 #include "edge/server/guard.h"
 #include "edge/server/http/front.h"
 #include "edge/server/openai/routes.h"
+#include "edge/server/ops/gpus.h"
 #include "edge/server/ops/health.h"
 #include "edge/server/ops/log.h"
 #include "edge/server/ops/metrics.h"
@@ -152,6 +153,9 @@ void Server::Note(Parts& parts, const Served& served) {
 // What operators ask.
 Result<void> Server::AddOwnRoutes(Parts& parts, const Refused& refused) {
   HealthSources sources;
+  sources.gpu = [sensors = std::make_shared<GpuSensors>(), machine = std::make_shared<Machine>()] {
+    return ReadGpus(*sensors, *machine);
+  };
   sources.draining = [front = parts.front.get()] { return front->draining(); };
   sources.queue_fill = [service = parts.service.get()] { return service->queue_filled(); };
   sources.has_work = [service = parts.service.get()] { return !service->idle(); };

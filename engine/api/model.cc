@@ -90,6 +90,7 @@ mote_model_params Defaults() {
   mote_model_params params = {};
   params.struct_size = sizeof(params);
   params.max_batch = ModelParams().max_batch;
+  params.gpu_layers = MOTE_GPU_LAYERS_AUTO;
   return params;
 }
 
@@ -140,6 +141,13 @@ Result<ModelParams> ConvertModelParams(const mote_model_params& given, Loaded* l
                  given.sparse_path);
   }
   params.sparse = static_cast<SparsePath>(given.sparse_path);
+  static_assert(MOTE_GPU_LAYERS_AUTO == kLayersThatFit && MOTE_GPU_LAYERS_ALL == kAllLayers);
+  params.device.device = given.device != nullptr ? given.device : "auto";
+  params.device.gpu_layers = given.gpu_layers;
+  if (given.gpu_layers < kAllLayers) {
+    return Error(Code::kInvalidArgument, "gpu_layers is %d; MOTE_GPU_LAYERS_AUTO, ..._ALL and counts are possible",
+                 static_cast<int>(given.gpu_layers));
+  }
   if (loaded != nullptr && given.log != nullptr) {
     loaded->log = given.log;
     loaded->log_user = given.log_user;
@@ -279,6 +287,8 @@ mote_status mote_model_get_info(const mote_model* model, mote_model_info* info, 
     filled.weight_bytes = m.memory().weight_bytes;
     filled.scratch_bytes = m.memory().scratch_bytes;
     filled.cache_bytes = m.memory().cache_bytes;
+    filled.device_reason = m.device().reason.c_str();
+    filled.gpu_layers = m.device().gpu_layers;
   }
   WriteResult(filled, info);
   return MOTE_OK;

@@ -122,7 +122,13 @@ typedef struct mote_model_params {
   int32_t cache_type_k; /* a mote_cache_type, of keys */
   int32_t cache_type_v; /* of values */
   int32_t sparse_path;  /* a mote_sparse_path */
+  const char* device;   /* "cpu", "cuda", "cuda:1", ...; NULL or "auto": a GPU where there is one that can, else the CPU.
+                           Read during the call only */
+  int32_t gpu_layers;   /* on the GPU: the last so many; MOTE_GPU_LAYERS_AUTO (default): what fits; ..._ALL */
 } mote_model_params;
+
+#define MOTE_GPU_LAYERS_AUTO (-1)
+#define MOTE_GPU_LAYERS_ALL (-2)
 
 /* Fills *params, of which struct_size bytes exist, with the defaults. */
 MOTE_API void mote_model_params_init(mote_model_params* params, size_t struct_size);
@@ -182,6 +188,8 @@ typedef struct mote_model_info {
   uint64_t scratch_bytes;
   uint64_t cache_bytes;
   const char* weight_type; /* the type of most of the tensors' bytes, as GGUF names it: "Q8_0" */
+  const char* device_reason; /* why it runs on this device, for people */
+  uint32_t gpu_layers;       /* of `layers` */
 } mote_model_info;
 
 /* info->struct_size must be set. */

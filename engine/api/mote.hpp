@@ -239,6 +239,8 @@ class Model {
     params.cache_type_k = options.cache_type_k;
     params.cache_type_v = options.cache_type_v;
     params.isa = options.isa.empty() ? nullptr : options.isa.c_str();
+    params.device = options.device.empty() ? nullptr : options.device.c_str();
+    params.gpu_layers = options.gpu_layers;
     if (log != nullptr) {
       params.log = [](void* user, mote_log_level level, const char* line) { (*static_cast<Log*>(user))(level, line); };
       params.log_user = log;

@@ -132,6 +132,8 @@ struct CacheLayer {
   bool operator==(const CacheLayer&) const = default;
 };
 
+class GraphCutter;  // cut.cc
+
 class Graph {
  public:
   // Builders. The first failure sticks (see status()); later calls are harmless and return ids that are never used.
@@ -187,6 +189,7 @@ class Graph {
   bool has_axes() const;
 
  private:
+  friend class GraphCutter;
   void Fail(Status status);
   bool Has(OpKind op, ValueId id);
   bool HasVector(OpKind op, WeightId id, uint64_t cols, bool optional);

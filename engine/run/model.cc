@@ -59,8 +59,9 @@ Result<std::unique_ptr<Model>> Model::Prepare(std::unique_ptr<GgufFile> file, co
   m.log_ = params.log;
   m.memory_limit_ = params.memory_limit;
   const Context context = m.MakeContext();
-  MOTE_ASSIGN_OR_RETURN(m.backend_, CreateCpuBackend(context, params.isa, params.sparse));
-  MOTE_ASSIGN_OR_RETURN(const MemoryNeed need, m.backend_->Measure(m.plan_, m.context_));
+  MOTE_ASSIGN_OR_RETURN(m.cpu_, CreateCpuBackend(context, params.isa, params.sparse));
+  MOTE_ASSIGN_OR_RETURN(m.device_, ChooseDevice(params.device, m.plan_, m.context_, *m.cpu_));
+  MOTE_ASSIGN_OR_RETURN(const MemoryNeed need, m.backend().Measure(m.plan_, m.context_));
   // The scheduler's results are as much scratch as the backend's arena.
   m.limits_ = {batch, std::min(batch, kMaxOutputs), m.hyper_.vocab_size, m.hyper_.width};
   const uint64_t logits_bytes = uint64_t{m.limits_.max_outputs} * m.hyper_.vocab_size * sizeof(float);
@@ -88,8 +89,8 @@ Result<MemoryReport> Model::EstimateVision(const GgufFile& file, const ModelPara
   std::unique_ptr<Model> model(new Model());  // for its parts alone
   model->platform_ = CreatePlatform();
   MOTE_ASSIGN_OR_RETURN(model->pool_, model->platform_->CreateThreadPool(params.threads));
-  MOTE_ASSIGN_OR_RETURN(model->backend_, CreateCpuBackend(model->MakeContext(), params.isa, params.sparse));
-  MOTE_ASSIGN_OR_RETURN(const MemoryNeed need, Vision::Estimate(file, *model->backend_, vision));
+  MOTE_ASSIGN_OR_RETURN(model->cpu_, CreateCpuBackend(model->MakeContext(), params.isa, params.sparse));
+  MOTE_ASSIGN_OR_RETURN(const MemoryNeed need, Vision::Estimate(file, *model->cpu_, vision));
   return MemoryReport{need.weight_bytes, need.scratch_bytes + need.cache_bytes, 0};
 }
 
@@ -117,10 +118,11 @@ Result<std::unique_ptr<Model>> Model::Load(std::unique_ptr<GgufFile> file, const
     }
   }
   const Context context = m.MakeContext();
-  MOTE_ASSIGN_OR_RETURN(m.program_, m.backend_->Compile(m.plan_, *m.file_, context, params.progress));
+  MOTE_ASSIGN_OR_RETURN(m.program_, m.backend().Compile(m.plan_, *m.file_, context, params.progress));
   m.scheduler_ = std::make_unique<Scheduler>(*m.program_, m.platform_->CreateMonitor(), m.pool_.get(), m.limits_);
   m.stepper_ = std::make_unique<Stepper>(*m.scheduler_, m.platform_->CreateMonitor());
-  Log(context, LogLevel::kInfo, "%s on %s: %s", m.hyper_.architecture.c_str(), m.backend_->description().c_str(),
+  if (params.device.device != "cpu") Log(context, LogLevel::kInfo, "device: %s", m.device_.reason.c_str());
+  Log(context, LogLevel::kInfo, "%s on %s: %s", m.hyper_.architecture.c_str(), m.backend().description().c_str(),
       Describe(m.memory_).c_str());
   return model;
 }
@@ -129,12 +131,12 @@ Status Model::AttachVision(std::unique_ptr<GgufFile> file, const VisionParams& p
   if (vision_ != nullptr) return Error(Code::kInvalidArgument, "the model has a vision file already");
   Vision::Host host;
   host.context = MakeContext();
-  host.backend = backend_.get();
+  host.backend = &tower_backend();
   host.scheduler = scheduler_.get();
   host.tokenizer = tokenizer_.get();
   host.image_cols = image_cols();
   host.architecture = hyper_.architecture;
-  MOTE_ASSIGN_OR_RETURN(const MemoryNeed need, Vision::Estimate(*file, *backend_, params));
+  MOTE_ASSIGN_OR_RETURN(const MemoryNeed need, Vision::Estimate(*file, tower_backend(), params));
   MemoryReport both = memory_;
   both.weight_bytes += need.weight_bytes;
   both.scratch_bytes += need.scratch_bytes + need.cache_bytes;

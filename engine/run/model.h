@@ -17,6 +17,7 @@
 #include "engine/graph/backend.h"
 #include "engine/graph/plan.h"
 #include "engine/run/chat.h"
+#include "engine/run/device.h"
 #include "engine/run/prompt.h"
 #include "engine/run/scheduler.h"
 #include "engine/run/stepper.h"
@@ -34,6 +35,7 @@ struct ModelParams {
   uint64_t memory_limit = 0;  // bytes for weights, scratch and one session's cache; 0: no limit
   std::string isa;            // see CreateCpuBackend
   SparsePath sparse = SparsePath::kAuto;
+  DeviceRequest device;
   LogSink log;
   LoadProgress progress;
 };
@@ -70,7 +72,9 @@ class Model {
   uint32_t image_cols() const { return graph_.input_cols(); }  // floats of a row of an image
   bool has_axes() const { return graph_.has_axes(); }
   int threads() const { return pool_->num_workers(); }
-  std::string backend_description() const { return backend_->description(); }
+  std::string backend_description() const { return backend().description(); }
+  // Why it runs where it does, and what of a GPU's memory it takes.
+  const DeviceChoice& device() const { return device_; }
   const MemoryReport& memory() const { return memory_; }
   Scheduler& scheduler() { return *scheduler_; }
   Stepper& stepper() { return *stepper_; }
@@ -100,6 +104,9 @@ class Model {
   static Result<std::unique_ptr<Model>> Prepare(std::unique_ptr<GgufFile> file, const ModelParams& params,
                                                 bool shapes_only);
   Context MakeContext() const;
+  Backend& backend() const { return device_.backend != nullptr ? *device_.backend : *cpu_; }
+  // Where a tower runs: on the GPU where the whole model does.
+  Backend& tower_backend() const { return device_.gpu != nullptr ? *cpu_ : backend(); }
   Result<Prompt> Interleave(std::vector<std::vector<int32_t>> pieces, std::span<const EncodedImage> images) const;
 
   std::unique_ptr<Platform> platform_;
@@ -111,7 +118,8 @@ class Model {
   HyperParams hyper_;
   Graph graph_;
   Plan plan_;
-  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Backend> cpu_;
+  DeviceChoice device_;
   std::unique_ptr<Program> program_;
   Scheduler::Limits limits_;
   std::unique_ptr<Scheduler> scheduler_;

@@ -37,6 +37,9 @@ inline Result<std::unique_ptr<Model>> TryLoad(std::span<const uint8_t> bytes, co
   params.max_batch = options.max_batch;
   params.cache = options.cache;
   params.isa = IsaUnderTest();
+#ifdef MOTE_TEST_DEVICE  // the same tests on another device: tests/cuda
+  params.device.device = MOTE_TEST_DEVICE;
+#endif
   return Model::Load(std::move(file), params);
 }
 

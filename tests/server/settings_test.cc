@@ -1,5 +1,6 @@
 // Settings: four ways in, one table; what is wrong stops the start and says where it was said.
 #include "edge/server/config/settings.h"
+#include "engine/api/mote_gpu.h"
 
 #include <gtest/gtest.h>
 #include <stdio.h>
@@ -351,7 +352,8 @@ TEST(Settings, WhatDependsOnSeveralIsChecked) {
   refuses({"--max-line", "64K"}, "max_line is larger");
   refuses({"--batch-size", "64"}, "more than batch_size");
   refuses({"--memory-pool-size", "100M"}, "more than memory_pool_size");
-  refuses({"--device", "cuda"}, "no CUDA target");
+  if (mote_gpu_count(nullptr) == 0) refuses({"--device", "cuda"}, "must be auto or cpu");
+  refuses({"--gpu-layers", "many"}, "gpu_layers");
   refuses({"--mmproj", "m", "a.gguf,mmproj=n"}, "leave one out");
 }
 

@@ -6,9 +6,12 @@
 #include "edge/cli/commands.h"
 #include "edge/cli/console.h"
 #include "edge/cli/options.h"
+#include "edge/cli/tools/gpu_report.h"
 #include "edge/cli/tools/model_file.h"
 #include "edge/cli/tools/peaks_report.h"
+#include "edge/cli/tools/plan_report.h"
 #include "engine/api/mote.h"
+#include "engine/run/planner.h"
 #include "targets/cpu/cpu_info.h"
 #include "targets/cpu/peaks.h"
 
@@ -86,7 +89,24 @@ Json FitsToJson(const cpu::CpuInfo& info, double bandwidth) {
   return list;
 }
 
-Json ModelToJson(const ModelOptions& options, const Platform&, const GgufFile& file, const cpu::CpuInfo& info,
+// What to take instead, or how far the context could go, in the memory that is free.
+Json AdviceToJson(const ModelOptions& options, const GgufFile& file, const mote_memory& memory, const TokenWork& work,
+                  uint64_t free_bytes) {
+  MemoryShape shape;
+  shape.weight_bytes = memory.weights;
+  shape.values = work.values;
+  shape.scratch_bytes = memory.scratch;
+  shape.batch = options.batch;
+  const Result<HyperParams> hyper = ReadHyperParams(file);
+  if (!hyper.ok() || hyper->context_train == 0) return nullptr;
+  shape.context_train = hyper->context_train;
+  const uint32_t context = options.context != 0 ? options.context : std::min(shape.context_train, 8192u);
+  shape.cache_bytes_position = memory.cache / context;
+  const MemoryAdvice advice = AdviseMemory(shape, free_bytes);
+  return {{"fits", advice.fits}, {"precision", advice.precision}, {"context", advice.context}, {"batch", advice.batch}};
+}
+
+Json ModelToJson(const ModelOptions& options, const Json& gpus, const GgufFile& file, const cpu::CpuInfo& info,
                  double bandwidth) {
   Json json = {{"file", options.path}};
   mote_memory memory = {};
@@ -107,6 +127,12 @@ Json ModelToJson(const ModelOptions& options, const Platform&, const GgufFile& f
                             HumanBytes(memory.total).c_str(), HumanBytes(info.memory_available).c_str());
   }
   json["tokens_per_second_limit"] = work.bytes_read == 0 ? 0 : bandwidth / static_cast<double>(work.bytes_read);
+  const Json advice = AdviceToJson(options, file, memory, work, info.memory_available);
+  if (!advice.is_null()) json["advice"] = advice;
+  for (const Json& gpu : gpus["gpus"]) {
+    const Json own = AdviceToJson(options, file, memory, work, gpu["memory_free"].get<uint64_t>());
+    if (!own.is_null() && !gpu.contains("unusable")) json["gpu_advice"].push_back(own);
+  }
   return json;
 }
 
@@ -140,6 +166,14 @@ void PrintCpu(const Json& json, const Colors& colors) {
                memory["numa_nodes"].get<int>(), memory["numa_nodes"] == 1 ? "" : "s"));
 }
 
+std::string AdviceText(const char* where, const Json& advice) {
+  const std::string precision = advice["precision"].get<std::string>();
+  if (precision == "none") return Format("  %s: too large in every type; some of its layers may fit (-ngl)\n", where);
+  return Format("  %s: %s, -c %u, -b %u\n", where,
+                advice["fits"].get<bool>() ? "as it is" : ("quantised to " + precision).c_str(),
+                advice["context"].get<uint32_t>(), advice["batch"].get<uint32_t>());
+}
+
 void PrintFits(const Json& json, const Colors& colors) {
   if (json.contains("model")) {
     const Json& model = json["model"];
@@ -153,6 +187,10 @@ void PrintFits(const Json& json, const Colors& colors) {
           HumanBytes(memory["cache"].get<uint64_t>()).c_str(), HumanBytes(memory["total"].get<uint64_t>()).c_str(),
           model["tokens_per_second_limit"].get<double>()));
     }
+    if (model.contains("advice")) Write(AdviceText("best in this machine's memory", model["advice"]));
+    for (size_t i = 0; model.contains("gpu_advice") && i < model["gpu_advice"].size(); ++i) {
+      Write(AdviceText(Format("best in the memory of GPU %zu", i).c_str(), model["gpu_advice"][i]));
+    }
     return;
   }
   Write(Format("%swhat fits%s in the memory available, and the speed limit of a model of a billion parameters\n",
@@ -162,6 +200,13 @@ void PrintFits(const Json& json, const Colors& colors) {
                  static_cast<double>(row["parameters"].get<uint64_t>()) / 1e9,
                  row["tokens_per_second_at_1b"].get<double>()));
   }
+}
+
+int Plan(const std::string& device, bool as_json) {
+  const Json plan = PlanToJson(device);
+  Write(as_json ? plan.dump(1) + "\n" : PlanToText(plan));
+  FlushOutput();
+  return kDone;
 }
 
 int Doctor(const ModelOptions& options, bool as_json) {
@@ -174,6 +219,7 @@ int Doctor(const ModelOptions& options, bool as_json) {
   json["version"] = mote_version();
   json["cpu"] = CpuToJson(info, ChosenIsa());
   json["memory"] = MemoryToJson(info);
+  json["gpu"] = GpusToJson();
   Result<std::unique_ptr<ThreadPool>> pool = platform->CreateThreadPool(options.threads);
   if (!pool.ok()) Fail(pool.status().message());
   const cpu::Peaks peaks = TakePeaks(**pool, platform->clock(), info, /*passes=*/2);
@@ -181,7 +227,7 @@ int Doctor(const ModelOptions& options, bool as_json) {
   const cpu::BandwidthRow* memory = peaks.Bandwidth("memory");
   const double bandwidth = memory != nullptr ? memory->bytes_per_second.median : 0;
   if (file != nullptr) {
-    json["model"] = ModelToJson(options, *platform, *file, info, bandwidth);
+    json["model"] = ModelToJson(options, json["gpu"], *file, info, bandwidth);
   } else {
     json["fits"] = FitsToJson(info, bandwidth);
   }
@@ -190,6 +236,7 @@ int Doctor(const ModelOptions& options, bool as_json) {
   } else {
     const Colors colors(stdout);
     PrintCpu(json, colors);
+    Write(GpusToText(json["gpu"], colors));
     Write(Format("%smeasured%s (best, median, worst round)\n", colors.bold, colors.reset) + PeaksToText(json["peaks"]));
     PrintFits(json, colors);
   }
@@ -203,9 +250,13 @@ void AddDoctor(CLI::App& app, Action* action) {
   CLI::App* command = app.add_subcommand("doctor", "What this machine is, its limits measured, and what fits");
   const auto options = std::make_shared<ModelOptions>();
   const auto json = std::make_shared<bool>(false);
+  const auto plan = std::make_shared<std::string>();
   options->AddAll(*command);
+  command->add_option("--plan", *plan, "What bandwidth allows on another machine, by name, or on all that are known");
   command->add_flag("--json", *json, "One JSON object");
-  command->callback([=] { *action = [=] { return Doctor(*options, *json); }; });
+  command->callback([=] {
+    *action = [=] { return plan->empty() ? Doctor(*options, *json) : Plan(*plan, *json); };
+  });
 }
 
 }  // namespace mote::cli

@@ -70,6 +70,13 @@ bool ParseQuantization(std::string_view text, Settings* settings) {
   return true;
 }
 
+bool ParseGpuLayers(std::string_view text, Settings* settings) {
+  const bool number = !text.empty() && text.size() <= 6 && text.find_first_not_of("0123456789") == text.npos;
+  if (!number && text != "auto" && text != "all") return false;
+  settings->gpu_layers = text;
+  return true;
+}
+
 using S = Settings;
 using W = Written;
 constexpr char kModels[] = "Models";
@@ -88,6 +95,8 @@ const Setting kTable[] = {
      {}, OwnList<&S::models, ReadModelFile>},
     {kModels, "mmproj", "", "", W::kText, 0, 0, "", "auto", "Vision file of the first model; auto: the one beside it; none", &S::mmproj},
     {kModels, "device", "", "DEVICE", W::kChoice, 0, 0, "auto|cpu|cuda", "auto", "What computes", {}, Choice<&S::device>},
+    {kModels, "gpu_layers", "-ngl", "", W::kOwn, 0, 0, "a number, auto (what fits) or all", "auto",
+     "Layers of each model on the GPU, the last so many", {}, ParseGpuLayers},
     {kModels, "threads", "-t", "", W::kCount, 0, 1024, "", "0", "Threads that compute; 0: one per core that the process may use", &S::threads},
     {kModels, "ctx_size", "-c", "", W::kCount, 0, 1 << 24, "", "0", "Context of each session in tokens; 0: the model's, at most 8192", &S::context},
     {kModels, "slots", "-np --parallel", "", W::kCount, 1, 4096, "", "8", "Sessions at once; further requests wait", &S::slots},

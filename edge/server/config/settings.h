@@ -60,6 +60,10 @@ struct JwtKeyFile {
 };
 
 enum class Device { kAuto, kCpu, kCuda };
+// "auto", "cpu", "cuda".
+constexpr const char* DeviceName(Device device) {
+  return device == Device::kAuto ? "auto" : device == Device::kCpu ? "cpu" : "cuda";
+}
 enum class CacheStrategy { kLru, kLfu, kAdaptive };
 enum class KeyRequirement { kAuto, kOn, kOff };  // kAuto: on as soon as a key, a JWT key or a client CA is configured
 enum class MetricsCompat { kNone, kVllm, kLlamaCpp };
@@ -72,6 +76,7 @@ struct Settings {
   std::vector<ModelFile> models;  // empty: the model in the program
   std::string mmproj = "auto";    // of the first model: a file, "auto": the one beside it, "none"
   Device device = Device::kAuto;
+  std::string gpu_layers = "auto";   // of each model on the GPU: a number, "auto": what fits, "all"
   uint64_t threads = 0;              // 0: one per core that the process may use
   uint64_t context = 0;              // tokens of each session; 0: the model's, at most 8192
   uint64_t slots = 8;                // sessions at once

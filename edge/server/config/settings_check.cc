@@ -4,6 +4,7 @@
 
 #include "edge/server/config/settings.h"
 #include "edge/server/config/values.h"
+#include "engine/api/mote_gpu.h"
 
 namespace mote::server {
 namespace {
@@ -131,8 +132,11 @@ Result<void> CheckSizes(const Settings& s) {
 }
 
 Result<void> CheckModels(const Settings& s) {
-  if (s.device == Device::kCuda)
-    return Refuse("device is cuda, but this build has no CUDA target: must be auto or cpu");
+  mote_error error = {};
+  if (s.device == Device::kCuda && mote_gpu_count(&error) == 0) {
+    const std::string why = error.message[0] != '\0' ? error.message : "there is a driver, but no NVIDIA GPU";
+    return Refuse("device is cuda, but " + why + ": must be auto or cpu");
+  }
   if (s.mmproj != "auto" && s.mmproj != "none" && !s.models.empty() && !s.models[0].mmproj.empty()) {
     return Refuse("mmproj and the first model's mmproj= both name its vision file: leave one out");
   }

@@ -59,6 +59,8 @@ Json GpuJson(const GpuFacts& facts) {
     if (device.utilization) one["utilization"] = *device.utilization;
     if (device.temperature) one["temperature_celsius"] = *device.temperature;
     if (device.power) one["power_watts"] = *device.power;
+    if (device.clock) one["clock_hertz"] = *device.clock;
+    if (device.throttled) one["throttled"] = *device.throttled;
     devices.push_back(std::move(one));
   }
   Json body = {{"devices", std::move(devices)}};

@@ -25,6 +25,8 @@ struct GpuDevice {
   std::optional<double> utilization;           // 0 to 1
   std::optional<double> temperature;           // degrees Celsius
   std::optional<double> power;                 // watts
+  std::optional<double> clock;                 // hertz
+  std::optional<bool> throttled;               // held back by heat or power
 };
 struct GpuFacts {
   std::vector<GpuDevice> devices;

@@ -126,6 +126,8 @@ MachineFacts Machine::Read(double now) {
   ReadTemperatures(&facts);
   ReadEnergyCounters(now, &facts);
   ReadPowerSensors(&facts);
+  ReadClocks(&facts);
+  ReadBrakes(&facts);
   return facts;
 }
 
@@ -199,6 +201,52 @@ void Machine::ReadPowerSensors(MachineFacts* facts) const {
       if (!micro) continue;
       facts->power.push_back({device + "/" + number, ReadLine(base + label).value_or(driver), *micro / 1e6});
     }
+  }
+}
+
+void Machine::ReadClocks(MachineFacts* facts) const {
+  const std::string cpus = root_ + "sys/devices/system/cpu/";
+  for (const std::string& cpu : Entries(cpus, "cpu")) {
+    const std::string base = cpus + cpu + "/cpufreq/";
+    const auto kilohertz = ReadNumber(base + "scaling_cur_freq");
+    if (!kilohertz) continue;
+    ClockSensor clock{cpu, *kilohertz * 1e3, std::nullopt};
+    if (const auto most = ReadNumber(base + "cpuinfo_max_freq")) clock.most = *most * 1e3;
+    facts->clocks.push_back(std::move(clock));
+  }
+  const std::string devices = root_ + "sys/class/devfreq/";
+  for (const std::string& device : Entries(devices, "")) {
+    const auto hertz = ReadNumber(devices + device + "/cur_freq");
+    if (!hertz) continue;
+    facts->clocks.push_back({device, *hertz, ReadNumber(devices + device + "/max_freq")});
+  }
+}
+
+void Machine::ReadBrakes(MachineFacts* facts) const {
+  const std::string folder = root_ + "sys/class/thermal/";
+  for (const std::string& device : Entries(folder, "cooling_device")) {
+    const std::string type = ReadLine(folder + device + "/type").value_or(device);
+    const auto state = ReadNumber(folder + device + "/cur_state");
+    if (!state || *state <= 0 || type.find("fan") != std::string::npos || type.find("Fan") != std::string::npos) continue;
+    facts->throttling.push_back(type);
+  }
+}
+
+void Machine::ReadBoardGpu(std::optional<double>* load, std::optional<double>* clock) const {
+  for (const char* path : {"sys/devices/gpu.0/load", "sys/devices/platform/gpu.0/load",
+                           "sys/devices/platform/bus@0/17000000.gpu/load", "sys/devices/platform/17000000.gpu/load"}) {
+    if (const auto mille = ReadNumber(root_ + path)) {
+      *load = *mille / 1000;
+      break;
+    }
+  }
+  const std::string devices = root_ + "sys/class/devfreq/";
+  for (const std::string& device : Entries(devices, "")) {
+    if (device.find("gpu") == std::string::npos && device.find("gv11b") == std::string::npos &&
+        device.find("ga10b") == std::string::npos) {
+      continue;
+    }
+    if (const auto hertz = ReadNumber(devices + device + "/cur_freq")) *clock = *hertz;
   }
 }
 

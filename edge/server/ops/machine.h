@@ -21,6 +21,12 @@ struct Sensor {
   double value = 0;  // degrees Celsius, or watts
 };
 
+struct ClockSensor {
+  std::string id;  // "cpu0", "17000000.gpu"
+  double hertz = 0;
+  std::optional<double> most;  // that it can have; below it for long is throttling, or thrift
+};
+
 struct ProcessFacts {
   std::optional<uint64_t> resident_bytes;
   std::optional<uint64_t> virtual_bytes;
@@ -37,6 +43,9 @@ struct MachineFacts {
   std::optional<uint64_t> memory_available;  // bytes that can be had without swapping, held to the control group
   std::vector<Sensor> temperatures;          // degrees Celsius
   std::vector<Sensor> power;                 // watts
+  std::vector<ClockSensor> clocks;           // of CPUs and of what scales its own (a Jetson's GPU)
+  // Brakes that are on: cooling devices above their first state, but for fans. Each by its driver's name.
+  std::vector<std::string> throttling;
 };
 
 class Machine {
@@ -48,6 +57,8 @@ class Machine {
   MachineFacts Read(double now);
   // Bytes, as in MachineFacts, without the sensors.
   void ReadMemory(MachineFacts* facts) const;
+  // A Jetson's GPU, which is a device of the board: load, 0 to 1, and clock in hertz. Untouched where there is none.
+  void ReadBoardGpu(std::optional<double>* load, std::optional<double>* clock) const;
 
  private:
   struct Meter {
@@ -58,6 +69,8 @@ class Machine {
   void ReadTemperatures(MachineFacts* facts) const;
   void ReadEnergyCounters(double now, MachineFacts* facts);
   void ReadPowerSensors(MachineFacts* facts) const;
+  void ReadClocks(MachineFacts* facts) const;
+  void ReadBrakes(MachineFacts* facts) const;
 
   const std::string root_;
   std::mutex mutex_;

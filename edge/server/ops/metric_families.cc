@@ -105,6 +105,11 @@ void AddMachineFamilies(const MachineFacts& facts, Families* families) {
   gauge("mote:machine_memory_available_bytes", "Memory that can be had without swapping", facts.memory_available);
   AddSensors("mote:temperature_celsius", "Thermal zones", facts.temperatures, families);
   AddSensors("mote:power_watts", "Power meters", facts.power, families);
+  std::vector<Sensor> clocks;
+  for (const ClockSensor& clock : facts.clocks) clocks.push_back({clock.id, clock.id, clock.hertz});
+  AddSensors("mote:clock_hertz", "Clocks of CPUs and of a board's GPU", clocks, families);
+  AddGauge("mote:throttling", "Brakes that heat or power have put on", static_cast<double>(facts.throttling.size()), {},
+           families);
 }
 
 void AddBuildFamilies(const MetricsOptions& options, Families* families) {

@@ -1,0 +1,75 @@
+#!/bin/bash
+# Everything that only a GPU can say, in one call of under ten minutes, without a network:
+#   bench/cuda_check.sh [MODEL.gguf]...
+#
+# Builds for the GPUs that are here, then: the models of the tests on the GPU beside the CPU (every family, every type),
+# with compute-sanitizer's memcheck and racecheck where it is installed; the copy bandwidth; decode and prefill of the
+# models given, or of llama3.2-1b and llama3-8b shapes with random weights (Q4_0, Q4_K, Q8_0, F16), as shares of that
+# bandwidth; eight streams at once beside one. The report goes to $OUT/cuda_check.md, or build/cuda/cuda_check.md.
+source "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib/common.sh"
+
+[[ ${1:-} == -h || ${1:-} == --help ]] && { sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 0; }
+folder=build/cuda
+out=${OUT:-$folder}
+mkdir -p "$folder" "$out"
+report=$out/cuda_check.md
+seconds_left() { echo $((570 - SECONDS)); }
+
+nvidia-smi --query-gpu=name,compute_cap,memory.total,driver_version --format=csv | tee "$report"
+arch=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1 | tr -d .)
+cmake -S . -B "$folder" -G Ninja -DCMAKE_BUILD_TYPE=Release -DMOTE_CUDA=ON -DMOTE_CUDA_ARCHS="$arch" >"$folder/configure.log"
+ninja -C "$folder" -j "$(nproc)" mote_program test_cuda_device make_model cuda_speed >"$folder/build.log" || {
+  tail -n 40 "$folder/build.log"
+  complain "bench/cuda_check.sh: the build failed"
+  exit 1
+}
+say "built in $SECONDS s" | tee -a "$report"
+
+status=0
+{
+  say
+  say "## On the GPU beside the CPU"
+  say '```'
+} >>"$report"
+timeout 180 "$folder/tests/cuda/test_cuda_device" >"$folder/test.log" 2>&1 || status=1
+grep -E '^\[  (PASSED|FAILED)|worst|tests ran' "$folder/test.log" | tee -a "$report"
+if command -v compute-sanitizer >/dev/null && (($(seconds_left) > 240)); then
+  for tool in memcheck racecheck; do
+    say "compute-sanitizer $tool" | tee -a "$report"
+    timeout 90 compute-sanitizer --tool "$tool" --error-exitcode 9 "$folder/tests/cuda/test_cuda_device" \
+      --gtest_filter='*TypesAgree*' >"$folder/$tool.log" 2>&1
+    code=$?
+    ((code == 9)) && status=1
+    { tail -n 3 "$folder/$tool.log"; ((code == 124)) && say "(cut off after 90 s)"; } | tee -a "$report"
+  done
+else
+  say "compute-sanitizer: not here, skipped" | tee -a "$report"
+fi
+say '```' >>"$report"
+
+{
+  say
+  say "## Speed"
+  "$folder/bench/cuda_speed"
+} | tee -a "$report"
+models=("$@")
+if ((${#models[@]} == 0)); then
+  for shape in llama3.2-1b llama3-8b; do
+    half=$folder/$shape-F16.gguf
+    [[ -f $half ]] || timeout "$(seconds_left)" "$folder/bench/make_model" "$shape" "$half" || continue
+    for type in Q4_0 Q4_K Q8_0; do
+      (($(seconds_left) > 120)) || break
+      path=$folder/$shape-$type.gguf
+      [[ -f $path ]] || timeout 60 "$folder/edge/mote" quantize "$half" "$path" "$type" >/dev/null 2>&1 || { rm -f "$path"; continue; }
+      models+=("$path")
+    done
+    models+=("$half")
+  done
+fi
+for model in "${models[@]}"; do
+  (($(seconds_left) > 30)) || { say "no time left for $model" | tee -a "$report"; continue; }
+  say "### $(basename "$model")" | tee -a "$report"
+  timeout "$(seconds_left)" "$folder/edge/mote" bench "$model" --device cuda -ngl all -p 512 -n 64 -r 3 | tee -a "$report" || status=1
+done
+say "done in $SECONDS s; the report: $report"
+exit "$status"

@@ -1,0 +1,93 @@
+// A GPU's own limit, and its matrix products beside it: copies of device memory, then weights times 1 to 32 tokens, as
+// bytes of weights a second and as a share of what the copies reached in this run. For bench/cuda_check.sh.
+#include <stdio.h>
+#include <string.h>
+
+#include <algorithm>
+#include <chrono>
+#include <vector>
+
+#include "targets/cuda/launch.h"
+#include "targets/cuda/runtime.h"
+
+namespace {
+
+using namespace mote::cuda;  // NOLINT: a small program
+
+double Now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+bool Fails(const char* text, const char* doing) {
+  if (text != nullptr) fprintf(stderr, "cuda_speed: %s: %s\n", doing, text);
+  return text != nullptr;
+}
+
+// The median of five times of `work`, done `count` times over.
+template <class Work>
+double Median(void* stream, int count, Work work) {
+  std::vector<double> times;
+  for (int round = 0; round < 6; ++round) {
+    const double start = Now();
+    for (int i = 0; i < count; ++i) work(i);
+    if (Fails(Wait(stream), "running")) return 1e30;
+    if (round > 0) times.push_back((Now() - start) / count);
+  }
+  std::sort(times.begin(), times.end());
+  return times[times.size() / 2];
+}
+
+struct Shape {
+  mote::DType type;
+  uint32_t rows;
+  uint32_t cols;
+};
+
+}  // namespace
+
+int main() {
+  int devices = 0;
+  if (Fails(CountDevices(&devices), "looking for a GPU") || devices == 0) return 1;
+  void *stream = nullptr, *memory = nullptr, *out = nullptr, *acts = nullptr, *counts = nullptr;
+  constexpr uint64_t kBytes = uint64_t{1} << 30;
+  if (Fails(UseDevice(0), "the GPU") || Fails(CreateStream(&stream), "a stream")) return 1;
+  if (Fails(Allocate(kBytes, &memory), "memory") || Fails(Allocate(64 << 20, &out), "memory")) return 1;
+  if (Fails(Allocate(64 << 20, &acts), "memory") || Fails(Allocate(sizeof(StepCounts), &counts), "memory")) return 1;
+  if (Fails(Zero(memory, kBytes, stream), "zero") || Fails(Zero(acts, 64 << 20, stream), "zero")) return 1;
+  const double copy = Median(stream, 4, [&](int) {
+    CopyWithin(memory, static_cast<uint8_t*>(memory) + kBytes / 2, kBytes / 2, stream);
+  });
+  const double bandwidth = static_cast<double>(kBytes) / copy;  // half a GiB read, half written
+  printf("copy of device memory: %.1f GB/s\n\n| weights | tokens | us | GB/s of weights | of the copy |\n|---|---:|---:|---:|---:|\n",
+         bandwidth / 1e9);
+  using mote::DType;
+  for (const Shape& shape : {Shape{DType::kQ4_0, 14336, 4096}, Shape{DType::kQ4_K, 14336, 4096},
+                             Shape{DType::kQ6_K, 14336, 4096}, Shape{DType::kQ8_0, 14336, 4096},
+                             Shape{DType::kF16, 14336, 4096}, Shape{DType::kQ4_K, 4096, 4096}}) {
+    for (const uint32_t tokens : {1u, 2u, 4u, 8u, 16u, 32u, 512u}) {
+      StepCounts host = {};
+      host.rows[0] = tokens;
+      if (Fails(CopyIn(counts, &host, sizeof(host), stream), "copy")) return 1;
+      const uint64_t bytes = PackedBytes(shape.type, shape.rows, shape.cols);
+      const uint64_t copies = std::max<uint64_t>(1, kBytes / bytes);  // so that no cache holds them
+      const double time = Median(stream, 32, [&](int i) {
+        MatMulArgs args = {};
+        args.matrices = 1;
+        args.matrix[0].weights = static_cast<uint8_t*>(memory) + static_cast<uint64_t>(i) % copies * bytes;
+        args.matrix[0].out = static_cast<float*>(out);
+        args.matrix[0].rows = shape.rows;
+        args.row_tiles = RowTiles(shape.cols);
+        args.cols = shape.cols;
+        args.acts = static_cast<uint8_t*>(acts);
+        args.act_bytes = ActRowBytes(ActsOf(shape.type), shape.cols);
+        args.counts = static_cast<StepCounts*>(counts);
+        args.activation = kNoActivation;
+        LaunchMatMul(shape.type, args, tokens, 0, stream);
+      });
+      const double speed = static_cast<double>(bytes) / time;
+      printf("| %s %u x %u | %u | %.1f | %.1f | %.0f %% |\n", mote::DTypeName(shape.type), shape.rows, shape.cols, tokens,
+             time * 1e6, speed / 1e9, 100 * speed / bandwidth);
+    }
+  }
+  return 0;
+}

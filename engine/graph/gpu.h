@@ -1,0 +1,41 @@
+// Graphics processors, as the folder that the library is linked with knows them: targets/cuda, or targets/no_cuda,
+// which knows of none and says so.
+#ifndef MOTE_ENGINE_GRAPH_GPU_H_
+#define MOTE_ENGINE_GRAPH_GPU_H_
+
+#include <stdint.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/core/status.h"
+#include "engine/graph/backend.h"
+
+namespace mote {
+
+struct GpuInfo {
+  int index = 0;
+  std::string name;
+  int major = 0;  // compute capability
+  int minor = 0;
+  uint64_t total_bytes = 0;
+  uint64_t free_bytes = 0;  // when it was asked
+  uint32_t multiprocessors = 0;
+  bool shared_memory = false;   // its memory is the machine's (Tegra)
+  double bytes_per_second = 0;  // of its memory, at best; 0: not told
+  int driver = 0;               // CUDA version, 12040 for 12.4
+  int runtime = 0;
+  std::string unusable;  // why mote does not run on it; empty where it does
+};
+
+// True where this build has kernels for GPUs.
+bool HasGpuBackend();
+// kUnsupported tells why there can be none: this build has no kernels, or there is no driver.
+Result<std::vector<GpuInfo>> ListGpus();
+// `pixels` must outlive the backend: pictures stay with the CPU.
+Result<std::unique_ptr<Backend>> CreateGpuBackend(int index, const PixelKernels& pixels);
+
+}  // namespace mote
+
+#endif  // MOTE_ENGINE_GRAPH_GPU_H_

@@ -1,0 +1,341 @@
+// From a plan to launches.
+#include <algorithm>
+
+#include "targets/cuda/cuda_program.h"
+#include "targets/cuda/runtime.h"
+
+namespace mote::cuda {
+namespace {
+
+static_assert(static_cast<uint8_t>(Rows::kTokens) == kRowsTokens &&
+              static_cast<uint8_t>(Rows::kOutputs) == kRowsOutputs &&
+              static_cast<uint8_t>(Rows::kLogits) == kRowsLogits && static_cast<uint8_t>(Rows::kMerged) == kRowsMerged);
+static_assert(static_cast<uint8_t>(Activation::kSilu) == kSilu && static_cast<uint8_t>(Activation::kGelu) == kGelu &&
+              static_cast<uint8_t>(Activation::kGeluTanh) == kGeluTanh &&
+              static_cast<uint8_t>(Activation::kRelu) == kRelu &&
+              static_cast<uint8_t>(Activation::kGeluQuick) == kGeluQuick);
+
+}  // namespace
+
+float* CudaProgram::Values(ValueId id) const {
+  if (plan_.value_offset[id] == UINT64_MAX) return result_.As<float>();
+  return reinterpret_cast<float*>(arena_.data() + plan_.value_offset[id]);
+}
+
+Status CudaProgram::Build() {
+  launches_.clear();
+  ops_.clear();
+  products_.clear();
+  attentions_.clear();
+  experts_.clear();
+  std::fill(held_, held_ + kActKinds, kNone);
+  for (const Phase& phase : plan_.phases) {
+    phase_begins_ = true;
+    for (uint32_t i = phase.begin; i < phase.end; ++i) AddInstruction(plan_.instructions[i], phase.row_wise);
+  }
+  const uint64_t bytes = std::max<uint64_t>(ops_.size(), 1) * sizeof(RowOp);
+  if (ops_memory_.size() < bytes) {
+    MOTE_ASSIGN_OR_RETURN(ops_memory_, DeviceMemory::Create(MemoryKind::kDevice, bytes, "operations", device_.index));
+  }
+  MOTE_RETURN_IF_ERROR(
+      CudaStatus(CopyIn(ops_memory_.data(), ops_.data(), ops_.size() * sizeof(RowOp), stream_), "copying operations"));
+  return CudaStatus(Wait(stream_), "copying operations");
+}
+
+// Attention comes twice: its writing of the cache ends a row-wise phase.
+void CudaProgram::AddInstruction(const Instruction& instruction, bool row_wise) {
+  const Node& node = graph_.nodes()[instruction.nodes[0]];
+  switch (node.op) {
+    case OpKind::kMatMul:
+      return AddProducts(instruction);
+    case OpKind::kMoe:
+      return AddExperts(node, instruction.nodes[0]);
+    case OpKind::kAttention:
+      if (!row_wise) return AddAttention(node);
+      break;
+    case OpKind::kConcat: {
+      StartRows();
+      RowOp op = RowOpOf(node);
+      for (const ValueId part : node.in) {
+        op.in0 = Values(part);
+        op.in_cols = graph_.value(part).cols;
+        AddRowOp(op);
+        op.column += op.in_cols;
+      }
+      return;
+    }
+    default:
+      break;
+  }
+  StartRows();
+  AddRowOp(RowOpOf(node));
+}
+
+// Operations of one phase of the plan are one launch, and of two phases never: between phases the arena gives bytes out
+// again, and a row of a new value may lie where another row of an old one is still being read.
+void CudaProgram::StartRows() {
+  const uint32_t at = static_cast<uint32_t>(ops_.size());
+  if (phase_begins_) launches_.push_back({LaunchKind::kRows, 0, at, at});
+  phase_begins_ = false;
+}
+
+void CudaProgram::AddRowOp(RowOp op) {
+  if (launches_.empty() || launches_.back().kind != LaunchKind::kRows) {
+    launches_.push_back({LaunchKind::kRows, 0, static_cast<uint32_t>(ops_.size()), static_cast<uint32_t>(ops_.size())});
+  }
+  ops_.push_back(op);
+  launches_.back().end = static_cast<uint32_t>(ops_.size());
+}
+
+RowOp CudaProgram::RowOpOf(const Node& node) {
+  RowOp op = {};
+  op.rows_kind = RowsOf(node.out);
+  op.cols = graph_.value(node.out).cols;
+  op.out = Values(node.out);
+  op.group = node.group;
+  op.column = node.column;
+  op.activation = static_cast<uint8_t>(node.activation);
+  if (!node.in.empty()) {
+    op.in0 = Values(node.in[0]);
+    op.in_cols = graph_.value(node.in[0]).cols;
+  }
+  if (node.in.size() > 1) op.in1 = Values(node.in[1]);
+  const auto floats = [&](size_t i) {
+    return node.weights.size() <= i || node.weights[i] == kNone ? nullptr : weights_[node.weights[i]].floats();
+  };
+  switch (node.op) {
+    case OpKind::kEmbed:
+      op.kind = RowOpKind::kEmbed;
+      op.type = weights_[node.weights[0]].type;
+      op.packed = weights_[node.weights[0]].data;
+      op.value = node.scale;
+      break;
+    case OpKind::kInput:
+      op.kind = RowOpKind::kInput;
+      break;
+    case OpKind::kAddInput:
+      op.kind = RowOpKind::kAddInput;
+      break;
+    case OpKind::kRmsNorm:
+    case OpKind::kLayerNorm:
+      op.kind = node.op == OpKind::kRmsNorm ? RowOpKind::kRmsNorm : RowOpKind::kLayerNorm;
+      op.weight = floats(0);
+      op.bias = floats(1);
+      op.value = node.epsilon;
+      break;
+    case OpKind::kAdd:
+      op.kind = RowOpKind::kAdd;
+      break;
+    case OpKind::kMulVector:
+      op.kind = RowOpKind::kMulVector;
+      op.weight = floats(0);
+      break;
+    case OpKind::kGate:
+      op.kind = RowOpKind::kGate;
+      break;
+    case OpKind::kActivation:
+      op.kind = RowOpKind::kActivation;
+      break;
+    case OpKind::kRope:
+      op.kind = RowOpKind::kRope;
+      op.flag = graph_.ropes()[node.rope].layout == RopeTable::Layout::kAdjacent ? 1 : 0;
+      op.pairs = rope_args_[node.rope].pairs;
+      op.weight = rope_args_[node.rope].cos;
+      op.bias = rope_args_[node.rope].sin;
+      break;
+    case OpKind::kAttention:
+      op.kind = RowOpKind::kCache;
+      op.in0 = Values(node.in[1]);
+      op.in1 = Values(node.in[2]);
+      op.layer = node.attention.layer;
+      break;
+    case OpKind::kSelectOutputs:
+      op.kind = RowOpKind::kSelect;
+      break;
+    case OpKind::kTakeHidden:  // looks at all outputs
+      op.kind = RowOpKind::kTakeHidden;
+      op.rows_kind = kRowsOutputs;
+      break;
+    case OpKind::kMerge:
+      op.kind = RowOpKind::kMerge;
+      op.flag = node.interleaved ? 1 : 0;
+      break;
+    case OpKind::kMergeMean:
+      op.kind = RowOpKind::kMergeMean;
+      break;
+    case OpKind::kConcat:
+      op.kind = RowOpKind::kConcat;
+      break;
+    default:
+      op.kind = RowOpKind::kSoftcap;
+      op.value = node.cap;
+      break;
+  }
+  return op;
+}
+
+const uint8_t* CudaProgram::PrepareActs(ValueId value, DType type) {
+  const Acts acts = ActsOf(type);
+  if (acts == Acts::kFloat) return reinterpret_cast<const uint8_t*>(Values(value));
+  uint8_t* out = acts_[static_cast<int>(acts)].data();
+  ValueId& held = held_[static_cast<int>(acts)];
+  if (held == value) return out;
+  held = value;
+  RowOp op = {};
+  op.kind = RowOpKind::kQuantize;
+  op.rows_kind = RowsOf(value);
+  op.cols = graph_.value(value).cols;
+  op.acts = acts;
+  op.in0 = Values(value);
+  op.out = reinterpret_cast<float*>(out);
+  // Where the launch before is row-wise, the block that has just computed a row quantises it.
+  AddRowOp(op);
+  return out;
+}
+
+CudaProgram::Product CudaProgram::ProductOf(DType type, const uint8_t* acts, uint64_t act_bytes, uint8_t rows_kind,
+                                            uint64_t cols) const {
+  Product product = {};
+  product.type = type;
+  product.args.row_tiles = RowTiles(cols);
+  product.args.cols = static_cast<uint32_t>(cols);
+  product.args.acts = acts;
+  product.args.act_bytes = act_bytes;
+  product.args.counts = CountsOnDevice();
+  product.args.rows_kind = rows_kind;
+  product.args.activation = kNoActivation;
+  return product;
+}
+
+void CudaProgram::AddProducts(const Instruction& instruction) {
+  const Node& first = graph_.nodes()[instruction.nodes[0]];
+  const ValueId in = first.in[0];
+  const uint64_t cols = graph_.value(in).cols;
+  std::vector<Product> products;
+  for (const uint32_t n : instruction.nodes) {
+    const Node& node = graph_.nodes()[n];
+    const CudaWeight& weight = weights_[node.weights[0]];
+    const bool has_activation = instruction.activation != kNone;
+    const auto fits = [&](const Product& p) { return p.type == weight.type && p.args.matrices < kMaxMatrices; };
+    auto product = std::find_if(products.begin(), products.end(), fits);
+    if (product == products.end()) {
+      const uint8_t* acts = PrepareActs(in, weight.type);
+      const uint64_t bytes =
+          ActsOf(weight.type) == Acts::kFloat ? cols * sizeof(float) : ActRowBytes(ActsOf(weight.type), cols);
+      products.push_back(ProductOf(weight.type, acts, bytes, RowsOf(in), cols));
+      product = products.end() - 1;
+      product->node = n;
+      if (has_activation)
+        product->args.activation = static_cast<uint8_t>(graph_.nodes()[instruction.activation].activation);
+    }
+    MatrixArgs& matrix = product->args.matrix[product->args.matrices++];
+    matrix.weights = weight.data;
+    matrix.bias = node.weights[1] == kNone ? nullptr : weights_[node.weights[1]].floats();
+    matrix.out = Values(has_activation ? graph_.nodes()[instruction.activation].out : node.out);
+    matrix.rows = static_cast<uint32_t>(weight.rows);
+  }
+  const uint32_t begin = static_cast<uint32_t>(products_.size());
+  products_.insert(products_.end(), products.begin(), products.end());
+  launches_.push_back({LaunchKind::kMatMul, RowsOf(in), begin, static_cast<uint32_t>(products_.size())});
+}
+
+void CudaProgram::AddAttention(const Node& node) {
+  const AttentionParams& p = node.attention;
+  AttentionArgs args = {};
+  args.step = step_.As<StepArgs>();
+  args.layer = p.layer;
+  args.heads = p.heads;
+  args.kv_heads = p.kv_heads;
+  args.key_dim = p.key_dim;
+  args.value_dim = p.value_dim;
+  args.scale = p.scale;
+  args.softcap = p.softcap;
+  args.window = p.window;
+  args.sight = p.sight;
+  args.key_q8 = plan_.cache.keys == DType::kQ8_0 ? 1 : 0;
+  args.value_q8 = plan_.cache.values == DType::kQ8_0 ? 1 : 0;
+  args.q = Values(node.in[0]);
+  args.out = Values(node.out);
+  attentions_.push_back(args);
+  const uint32_t index = static_cast<uint32_t>(attentions_.size() - 1);
+  launches_.push_back({LaunchKind::kAttention, kRowsTokens, index, index + 1});
+}
+
+void CudaProgram::AddExperts(const Node& node, uint32_t index) {
+  const MoeParams& p = node.moe;
+  const ValueId in = node.in[0];
+  const uint64_t width = graph_.value(node.out).cols;
+  const CudaWeight& router = weights_[node.weights[0]];
+  const CudaWeight& down = weights_[node.weights[3]];
+  const uint64_t ff = down.cols;
+  const uint8_t rows_kind = RowsOf(in);
+  const StepCounts* counts = CountsOnDevice();
+  Experts moe = {};
+  moe.node = index;
+  moe.experts = p.experts;
+  moe.used = p.used;
+
+  uint8_t* at = expert_memory_.data();
+  const auto take = [&](uint64_t bytes) {
+    uint8_t* begin = at;
+    at += AlignDevice(bytes);
+    return begin;
+  };
+  const uint64_t rows = plan_.max_tokens, slots = rows * p.used;
+  RouteArgs& route = moe.route;
+  route.counts = counts;
+  route.rows_kind = rows_kind;
+  route.experts = p.experts;
+  route.used = p.used;
+  route.normalize = p.normalize ? 1 : 0;
+  route.weight_scale = p.weight_scale;
+  route.probabilities = reinterpret_cast<float*>(take(rows * p.experts * 4));
+  route.expert = reinterpret_cast<uint32_t*>(take(slots * 4));
+  route.weight = reinterpret_cast<float*>(take(slots * 4));
+  route.slot = reinterpret_cast<uint32_t*>(take(slots * 4));
+  route.first = reinterpret_cast<uint32_t*>(take((p.experts + 1) * 4));
+  route.row_of_slot = reinterpret_cast<uint32_t*>(take(slots * 4));
+  float* gate_out = reinterpret_cast<float*>(take(slots * ff * 4));
+  float* up_out = reinterpret_cast<float*>(take(slots * ff * 4));
+  float* down_out = reinterpret_cast<float*>(take(slots * width * 4));
+
+  const auto product_of = [&](const CudaWeight& weight, float* out) {
+    const Acts acts = ActsOf(weight.type);
+    const uint8_t* from = PrepareActs(in, weight.type);
+    Product product = ProductOf(
+        weight.type, from, acts == Acts::kFloat ? width * sizeof(float) : ActRowBytes(acts, width), rows_kind, width);
+    product.node = index;
+    product.args.matrices = 1;
+    product.args.matrix[0] = {weight.data, nullptr, out, static_cast<uint32_t>(weight.rows), 0};
+    return product;
+  };
+  moe.router.push_back(product_of(router, route.probabilities));
+  for (int i = 1; i <= 2; ++i) {
+    const CudaWeight& weight = weights_[node.weights[static_cast<size_t>(i)]];
+    Product product = product_of(weight, i == 1 ? gate_out : up_out);
+    product.args.experts = {route.first, route.row_of_slot, weight.part_bytes};
+    if (i == 2 && moe.inner[0].type == weight.type) {
+      moe.inner[0].args.matrix[moe.inner[0].args.matrices++] = product.args.matrix[0];
+    } else {
+      moe.inner.push_back(product);
+    }
+  }
+  const Acts down_acts = ActsOf(down.type);
+  moe.gate = {counts,   rows_kind, p.used,    static_cast<uint32_t>(ff), static_cast<uint8_t>(p.activation),
+              gate_out, up_out,    down_acts, slot_acts_.data()};
+  Product product =
+      ProductOf(down.type, down_acts == Acts::kFloat ? reinterpret_cast<const uint8_t*>(gate_out) : slot_acts_.data(),
+                down_acts == Acts::kFloat ? ff * sizeof(float) : ActRowBytes(down_acts, ff), rows_kind, ff);
+  product.node = index;
+  product.args.matrices = 1;
+  product.args.matrix[0] = {down.data, nullptr, down_out, static_cast<uint32_t>(down.rows), 0};
+  product.args.experts = {route.first, nullptr, down.part_bytes};
+  moe.down.push_back(product);
+  moe.combine = {counts,   rows_kind,  p.used,       static_cast<uint32_t>(width),
+                 down_out, route.slot, route.weight, Values(node.out)};
+  experts_.push_back(std::move(moe));
+  const uint32_t own = static_cast<uint32_t>(experts_.size() - 1);
+  launches_.push_back({LaunchKind::kMoe, rows_kind, own, own + 1});
+}
+
+}  // namespace mote::cuda

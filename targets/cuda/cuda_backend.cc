@@ -1,0 +1,160 @@
+// A GPU as a backend: which there is, what it takes, what it refuses.
+#include <stdio.h>
+
+#include <string>
+
+#include "engine/graph/backend.h"
+#include "engine/graph/gpu.h"
+#include "targets/cuda/cuda_program.h"
+#include "targets/cuda/launch.h"
+#include "targets/cuda/packed.h"
+#include "targets/cuda/runtime.h"
+
+namespace mote {
+namespace {
+
+using cuda::CudaKvCache;
+using cuda::CudaProgram;
+using cuda::CudaScratch;
+using cuda::CudaWeights;
+using cuda::DeviceFacts;
+
+// mma.sync with bytes begins with Turing.
+constexpr int kLeastMajor = 7;
+constexpr int kLeastMinor = 5;
+
+GpuInfo InfoOf(int index, const DeviceFacts& facts) {
+  GpuInfo info;
+  info.index = index;
+  info.name = facts.name;
+  info.major = facts.major;
+  info.minor = facts.minor;
+  info.total_bytes = facts.total_bytes;
+  info.free_bytes = facts.free_bytes;
+  info.multiprocessors = facts.multiprocessors;
+  info.shared_memory = facts.integrated;
+  // Both edges of the clock.
+  info.bytes_per_second = 2.0 * facts.memory_khz * 1e3 * facts.bus_bits / 8;
+  info.driver = facts.driver;
+  info.runtime = facts.runtime;
+  if (facts.major < kLeastMajor || (facts.major == kLeastMajor && facts.minor < kLeastMinor)) {
+    info.unusable = "compute capability " + std::to_string(facts.major) + "." + std::to_string(facts.minor) +
+                    "; mote needs 7.5 (Turing) or newer";
+  }
+  return info;
+}
+
+class CudaBackend : public Backend {
+ public:
+  CudaBackend(GpuInfo info, uint32_t shared_bytes, const PixelKernels& pixels)
+      : info_(std::move(info)), shared_bytes_(shared_bytes), pixels_(pixels) {}
+
+  const char* name() const override { return "cuda"; }
+  std::string description() const override {
+    char text[256];
+    snprintf(text, sizeof(text), "cuda (GPU %d: %s, sm_%d%d)", info_.index, info_.name.c_str(), info_.major,
+             info_.minor);
+    return text;
+  }
+
+  Result<MemoryNeed> Measure(const Plan& plan, uint32_t context) const override {
+    MOTE_RETURN_IF_ERROR(CheckSupported(plan));
+    MemoryNeed need;
+    need.weight_bytes = CudaWeights::Bytes(*plan.graph);
+    if (need.weight_bytes > INT64_MAX) return Error(Code::kMalformed, "the tensors have 2^63 bytes or more together");
+    const Checked64 cache_bytes = CudaKvCache::Bytes(*plan.graph, plan.cache, context);
+    if (!cache_bytes.FitsIn(INT64_MAX)) {
+      return Error(Code::kOutOfMemory, "a cache of %u positions has 2^63 bytes or more", context);
+    }
+    need.scratch_bytes = CudaScratch(plan, context).total_bytes();
+    need.cache_bytes = cache_bytes.value();
+    return need;
+  }
+
+  Result<std::unique_ptr<Program>> Compile(const Plan& plan, const GgufFile& file, const Context& context,
+                                           const LoadProgress& progress) override {
+    MOTE_RETURN_IF_ERROR(CheckSupported(plan));
+    MOTE_ASSIGN_OR_RETURN(std::unique_ptr<CudaProgram> program,
+                          CudaProgram::Create(plan, file, {info_.index, info_.shared_memory}, context, progress));
+    return std::unique_ptr<Program>(std::move(program));
+  }
+
+  const PixelKernels& pixel_kernels() const override { return pixels_; }
+
+ private:
+  Status CheckSupported(const Plan& plan) const {
+    MOTE_RETURN_IF_ERROR(CudaKvCache::CheckTypes(plan.cache));
+    for (const Weight& weight : plan.graph->weights()) {
+      const DType type = weight.tensor->type;
+      const cuda::PackedFormat format = cuda::FormatOf(type);
+      const bool known = type == DType::kF32 || format.halves || format.integer();
+      const DTypeInfo* info = DTypeInfoOf(type);
+      if (!known || info == nullptr) {
+        return Error(Code::kUnsupported, "tensor %s has type %s, which the GPU's kernels do not multiply with",
+                     weight.tensor->name.c_str(), DTypeName(type));
+      }
+      if (weight.cols % info->block_values != 0) {
+        return Error(Code::kMalformed, "tensor %s of type %s has %llu columns, not a multiple of %u",
+                     weight.tensor->name.c_str(), DTypeName(type), static_cast<unsigned long long>(weight.cols),
+                     info->block_values);
+      }
+    }
+    for (const Node& node : plan.graph->nodes()) {
+      if (node.op != OpKind::kAttention) continue;
+      const AttentionParams& a = node.attention;
+      const uint32_t most = cuda::LargestHeadDim();
+      const uint32_t bytes = cuda::AttentionSharedBytes(a.key_dim, a.value_dim);
+      if (a.key_dim <= most && a.value_dim <= most && bytes <= shared_bytes_) continue;
+      return Error(Code::kUnsupported,
+                   "attention with heads of %u and %u columns needs %u bytes of shared memory; this GPU has %u for a "
+                   "block, and %u columns are possible",
+                   a.key_dim, a.value_dim, bytes, shared_bytes_, most);
+    }
+    return Status();
+  }
+
+  const GpuInfo info_;
+  const uint32_t shared_bytes_;
+  const PixelKernels& pixels_;
+};
+
+}  // namespace
+
+bool HasGpuBackend() {
+  return true;
+}
+
+Result<std::vector<GpuInfo>> ListGpus() {
+  int count = 0;
+  if (const char* text = cuda::CountDevices(&count); text != nullptr) return Error(Code::kUnsupported, "%s", text);
+  std::vector<GpuInfo> gpus;
+  for (int i = 0; i < count; ++i) {
+    DeviceFacts facts;
+    if (const char* text = cuda::ReadDevice(i, &facts); text != nullptr) {
+      GpuInfo broken;
+      broken.index = i;
+      broken.unusable = text;
+      gpus.push_back(broken);
+      continue;
+    }
+    gpus.push_back(InfoOf(i, facts));
+  }
+  return gpus;
+}
+
+Result<std::unique_ptr<Backend>> CreateGpuBackend(int index, const PixelKernels& pixels) {
+  MOTE_ASSIGN_OR_RETURN(const std::vector<GpuInfo> gpus, ListGpus());
+  if (gpus.empty()) return Error(Code::kUnsupported, "there is a driver, but no NVIDIA GPU");
+  if (index < 0 || static_cast<size_t>(index) >= gpus.size()) {
+    return Error(Code::kInvalidArgument, "there is no GPU %d; this machine has %zu, from 0 on", index, gpus.size());
+  }
+  const GpuInfo& info = gpus[static_cast<size_t>(index)];
+  if (!info.unusable.empty()) {
+    return Error(Code::kUnsupported, "GPU %d (%s): %s", index, info.name.c_str(), info.unusable.c_str());
+  }
+  DeviceFacts facts;
+  if (const char* text = cuda::ReadDevice(index, &facts); text != nullptr) return cuda::CudaStatus(text, "the GPU");
+  return std::unique_ptr<Backend>(new CudaBackend(info, facts.shared_bytes, pixels));
+}
+
+}  // namespace mote

@@ -1,0 +1,407 @@
+#include "targets/cuda/cuda_program.h"
+
+#include <string.h>
+
+#include <algorithm>
+
+#include "targets/cuda/launch.h"
+#include "targets/cuda/runtime.h"
+
+namespace mote::cuda {
+namespace {
+
+// Steps of up to so many rows are graphs, and of up to so many attention is cut into splits: with more, the sessions
+// alone fill the GPU.
+constexpr uint32_t kGraphRows = 32;
+constexpr uint32_t kSplitRows = 8;
+// Rows of logits that there is room for from the start.
+constexpr uint32_t kUsualResults = 32;
+
+uint32_t PowerOfTwo(uint32_t x) {
+  uint32_t power = 1;
+  while (power < x) power *= 2;
+  return power;
+}
+
+uint32_t SplitsOf(uint32_t positions) {
+  return (positions + SplitPositions() - 1) / SplitPositions();
+}
+
+// Floats of one split's results of all rows that have splits.
+uint64_t SplitFloats(const Graph& graph) {
+  uint64_t floats = 0;
+  for (const Node& node : graph.nodes()) {
+    if (node.op != OpKind::kAttention) continue;
+    floats = std::max(floats, uint64_t{node.attention.heads} * (node.attention.value_dim + 2));
+  }
+  return floats * kSplitRows;
+}
+
+uint32_t ResultRows(const Plan& plan) {
+  const ValueInfo& info = plan.graph->value(plan.graph->result());
+  if (info.rows == Rows::kMerged) return plan.max_outputs / plan.graph->merge();
+  return info.rows == Rows::kLogits ? std::min(plan.max_outputs, kUsualResults) : plan.max_outputs;
+}
+
+}  // namespace
+
+CudaScratch::CudaScratch(const Plan& plan, uint32_t context) : arena_bytes(plan.arena_bytes) {
+  const Graph& graph = *plan.graph;
+  const uint64_t rows = plan.max_tokens;
+  const auto need = [&](Acts acts, uint64_t cols) {
+    uint64_t& bytes = act_bytes[static_cast<int>(acts)];
+    bytes = std::max(bytes, rows * ActRowBytes(acts, cols));
+  };
+  for (const Node& node : graph.nodes()) {
+    if (node.op == OpKind::kMatMul) {
+      need(ActsOf(graph.weight(node.weights[0]).tensor->type), graph.weight(node.weights[0]).cols);
+    }
+    if (node.op != OpKind::kMoe) continue;
+    const uint64_t width = graph.value(node.out).cols;
+    const uint64_t slots = rows * node.moe.used;
+    for (size_t i = 0; i < 3; ++i) need(ActsOf(graph.weight(node.weights[i]).tensor->type), width);
+    const Weight& down = graph.weight(node.weights[3]);
+    slot_act_bytes = std::max(slot_act_bytes, slots * ActRowBytes(ActsOf(down.tensor->type), down.cols));
+    expert_bytes = std::max(expert_bytes, AlignDevice(rows * node.moe.experts * 4) + 4 * AlignDevice(slots * 4) +
+                                              AlignDevice((node.moe.experts + 1) * 4) +
+                                              2 * AlignDevice(slots * down.cols * 4) + AlignDevice(slots * width * 4));
+  }
+  result_bytes = uint64_t{ResultRows(plan)} * graph.value(graph.result()).cols * sizeof(float);
+  for (const RopeTable& table : graph.ropes()) {
+    const uint64_t pairs = table.inverse_frequency.size();
+    rope_bytes +=
+        2 * AlignDevice(rows * pairs * sizeof(float)) + AlignDevice(pairs * sizeof(float)) + AlignDevice(pairs);
+  }
+  // One row: token, position, three rotary positions, cache, layers, output, input flag, segment, four sights.
+  step_bytes = 4096 + rows * 96;
+  partial_bytes = SplitsOf(context) > 1 ? PowerOfTwo(SplitsOf(context)) * SplitFloats(graph) * sizeof(float) : 0;
+}
+
+uint64_t CudaScratch::total_bytes() const {
+  uint64_t bytes = arena_bytes + slot_act_bytes + expert_bytes + result_bytes + rope_bytes + step_bytes + partial_bytes;
+  for (const uint64_t acts : act_bytes) bytes += acts;
+  return bytes;
+}
+
+Result<std::unique_ptr<CudaProgram>> CudaProgram::Create(const Plan& plan, const GgufFile& file,
+                                                         const CudaDevice& device, const Context& context,
+                                                         const LoadProgress& progress) {
+  std::unique_ptr<CudaProgram> program(new CudaProgram(plan, device));
+  MOTE_RETURN_IF_ERROR(CudaStatus(UseDevice(device.index), "choosing the GPU"));
+  MOTE_RETURN_IF_ERROR(CudaStatus(CreateStream(&program->stream_), "creating a stream"));
+  uint32_t shared = 0;
+  for (const Node& node : plan.graph->nodes()) {
+    if (node.op != OpKind::kAttention) continue;
+    shared = std::max(shared, AttentionSharedBytes(node.attention.key_dim, node.attention.value_dim));
+  }
+  PrepareKernels(shared);
+  MOTE_RETURN_IF_ERROR(program->Allocate());
+  MOTE_ASSIGN_OR_RETURN(program->weights_, CudaWeights::Load(*plan.graph, file, context, progress, device.index,
+                                                             device.shared, program->stream_));
+  MOTE_RETURN_IF_ERROR(program->UploadRopes());
+  MOTE_RETURN_IF_ERROR(program->Build());
+  return program;
+}
+
+CudaProgram::~CudaProgram() {
+  UseDevice(device_.index);
+  if (stream_ != nullptr) Wait(stream_);
+  DropGraphs();
+  if (stream_ != nullptr) DestroyStream(stream_);
+}
+
+void CudaProgram::DropGraphs() {
+  for (const auto& [key, graph] : graphs_) FreeGraph(graph);
+  graphs_.clear();
+}
+
+Status CudaProgram::Allocate() {
+  const CudaScratch sizes(plan_, 0);
+  const auto create = [&](DeviceMemory* memory, uint64_t bytes, const char* what,
+                          MemoryKind kind = MemoryKind::kDevice) {
+    Result<DeviceMemory> created = DeviceMemory::Create(kind, bytes, what, device_.index);
+    if (created.ok()) *memory = std::move(created).value();
+    return created.status();
+  };
+  MOTE_RETURN_IF_ERROR(create(&arena_, sizes.arena_bytes, "working memory"));
+  for (int kind = 0; kind < kActKinds; ++kind) {
+    if (sizes.act_bytes[kind] == 0) continue;
+    MOTE_RETURN_IF_ERROR(create(&acts_[kind], sizes.act_bytes[kind], "quantised activations"));
+  }
+  MOTE_RETURN_IF_ERROR(create(&slot_acts_, sizes.slot_act_bytes, "experts' activations"));
+  MOTE_RETURN_IF_ERROR(create(&expert_memory_, sizes.expert_bytes, "mixture of experts"));
+  MOTE_RETURN_IF_ERROR(create(&result_, sizes.result_bytes, "results"));
+  MOTE_RETURN_IF_ERROR(create(&ropes_, sizes.rope_bytes, "rotary tables"));
+  MOTE_RETURN_IF_ERROR(create(&step_, sizes.step_bytes, "a step's rows"));
+  return create(&step_host_, sizes.step_bytes, "a step's rows", MemoryKind::kHost);
+}
+
+Status CudaProgram::UploadRopes() {
+  uint8_t* at = ropes_.data();
+  for (const RopeTable& table : graph_.ropes()) {
+    const uint64_t pairs = table.inverse_frequency.size();
+    RopeArgs args = {};
+    args.step = step_.As<StepArgs>();
+    args.pairs = static_cast<uint32_t>(pairs);
+    args.magnitude = table.magnitude;
+    const auto take = [&](uint64_t bytes) {
+      uint8_t* begin = at;
+      at += AlignDevice(bytes);
+      return begin;
+    };
+    args.cos = reinterpret_cast<float*>(take(plan_.max_tokens * pairs * sizeof(float)));
+    args.sin = reinterpret_cast<float*>(take(plan_.max_tokens * pairs * sizeof(float)));
+    uint8_t* frequencies = take(pairs * sizeof(float));
+    uint8_t* axes = take(pairs);
+    args.inverse_frequency = reinterpret_cast<float*>(frequencies);
+    args.axis = axes;
+    MOTE_RETURN_IF_ERROR(CudaStatus(CopyIn(frequencies, table.inverse_frequency.data(), pairs * sizeof(float), stream_),
+                                    "copying rotary tables"));
+    MOTE_RETURN_IF_ERROR(
+        CudaStatus(table.axis.empty() ? Zero(axes, pairs, stream_) : CopyIn(axes, table.axis.data(), pairs, stream_),
+                   "copying rotary tables"));
+    rope_args_.push_back(args);
+  }
+  return CudaStatus(Wait(stream_), "copying rotary tables");
+}
+
+Result<std::unique_ptr<KvCache>> CudaProgram::CreateKvCache(uint32_t context) {
+  MOTE_ASSIGN_OR_RETURN(std::unique_ptr<CudaKvCache> cache,
+                        CudaKvCache::Create(graph_, plan_.cache, context, device_.index));
+  uint32_t longest = longest_context_.load(std::memory_order_relaxed);
+  while (longest < context && !longest_context_.compare_exchange_weak(longest, context, std::memory_order_relaxed)) {
+  }
+  return std::unique_ptr<KvCache>(std::move(cache));
+}
+
+// A step's arrays, one after the other behind StepArgs and StepCounts, copied at once.
+Status CudaProgram::Upload(const Step& step, uint32_t) {
+  const size_t rows = step.positions.size();
+  uint8_t* host = step_host_.data();
+  StepArgs* args = reinterpret_cast<StepArgs*>(host);
+  memset(static_cast<void*>(args), 0, sizeof(*args));
+  StepCounts* counts = reinterpret_cast<StepCounts*>(host + sizeof(StepArgs));
+  *counts = counts_;
+  const auto on_device = [&](const void* p) { return step_.data() + (static_cast<const uint8_t*>(p) - host); };
+  uint64_t at = (sizeof(StepArgs) + sizeof(StepCounts) + 15) / 16 * 16;
+  const auto take = [&](auto* first, size_t count) {
+    using T = std::remove_pointer_t<decltype(first)>;
+    T* begin = reinterpret_cast<T*>(host + at);
+    at += (count * sizeof(T) + 15) / 16 * 16;
+    return begin;
+  };
+  const auto copy = [&](const auto* from, size_t count) {
+    using T = std::remove_const_t<std::remove_pointer_t<decltype(from)>>;
+    T* to = take(static_cast<T*>(nullptr), count);
+    std::copy(from, from + count, to);
+    return reinterpret_cast<T*>(on_device(to));
+  };
+  args->counts = reinterpret_cast<StepCounts*>(on_device(counts));
+  args->tokens = copy(step.tokens.data(), step.tokens.size());
+  args->positions = copy(step.positions.data(), rows);
+  int32_t* ropes = take(static_cast<int32_t*>(nullptr), rows * kRopeAxes);
+  uint8_t** caches = take(static_cast<uint8_t**>(nullptr), rows);
+  uint64_t* layers = take(static_cast<uint64_t*>(nullptr), rows);
+  Segment* segments = take(static_cast<Segment*>(nullptr), rows);
+  uint8_t* has_input = take(static_cast<uint8_t*>(nullptr), rows);
+  uint32_t begin = 0;
+  for (uint32_t row = 0; row < rows; ++row) {
+    for (uint32_t axis = 0; axis < kRopeAxes; ++axis) {
+      ropes[row * kRopeAxes + axis] = step.ropes.empty() ? step.positions[row] : step.ropes[row][axis];
+    }
+    if (!step.caches.empty()) {
+      const CudaKvCache& cache = static_cast<const CudaKvCache&>(*step.caches[step.sequences[row]]);
+      caches[row] = cache.memory();
+      layers[row] = cache.layers_address();
+    }
+    if (row > 0 && !step.sequences.empty() && step.sequences[row] != step.sequences[row - 1]) begin = row;
+    segments[row].begin = begin;
+    has_input[row] = !step.inputs.empty() && step.inputs[row] != nullptr ? 1 : 0;
+  }
+  for (uint32_t row = static_cast<uint32_t>(rows); row-- > 0;) {
+    const bool last = row + 1 == rows || segments[row + 1].begin != segments[row].begin;
+    segments[row].end = last ? row + 1 : segments[row + 1].end;
+  }
+  args->rope_positions = reinterpret_cast<int32_t*>(on_device(ropes));
+  args->cache = reinterpret_cast<uint8_t**>(on_device(caches));
+  args->cache_layers = reinterpret_cast<uint64_t*>(on_device(layers));
+  args->segments = reinterpret_cast<Segment*>(on_device(segments));
+  args->has_input = on_device(has_input);
+  uint32_t* outputs = take(static_cast<uint32_t*>(nullptr), step.outputs.size() + step.hidden_rows.size());
+  std::copy(step.outputs.begin(), step.outputs.end(), outputs);
+  std::copy(step.hidden_rows.begin(), step.hidden_rows.end(), outputs + step.outputs.size());
+  args->outputs = reinterpret_cast<uint32_t*>(on_device(outputs));
+  for (int i = 0; i < 2; ++i) {
+    const Sight& sight = step.sights[i];
+    if (!sight.begins.empty()) args->begins[i] = copy(sight.begins.data(), rows);
+    if (!sight.ends.empty()) args->ends[i] = copy(sight.ends.data(), rows);
+  }
+  args->inputs = inputs_.As<float>();
+  args->input_cols = graph_.input_cols();
+  args->hidden = hidden_.As<float>();
+  for (uint32_t row = 0; row < rows && !step.inputs.empty(); ++row) {
+    if (step.inputs[row] == nullptr) continue;
+    const uint64_t bytes = uint64_t{graph_.input_cols()} * sizeof(float);
+    MOTE_RETURN_IF_ERROR(
+        CudaStatus(CopyIn(inputs_.data() + row * bytes, step.inputs[row], bytes, stream_), "copying inputs"));
+  }
+  return CudaStatus(CopyIn(step_.data(), host, at, stream_), "copying a step");
+}
+
+// Memory that most programs never need, or not as much of.
+Status CudaProgram::EnsureRooms(const Step& step, uint32_t splits) {
+  bool changed = false;
+  const auto grow = [&](DeviceMemory* memory, uint64_t bytes, const char* what) -> Status {
+    if (memory->size() >= bytes) return Status();
+    *memory = DeviceMemory();
+    MOTE_ASSIGN_OR_RETURN(*memory, DeviceMemory::Create(MemoryKind::kDevice, bytes, what, device_.index));
+    changed = true;
+    return Status();
+  };
+  const ValueInfo& result = graph_.value(graph_.result());
+  const uint64_t result_rows =
+      result.rows == Rows::kMerged ? step.outputs.size() / graph_.merge() : step.outputs.size();
+  MOTE_RETURN_IF_ERROR(grow(&result_, result_rows * result.cols * sizeof(float), "results"));
+  if (changed) MOTE_RETURN_IF_ERROR(Build());
+  if (step.inputs.size() != 0) {
+    MOTE_RETURN_IF_ERROR(grow(&inputs_, uint64_t{plan_.max_tokens} * graph_.input_cols() * sizeof(float), "inputs"));
+  }
+  for (const Node& node : graph_.nodes()) {
+    if (node.op != OpKind::kTakeHidden || step.hidden_rows.empty()) continue;
+    MOTE_RETURN_IF_ERROR(
+        grow(&hidden_, uint64_t{plan_.max_outputs} * graph_.value(node.out).cols * sizeof(float), "hidden states"));
+  }
+  if (splits > 1) {
+    // Once for the longest session: a cache that grows position by position must not ask for more again and again.
+    const uint32_t most = std::max(splits, PowerOfTwo(SplitsOf(longest_context_.load(std::memory_order_relaxed))));
+    MOTE_RETURN_IF_ERROR(grow(&partial_, most * SplitFloats(graph_) * sizeof(float), "attention"));
+  }
+  if (changed) DropGraphs();
+  return Status();
+}
+
+Status CudaProgram::RunPart(const Step& step, uint32_t part, uint32_t parts) {
+  const size_t rows = step.positions.size();
+  const size_t outputs = step.outputs.size() + step.hidden_rows.size();
+  if (rows == 0 || rows > plan_.max_tokens || outputs > plan_.max_outputs || part >= parts) {
+    return Error(Code::kInternal,
+                 "part %u of %u of a step of %zu rows and %zu outputs; the plan has room for %u and %u", part, parts,
+                 rows, outputs, plan_.max_tokens, plan_.max_outputs);
+  }
+  if (part + 1 != parts) return Status();  // a GPU needs no pauses: all of it is the last part
+  MOTE_RETURN_IF_ERROR(CudaStatus(UseDevice(device_.index), "choosing the GPU"));
+  for (KvCache* cache : step.caches) {
+    MOTE_RETURN_IF_ERROR(CudaStatus(static_cast<CudaKvCache*>(cache)->TakeFailure(), "copying a cache"));
+  }
+  counts_.rows[kRowsTokens] = static_cast<uint32_t>(rows);
+  counts_.rows[kRowsOutputs] = static_cast<uint32_t>(outputs);
+  counts_.rows[kRowsLogits] = static_cast<uint32_t>(step.outputs.size());
+  counts_.rows[kRowsMerged] = static_cast<uint32_t>(step.outputs.size()) / graph_.merge();
+  uint32_t max_end = 1;
+  for (size_t row = 0; row < rows; ++row) {
+    uint32_t end = static_cast<uint32_t>(step.positions[row]) + 1;
+    for (const Sight& sight : step.sights) {
+      if (!sight.ends.empty()) end = std::max(end, sight.ends[row]);
+    }
+    max_end = std::max(max_end, end);
+  }
+  const uint32_t splits = rows <= kSplitRows ? PowerOfTwo(SplitsOf(max_end)) : 1;
+  MOTE_RETURN_IF_ERROR(EnsureRooms(step, splits));
+  MOTE_RETURN_IF_ERROR(Upload(step, max_end));
+  if (rows > kGraphRows || observer_.observe != nullptr) {
+    MOTE_RETURN_IF_ERROR(LaunchAll(static_cast<uint32_t>(rows), splits));
+  } else {
+    const Key key = {PowerOfTwo(static_cast<uint32_t>(rows)), splits};
+    auto found = graphs_.find(key);
+    if (found == graphs_.end()) {
+      MOTE_RETURN_IF_ERROR(CudaStatus(BeginCapture(stream_), "capturing a step"));
+      const Status launched = LaunchAll(std::min(key.rows, plan_.max_tokens), splits);
+      void* graph = nullptr;
+      MOTE_RETURN_IF_ERROR(CudaStatus(EndCapture(stream_, &graph), "capturing a step"));
+      found = graphs_.emplace(key, graph).first;
+      MOTE_RETURN_IF_ERROR(launched);
+    }
+    MOTE_RETURN_IF_ERROR(CudaStatus(LaunchGraph(found->second, stream_), "running a step"));
+  }
+  const ValueInfo& result = graph_.value(graph_.result());
+  const uint64_t result_bytes = uint64_t{NumRows(static_cast<uint8_t>(result.rows))} * result.cols * sizeof(float);
+  if (result_bytes > 0) {
+    MOTE_RETURN_IF_ERROR(CudaStatus(CopyOut(step.logits, result_.data(), result_bytes, stream_), "copying results"));
+  }
+  for (const Node& node : graph_.nodes()) {
+    if (node.op != OpKind::kTakeHidden || step.hidden_rows.empty()) continue;
+    const uint64_t bytes = step.hidden_rows.size() * graph_.value(node.out).cols * sizeof(float);
+    MOTE_RETURN_IF_ERROR(CudaStatus(CopyOut(step.hidden, hidden_.data(), bytes, stream_), "copying hidden states"));
+  }
+  return CudaStatus(Wait(stream_), "running a step");
+}
+
+uint32_t CudaProgram::Capacity(uint8_t rows_kind, uint32_t tokens) const {
+  // Of a graph's bucket any row may be an output.
+  const uint32_t outputs = std::min(tokens, plan_.max_outputs);
+  if (rows_kind == kRowsTokens) return tokens;
+  return rows_kind == kRowsMerged ? std::max(outputs / graph_.merge(), 1u) : outputs;
+}
+
+Status CudaProgram::LaunchAll(uint32_t rows, uint32_t splits) {
+  for (const RopeArgs& rope : rope_args_) LaunchRope(rope, rows, stream_);
+  for (const Launch& launch : launches_) {
+    switch (launch.kind) {
+      case LaunchKind::kRows: {
+        RowArgs args = {};
+        args.ops = ops_memory_.As<RowOp>() + launch.begin;
+        args.num_ops = launch.end - launch.begin;
+        args.step = step_.As<StepArgs>();
+        args.key_q8 = plan_.cache.keys == DType::kQ8_0 ? 1 : 0;
+        args.value_q8 = plan_.cache.values == DType::kQ8_0 ? 1 : 0;
+        args.merge = graph_.merge();
+        uint32_t most = 1;
+        for (uint32_t i = launch.begin; i < launch.end; ++i) most = std::max(most, Capacity(ops_[i].rows_kind, rows));
+        LaunchRows(args, most, stream_);
+        break;
+      }
+      case LaunchKind::kMatMul:
+        MOTE_RETURN_IF_ERROR(LaunchProducts(products_, launch.begin, launch.end, Capacity(launch.rows_kind, rows), 0));
+        break;
+      case LaunchKind::kAttention: {
+        AttentionArgs args = attentions_[launch.begin];
+        args.splits = splits;
+        args.partial = partial_.As<float>();
+        LaunchAttention(args, rows, stream_);
+        break;
+      }
+      case LaunchKind::kMoe:
+        MOTE_RETURN_IF_ERROR(LaunchExperts(experts_[launch.begin], Capacity(launch.rows_kind, rows)));
+        break;
+    }
+  }
+  return Status();
+}
+
+Status CudaProgram::LaunchProducts(const std::vector<Product>& products, uint32_t begin, uint32_t end, uint32_t rows,
+                                   uint32_t experts) {
+  for (uint32_t i = begin; i < end; ++i) {
+    const Product& product = products[i];
+    if (observer_.observe != nullptr && experts == 0) MOTE_RETURN_IF_ERROR(ObserveProduct(product));
+    if (LaunchMatMul(product.type, product.args, rows, experts, stream_)) continue;
+    return Error(Code::kInternal, "no kernel for weights of type %s", DTypeName(product.type));
+  }
+  return Status();
+}
+
+Status CudaProgram::LaunchExperts(const Experts& moe, uint32_t rows) {
+  // Slots of an expert, if all had the same: which kernel is used does not show in the results.
+  const uint32_t slots = rows * moe.used;
+  const uint32_t usual = std::max(1u, slots / moe.experts);
+  MOTE_RETURN_IF_ERROR(LaunchProducts(moe.router, 0, 1, rows, 0));
+  LaunchRoute(moe.route, rows, stream_);
+  if (observer_.observe != nullptr) MOTE_RETURN_IF_ERROR(ObserveExperts(moe, false));
+  MOTE_RETURN_IF_ERROR(LaunchProducts(moe.inner, 0, static_cast<uint32_t>(moe.inner.size()), usual, moe.experts));
+  LaunchExpertGate(moe.gate, slots, stream_);
+  if (observer_.observe != nullptr) MOTE_RETURN_IF_ERROR(ObserveExperts(moe, true));
+  MOTE_RETURN_IF_ERROR(LaunchProducts(moe.down, 0, 1, usual, moe.experts));
+  LaunchCombine(moe.combine, rows, stream_);
+  return Status();
+}
+
+}  // namespace mote::cuda

@@ -1,0 +1,155 @@
+// A plan made ready for the GPU: a list of launches, replayed for each step.
+//
+// Row-wise phases of the plan become one launch each (row_ops.cuh), products of one input one launch per weight type.
+// Everything that differs from step to step lies in device memory, so that steps of few rows are captured once, for the
+// next power of two of their rows and of their cache's splits, and from then on are one graph launch.
+#ifndef MOTE_TARGETS_CUDA_CUDA_PROGRAM_H_
+#define MOTE_TARGETS_CUDA_CUDA_PROGRAM_H_
+
+#include <stdint.h>
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "engine/core/context.h"
+#include "engine/graph/backend.h"
+#include "targets/cuda/cuda_kv_cache.h"
+#include "targets/cuda/cuda_weights.h"
+#include "targets/cuda/device_memory.h"
+#include "targets/cuda/kernel_args.h"
+
+namespace mote::cuda {
+
+// Sizes of the working memory of a program, in bytes of device memory.
+struct CudaScratch {
+  explicit CudaScratch(const Plan& plan, uint32_t context);
+  uint64_t arena_bytes = 0;
+  uint64_t act_bytes[kActKinds] = {};  // of dense products' inputs
+  uint64_t slot_act_bytes = 0;         // of experts' inner products
+  uint64_t expert_bytes = 0;
+  uint64_t result_bytes = 0;  // for the rows that a step usually asks for
+  uint64_t rope_bytes = 0;
+  uint64_t step_bytes = 0;
+  uint64_t partial_bytes = 0;  // attention's splits, for sessions of `context`
+  uint64_t total_bytes() const;
+};
+
+// What a program works with; none of it changes while it lives.
+struct CudaDevice {
+  int index = 0;
+  bool shared = false;  // host and device have one memory
+};
+
+class CudaProgram : public Program {
+ public:
+  static Result<std::unique_ptr<CudaProgram>> Create(const Plan& plan, const GgufFile& file, const CudaDevice& device,
+                                                     const Context& context, const LoadProgress& progress);
+  ~CudaProgram() override;
+  Result<std::unique_ptr<KvCache>> CreateKvCache(uint32_t context) override;
+  Status RunPart(const Step& step, uint32_t part, uint32_t parts) override;
+
+ private:
+  enum class LaunchKind : uint8_t { kRows, kMatMul, kAttention, kMoe };
+  struct Launch {
+    LaunchKind kind;
+    uint8_t rows_kind = 0;
+    // kRows: operations [begin, end); kMatMul: products; kAttention, kMoe: one of those.
+    uint32_t begin = 0;
+    uint32_t end = 0;
+  };
+  struct Product {
+    DType type;
+    MatMulArgs args;
+    uint32_t node;
+  };
+  struct Experts {
+    uint32_t node;
+    uint32_t experts, used, slots;
+    std::vector<Product> router, inner, down;
+    RouteArgs route;
+    ExpertGateArgs gate;
+    CombineArgs combine;
+  };
+
+  CudaProgram(const Plan& plan, const CudaDevice& device) : plan_(plan), graph_(*plan.graph), device_(device) {}
+  Status Allocate();
+  Status UploadRopes();
+
+  // Making the list of launches: build_program.cc.
+  Status Build();
+  void AddInstruction(const Instruction& instruction, bool row_wise);
+  void StartRows();
+  void AddRowOp(RowOp op);
+  RowOp RowOpOf(const Node& node);
+  // Activations of `value` for weights of this type, quantised before what is added next.
+  const uint8_t* PrepareActs(ValueId value, DType type);
+  void AddProducts(const Instruction& instruction);
+  Product ProductOf(DType type, const uint8_t* acts, uint64_t act_bytes, uint8_t rows_kind, uint64_t cols) const;
+  void AddAttention(const Node& node);
+  void AddExperts(const Node& node, uint32_t index);
+  float* Values(ValueId id) const;
+  // StepArgs and StepCounts are the step's first bytes.
+  const StepCounts* CountsOnDevice() const {
+    return reinterpret_cast<const StepCounts*>(step_.data() + sizeof(StepArgs));
+  }
+  uint8_t RowsOf(ValueId id) const { return static_cast<uint8_t>(graph_.value(id).rows); }
+
+  // Running: cuda_program.cc.
+  Status Upload(const Step& step, uint32_t max_end);
+  Status EnsureRooms(const Step& step, uint32_t splits);
+  // Launches for up to `rows` tokens, with `splits` splits at most.
+  Status LaunchAll(uint32_t rows, uint32_t splits);
+  Status LaunchProducts(const std::vector<Product>& products, uint32_t begin, uint32_t end, uint32_t rows,
+                        uint32_t experts);
+  Status LaunchExperts(const Experts& moe, uint32_t rows);
+  Status ObserveProduct(const Product& product);
+  Status ObserveExperts(const Experts& moe, bool down);
+  Status FetchRows(const float* from, uint64_t rows, uint64_t cols, std::vector<float>* to);
+  uint32_t Capacity(uint8_t rows_kind, uint32_t tokens) const;
+  uint32_t NumRows(uint8_t rows_kind) const { return counts_.rows[rows_kind]; }
+  void DropGraphs();
+
+  const Plan& plan_;
+  const Graph& graph_;
+  const CudaDevice device_;
+  void* stream_ = nullptr;
+  CudaWeights weights_;
+
+  DeviceMemory arena_;
+  DeviceMemory acts_[kActKinds];
+  DeviceMemory slot_acts_;
+  DeviceMemory expert_memory_;
+  DeviceMemory result_;
+  DeviceMemory hidden_;
+  DeviceMemory inputs_;
+  DeviceMemory partial_;
+  DeviceMemory ropes_;
+  DeviceMemory step_;
+  DeviceMemory step_host_;
+  DeviceMemory ops_memory_;
+  std::vector<RopeArgs> rope_args_;
+
+  std::vector<Launch> launches_;
+  std::vector<RowOp> ops_;
+  std::vector<Product> products_;
+  std::vector<AttentionArgs> attentions_;
+  std::vector<Experts> experts_;
+  // While building:
+  ValueId held_[kActKinds];  // whose activations those of a kind are
+  bool phase_begins_ = false;
+
+  StepCounts counts_ = {};
+  std::atomic<uint32_t> longest_context_{0};
+  struct Key {
+    uint32_t rows, splits;
+    bool operator<(const Key& other) const { return std::pair(rows, splits) < std::pair(other.rows, other.splits); }
+  };
+  std::map<Key, void*> graphs_;
+};
+
+}  // namespace mote::cuda
+
+#endif  // MOTE_TARGETS_CUDA_CUDA_PROGRAM_H_

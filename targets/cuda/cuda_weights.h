@@ -1,0 +1,44 @@
+// The weights of a program in device memory, packed as the kernels read them (packed.h).
+#ifndef MOTE_TARGETS_CUDA_CUDA_WEIGHTS_H_
+#define MOTE_TARGETS_CUDA_CUDA_WEIGHTS_H_
+
+#include <stdint.h>
+
+#include <vector>
+
+#include "engine/core/context.h"
+#include "engine/format/gguf.h"
+#include "engine/graph/backend.h"
+#include "engine/graph/graph.h"
+#include "targets/cuda/device_memory.h"
+
+namespace mote::cuda {
+
+struct CudaWeight {
+  const uint8_t* data = nullptr;  // in device memory
+  uint64_t rows = 0;              // of an expert, or all
+  uint64_t cols = 0;
+  uint64_t part_bytes = 0;  // from expert to expert
+  DType type = DType::kF32;
+  const float* floats() const { return reinterpret_cast<const float*>(data); }
+};
+
+class CudaWeights {
+ public:
+  // Packs with all workers and copies while the next piece is packed; where host and device share their memory, packs
+  // into place. Gives the file's pages back as it goes.
+  static Result<CudaWeights> Load(const Graph& graph, const GgufFile& file, const Context& context,
+                                  const LoadProgress& progress, int device, bool shared, void* stream);
+  // Bytes of device memory; UINT64_MAX where they do not fit 63 bits.
+  static uint64_t Bytes(const Graph& graph);
+
+  const CudaWeight& operator[](WeightId id) const { return weights_[id]; }
+
+ private:
+  std::vector<CudaWeight> weights_;
+  DeviceMemory memory_;
+};
+
+}  // namespace mote::cuda
+
+#endif  // MOTE_TARGETS_CUDA_CUDA_WEIGHTS_H_

@@ -1,0 +1,60 @@
+// Launching everything that is not a matrix product.
+#include "targets/cuda/attention.cuh"
+#include "targets/cuda/launch.h"
+#include "targets/cuda/moe.cuh"
+#include "targets/cuda/row_ops.cuh"
+
+namespace mote::cuda {
+
+uint32_t AttentionSharedBytes(uint32_t key_dim, uint32_t value_dim) {
+  return AttentionShared(key_dim, value_dim);
+}
+uint32_t SplitPositions() {
+  return kSplitPositions;
+}
+uint32_t LargestHeadDim() {
+  return kMaxHeadDim;
+}
+
+void PrepareKernels(uint32_t shared_bytes) {
+  if (shared_bytes > 48 << 10) MOTE_ALLOW_SHARED(&AttentionKernel, shared_bytes);
+}
+
+void LaunchRows(const RowArgs& args, uint32_t rows, void* stream) {
+  const auto kernel = &RowKernel;
+  MOTE_LAUNCH(kernel, (Grid{rows, 1, 1}), kRowThreads, kRowShared, stream, args);
+}
+
+void LaunchRope(const RopeArgs& args, uint32_t rows, void* stream) {
+  const auto kernel = &RopeKernel;
+  MOTE_LAUNCH(kernel, (Grid{rows, 1, 1}), kRowThreads, 0, stream, args);
+}
+
+void LaunchAttention(const AttentionArgs& args, uint32_t rows, void* stream) {
+  const uint32_t head_tiles = args.kv_heads * HeadTiles(args.heads / args.kv_heads);
+  const auto kernel = &AttentionKernel;
+  MOTE_LAUNCH(kernel, (Grid{rows, head_tiles, args.splits}), kAttentionThreads,
+              AttentionShared(args.key_dim, args.value_dim), stream, args);
+  if (args.splits == 1) return;
+  const auto join = &JoinKernel;
+  MOTE_LAUNCH(join, (Grid{rows, args.heads, 1}), kAttentionThreads, 0, stream, args);
+}
+
+void LaunchRoute(const RouteArgs& args, uint32_t rows, void* stream) {
+  const auto route = &RouteKernel;
+  MOTE_LAUNCH(route, (Grid{rows, 1, 1}), kWarp, 0, stream, args);
+  const auto sort = &SortKernel;
+  MOTE_LAUNCH(sort, (Grid{1, 1, 1}), kSortThreads, 0, stream, args);
+}
+
+void LaunchExpertGate(const ExpertGateArgs& args, uint32_t slots, void* stream) {
+  const auto kernel = &ExpertGateKernel;
+  MOTE_LAUNCH(kernel, (Grid{slots, 1, 1}), kRowThreads, kRowShared, stream, args);
+}
+
+void LaunchCombine(const CombineArgs& args, uint32_t rows, void* stream) {
+  const auto kernel = &CombineKernel;
+  MOTE_LAUNCH(kernel, (Grid{rows, 1, 1}), kRowThreads, 0, stream, args);
+}
+
+}  // namespace mote::cuda

@@ -1,0 +1,32 @@
+// Launching kernels, for code that no nvcc sees. Nothing here waits or fails: what went wrong is told when the stream
+// is waited for (runtime.h).
+#ifndef MOTE_TARGETS_CUDA_LAUNCH_H_
+#define MOTE_TARGETS_CUDA_LAUNCH_H_
+
+#include "targets/cuda/kernel_args.h"
+
+namespace mote::cuda {
+
+// Most tokens that the kernel for few of them takes; above it, the other one.
+inline constexpr uint32_t kFewTokens = 32;
+// Shared memory that a block of this device may have, at least, for heads of these sizes.
+uint32_t AttentionSharedBytes(uint32_t key_dim, uint32_t value_dim);
+// Positions of a split of the cache.
+uint32_t SplitPositions();
+uint32_t LargestHeadDim();
+
+// For each device before anything is launched on it: kernels that want more shared memory than usual say so.
+void PrepareKernels(uint32_t shared_bytes);
+
+// `args` without first_tile. `tokens`: the most that counts may say. `experts`: 0 without. False: not a weight type.
+bool LaunchMatMul(DType type, MatMulArgs args, uint32_t tokens, uint32_t experts, void* stream);
+void LaunchRows(const RowArgs& args, uint32_t rows, void* stream);
+void LaunchRope(const RopeArgs& args, uint32_t rows, void* stream);
+void LaunchAttention(const AttentionArgs& args, uint32_t rows, void* stream);
+void LaunchRoute(const RouteArgs& args, uint32_t rows, void* stream);
+void LaunchExpertGate(const ExpertGateArgs& args, uint32_t slots, void* stream);
+void LaunchCombine(const CombineArgs& args, uint32_t rows, void* stream);
+
+}  // namespace mote::cuda
+
+#endif  // MOTE_TARGETS_CUDA_LAUNCH_H_

@@ -1,0 +1,103 @@
+// Products of small matrices by a whole warp: D (16 x 8) += A (16 x K) B (K x 8), the shapes of the PTX instruction
+// mma.sync (PTX ISA, "Warp-level matrix instructions"). Weights are always A and tokens always columns of B, in every
+// kernel: a column's sums then do not depend on what the other columns hold, nor on which kernel computes them.
+//
+// Who holds what, with g = lane / 4 and t = lane % 4:
+//   A, bytes (K = 32): a[0] row g, k 4t..4t+3; a[1] row g + 8, the same k; a[2], a[3]: the same rows, k 16 + 4t..
+//   B, bytes:          b0 column g, k 4t..4t+3; b1 k 16 + 4t..
+//   A, halves (K = 16): a[0] row g, k 2t, 2t+1; a[1] row g + 8; a[2], a[3]: k 8 + 2t..
+//   B, halves:          b0 column g, k 2t, 2t+1; b1 k 8 + 2t..
+//   D: d[0], d[1] row g, columns 2t and 2t + 1; d[2], d[3] row g + 8
+//
+// sm_75 has only the smaller shapes and puts these together from them; for bfloat16 it has none at all and takes the
+// long way over shuffles.
+#ifndef MOTE_TARGETS_CUDA_MMA_H_
+#define MOTE_TARGETS_CUDA_MMA_H_
+
+#include "targets/cuda/vocabulary.h"
+
+#if defined(__CUDACC__)
+
+namespace mote::cuda {
+
+// The first (or only) 16 of k: bytes a[0], a[1] and b0.
+MOTE_DEVICE void MmaBytes16(int32_t d[4], uint32_t a0, uint32_t a1, uint32_t b0) {
+#if __CUDA_ARCH__ >= 800
+  asm("mma.sync.aligned.m16n8k16.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};\n"
+      : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
+      : "r"(a0), "r"(a1), "r"(b0));
+#else
+  asm("mma.sync.aligned.m8n8k16.row.col.s32.s8.s8.s32 {%0,%1}, {%2}, {%3}, {%0,%1};\n"
+      : "+r"(d[0]), "+r"(d[1])
+      : "r"(a0), "r"(b0));
+  asm("mma.sync.aligned.m8n8k16.row.col.s32.s8.s8.s32 {%0,%1}, {%2}, {%3}, {%0,%1};\n"
+      : "+r"(d[2]), "+r"(d[3])
+      : "r"(a1), "r"(b0));
+#endif
+}
+
+MOTE_DEVICE void MmaBytes32(int32_t d[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
+#if __CUDA_ARCH__ >= 800
+  asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};\n"
+      : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+#else
+  MmaBytes16(d, a[0], a[1], b0);
+  MmaBytes16(d, a[2], a[3], b1);
+#endif
+}
+
+MOTE_DEVICE void MmaHalves(float d[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
+#if __CUDA_ARCH__ >= 800
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};\n"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+#else
+  asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};\n"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(b0));
+  asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};\n"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[2]), "r"(a[3]), "r"(b1));
+#endif
+}
+
+MOTE_DEVICE void MmaBf16(float d[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
+#if __CUDA_ARCH__ >= 800
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};\n"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+#else
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int t = lane % 4;
+  for (int half = 0; half < 2; ++half) {
+    for (int pair = 0; pair < 4; ++pair) {  // k = 8 half + 2 pair, and the next
+      const uint32_t top = ShuffleFrom(a[half * 2], lane - t + pair);
+      const uint32_t bottom = ShuffleFrom(a[half * 2 + 1], lane - t + pair);
+      for (int column = 0; column < 2; ++column) {
+        const uint32_t b = ShuffleFrom(half == 0 ? b0 : b1, (2 * t + column) * 4 + pair);
+        const float b_low = BitsToFloat(b << 16), b_high = BitsToFloat(b & 0xffff0000u);
+        d[column] = fmaf(BitsToFloat(top << 16), b_low, d[column]);
+        d[column] = fmaf(BitsToFloat(top & 0xffff0000u), b_high, d[column]);
+        d[2 + column] = fmaf(BitsToFloat(bottom << 16), b_low, d[2 + column]);
+        d[2 + column] = fmaf(BitsToFloat(bottom & 0xffff0000u), b_high, d[2 + column]);
+      }
+    }
+  }
+#endif
+}
+
+// B of 16 x 8 halves that lie in shared memory as rows of k: `row` is that of k = lane % 16, aligned to 16 bytes.
+MOTE_DEVICE void LoadTransposed(const uint16_t* row, uint32_t* b0, uint32_t* b1) {
+  const uint32_t at = static_cast<uint32_t>(__cvta_generic_to_shared(row));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0,%1}, [%2];\n"
+               : "=r"(*b0), "=r"(*b1)
+               : "r"(at)
+               : "memory");
+}
+
+}  // namespace mote::cuda
+
+#endif  // __CUDACC__; the emulator has its own
+
+#endif  // MOTE_TARGETS_CUDA_MMA_H_

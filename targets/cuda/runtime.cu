@@ -1,0 +1,141 @@
+// The runtime's functions as the backend wants them. libcudart is linked statically and looks for the driver when it is
+// first called: without one, every call fails with a text and the program goes on.
+#include <cuda_runtime.h>
+#include <string.h>
+
+#include "targets/cuda/runtime.h"
+
+namespace mote::cuda {
+namespace {
+
+const char* Text(cudaError_t error) {
+  return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
+}
+cudaStream_t Stream(void* stream) {
+  return static_cast<cudaStream_t>(stream);
+}
+uint32_t Attribute(cudaDeviceAttr which, int device) {
+  int value = 0;
+  return cudaDeviceGetAttribute(&value, which, device) == cudaSuccess && value > 0 ? static_cast<uint32_t>(value) : 0;
+}
+
+}  // namespace
+
+void ReadVersions(int* driver, int* runtime) {
+  *driver = *runtime = 0;
+  cudaDriverGetVersion(driver);
+  cudaRuntimeGetVersion(runtime);
+}
+
+const char* CountDevices(int* count) {
+  *count = 0;
+  int driver = 0, runtime = 0;
+  ReadVersions(&driver, &runtime);
+  if (driver == 0) return "no NVIDIA driver (libcuda.so.1) was found";
+  const cudaError_t error = cudaGetDeviceCount(count);
+  if (error == cudaErrorNoDevice) return nullptr;
+  return Text(error);
+}
+
+const char* ReadDevice(int device, DeviceFacts* facts) {
+  memset(facts, 0, sizeof(*facts));
+  cudaDeviceProp properties;
+  const cudaError_t error = cudaGetDeviceProperties(&properties, device);
+  if (error != cudaSuccess) return Text(error);
+  strncpy(facts->name, properties.name, sizeof(facts->name) - 1);
+  facts->major = properties.major;
+  facts->minor = properties.minor;
+  facts->multiprocessors = static_cast<uint32_t>(properties.multiProcessorCount);
+  facts->shared_bytes = static_cast<uint32_t>(properties.sharedMemPerBlockOptin);
+  facts->integrated = properties.integrated != 0;
+  facts->memory_khz = Attribute(cudaDevAttrMemoryClockRate, device);
+  facts->bus_bits = Attribute(cudaDevAttrGlobalMemoryBusWidth, device);
+  ReadVersions(&facts->driver, &facts->runtime);
+  facts->total_bytes = properties.totalGlobalMem;
+  if (const char* text = UseDevice(device); text != nullptr) return text;
+  size_t free_bytes = 0, total_bytes = 0;
+  const cudaError_t asked = cudaMemGetInfo(&free_bytes, &total_bytes);
+  facts->free_bytes = free_bytes;
+  if (total_bytes != 0) facts->total_bytes = total_bytes;
+  return Text(asked);
+}
+
+const char* UseDevice(int device) {
+  return Text(cudaSetDevice(device));
+}
+
+const char* Allocate(uint64_t bytes, void** memory) {
+  const cudaError_t error = cudaMalloc(memory, bytes == 0 ? 1 : bytes);
+  if (error != cudaSuccess) cudaGetLastError();  // it is told here, and not by the next call again
+  return Text(error);
+}
+const char* AllocateShared(uint64_t bytes, void** memory) {
+  const cudaError_t error = cudaMallocManaged(memory, bytes == 0 ? 1 : bytes, cudaMemAttachGlobal);
+  if (error != cudaSuccess) cudaGetLastError();
+  return Text(error);
+}
+void Free(void* memory) {
+  cudaFree(memory);
+}
+const char* AllocateHost(uint64_t bytes, void** memory) {
+  const cudaError_t error = cudaMallocHost(memory, bytes == 0 ? 1 : bytes);
+  if (error != cudaSuccess) cudaGetLastError();
+  return Text(error);
+}
+void FreeHost(void* memory) {
+  cudaFreeHost(memory);
+}
+
+const char* CreateStream(void** stream) {
+  cudaStream_t created = nullptr;
+  const cudaError_t error = cudaStreamCreateWithFlags(&created, cudaStreamNonBlocking);
+  *stream = created;
+  return Text(error);
+}
+void DestroyStream(void* stream) {
+  cudaStreamDestroy(Stream(stream));
+}
+const char* CopyIn(void* device, const void* host, uint64_t bytes, void* stream) {
+  return Text(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, Stream(stream)));
+}
+const char* CopyOut(void* host, const void* device, uint64_t bytes, void* stream) {
+  return Text(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, Stream(stream)));
+}
+const char* CopyWithin(void* to, const void* from, uint64_t bytes, void* stream) {
+  return Text(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, Stream(stream)));
+}
+const char* Zero(void* device, uint64_t bytes, void* stream) {
+  return Text(cudaMemsetAsync(device, 0, bytes, Stream(stream)));
+}
+const char* Wait(void* stream) {
+  const cudaError_t error = cudaStreamSynchronize(Stream(stream));
+  const cudaError_t launched = cudaGetLastError();
+  return Text(error != cudaSuccess ? error : launched);
+}
+
+const char* BeginCapture(void* stream) {
+  return Text(cudaStreamBeginCapture(Stream(stream), cudaStreamCaptureModeThreadLocal));
+}
+const char* EndCapture(void* stream, void** graph) {
+  *graph = nullptr;
+  cudaGraph_t captured = nullptr;
+  cudaError_t error = cudaStreamEndCapture(Stream(stream), &captured);
+  if (error != cudaSuccess) return Text(error);
+  cudaGraphExec_t ready = nullptr;
+#if CUDART_VERSION >= 12000
+  error = cudaGraphInstantiate(&ready, captured, 0);
+#else
+  error = cudaGraphInstantiate(&ready, captured, nullptr, nullptr, 0);
+#endif
+  cudaGraphDestroy(captured);
+  *graph = ready;
+  return Text(error);
+}
+const char* LaunchGraph(void* graph, void* stream) {
+  return Text(cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), Stream(stream)));
+}
+void FreeGraph(void* graph) {
+  cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph));
+}
+
+}  // namespace mote::cuda

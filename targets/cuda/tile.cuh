@@ -1,0 +1,228 @@
+// A tile of weights in a warp's registers: what a lane reads of it, and the registers that mma.sync multiplies.
+#ifndef MOTE_TARGETS_CUDA_TILE_CUH_
+#define MOTE_TARGETS_CUDA_TILE_CUH_
+
+#include "quant/blocks.h"
+#include "targets/cuda/mma.h"
+#include "targets/cuda/packed.h"
+#include "targets/cuda/vocabulary.h"
+
+namespace mote::cuda {
+
+// The tables of kIQ4Values and kMXFP4Values (quant/blocks.h) as bytes of four words; a test compares.
+MOTE_DEVICE void TableWords(DType type, uint32_t table[4]) {
+  if (type == DType::kMXFP4) {
+    table[0] = 0x03020100u;
+    table[1] = 0x0c080604u;
+    table[2] = 0xfdfeff00u;
+    table[3] = 0xf4f8fafcu;
+  } else {
+    table[0] = 0xbfad9881u;
+    table[1] = 0xf6eaddcfu;
+    table[2] = 0x26190d01u;
+    table[3] = 0x71594535u;
+  }
+}
+
+// Codes of all 256 columns for rows g and g + 8, and their scales: up to 160 bytes of a lane, all asked for at once.
+template <DType kType>
+struct TileRegs {
+  static constexpr PackedFormat kFormat = FormatOf(kType);
+  static constexpr int kNibbleWords = kFormat.nibbles ? 16 : 1;
+  static constexpr int kPairWords = kFormat.pairs ? 8 : 1;
+  static constexpr int kBitWords = kFormat.bits ? 4 : 1;
+  static constexpr int kByteWords = kFormat.bytes ? 32 : 1;
+  static constexpr bool kHalfScales =
+      kFormat.scales == Scales::kHalf32 || kFormat.scales == Scales::kHalfMin32 || kFormat.scales == Scales::kPower32;
+  uint32_t nibbles[kNibbleWords];
+  uint32_t pairs[kPairWords];
+  uint32_t bits[kBitWords];
+  uint32_t bytes[kByteWords];
+  uint32_t scale[8];  // of the steps, both rows; or the bytes of row g, then of row g + 8
+  uint32_t min[kFormat.scales == Scales::kHalfMin32 ? 8 : 1];
+  uint32_t super[2];  // kByte32, kByte16: float16 scale; kNibble16: scale and min; of the two rows
+
+  MOTE_DEVICE void Load4(const uint8_t* from, uint32_t* to) {
+    const uint4 v = LoadStreaming(reinterpret_cast<const uint4*>(from));
+    to[0] = v.x;
+    to[1] = v.y;
+    to[2] = v.z;
+    to[3] = v.w;
+  }
+};
+
+template <DType kType>
+MOTE_DEVICE void LoadTile(const uint8_t* tile, int lane, TileRegs<kType>* r) {
+  constexpr PackedFormat f = FormatOf(kType);
+  using Regs = TileRegs<kType>;
+  const uint8_t* own = tile + lane * 16;
+  if constexpr (f.nibbles) {
+#pragma unroll
+    for (int c = 0; c < 4; ++c) Regs::Load4(own + c * kChunkBytes, r->nibbles + 4 * c);
+  }
+  if constexpr (f.bytes) {
+#pragma unroll
+    for (int c = 0; c < 8; ++c) Regs::Load4(own + c * kChunkBytes, r->bytes + 4 * c);
+  }
+  if constexpr (f.pairs) {
+#pragma unroll
+    for (int c = 0; c < 2; ++c) Regs::Load4(own + f.pairs_at() + c * kChunkBytes, r->pairs + 4 * c);
+  }
+  if constexpr (f.bits) Regs::Load4(own + f.bits_at(), r->bits);
+  const int g = lane / 4;
+  const uint8_t* scales = tile + f.scales_at();
+  if constexpr (Regs::kHalfScales) {
+    Regs::Load4(scales + g * 32, r->scale);
+    Regs::Load4(scales + g * 32 + 16, r->scale + 4);
+    if constexpr (f.scales == Scales::kHalfMin32) {
+      Regs::Load4(scales + 256 + g * 32, r->min);
+      Regs::Load4(scales + 256 + g * 32 + 16, r->min + 4);
+    }
+  } else if constexpr (f.scales == Scales::kByte32) {
+    const uint2 top = *reinterpret_cast<const uint2*>(scales + g * 8);
+    const uint2 bottom = *reinterpret_cast<const uint2*>(scales + (g + 8) * 8);
+    r->scale[0] = top.x;
+    r->scale[1] = top.y;
+    r->scale[4] = bottom.x;
+    r->scale[5] = bottom.y;
+  } else {
+    Regs::Load4(scales + g * 16, r->scale);
+    Regs::Load4(scales + (g + 8) * 16, r->scale + 4);
+  }
+  constexpr uint32_t super_at = f.scales == Scales::kByte32 ? 128 : 256;
+  if constexpr (f.scales == Scales::kByte32 || f.scales == Scales::kByte16) {
+    r->super[0] = *reinterpret_cast<const uint16_t*>(scales + super_at + g * 2);
+    r->super[1] = *reinterpret_cast<const uint16_t*>(scales + super_at + (g + 8) * 2);
+  } else if constexpr (f.scales == Scales::kNibble16) {
+    r->super[0] = *reinterpret_cast<const uint32_t*>(scales + super_at + g * 4);
+    r->super[1] = *reinterpret_cast<const uint32_t*>(scales + super_at + (g + 8) * 4);
+  }
+}
+
+// Four values of a table by the four nibbles in the low half of `nibbles`.
+MOTE_DEVICE uint32_t LookUp(const uint32_t table[4], uint32_t nibbles) {
+  const uint32_t place = nibbles & 0x7777u;
+  const uint32_t low = PickBytes(table[0], table[1], place);
+  const uint32_t high = PickBytes(table[2], table[3], place);
+  return PickBytes(low, high, 0x3210u | (nibbles & 0x8888u) >> 1);
+}
+
+// The four registers of a step: codes as signed bytes, before any offset.
+template <DType kType>
+MOTE_DEVICE void StepCodes(const TileRegs<kType>& r, int step, uint32_t a[4]) {
+  constexpr PackedFormat f = FormatOf(kType);
+  if constexpr (f.bytes) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) a[i] = r.bytes[step * 4 + i];
+    return;
+  } else if constexpr (f.table) {
+    uint32_t table[4];
+    TableWords(kType, table);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const uint32_t word = r.nibbles[step * 2 + i / 2];
+      a[i] = LookUp(table, i % 2 == 0 ? word & 0xffffu : word >> 16);
+    }
+    return;
+  } else {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      uint32_t code = 0;
+      if constexpr (f.nibbles) code = r.nibbles[step * 2 + i / 2] >> (i % 2 * 4) & 0x0f0f0f0fu;
+      if constexpr (f.pairs) {
+        const uint32_t pair = r.pairs[step] >> 2 * i & 0x03030303u;
+        code |= f.nibbles ? pair << 4 : pair;
+      }
+      if constexpr (f.bits) {
+        const uint32_t bit = r.bits[step / 2] >> (i + step % 2 * 4) & 0x01010101u;
+        code |= bit << (f.nibbles ? 4 : 2);
+      }
+      a[i] = code;
+    }
+  }
+}
+
+MOTE_DEVICE int SignedByte(uint32_t word, int index) {
+  return static_cast<int8_t>(word >> 8 * index & 255u);
+}
+MOTE_DEVICE int UnsignedByte(uint32_t word, int index) {
+  return static_cast<int>(word >> 8 * index & 255u);
+}
+
+// kSixBit32: 16 bytes of a row to bytes, 4 scales or minima in a word (UnpackScaleMin of quant/blocks.h, four at once).
+MOTE_DEVICE void UnpackSixBit(const uint32_t row[4], uint32_t scales[2], uint32_t mins[2]) {
+  scales[0] = row[1] & 0x3f3f3f3fu;
+  mins[0] = row[2] & 0x3f3f3f3fu;
+  scales[1] = (row[3] & 0x0f0f0f0fu) | (row[1] >> 2 & 0x30303030u);
+  mins[1] = (row[3] >> 4 & 0x0f0f0f0fu) | (row[2] >> 2 & 0x30303030u);
+}
+
+// One value of a packed matrix, rounded as quant/decode.cc rounds it: for looking rows up.
+MOTE_DEVICE float PackedValue(DType type, const uint8_t* tiles, uint32_t row_tiles, uint32_t row, uint32_t k) {
+  const PackedFormat f = FormatOf(type);
+  const uint8_t* tile = tiles + (static_cast<uint64_t>(row / kTileRows) * row_tiles + k / kTileCols) * f.tile_bytes();
+  row %= kTileRows;
+  k %= kTileCols;
+  if (f.halves) {
+    const uint32_t bits = reinterpret_cast<const uint16_t*>(tile)[HalfTilePlace(row, k)];
+    return type == DType::kF16 ? HalfToFloat(bits) : BitsToFloat(bits << 16);
+  }
+  const uint32_t lane = row % 8 * 4 + k % 16 / 4;
+  const uint32_t step = k / kStepCols;
+  const uint32_t reg = k % kStepCols / 16 * 2 + row / 8;
+  const uint32_t byte = k % 4;
+  const auto word = [&](uint32_t plane, uint32_t index) {
+    return *reinterpret_cast<const uint32_t*>(tile + plane + index / 4 * kChunkBytes + lane * 16 + index % 4 * 4);
+  };
+  int code = 0;
+  if (f.bytes) code = SignedByte(word(0, step * 4 + reg), static_cast<int>(byte));
+  if (f.table) {
+    uint32_t table[4];
+    TableWords(type, table);
+    const uint32_t nibble = word(0, step * 2 + reg / 2) >> (reg % 2 * 16 + 4 * byte) & 15;
+    code = SignedByte(table[nibble / 4], static_cast<int>(nibble % 4));
+  } else if (f.nibbles) {
+    code = static_cast<int>(word(0, step * 2 + reg / 2) >> (8 * byte + reg % 2 * 4) & 15);
+  }
+  if (f.pairs) code |= static_cast<int>(word(f.pairs_at(), step) >> (8 * byte + 2 * reg) & 3) << (f.nibbles ? 4 : 0);
+  if (f.bits) {
+    code |= static_cast<int>(word(f.bits_at(), step / 2) >> (8 * byte + reg + step % 2 * 4) & 1) << (f.nibbles ? 4 : 2);
+  }
+  const float value = static_cast<float>(code - f.offset);
+  const uint8_t* scales = tile + f.scales_at();
+  const auto half = [&](uint32_t at) { return HalfToFloat(*reinterpret_cast<const uint16_t*>(scales + at)); };
+  const uint32_t pair_at = (row % 8 * kSteps + step) * 4 + row / 8 * 2;
+  switch (f.scales) {
+    case Scales::kHalf32:
+      return half(pair_at) * value;
+    case Scales::kHalfMin32:
+      return half(pair_at) * value + half(256 + pair_at);
+    case Scales::kPower32:
+      return BitsToFloat(static_cast<uint32_t>(*reinterpret_cast<const uint16_t*>(scales + pair_at)) << 16) * value;
+    case Scales::kSixBit32: {
+      uint32_t packed[4], s[2], m[2];
+      for (int i = 0; i < 4; ++i) packed[i] = *reinterpret_cast<const uint32_t*>(scales + row * 16 + 4 * i);
+      UnpackSixBit(packed, s, m);
+      const int group = static_cast<int>(step);
+      const float scale = half(row * 16) * static_cast<float>(UnsignedByte(s[group / 4], group % 4));
+      const float min = half(row * 16 + 2) * static_cast<float>(UnsignedByte(m[group / 4], group % 4));
+      return scale * value - min;
+    }
+    case Scales::kByte32:
+      return half(128 + row * 2) * static_cast<float>(static_cast<int8_t>(scales[row * 8 + step])) * value;
+    case Scales::kByte16:
+      return half(256 + row * 2) * static_cast<float>(static_cast<int8_t>(scales[row * 16 + k / 16])) * value;
+    case Scales::kNibble16: {
+      const int packed = scales[row * 16 + k / 16];
+      return half(256 + row * 4) * static_cast<float>(packed & 15) * value -
+             half(256 + row * 4 + 2) * static_cast<float>(packed >> 4);
+    }
+    case Scales::kNone:
+      break;
+  }
+  return 0;
+}
+
+}  // namespace mote::cuda
+
+#endif  // MOTE_TARGETS_CUDA_TILE_CUH_

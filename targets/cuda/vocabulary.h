@@ -1,0 +1,115 @@
+// The small vocabulary that every kernel is written in. On a GPU it is CUDA's own; in the tests a forced include
+// (tests/cuda/emulator/emulator.h) defines the same words for the CPU, and the same kernel sources are run there.
+//
+// Kernels use nothing else of CUDA: no static shared memory, no atomics on floats, no library. Halves travel as bits.
+#ifndef MOTE_TARGETS_CUDA_VOCABULARY_H_
+#define MOTE_TARGETS_CUDA_VOCABULARY_H_
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__CUDACC__)
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#define MOTE_DEVICE static __device__ __forceinline__
+// At most so many threads in a block, and at least so many blocks on a multiprocessor: what registers are given out by.
+#define MOTE_KERNEL(threads, blocks) static __global__ void __launch_bounds__(threads, blocks)
+#define MOTE_LAUNCH(kernel, grid, threads, shared, stream, ...) \
+  kernel<<<dim3((grid).x, (grid).y, (grid).z), threads, shared, static_cast<cudaStream_t>(stream)>>>(__VA_ARGS__)
+// More shared memory than 48 KiB has to be asked for, once per kernel and device.
+#define MOTE_ALLOW_SHARED(kernel, bytes) \
+  cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes))
+
+namespace mote::cuda {
+
+extern __shared__ __align__(16) uint8_t mote_shared[];
+
+MOTE_DEVICE uint8_t* SharedMemory() {
+  return mote_shared;
+}
+MOTE_DEVICE void SyncBlock() {
+  __syncthreads();
+}
+MOTE_DEVICE void SyncWarp() {
+  __syncwarp();
+}
+// The value of lane (own lane ^ mask).
+MOTE_DEVICE float ShuffleXor(float x, int mask) {
+  return __shfl_xor_sync(0xffffffffu, x, mask);
+}
+MOTE_DEVICE uint32_t ShuffleFrom(uint32_t x, int lane) {
+  return __shfl_sync(0xffffffffu, x, lane);
+}
+// Byte i of the result is byte (selector >> 4i & 7) of the eight in low and high.
+MOTE_DEVICE uint32_t PickBytes(uint32_t low, uint32_t high, uint32_t selector) {
+  return __byte_perm(low, high, selector);
+}
+MOTE_DEVICE float HalfToFloat(uint32_t bits) {
+  return __half2float(__ushort_as_half(static_cast<unsigned short>(bits)));
+}
+MOTE_DEVICE uint16_t FloatToHalf(float x) {
+  return __half_as_ushort(__float2half_rn(x));
+}
+MOTE_DEVICE float BitsToFloat(uint32_t bits) {
+  return __uint_as_float(bits);
+}
+MOTE_DEVICE uint32_t FloatToBits(float x) {
+  return __float_as_uint(x);
+}
+MOTE_DEVICE int RoundToInt(float x) {
+  return __float2int_rn(x);
+}
+// 16 bytes from global to shared memory, in the background where the GPU can; both aligned to 16.
+MOTE_DEVICE void CopyAsync16(void* shared, const void* global) {
+#if __CUDA_ARCH__ >= 800
+  const uint32_t to = static_cast<uint32_t>(__cvta_generic_to_shared(shared));
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;\n" ::"r"(to), "l"(global) : "memory");
+#else
+  *static_cast<uint4*>(shared) = *static_cast<const uint4*>(global);
+#endif
+}
+MOTE_DEVICE void CommitCopies() {
+#if __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.commit_group;\n" ::: "memory");
+#endif
+}
+// All but the last kPending groups have arrived, for this thread.
+template <int kPending>
+MOTE_DEVICE void WaitCopies() {
+#if __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.wait_group %0;\n" ::"n"(kPending) : "memory");
+#endif
+}
+
+}  // namespace mote::cuda
+
+#elif !defined(MOTE_CUDA_EMULATED)
+#error "kernels are compiled by nvcc, or with tests/cuda/emulator/emulator.h included first"
+#endif
+
+namespace mote::cuda {
+
+inline constexpr int kWarp = 32;
+
+// Read once: past the first-level cache, 128 bits at a time.
+MOTE_DEVICE uint4 LoadStreaming(const uint4* p) {
+#if defined(__CUDACC__)
+  return __ldcs(p);
+#else
+  return *p;
+#endif
+}
+
+MOTE_DEVICE uint16_t FloatToBf16(float x) {
+  uint32_t bits = FloatToBits(x);
+  if (x != x) return static_cast<uint16_t>(bits >> 16 | 0x40);
+  bits += 0x7fff + (bits >> 16 & 1);
+  return static_cast<uint16_t>(bits >> 16);
+}
+
+}  // namespace mote::cuda
+
+#endif  // MOTE_TARGETS_CUDA_VOCABULARY_H_

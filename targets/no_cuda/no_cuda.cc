@@ -1,0 +1,25 @@
+// The twin of targets/cuda in builds that have no kernels for GPUs.
+#include "engine/graph/gpu.h"
+
+namespace mote {
+namespace {
+
+Status NoGpu() {
+  return Error(Code::kUnsupported, "this build of mote has no CUDA in it (CMake: MOTE_CUDA)");
+}
+
+}  // namespace
+
+bool HasGpuBackend() {
+  return false;
+}
+
+Result<std::vector<GpuInfo>> ListGpus() {
+  return NoGpu();
+}
+
+Result<std::unique_ptr<Backend>> CreateGpuBackend(int, const PixelKernels&) {
+  return NoGpu();
+}
+
+}  // namespace mote

@@ -1,0 +1,253 @@
+#include "tests/cuda/emulator/emulator.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <memory>
+#include <random>
+#include <vector>
+
+#if !defined(__x86_64__)
+#include <ucontext.h>
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+namespace mote_emulator {
+namespace {
+
+constexpr size_t kStackBytes = 256 << 10;
+constexpr uint32_t kMaxThreads = 1024;
+
+#if defined(__x86_64__)
+// Saves what a called function must keep, and goes on where `to` was saved. (ucontext.h asks the kernel each time.)
+extern "C" void mote_emulator_switch(void** from, void* to);
+asm(R"(
+.text
+.type mote_emulator_switch, @function
+mote_emulator_switch:
+  pushq %rbp
+  pushq %rbx
+  pushq %r12
+  pushq %r13
+  pushq %r14
+  pushq %r15
+  movq %rsp, (%rdi)
+  movq %rsi, %rsp
+  popq %r15
+  popq %r14
+  popq %r13
+  popq %r12
+  popq %rbx
+  popq %rbp
+  ret
+.size mote_emulator_switch, . - mote_emulator_switch
+)");
+#endif
+
+struct Warp {
+  uint32_t arrived = 0;
+  uint32_t turn = 0;  // exchanges that are complete
+  const char* word = nullptr;
+  uint8_t places[2][32 * 64];
+};
+
+struct Fiber {
+#if defined(__x86_64__)
+  void* saved = nullptr;
+#else
+  ucontext_t context;
+#endif
+  uint8_t* stack = nullptr;
+  void* fake_stack = nullptr;  // of the address sanitizer
+  Place place;
+  Warp* warp = nullptr;
+  bool done = false;
+  const uint32_t* waits_for = nullptr;  // runs again when this is no longer `waited`
+  uint32_t waited = 0;
+};
+
+struct Machine {
+  Order order = Order::kForward;
+  std::vector<Fiber> fibers = std::vector<Fiber>(kMaxThreads);
+  std::vector<Warp> warps = std::vector<Warp>(kMaxThreads / 32);
+  Fiber scheduler;
+  Fiber* current = nullptr;
+  uint32_t threads = 0;
+  uint32_t block_arrived = 0;
+  uint32_t block_turn = 0;
+  uint8_t* shared = nullptr;
+  const std::function<void()>* kernel = nullptr;
+};
+Machine& TheMachine() {
+  static Machine machine;
+  return machine;
+}
+
+void Switch(Fiber* from, Fiber* to, bool ends) {
+#if defined(__SANITIZE_ADDRESS__)
+  const void* bottom = to->stack;  // the scheduler's own is remembered below
+  __sanitizer_start_switch_fiber(ends ? nullptr : &from->fake_stack, bottom, kStackBytes);
+#endif
+#if defined(__x86_64__)
+  mote_emulator_switch(&from->saved, to->saved);
+#else
+  swapcontext(&from->context, &to->context);
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_finish_switch_fiber(from->fake_stack, nullptr, nullptr);
+#endif
+}
+
+void FiberMain() {
+  Machine& m = TheMachine();
+#if defined(__SANITIZE_ADDRESS__)
+  const void* bottom = nullptr;
+  size_t bytes = 0;
+  __sanitizer_finish_switch_fiber(nullptr, &bottom, &bytes);
+  m.scheduler.stack = static_cast<uint8_t*>(const_cast<void*>(bottom));
+#endif
+  (*m.kernel)();
+  m.current->done = true;
+  Switch(m.current, &m.scheduler, true);
+  Fault("a finished thread ran again");
+}
+
+void Prepare(Fiber* fiber) {
+  if (fiber->stack == nullptr) {
+    void* memory =
+        mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) Fault("no memory for a thread's stack");
+    fiber->stack = static_cast<uint8_t*>(memory);
+  }
+  fiber->done = false;
+  fiber->waits_for = nullptr;
+#if defined(__x86_64__)
+  void** top = reinterpret_cast<void**>(fiber->stack + kStackBytes);
+  *--top = nullptr;  // where a return address would be: the entry finds the stack as after a call
+  *--top = reinterpret_cast<void*>(&FiberMain);
+  for (int i = 0; i < 6; ++i) *--top = nullptr;
+  fiber->saved = top;
+#else
+  getcontext(&fiber->context);
+  fiber->context.uc_stack.ss_sp = fiber->stack;
+  fiber->context.uc_stack.ss_size = kStackBytes;
+  fiber->context.uc_link = nullptr;
+  makecontext(&fiber->context, &FiberMain, 0);
+#endif
+}
+
+void Wait(const uint32_t* turn, uint32_t seen) {
+  Machine& m = TheMachine();
+  Fiber* self = m.current;
+  self->waits_for = turn;
+  self->waited = seen;
+  while (*turn == seen) Switch(self, &m.scheduler, false);
+  self->waits_for = nullptr;
+}
+
+void RunBlock(const Dim& grid, const Dim& block, uint32_t threads) {
+  Machine& m = TheMachine();
+  m.block_arrived = 0;
+  std::vector<uint32_t> order(threads);
+  for (uint32_t i = 0; i < threads; ++i) {
+    order[i] = m.order == Order::kReverse ? threads - 1 - i : i;
+    Fiber& fiber = m.fibers[i];
+    Prepare(&fiber);
+    fiber.place = {{i, 0, 0}, block, grid, threads};
+    fiber.warp = &m.warps[i / 32];
+    fiber.warp->arrived = 0;
+  }
+  static std::minstd_rand random(1);
+  uint32_t left = threads;
+  while (left > 0) {
+    if (m.order == Order::kShuffled) std::shuffle(order.begin(), order.end(), random);
+    bool progress = false;
+    for (const uint32_t i : order) {
+      Fiber& fiber = m.fibers[i];
+      if (fiber.done || (fiber.waits_for != nullptr && *fiber.waits_for == fiber.waited)) continue;
+      m.current = &fiber;
+      Switch(&m.scheduler, &fiber, false);
+      progress = true;
+      if (fiber.done) --left;
+    }
+    if (!progress) Fault("threads wait for others that have ended or wait elsewhere");
+  }
+  m.current = nullptr;
+}
+
+}  // namespace
+
+void Fault(const char* message) {
+  fprintf(stderr, "emulated GPU: %s\n", message);
+  abort();
+}
+
+void SetOrder(Order order) {
+  TheMachine().order = order;
+}
+
+const Place& Current() {
+  return TheMachine().current->place;
+}
+
+uint8_t* Shared() {
+  return TheMachine().shared;
+}
+
+void SyncBlock() {
+  Machine& m = TheMachine();
+  const uint32_t turn = m.block_turn;
+  if (++m.block_arrived == m.threads) {
+    m.block_arrived = 0;
+    ++m.block_turn;
+    return;
+  }
+  Wait(&m.block_turn, turn);
+}
+
+const uint8_t* Exchange(const char* word, const void* mine, size_t bytes) {
+  Fiber& self = *TheMachine().current;
+  Warp& warp = *self.warp;
+  const uint32_t turn = warp.turn;
+  if (warp.arrived == 0) warp.word = word;
+  if (strcmp(warp.word, word) != 0) Fault("lanes of a warp are at different words");
+  uint8_t* places = warp.places[turn % 2];
+  if (bytes > 64) Fault("an exchange of more than 64 bytes");
+  if (bytes > 0) memcpy(places + 64 * (self.place.thread.x % 32), mine, bytes);
+  if (++warp.arrived == 32) {
+    warp.arrived = 0;
+    ++warp.turn;
+  } else {
+    Wait(&warp.turn, turn);
+  }
+  return places;
+}
+
+void Run(const Dim& grid, uint32_t threads, size_t shared_bytes, const std::function<void()>& kernel) {
+  Machine& m = TheMachine();
+  if (m.current != nullptr) Fault("a kernel launched by a kernel");
+  if (threads == 0 || threads > kMaxThreads || threads % 32 != 0) Fault("a block of other than 32 to 1024 threads");
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.y > 65535 || grid.z > 65535) Fault("a grid beyond the limits");
+  if (shared_bytes > 99 << 10) Fault("more shared memory than an sm_86 block can have");
+  m.threads = threads;
+  m.kernel = &kernel;
+  for (Dim block{0, 0, 0}; block.z < grid.z; ++block.z) {
+    for (block.y = 0; block.y < grid.y; ++block.y) {
+      for (block.x = 0; block.x < grid.x; ++block.x) {
+        // Exactly as many bytes as were asked for, and nothing useful in them.
+        void* memory = nullptr;
+        if (posix_memalign(&memory, 128, shared_bytes == 0 ? 1 : shared_bytes) != 0) Fault("no shared memory");
+        memset(memory, 0xff, shared_bytes);
+        m.shared = static_cast<uint8_t*>(memory);
+        RunBlock(grid, block, threads);
+        free(memory);
+      }
+    }
+  }
+}
+
+}  // namespace mote_emulator

@@ -1,0 +1,206 @@
+// A GPU of one multiprocessor made of fibers: the words of targets/cuda/vocabulary.h and mma.h for the CPU, so that the
+// kernels' own sources can be run, and judged, where there is no GPU.
+//
+// Included before everything else (-include) when .cu files are compiled as C++. What it keeps honest: a block's
+// threads are fibers that run until they must wait, in an order that tests choose (Order), so that a missing barrier
+// shows; every lane of a warp must arrive at the same word at the same time; shared memory and device memory begin as
+// NaNs and end where they were asked to end (address sanitizers see a step beyond). What it cannot know: time, caches,
+// registers, and whether the hardware adds up a matrix product in another order than the one here.
+#ifndef MOTE_TESTS_CUDA_EMULATOR_EMULATOR_H_
+#define MOTE_TESTS_CUDA_EMULATOR_EMULATOR_H_
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <functional>
+
+#include "quant/codec.h"
+
+#define MOTE_CUDA_EMULATED 1
+
+struct alignas(16) uint4 {
+  uint32_t x, y, z, w;
+};
+struct alignas(8) uint2 {
+  uint32_t x, y;
+};
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
+
+namespace mote_emulator {
+
+struct Dim {
+  uint32_t x = 1, y = 1, z = 1;
+};
+
+// In which order the threads of a block get their turns.
+enum class Order { kForward, kReverse, kShuffled };
+void SetOrder(Order order);
+
+struct Place {
+  Dim thread;
+  Dim block;
+  Dim grid;
+  uint32_t threads;
+};
+// Of the thread that runs.
+const Place& Current();
+uint8_t* Shared();
+void SyncBlock();
+// All lanes of the warp lay down `bytes` (up to 64) and see what the others laid down: 32 places of 64 bytes. `word`
+// names the operation: lanes that differ are a fault. Valid until the lane's second next exchange.
+const uint8_t* Exchange(const char* word, const void* mine, size_t bytes);
+
+// Runs a kernel's blocks, one after the other. Ends the process with a message where threads wait for ever.
+void Run(const Dim& grid, uint32_t threads, size_t shared_bytes, const std::function<void()>& kernel);
+// The same when the stream comes to it (runtime.cc): a captured launch runs with its graph.
+void Launch(void* stream, const Dim& grid, uint32_t threads, size_t shared_bytes, std::function<void()> kernel);
+
+[[noreturn]] void Fault(const char* message);
+
+}  // namespace mote_emulator
+
+#define threadIdx (mote_emulator::Current().thread)
+#define blockIdx (mote_emulator::Current().block)
+#define gridDim (mote_emulator::Current().grid)
+
+#define MOTE_DEVICE static inline
+#define MOTE_KERNEL(threads, blocks) static void
+#define MOTE_LAUNCH(kernel, grid, threads, shared, stream, arguments)            \
+  mote_emulator::Launch(stream, {(grid).x, (grid).y, (grid).z}, threads, shared, \
+                        [function = kernel, given = arguments] { function(given); })
+#define MOTE_ALLOW_SHARED(kernel, bytes) \
+  do {                                   \
+  } while (false)
+
+namespace mote::cuda {
+
+MOTE_DEVICE uint8_t* SharedMemory() {
+  return mote_emulator::Shared();
+}
+MOTE_DEVICE void SyncBlock() {
+  mote_emulator::SyncBlock();
+}
+MOTE_DEVICE void SyncWarp() {
+  mote_emulator::Exchange("SyncWarp", nullptr, 0);
+}
+template <class T>
+MOTE_DEVICE T FromLane(const uint8_t* places, int lane) {
+  T value;
+  memcpy(&value, places + 64 * lane, sizeof(value));
+  return value;
+}
+MOTE_DEVICE float ShuffleXor(float x, int mask) {
+  const int lane = static_cast<int>(threadIdx.x % 32);
+  return FromLane<float>(mote_emulator::Exchange("ShuffleXor", &x, sizeof(x)), lane ^ mask);
+}
+MOTE_DEVICE uint32_t ShuffleFrom(uint32_t x, int lane) {
+  return FromLane<uint32_t>(mote_emulator::Exchange("ShuffleFrom", &x, sizeof(x)), lane & 31);
+}
+MOTE_DEVICE uint32_t PickBytes(uint32_t low, uint32_t high, uint32_t selector) {
+  const uint64_t both = uint64_t{high} << 32 | low;
+  uint32_t picked = 0;
+  for (int i = 0; i < 4; ++i) {
+    const uint32_t from = selector >> 4 * i & 15;
+    if (from > 7) mote_emulator::Fault("PickBytes: a selector above 7 means another instruction");
+    picked |= static_cast<uint32_t>(both >> 8 * from & 255) << 8 * i;
+  }
+  return picked;
+}
+MOTE_DEVICE float HalfToFloat(uint32_t bits) {
+  return F16ToF32(static_cast<uint16_t>(bits));
+}
+MOTE_DEVICE uint16_t FloatToHalf(float x) {
+  return F32ToF16(x);
+}
+MOTE_DEVICE float BitsToFloat(uint32_t bits) {
+  float x;
+  memcpy(&x, &bits, sizeof(x));
+  return x;
+}
+MOTE_DEVICE uint32_t FloatToBits(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof(bits));
+  return bits;
+}
+MOTE_DEVICE int RoundToInt(float x) {
+  return static_cast<int>(nearbyintf(x));
+}
+MOTE_DEVICE void CopyAsync16(void* shared, const void* global) {
+  if ((reinterpret_cast<uintptr_t>(shared) | reinterpret_cast<uintptr_t>(global)) % 16 != 0) {
+    mote_emulator::Fault("CopyAsync16: not aligned to 16 bytes");
+  }
+  memcpy(shared, global, 16);
+}
+MOTE_DEVICE void CommitCopies() {}
+template <int kPending>
+MOTE_DEVICE void WaitCopies() {}
+
+// mma.h's, from its description.
+struct MmaOperands {
+  uint32_t a[4];
+  uint32_t b[2];
+};
+template <class T>
+MOTE_DEVICE int ByteAt(T word, int i) {
+  return static_cast<int8_t>(word >> 8 * i);
+}
+MOTE_DEVICE void MmaBytes(const char* word, int32_t d[4], const MmaOperands& mine, int k_halves) {
+  const uint8_t* places = mote_emulator::Exchange(word, &mine, sizeof(mine));
+  const int lane = static_cast<int>(threadIdx.x % 32);
+  const int g = lane / 4, t = lane % 4;
+  for (int i = 0; i < 4; ++i) {
+    const int row = g + i / 2 * 8, column = 2 * t + i % 2;
+    for (int k = 0; k < 16 * k_halves; ++k) {
+      const auto a = FromLane<MmaOperands>(places, row % 8 * 4 + k % 16 / 4);
+      const auto b = FromLane<MmaOperands>(places, column * 4 + k % 16 / 4);
+      d[i] += ByteAt(a.a[k / 16 * 2 + row / 8], k % 4) * ByteAt(b.b[k / 16], k % 4);
+    }
+  }
+}
+MOTE_DEVICE void MmaBytes16(int32_t d[4], uint32_t a0, uint32_t a1, uint32_t b0) {
+  MmaBytes("MmaBytes16", d, {{a0, a1, 0, 0}, {b0, 0}}, 1);
+}
+MOTE_DEVICE void MmaBytes32(int32_t d[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
+  MmaBytes("MmaBytes32", d, {{a[0], a[1], a[2], a[3]}, {b0, b1}}, 2);
+}
+template <float (*kConvert)(uint16_t)>
+MOTE_DEVICE void MmaFloats(const char* word, float d[4], const MmaOperands& mine) {
+  const uint8_t* places = mote_emulator::Exchange(word, &mine, sizeof(mine));
+  const int lane = static_cast<int>(threadIdx.x % 32);
+  const int g = lane / 4, t = lane % 4;
+  for (int i = 0; i < 4; ++i) {
+    const int row = g + i / 2 * 8, column = 2 * t + i % 2;
+    float sum = 0;
+    for (int k = 0; k < 16; ++k) {
+      const auto a = FromLane<MmaOperands>(places, row % 8 * 4 + k % 8 / 2);
+      const auto b = FromLane<MmaOperands>(places, column * 4 + k % 8 / 2);
+      sum += kConvert(static_cast<uint16_t>(a.a[k / 8 * 2 + row / 8] >> k % 2 * 16)) *
+             kConvert(static_cast<uint16_t>(b.b[k / 8] >> k % 2 * 16));
+    }
+    d[i] += sum;
+  }
+}
+MOTE_DEVICE void MmaHalves(float d[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
+  MmaFloats<F16ToF32>("MmaHalves", d, {{a[0], a[1], a[2], a[3]}, {b0, b1}});
+}
+MOTE_DEVICE void MmaBf16(float d[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
+  MmaFloats<BF16ToF32>("MmaBf16", d, {{a[0], a[1], a[2], a[3]}, {b0, b1}});
+}
+// ldmatrix .x2.trans: lanes 0..15 name rows; thread (g, t) gets elements [2t, 2t + 1][g] of each half of the rows.
+MOTE_DEVICE void LoadTransposed(const uint16_t* row, uint32_t* b0, uint32_t* b1) {
+  if (reinterpret_cast<uintptr_t>(row) % 16 != 0) mote_emulator::Fault("LoadTransposed: not aligned to 16 bytes");
+  const uint8_t* places = mote_emulator::Exchange("LoadTransposed", &row, sizeof(row));
+  const int lane = static_cast<int>(threadIdx.x % 32);
+  const int g = lane / 4, t = lane % 4;
+  const auto at = [&](int k) { return uint32_t{FromLane<const uint16_t*>(places, k)[g]}; };
+  *b0 = at(2 * t) | at(2 * t + 1) << 16;
+  *b1 = at(8 + 2 * t) | at(8 + 2 * t + 1) << 16;
+}
+
+}  // namespace mote::cuda
+
+#endif  // MOTE_TESTS_CUDA_EMULATOR_EMULATOR_H_

@@ -1,0 +1,22 @@
+// The emulated device, for tests to set up and to look at.
+#ifndef MOTE_TESTS_CUDA_EMULATOR_RUNTIME_H_
+#define MOTE_TESTS_CUDA_EMULATOR_RUNTIME_H_
+
+#include <stdint.h>
+
+namespace mote_emulator {
+
+struct EmulatedDevice {
+  const char* no_driver = nullptr;  // what every call says where there is no driver
+  int devices = 1;
+  bool integrated = false;
+  uint64_t total_bytes = uint64_t{8} << 30;
+  uint64_t used_bytes = 0;
+  uint64_t launches = 0;  // kernels, those of graphs once
+  uint64_t graph_launches = 0;
+};
+EmulatedDevice& Device();
+
+}  // namespace mote_emulator
+
+#endif  // MOTE_TESTS_CUDA_EMULATOR_RUNTIME_H_

@@ -1,0 +1,68 @@
+#!/usr/bin/python3
+"""Registers and spills of the GPU kernels: kernel_report.py --nvcc NVCC [--archs "80 87"] [--all] [--markdown]
+
+Reads them from what nvcc made (cuobjdump is no part of every toolkit: the assembler's own report is asked for), for a few
+kernels of each kind or, with --all, for all. Fails where a kernel that reads weights once (FewTokensKernel) spills, or
+where another spills more than its allowance here.
+"""
+import argparse
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+FLAGS = ["-std=c++17", "-O3", "-I.", "-fmad=false", "--expt-relaxed-constexpr", "-Xptxas", "-v", "-cubin"]
+FEW = ["launch", "matmul_q4_0", "matmul_q4_k"]
+# Bytes stored to the stack, at most. The kernel for many tokens keeps 64 sums and 64 totals in registers; what it spills
+# is touched once a tile, beside some 4 KiB of activations that each warp reads of shared memory.
+ALLOWED = {"ManyTokensKernel": 320}
+
+
+def report(nvcc, arch, source, folder):
+    output = subprocess.run([nvcc, *FLAGS, f"-arch=sm_{arch}", "-o", f"{folder}/k.cubin", source],
+                            capture_output=True, text=True, check=False)
+    text = output.stdout + output.stderr
+    if output.returncode:
+        sys.exit(text)
+    for part in re.split(r"Compiling entry function '", text)[1:]:
+        name = part.split("'")[0]
+        short = re.search(r"\d+([A-Z]\w*?Kernel)", name).group(1)
+        parameters = ", ".join(re.findall(r"L(?:i|NS_5DTypeE)(\d+)E", name))
+        spills = int(re.search(r"(\d+) bytes spill stores", part).group(1))
+        registers = int(re.search(r"Used (\d+) registers", part).group(1))
+        yield f"{short}<{parameters}>" if parameters else short, registers, spills
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--nvcc", required=True)
+    parser.add_argument("--archs", default="80")
+    parser.add_argument("--all", action="store_true")
+    parser.add_argument("--markdown", action="store_true")
+    options = parser.parse_args()
+    sources = [f"targets/cuda/{name}.cu" for name in FEW]
+    if options.all:
+        sources = sorted(str(path) for path in pathlib.Path("targets/cuda").glob("*.cu") if path.name != "runtime.cu")
+    wrong, count = 0, 0
+    if options.markdown:
+        print("| arch | kernel | registers | bytes spilled |\n|---|---|---:|---:|")
+    with tempfile.TemporaryDirectory() as folder:
+        for arch in options.archs.split():
+            for source in sources:
+                for name, registers, spills in report(options.nvcc, arch, source, folder):
+                    count += 1
+                    too_many = spills > ALLOWED.get(name.split("<")[0], 0)
+                    wrong += too_many
+                    if options.markdown:
+                        print(f"| sm_{arch} | {name} | {registers} | {spills} |")
+                    elif too_many:
+                        print(f"sm_{arch} {source}: {name} spills {spills} bytes with {registers} registers")
+    if count == 0:
+        sys.exit("no kernels were found")
+    print(f"{count} kernels, {wrong} spill more than they may")
+    sys.exit(1 if wrong else 0)
+
+
+if __name__ == "__main__":
+    main()

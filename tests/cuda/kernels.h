@@ -1,0 +1,63 @@
+// Running kernels of the emulated GPU on vectors of the host: its memory is the heap's.
+#ifndef MOTE_TESTS_CUDA_KERNELS_H_
+#define MOTE_TESTS_CUDA_KERNELS_H_
+
+#include <gtest/gtest.h>
+#include <string.h>
+
+#include <random>
+#include <vector>
+
+#include "simd/kernels.h"
+#include "targets/cuda/launch.h"
+#include "targets/cuda/packed.h"
+#include "targets/cuda/runtime.h"
+#include "tests/cuda/emulator/emulator.h"
+
+namespace mote::testing {
+
+// Bytes of the device, zero at first, aligned as its allocations are, ending where they end.
+class DeviceBytes {
+ public:
+  explicit DeviceBytes(uint64_t bytes) : bytes_(bytes) {
+    void* data = nullptr;
+    EXPECT_EQ(cuda::Allocate(bytes, &data), nullptr);
+    data_ = static_cast<uint8_t*>(data);
+    memset(data_, 0, bytes);
+  }
+  ~DeviceBytes() { cuda::Free(data_); }
+  DeviceBytes(const DeviceBytes&) = delete;
+  DeviceBytes& operator=(const DeviceBytes&) = delete;
+  uint8_t* data() { return data_; }
+  template <class T>
+  T* As() {
+    return reinterpret_cast<T*>(data_);
+  }
+  uint64_t size() const { return bytes_; }
+
+ private:
+  uint8_t* data_ = nullptr;
+  uint64_t bytes_;
+};
+
+class DeviceStream {
+ public:
+  DeviceStream() { EXPECT_EQ(cuda::CreateStream(&stream_), nullptr); }
+  ~DeviceStream() { cuda::DestroyStream(stream_); }
+  void* get() { return stream_; }
+
+ private:
+  void* stream_ = nullptr;
+};
+
+inline std::vector<float> RandomFloats(size_t count, uint32_t seed, float scale = 1) {
+  std::minstd_rand random(seed);
+  std::normal_distribution<float> normal(0, scale);
+  std::vector<float> values(count);
+  for (float& v : values) v = normal(random);
+  return values;
+}
+
+}  // namespace mote::testing
+
+#endif  // MOTE_TESTS_CUDA_KERNELS_H_

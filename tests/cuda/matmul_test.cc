@@ -1,0 +1,218 @@
+// Matrix products of every weight type against the scalar twin of the CPU's, which sees the same rounded activations;
+// and the same bits for a token in every batch, by every kernel.
+#include <algorithm>
+
+#include "quant/codec.h"
+#include "simd/ref/reference.h"
+#include "tests/cuda/kernels.h"
+#include "tests/support/closeness.h"
+
+namespace mote::testing {
+namespace {
+
+using cuda::Acts;
+using cuda::StepCounts;
+
+constexpr DType kTypes[] = {DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1,   DType::kQ8_0,  DType::kQ2_K,
+                            DType::kQ3_K, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K,   DType::kF16,   DType::kBF16,
+                            DType::kF32,  DType::kMXFP4, DType::kIQ4_NL, DType::kIQ4_XS};
+
+struct Problem {
+  Problem(DType t, uint32_t r, uint32_t c) : type(t), rows(r), cols(c), packed(cuda::PackedBytes(t, r, c)) {
+    const size_t row_bytes = RowBytes(t, c);
+    file.resize(row_bytes * r);
+    const std::vector<float> values = RandomFloats(uint64_t{r} * c, 11);
+    for (uint32_t row = 0; row < r; ++row) {
+      EXPECT_TRUE(EncodeRow(t, values.data() + uint64_t{row} * c, file.data() + row * row_bytes, c));
+    }
+    if (t == DType::kF32) {
+      memcpy(packed.data(), file.data(), file.size());
+    } else {
+      const uint64_t tile_row = cuda::PackedBytes(t, cuda::kTileRows, c);
+      for (uint32_t row = 0; row < r; row += cuda::kTileRows) {
+        cuda::PackTiles(t, file.data() + row * row_bytes, row_bytes, std::min(cuda::kTileRows, r - row), c,
+                        packed.data() + row / cuda::kTileRows * tile_row);
+      }
+    }
+    acts = RandomFloats(uint64_t{kMaxTokens} * c, 12);
+    // Rows of very different size, and one of zeros.
+    for (uint32_t k = 0; k < c; ++k) {
+      acts[c + k] *= 1e-6f;
+      acts[2 * c + k] *= 3e4f;
+      acts[3 * c + k] = 0;
+    }
+  }
+  static constexpr uint32_t kMaxTokens = 70;
+  const DType type;
+  const uint32_t rows, cols;
+  std::vector<uint8_t> file;
+  DeviceBytes packed;
+  std::vector<float> acts;
+};
+
+// Outputs (tokens, rows) of tokens [first, first + count) of the problem, computed in one launch.
+std::vector<float> Multiply(Problem& p, uint32_t first, uint32_t count, const float* bias = nullptr) {
+  DeviceStream stream;
+  DeviceBytes counts(sizeof(StepCounts)), floats(uint64_t{count} * p.cols * 4), out(uint64_t{count} * p.rows * 4);
+  counts.As<StepCounts>()->rows[0] = count;
+  memcpy(floats.data(), p.acts.data() + uint64_t{first} * p.cols, floats.size());
+  memset(out.data(), 0xff, out.size());
+  const Acts kind = cuda::ActsOf(p.type);
+  const uint64_t act_bytes = kind == Acts::kFloat ? p.cols * 4 : cuda::ActRowBytes(kind, p.cols);
+  DeviceBytes acts(act_bytes * count), step(sizeof(cuda::StepArgs)), op(sizeof(cuda::RowOp));
+  if (kind != Acts::kFloat) {
+    step.As<cuda::StepArgs>()->counts = counts.As<StepCounts>();
+    cuda::RowOp& quantize = *op.As<cuda::RowOp>();
+    quantize.kind = cuda::RowOpKind::kQuantize;
+    quantize.acts = kind;
+    quantize.cols = p.cols;
+    quantize.in0 = floats.As<float>();
+    quantize.out = acts.As<float>();
+    cuda::RowArgs rows = {};
+    rows.ops = op.As<cuda::RowOp>();
+    rows.num_ops = 1;
+    rows.step = step.As<cuda::StepArgs>();
+    cuda::LaunchRows(rows, count, stream.get());
+  }
+  cuda::MatMulArgs args = {};
+  args.matrices = 1;
+  args.matrix[0].weights = p.packed.data();
+  args.matrix[0].bias = bias;
+  args.matrix[0].out = out.As<float>();
+  args.matrix[0].rows = p.rows;
+  args.row_tiles = cuda::RowTiles(p.cols);
+  args.cols = p.cols;
+  args.acts = kind == Acts::kFloat ? floats.data() : acts.data();
+  args.act_bytes = act_bytes;
+  args.counts = counts.As<StepCounts>();
+  args.activation = cuda::kNoActivation;
+  EXPECT_TRUE(cuda::LaunchMatMul(p.type, args, count, 0, stream.get()));
+  return std::vector<float>(out.As<float>(), out.As<float>() + out.size() / 4);
+}
+
+// The sum in double over what the kernel sees: decoded weights, and activations as they are rounded.
+std::vector<Expected> Reference(const Problem& p, uint32_t token) {
+  std::vector<float> acts(p.acts.begin() + token * p.cols, p.acts.begin() + (token + 1) * p.cols);
+  std::vector<double> steps(p.cols, 0.0);
+  if (const size_t group = simd::ActGroup(p.type); group != 0) {
+    std::vector<uint8_t> a8(simd::A8RowBytes(p.cols));
+    simd::ref::QuantizeA8(acts.data(), p.cols, group, a8.data());
+    for (uint32_t k = 0; k < p.cols; ++k) {
+      simd::A8Block block;
+      memcpy(&block, a8.data() + k / 32 * sizeof(block), sizeof(block));
+      acts[k] = block.scale * static_cast<float>(block.codes[k % 32]);
+    }
+  } else if (p.type != DType::kF32) {
+    const double epsilon = p.type == DType::kF16 ? kEpsilonF16 : kEpsilonBF16;
+    float most = 0;
+    for (const float x : acts) most = std::max(most, std::abs(x));
+    // Halves: relative to the value, but no finer than the least half is to the row's largest, 2^15.
+    for (uint32_t k = 0; k < p.cols; ++k) {
+      steps[k] = std::max(epsilon * std::abs(acts[k]), p.type == DType::kF16 ? most * std::ldexp(1.0, -38) : 0);
+    }
+  }
+  std::vector<Expected> expected;
+  std::vector<float> weights(p.cols);
+  for (uint32_t row = 0; row < p.rows; ++row) {
+    DecodeRow(p.type, p.file.data() + row * RowBytes(p.type, p.cols), weights.data(), p.cols);
+    DotReference dot;
+    for (uint32_t k = 0; k < p.cols; ++k) dot.Add(acts[k], weights[k], steps[k]);
+    expected.push_back(dot.Expect(kEpsilonF32));
+  }
+  return expected;
+}
+
+TEST(CudaMatMul, EveryTypeAgreesWithTheSumInDouble) {
+  for (const DType type : kTypes) {
+    const uint32_t block = DTypeInfoOf(type)->block_values;
+    // More than one stretch, a part of a tile, fewer columns than a tile; rows that fill no tile.
+    for (const uint32_t cols : {block == 256 ? 2304u : block == 32 ? 2336u : 2077u, block == 1 ? 19u : block}) {
+      Problem p(type, 37, cols);
+      const uint32_t tokens = 6;
+      const std::vector<float> got = Multiply(p, 0, tokens);
+      for (uint32_t token = 0; token < tokens; ++token) {
+        const std::vector<float> row(got.begin() + token * p.rows, got.begin() + (token + 1) * p.rows);
+        EXPECT_TRUE(AllClose(row, Reference(p, token), DTypeName(type))) << DTypeName(type) << ", " << cols << " columns, token " << token;
+      }
+    }
+  }
+}
+
+// All four kernels of a type, each with a token in every place of a tile.
+TEST(CudaMatMul, ATokensBitsAreTheSameInEveryBatch) {
+  for (const DType type : kTypes) {
+    const uint32_t block = DTypeInfoOf(type)->block_values;
+    Problem p(type, 150, block == 1 ? 2060 : 2304);
+    std::vector<float> alone;
+    for (uint32_t token = 0; token < Problem::kMaxTokens; token += 3) {
+      const std::vector<float> one = Multiply(p, token, 1);
+      alone.insert(alone.end(), one.begin(), one.end());
+    }
+    for (const uint32_t count : {3u, 5u, 8u, 9u, 17u, 32u, 33u, 70u}) {
+      const std::vector<float> batch = Multiply(p, 0, count);
+      for (uint32_t token = 0; token < count; token += 3) {
+        EXPECT_EQ(memcmp(batch.data() + token * p.rows, alone.data() + token / 3 * p.rows, p.rows * 4), 0)
+            << DTypeName(type) << ": token " << token << " of " << count;
+      }
+    }
+  }
+}
+
+// A missing barrier would let the order of the threads show.
+TEST(CudaMatMul, TheOrderOfThreadsDoesNotShow) {
+  for (const DType type : {DType::kQ4_0, DType::kQ6_K, DType::kF16, DType::kF32}) {
+    Problem p(type, 40, 2304);
+    for (const uint32_t count : {1u, 20u, 40u}) {
+      const std::vector<float> forward = Multiply(p, 0, count);
+      for (const auto order : {mote_emulator::Order::kReverse, mote_emulator::Order::kShuffled}) {
+        mote_emulator::SetOrder(order);
+        EXPECT_EQ(Multiply(p, 0, count), forward) << DTypeName(type) << ", " << count;
+        mote_emulator::SetOrder(mote_emulator::Order::kForward);
+      }
+    }
+  }
+}
+
+TEST(CudaMatMul, QuantisesAsTheCpuDoes) {
+  for (const size_t group : {32u, 256u}) {
+    std::vector<float> x = RandomFloats(1024, 5);
+    x[3] = NAN;
+    x[300] = INFINITY;
+    x[301] = -INFINITY;
+    for (int i = 512; i < 544; ++i) x[static_cast<size_t>(i)] = 1e-35f;
+    std::vector<uint8_t> want(simd::A8RowBytes(x.size()));
+    simd::ref::QuantizeA8(x.data(), x.size(), group, want.data());
+    DeviceStream stream;
+    DeviceBytes counts(sizeof(StepCounts)), step(sizeof(cuda::StepArgs)), op(sizeof(cuda::RowOp));
+    DeviceBytes in(x.size() * 4), out(cuda::ActRowBytes(Acts::kBytes32, x.size()));
+    memcpy(in.data(), x.data(), in.size());
+    counts.As<StepCounts>()->rows[0] = 1;
+    step.As<cuda::StepArgs>()->counts = counts.As<StepCounts>();
+    cuda::RowOp& quantize = *op.As<cuda::RowOp>();
+    quantize.kind = cuda::RowOpKind::kQuantize;
+    quantize.acts = group == 32 ? Acts::kBytes32 : Acts::kBytes256;
+    quantize.cols = static_cast<uint32_t>(x.size());
+    quantize.in0 = in.As<float>();
+    quantize.out = out.As<float>();
+    cuda::RowArgs rows = {};
+    rows.ops = op.As<cuda::RowOp>();
+    rows.num_ops = 1;
+    rows.step = step.As<cuda::StepArgs>();
+    cuda::LaunchRows(rows, 1, stream.get());
+    for (uint32_t k = 0; k < x.size(); ++k) {
+      simd::A8Block block;
+      memcpy(&block, want.data() + k / 32 * sizeof(block), sizeof(block));
+      const uint8_t* tile = out.data() + k / 256 * cuda::kActBlockBytes;
+      ASSERT_EQ(static_cast<int8_t>(tile[cuda::ActPlace(k % 256)]), block.codes[k % 32]) << k;
+      float scale;
+      memcpy(&scale, tile + cuda::kActScales + k % 256 / 32 * 4, 4);
+      ASSERT_EQ(scale, block.scale) << k;
+      int16_t sum;
+      memcpy(&sum, tile + cuda::kActSums + k % 256 / 16 * 2, 2);
+      ASSERT_EQ(sum, -block.minus_half[k % 32 / 16]) << k;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace mote::testing

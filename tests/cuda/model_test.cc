@@ -1,0 +1,197 @@
+// Whole models on the emulated GPU beside the CPU: every family, every type of weights and of caches, prompts at once and
+// token by token, and the same bits however tokens are batched.
+#include <gtest/gtest.h>
+#include <math.h>
+#include <string.h>
+
+#include "engine/graph/gpu.h"
+#include "engine/run/session.h"
+#include "tests/run/run_support.h"
+#include "tests/support/effort.h"
+#include "tests/support/tiny_model.h"
+
+namespace mote::testing {
+namespace {
+
+struct Where {
+  const char* device = "cuda";
+  int32_t gpu_layers = kAllLayers;
+  CacheTypes cache = {};
+  uint32_t context = 0;
+  uint32_t max_batch = 512;
+};
+
+std::unique_ptr<Model> LoadOn(std::span<const uint8_t> bytes, const Where& where) {
+  std::vector<std::unique_ptr<ByteSource>> parts;
+  parts.push_back(CreateMemorySource(bytes, "memory"));
+  Result<std::unique_ptr<GgufFile>> file = GgufFile::FromSources(std::move(parts));
+  if (!file.ok()) return nullptr;
+  ModelParams params;
+  params.threads = 2;
+  params.context = where.context;
+  params.max_batch = where.max_batch;
+  params.cache = where.cache;
+  params.isa = "scalar";
+  params.device = {where.device, where.gpu_layers};
+  Result<std::unique_ptr<Model>> model = Model::Load(std::move(file).value(), params);
+  EXPECT_TRUE(model.ok()) << model.status().message();
+  return model.ok() ? std::move(model).value() : nullptr;
+}
+
+double RelativeError(const std::vector<float>& got, const std::vector<float>& want) {
+  double error = 0, norm = 0;
+  for (size_t i = 0; i < want.size(); ++i) {
+    const double d = static_cast<double>(got[i]) - want[i];
+    error += d * d;
+    norm += static_cast<double>(want[i]) * want[i];
+  }
+  return sqrt(error / norm);
+}
+
+double WorstError(const std::vector<std::vector<float>>& got, const std::vector<std::vector<float>>& want) {
+  double worst = got.size() == want.size() && !want.empty() ? 0 : INFINITY;
+  for (size_t i = 0; i < want.size() && i < got.size(); ++i) {
+    const double error = RelativeError(got[i], want[i]);
+    if (!(error <= worst)) worst = error;
+  }
+  return worst;
+}
+
+bool SameBits(const std::vector<std::vector<float>>& a, const std::vector<std::vector<float>>& b) {
+  if (a.size() != b.size()) return false;
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (a[i].size() != b[i].size() || memcmp(a[i].data(), b[i].data(), a[i].size() * sizeof(float)) != 0) return false;
+  }
+  return true;
+}
+
+TinyModelOptions Options(const char* architecture, DType type) {
+  TinyModelOptions options;
+  options.architecture = architecture;
+  options.type = type;
+  options.ff = 256;
+  options.experts = 4;
+  return options;
+}
+
+// What differs with F32 weights: attention's queries and weights are halves here (each off by up to 2^-11 of itself) and
+// floats there.
+constexpr double kFloatBound = 2e-3;
+// Both quantise activations alike; but what differs by that little may fall on the other side of a rounding boundary, and
+// an 8-bit code is 1/127 of the largest. F16 and BF16 weights meet halves here: 2^-8 of each activation for BF16.
+constexpr double kBound = 2e-2;
+
+bool HasGpu() {
+  const Result<std::vector<GpuInfo>> gpus = ListGpus();
+  return gpus.ok() && !gpus->empty();
+}
+
+double ErrorOf(const TinyModelOptions& options, const Where& where, size_t count, size_t chunk = 0) {
+  const std::vector<uint8_t> bytes = MakeTinyModel(options);
+  Where on_cpu = where;
+  on_cpu.device = "cpu";
+  const std::unique_ptr<Model> cpu = LoadOn(bytes, on_cpu);
+  const std::unique_ptr<Model> gpu = LoadOn(bytes, where);
+  if (cpu == nullptr || gpu == nullptr) return INFINITY;
+  const std::vector<int32_t> tokens = SomeTokens(count, cpu->vocab_size());
+  return WorstError(AllLogits(*gpu, tokens, chunk), AllLogits(*cpu, tokens));
+}
+
+class CudaModel : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (!HasGpu()) GTEST_SKIP() << "no GPU";
+  }
+};
+
+TEST_F(CudaModel, FamiliesAgreeWithTheCpu) {
+  for (const char* family : {"llama", "qwen2", "qwen3", "qwen3moe", "gemma3", "phi3"}) {
+    const double error = ErrorOf(Options(family, DType::kF32), {}, 20);
+    printf("worst of %s: %.2g\n", family, error);
+    EXPECT_LT(error, kFloatBound) << family;
+  }
+}
+
+TEST_F(CudaModel, TypesAgreeWithTheCpu) {
+  for (const DType type : {DType::kF16, DType::kBF16, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ8_0,
+                           DType::kQ2_K, DType::kQ3_K, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K, DType::kIQ4_NL,
+                           DType::kIQ4_XS, DType::kMXFP4}) {
+    const double error = ErrorOf(Options("llama", type), {}, 9);
+    printf("worst of %s: %.2g\n", DTypeName(type), error);
+    EXPECT_LT(error, kBound) << DTypeName(type);
+  }
+}
+
+TEST_F(CudaModel, MixturesOfExpertsInEveryKindOfActivations) {
+  for (const DType type : {DType::kF16, DType::kQ8_0, DType::kQ4_K}) {
+    EXPECT_LT(ErrorOf(Options("qwen3moe", type), {}, 12), kBound) << DTypeName(type);
+  }
+}
+
+// Past two splits of positions, so that prompts and single tokens are computed in different ways; windows that leave the
+// first split behind; caches of both types, heads of 32 shared by 8 or by 1.
+TEST_F(CudaModel, LongContextsAndCacheTypes) {
+  struct Case {
+    const char* architecture;
+    uint32_t kv_heads;
+    CacheTypes cache;
+  };
+  constexpr Case kCases[] = {{"llama", 1, {}},
+                             {"qwen3", 8, {DType::kQ8_0, DType::kQ8_0}},
+                             {"gemma3", 2, {DType::kQ8_0, DType::kF16}}};
+  for (const Case& c : kCases) {
+    TinyModelOptions options = Options(c.architecture, DType::kQ8_0);
+    options.width = 64;
+    options.ff = 64;
+    options.layers = 1;
+    options.kv_heads = c.kv_heads;
+    const std::vector<uint8_t> bytes = MakeTinyModel(options);
+    const Where where = {.cache = c.cache, .context = 700};
+    const std::unique_ptr<Model> cpu = LoadOn(bytes, {.device = "cpu", .cache = c.cache, .context = 700});
+    const std::unique_ptr<Model> gpu = LoadOn(bytes, where);
+    ASSERT_TRUE(cpu != nullptr && gpu != nullptr);
+    const std::vector<int32_t> tokens = SomeTokens(540, cpu->vocab_size());
+    const auto prompt = AllLogits(*gpu, tokens);
+    const double error = WorstError(prompt, AllLogits(*cpu, tokens));
+    printf("worst of %s with %u key/value heads: %.2g\n", c.architecture, c.kv_heads, error);
+    EXPECT_LT(error, kBound) << c.architecture;
+    EXPECT_TRUE(SameBits(AllLogits(*gpu, tokens, 7), prompt)) << c.architecture;
+    if (!kSlowTests) EXPECT_TRUE(SameBits(AllLogits(*gpu, tokens, 1), prompt)) << c.architecture;
+  }
+}
+
+TEST_F(CudaModel, BatchesDoNotShow) {
+  struct Variant {
+    const char* architecture;
+    DType type;
+  };
+  for (const Variant v : {Variant{"llama", DType::kF32}, Variant{"llama", DType::kF16}, Variant{"qwen2", DType::kQ4_K},
+                          Variant{"qwen3moe", DType::kQ6_K}, Variant{"gemma3", DType::kIQ4_XS}}) {
+    const std::unique_ptr<Model> model = LoadOn(MakeTinyModel(Options(v.architecture, v.type)), {});
+    ASSERT_NE(model, nullptr);
+    const std::vector<int32_t> tokens = SomeTokens(40, model->vocab_size());
+    const auto all = AllLogits(*model, tokens);
+    for (const size_t chunk : {1u, 3u, 8u, 33u}) {
+      EXPECT_TRUE(SameBits(AllLogits(*model, tokens, chunk), all)) << v.architecture << ", " << chunk << " at once";
+    }
+  }
+}
+
+// The first layers on the CPU, the others on the GPU.
+TEST_F(CudaModel, LayersOnBoth) {
+  for (const char* family : {"llama", "gemma3", "qwen3moe"}) {
+    TinyModelOptions options = Options(family, DType::kQ8_0);
+    options.layers = 3;
+    for (const int32_t layers : {1, 2}) {
+      const double error = ErrorOf(options, {.gpu_layers = layers}, 10, 4);
+      EXPECT_LT(error, kBound) << family << ", " << layers << " layers";
+    }
+    const std::unique_ptr<Model> model = LoadOn(MakeTinyModel(options), {.gpu_layers = 2});
+    ASSERT_NE(model, nullptr);
+    EXPECT_EQ(model->device().gpu_layers, 2u);
+    EXPECT_NE(model->backend_description().find("1 layers on cpu"), std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace mote::testing
