@@ -38,7 +38,7 @@ struct CpuSparse {
   // What embeddings are looked up in, and products read. Where every place is kept, counts and index say so as well.
   SparseView view;
   std::vector<uint64_t> starts;
-  bool all = false;  // int8 made dense: the kernels need no index
+  bool all = false;                    // int8 made dense: the kernels need no index
   std::vector<uint8_t> counts, index;  // where they are not in the buffer of the weights
 };
 
