@@ -132,7 +132,7 @@ class Sparsify(unittest.TestCase):
             kept = mote("sparsify", MODEL, f("out.gguf"), *words, "--floor", "perplexity:5", "--keep-failed")
             self.assertEqual(kept.returncode, 1)
             self.assertEqual(f.names(), ["out.gguf"])
-            self.assertEqual(mote("sparsify", MODEL, f("out.gguf"), *words, "--floor", "perplexity:100000").returncode, 0)
+            self.assertEqual(mote("sparsify", MODEL, f("out.gguf"), *words, "--density", "0.9", "--floor", "perplexity:100000").returncode, 0)
 
     def test_wrong_words(self):
         with Folder() as f:
@@ -191,11 +191,12 @@ class Sparsify(unittest.TestCase):
                 self.skipTest("the run was over before it could be stopped")
             self.assertFalse(os.path.exists(f("out.gguf")))
             self.assertTrue(os.path.exists(f("out.gguf.layer-0")))
-            # Another run's layers are not taken.
-            other = mote("sparsify", *words, "--density", "0.9")
-            self.assertEqual(other.returncode, 0, other.stderr)
-            self.assertNotIn(b"done before", other.stderr)
-            self.assertNotEqual(digest(f("out.gguf")), expected)
+            again = mote("sparsify", *words)
+            self.assertEqual(again.returncode, 0, again.stderr)
+            self.assertIn(b"layer 0: 7 matrices", again.stderr)
+            self.assertIn(b"(done before)", again.stderr)
+            self.assertEqual(digest(f("out.gguf")), expected)
+            self.assertEqual(f.names(), ["out.gguf"])
 
     def test_a_stopped_run_says_what_it_took_over(self):
         with Folder() as f:
@@ -216,6 +217,15 @@ class Sparsify(unittest.TestCase):
             self.assertEqual(again.stderr.count(b"(done before)"), 4)
             self.assertEqual(digest(f("out.gguf")), expected)
             self.assertEqual(f.names(), ["out.gguf"])
+            # Another run's layers are not taken.
+            os.remove(f("out.gguf"))
+            os.mkdir(f("out.gguf"))
+            self.assertEqual(mote("sparsify", *words).returncode, 1)
+            os.rmdir(f("out.gguf"))
+            other = mote("sparsify", *words, "--damping", "0.02")
+            self.assertEqual(other.returncode, 0, other.stderr)
+            self.assertNotIn(b"done before", other.stderr)
+            self.assertNotEqual(digest(f("out.gguf")), expected)
 
     def test_threads_do_not_matter(self):
         with Folder() as f:
