@@ -1,6 +1,7 @@
 # Options, and the flags that every target of mote shares.
 option(MOTE_TESTS "Build the tests" ON)
 option(MOTE_SHARED "Build libmote.so beside libmote.a" OFF)
+option(MOTE_BUNDLE "The installed program finds libraries in ../lib/mote (scripts/package puts them there)" OFF)
 set(MOTE_SANITIZE "" CACHE STRING "Sanitizers: address,undefined or thread")
 option(MOTE_FUZZ "Build the libFuzzer targets (clang)" OFF)
 option(MOTE_WERROR "Warnings are errors" OFF)
@@ -52,6 +53,12 @@ target_compile_options(mote_flags INTERFACE -Wall -Wextra -Wno-unused-parameter
   $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>  # false in GCC 12 wherever strings are joined (GCC bug 105651)
   # Results must not depend on whether the compiler fuses a multiply and an add.
   -ffp-contract=off -fno-math-errno)
+if(MOTE_WASM)
+  add_library(mote_wasm_heap STATIC ${CMAKE_SOURCE_DIR}/targets/wasm/heap/heap.cc)
+  target_include_directories(mote_wasm_heap PRIVATE ${CMAKE_SOURCE_DIR})
+  target_compile_options(mote_wasm_heap PRIVATE ${MOTE_THREAD_FLAGS} -Wall -Wextra)
+  target_link_libraries(mote_flags INTERFACE mote_wasm_heap)
+endif()
 if(MOTE_WERROR)
   target_compile_options(mote_flags INTERFACE -Werror)
 endif()

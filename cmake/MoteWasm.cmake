@@ -21,6 +21,20 @@ add_compile_options(-msimd128 $<$<COMPILE_LANGUAGE:CXX>:-fno-exceptions> $<$<COM
 if(MOTE_WASM_RELAXED)
   set(MOTE_SIMD_FLAGS -mrelaxed-simd)
 endif()
+# Threads: instances of one program over one memory (targets/wasm/README.md). Kernels share no words between threads and
+# are compiled without; everything else has atomics and the variables of threads. The C library has neither, hence
+# --no-check-features, and its heap gets a lock: mote_wasm_heap.
+set(MOTE_THREAD_FLAGS -matomics -mbulk-memory -isystem ${CMAKE_SOURCE_DIR}/targets/wasm/libc)
+set(MOTE_HEAP_FUNCTIONS malloc calloc realloc aligned_alloc posix_memalign free)
+add_link_options(-Wl,--shared-memory -Wl,--import-memory -Wl,--export-memory -Wl,--no-check-features
+  -Wl,--export=__stack_pointer -Wl,--export=__wasm_init_tls)
+foreach(function IN LISTS MOTE_HEAP_FUNCTIONS)
+  add_link_options(-Wl,--wrap=${function})
+endforeach()
+# Programs call their constructors in _start. With the compiler's own start-up file they would do so in every export, as
+# each might be the only one that is ever called. Not for what is no program (MOTE_REACTOR).
+set(program_start -nostartfiles ${CMAKE_FIND_ROOT_PATH}/crt1.o)
+add_link_options("$<$<NOT:$<BOOL:$<TARGET_PROPERTY:MOTE_REACTOR>>>:${program_start}>")
 # 8 MiB of stack as on Linux, at the bottom of memory, so that an overflow traps rather than runs into data; the rest
 # may grow to all that 32 bits address.
 add_link_options(-Wl,-z,stack-size=8388608 -Wl,--stack-first -Wl,--max-memory=4294967296)

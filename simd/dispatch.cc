@@ -4,12 +4,15 @@
 #include "simd/cpu_features.h"
 #include "simd/kernels.h"
 #include "simd/ref/reference.h"
+#include "simd/ref/sparse_reference.h"
+#include "simd/sparse.h"
 #include "simd/targets.h"
 
-// A row is where row.cc has defined it: one per compiled instruction set.
+// A row is where row.cc has defined it, and its sparse part where matmul_sparse.cc has: one per compiled instruction set.
 #define MOTE_DECLARE_ROW(variant, target) \
   namespace mote::simd::variant::target { \
   extern const KernelTable kRow;          \
+  extern const SparseKernels kSparseRow;  \
   }                                       \
   static_assert(true, "For requiring trailing semicolon")
 
@@ -47,35 +50,36 @@ bool Always() {
 
 struct Row {
   const KernelTable* table;
+  const SparseKernels* sparse;
   bool (*can_run)();
 };
 
 constexpr Row kRows[] = {
 #if HWY_TARGETS & HWY_AVX3_DL
-    {&base::N_AVX3_DL::kRow, CpuHasAvx512Vnni},
+    {&base::N_AVX3_DL::kRow, &base::N_AVX3_DL::kSparseRow, CpuHasAvx512Vnni},
 #endif
 #if HWY_TARGETS & HWY_AVX3
-    {&base::N_AVX3::kRow, CpuHasAvx512},
+    {&base::N_AVX3::kRow, &base::N_AVX3::kSparseRow, CpuHasAvx512},
 #endif
 #if defined(MOTE_HAVE_AVX2_VNNI)
-    {&avx2_vnni::N_AVX2::kRow, CpuHasAvx2Vnni},
+    {&avx2_vnni::N_AVX2::kRow, &avx2_vnni::N_AVX2::kSparseRow, CpuHasAvx2Vnni},
 #endif
 #if HWY_TARGETS & HWY_AVX2
-    {&base::N_AVX2::kRow, CpuHasAvx2},
+    {&base::N_AVX2::kRow, &base::N_AVX2::kSparseRow, CpuHasAvx2},
 #endif
 #if HWY_TARGETS & HWY_SSE4
-    {&base::N_SSE4::kRow, CpuHasSse4},
+    {&base::N_SSE4::kRow, &base::N_SSE4::kSparseRow, CpuHasSse4},
 #endif
 #if defined(MOTE_HAVE_NEON_DOT)
-    {&neon_dot::MOTE_NEON_NAMESPACE::kRow, CpuHasNeonDot},
+    {&neon_dot::MOTE_NEON_NAMESPACE::kRow, &neon_dot::MOTE_NEON_NAMESPACE::kSparseRow, CpuHasNeonDot},
 #endif
 #if HWY_TARGETS & MOTE_TARGET_NEON
-    {&base::MOTE_NEON_NAMESPACE::kRow, CpuHasNeon},
+    {&base::MOTE_NEON_NAMESPACE::kRow, &base::MOTE_NEON_NAMESPACE::kSparseRow, CpuHasNeon},
 #endif
 #if HWY_TARGETS & HWY_WASM
-    {&base::N_WASM::kRow, Always},
+    {&base::N_WASM::kRow, &base::N_WASM::kSparseRow, Always},
 #endif
-    {&ref::kRow, Always},
+    {&ref::kRow, &ref::kSparseRow, Always},
 };
 constexpr size_t kNumRows = sizeof(kRows) / sizeof(kRows[0]);
 
@@ -112,6 +116,13 @@ bool CanRun(const KernelTable& table) {
     if (row.table == &table) return row.can_run();
   }
   return false;
+}
+
+const SparseKernels& SparseKernelsOf(const KernelTable& table) {
+  for (const Row& row : kRows) {
+    if (row.table == &table) return *row.sparse;
+  }
+  return ref::kSparseRow;
 }
 
 const KernelTable* FindTable(const char* name) {

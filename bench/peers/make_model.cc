@@ -30,6 +30,7 @@ std::vector<Shape> Shapes() {
   const std::vector<std::string> idefics3 = {"\n\n", "<fake_token_around_image>", "<global-img>"};
   const std::vector<std::string> qwen = {"<|vision_start|>", "<|vision_end|>"};
   return {
+      {"smollm2-135m", "llama", 30, 576, 9, 3, 1536, 49152, 100000.0f, 1e-5f, false, {}},
       {"llama3.2-1b", "llama", 16, 2048, 32, 8, 8192, 128256, 500000.0f, 1e-5f, false, {}},
       {"qwen2.5-0.5b", "qwen2", 24, 896, 14, 2, 4864, 151936, 1000000.0f, 1e-6f, true, {}},
       {"smolvlm-256m", "llama", 30, 576, 9, 3, 1536, 49280, 100000.0f, 1e-5f, false, idefics3},
@@ -39,7 +40,8 @@ std::vector<Shape> Shapes() {
   };
 }
 
-// SPM: the three special tokens, bytes, then words.
+// SPM: the three special tokens, bytes, then words. The first 256 of these ("w259" to "w514") are user-defined tokens,
+// which tokenizers find in a text without merging: so an engine that takes no ids can be given a prompt of any length.
 void AddVocabulary(const Shape& shape, GgufWriter* writer) {
   std::vector<std::string> tokens = {"<unk>", "<s>", "</s>"};
   std::vector<int32_t> types = {2, 3, 3};
@@ -50,6 +52,7 @@ void AddVocabulary(const Shape& shape, GgufWriter* writer) {
     types.push_back(6);
   }
   while (tokens.size() < shape.vocab - shape.markers.size()) tokens.push_back("w" + std::to_string(tokens.size()));
+  types.resize(types.size() + 256, 4);
   types.resize(tokens.size(), 1);
   tokens.insert(tokens.end(), shape.markers.begin(), shape.markers.end());
   types.resize(tokens.size(), 3);

@@ -23,6 +23,7 @@ void AddBench(CLI::App& app, Action* action);
 void AddDoctor(CLI::App& app, Action* action);
 void AddQuantize(CLI::App& app, Action* action);
 void AddImatrix(CLI::App& app, Action* action);
+void AddSparsify(CLI::App& app, Action* action);
 
 }  // namespace mote::cli
 

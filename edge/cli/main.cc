@@ -87,6 +87,7 @@ int Dispatch(int argc, char** argv) {
   AddDoctor(app, &action);
   AddQuantize(app, &action);
   AddImatrix(app, &action);
+  AddSparsify(app, &action);
   AddKey(app, &action);
 
   std::vector<std::string> words = RewriteArguments(argc, argv);

@@ -93,6 +93,14 @@ std::string ForcedIsa() {
   WrongWords(Format("MOTE_ISA is \"%s\"; this build and CPU can run %s", wanted, possible.c_str()));
 }
 
+mote_sparse_path ForcedSparsePath() {
+  const char* wanted = getenv("MOTE_SPARSE");
+  if (wanted == nullptr || *wanted == '\0' || wanted == std::string("auto")) return MOTE_SPARSE_AUTO;
+  if (wanted == std::string("sparse")) return MOTE_SPARSE_SPARSE;
+  if (wanted == std::string("dense")) return MOTE_SPARSE_DENSE;
+  WrongWords(Format("MOTE_SPARSE is \"%s\"; it can be auto, sparse or dense", wanted));
+}
+
 namespace {
 
 mote_cache_type CacheType(const std::string& name) {
@@ -111,6 +119,7 @@ mote_model_params ModelOptions::Params() const {
   params.cache_type_v = CacheType(cache_type_v);
   isa_ = ForcedIsa();
   params.isa = isa_.empty() ? nullptr : isa_.c_str();
+  params.sparse_path = ForcedSparsePath();
   params.device = device.c_str();
   params.gpu_layers = gpu_layers == "auto"  ? MOTE_GPU_LAYERS_AUTO
                       : gpu_layers == "all" ? MOTE_GPU_LAYERS_ALL

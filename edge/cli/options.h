@@ -46,6 +46,8 @@ struct ModelOptions {
 
 // The value of MOTE_ISA, checked against what this build and CPU can run; empty if unset.
 std::string ForcedIsa();
+// The value of MOTE_SPARSE, auto, sparse or dense: how block-sparse matrices are multiplied with.
+mote_sparse_path ForcedSparsePath();
 
 struct SamplingFlags {
   float temperature = 0.8f;

@@ -127,10 +127,11 @@ Result<ChatInput> ConvertChat(const Loaded& loaded, const mote_chat_message* mes
                               const mote_chat_params* given);
 Result<EncodeOptions> ConvertTokenizeFlags(uint32_t flags);
 Result<std::string_view> TextView(const char* text, size_t size);
-// Files as the three ways of loading give them. With `header_only` a file whose tensors are missing (a bare vocabulary,
+// Files as the ways of loading give them. With `header_only` a file whose tensors are missing (a bare vocabulary,
 // a download that has begun) is good enough.
 Result<std::unique_ptr<GgufFile>> OpenPath(const char* path, bool header_only);
 Result<std::unique_ptr<GgufFile>> OpenMemory(const void* bytes, uint64_t size, bool header_only);
+Result<std::unique_ptr<GgufFile>> OpenInPlace(void* bytes, uint64_t size, bool header_only);
 Result<std::unique_ptr<GgufFile>> OpenCallback(mote_read_fn read, void* user, uint64_t size, bool header_only);
 // Defaults, overwritten by what the caller gave.
 Result<mote_model_params> ReadModelParams(const mote_model_params* given);

@@ -136,6 +136,11 @@ Result<ModelParams> ConvertModelParams(const mote_model_params& given, Loaded* l
   params.max_batch = given.max_batch;
   params.memory_limit = given.memory_limit;
   if (given.isa != nullptr) params.isa = given.isa;
+  if (given.sparse_path < MOTE_SPARSE_AUTO || given.sparse_path > MOTE_SPARSE_DENSE) {
+    return Error(Code::kInvalidArgument, "sparse_path is %d; it must be 0 (auto), 1 (sparse) or 2 (dense)",
+                 given.sparse_path);
+  }
+  params.sparse = static_cast<SparsePath>(given.sparse_path);
   static_assert(MOTE_GPU_LAYERS_AUTO == kLayersThatFit && MOTE_GPU_LAYERS_ALL == kAllLayers);
   params.device.device = given.device != nullptr ? given.device : "auto";
   params.device.gpu_layers = given.gpu_layers;
@@ -174,6 +179,13 @@ Result<std::unique_ptr<GgufFile>> OpenMemory(const void* bytes, uint64_t size, b
   if (bytes == nullptr) return NullArgument("bytes");
   if (size > SIZE_MAX) return Error(Code::kInvalidArgument, "size is larger than the address space");
   return OpenParts(CreateMemorySource({static_cast<const uint8_t*>(bytes), static_cast<size_t>(size)}, "memory"),
+                   header_only);
+}
+
+Result<std::unique_ptr<GgufFile>> OpenInPlace(void* bytes, uint64_t size, bool header_only) {
+  if (bytes == nullptr) return NullArgument("bytes");
+  if (size > SIZE_MAX) return Error(Code::kInvalidArgument, "size is larger than the address space");
+  return OpenParts(CreateOverwritableSource({static_cast<uint8_t*>(bytes), static_cast<size_t>(size)}, "memory"),
                    header_only);
 }
 
@@ -221,6 +233,11 @@ mote_status mote_model_load(const char* path, const mote_model_params* params, m
 mote_status mote_model_load_memory(const void* bytes, uint64_t size, const mote_model_params* params,
                                    mote_model** model, mote_error* error) {
   return LoadFrom([&](bool header_only) { return OpenMemory(bytes, size, header_only); }, params, model, error);
+}
+
+mote_status mote_model_load_in_place(void* bytes, uint64_t size, const mote_model_params* params, mote_model** model,
+                                     mote_error* error) {
+  return LoadFrom([&](bool header_only) { return OpenInPlace(bytes, size, header_only); }, params, model, error);
 }
 
 mote_status mote_model_load_callback(mote_read_fn read, void* user, uint64_t size, const mote_model_params* params,

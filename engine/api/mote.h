@@ -100,6 +100,13 @@ typedef enum mote_cache_type {
   MOTE_CACHE_Q8_0 = 1 /* 8 bits with a scale for every 32 values: 17/32 of the memory, and of the reading */
 } mote_cache_type;
 
+/* How block-sparse matrices are multiplied with; the results are the same to the bit. */
+typedef enum mote_sparse_path {
+  MOTE_SPARSE_AUTO = 0,   /* each as it is faster on this machine */
+  MOTE_SPARSE_SPARSE = 1, /* as they are */
+  MOTE_SPARSE_DENSE = 2   /* made dense while they are loaded */
+} mote_sparse_path;
+
 typedef struct mote_model_params {
   size_t struct_size;
   int32_t threads;       /* 0: one per core that this process may use. [0, 1024] */
@@ -114,6 +121,7 @@ typedef struct mote_model_params {
   void* progress_user;
   int32_t cache_type_k; /* a mote_cache_type, of keys */
   int32_t cache_type_v; /* of values */
+  int32_t sparse_path;  /* a mote_sparse_path */
   const char* device;   /* "cpu", "cuda", "cuda:1", ...; NULL or "auto": a GPU where there is one that can, else the CPU.
                            Read during the call only */
   int32_t gpu_layers;   /* on the GPU: the last so many; MOTE_GPU_LAYERS_AUTO (default): what fits; ..._ALL */
@@ -138,6 +146,10 @@ MOTE_API mote_status mote_model_load(const char* path, const mote_model_params* 
 /* From `size` bytes that the caller keeps, unchanged, until the model and its sessions are freed. One part only. */
 MOTE_API mote_status mote_model_load_memory(const void* bytes, uint64_t size, const mote_model_params* params,
                                             mote_model** model, mote_error* error);
+/* The same from bytes that the model may overwrite, and does: its weights are packed where they lie, and no memory is
+ * taken for a second copy. What the bytes hold after this call, failed or not, is of no use to anybody else. */
+MOTE_API mote_status mote_model_load_in_place(void* bytes, uint64_t size, const mote_model_params* params,
+                                              mote_model** model, mote_error* error);
 /* From a file of `size` bytes that only a callback can read; it is read into memory once, during this call. */
 MOTE_API mote_status mote_model_load_callback(mote_read_fn read, void* user, uint64_t size,
                                               const mote_model_params* params, mote_model** model, mote_error* error);
@@ -261,13 +273,15 @@ static inline mote_vision_params mote_vision_default_params(void) {
   return params;
 }
 
-/* Gives the model the vision file that belongs to it; once, and before other threads use the model. The three ways are
+/* Gives the model the vision file that belongs to it; once, and before other threads use the model. The four ways are
  * those of mote_model_load. MOTE_INVALID_ARGUMENT: the file was made for another model, or there is one already. What
  * it takes counts against the model's memory_limit. */
 MOTE_API mote_status mote_model_load_vision(mote_model* model, const char* path, const mote_vision_params* params,
                                             mote_error* error);
 MOTE_API mote_status mote_model_load_vision_memory(mote_model* model, const void* bytes, uint64_t size,
                                                    const mote_vision_params* params, mote_error* error);
+MOTE_API mote_status mote_model_load_vision_in_place(mote_model* model, void* bytes, uint64_t size,
+                                                     const mote_vision_params* params, mote_error* error);
 MOTE_API mote_status mote_model_load_vision_callback(mote_model* model, mote_read_fn read, void* user, uint64_t size,
                                                      const mote_vision_params* params, mote_error* error);
 /* What mote_model_load_vision would add to mote_model_measure, without loading; `cache` is 0. memory->struct_size must

@@ -77,6 +77,12 @@ class Model {
       return mote_model_load_memory(bytes, size, params, model, error);
     });
   }
+  // The same, overwriting them: weights are packed where they lie, without memory for a second copy.
+  static Result<Model> LoadInPlace(void* bytes, uint64_t size, const ModelOptions& options = {}) {
+    return LoadWith(options, [&](const mote_model_params* params, mote_model** model, mote_error* error) {
+      return mote_model_load_in_place(bytes, size, params, model, error);
+    });
+  }
   using Read = std::function<int64_t(uint64_t offset, void* buffer, uint64_t bytes)>;
   static Result<Model> LoadCallback(Read read, uint64_t size, const ModelOptions& options = {}) {
     return LoadWith(options, [&](const mote_model_params* params, mote_model** model, mote_error* error) {
@@ -103,6 +109,11 @@ class Model {
   Result<void> LoadVisionMemory(const void* bytes, uint64_t size, const VisionOptions& options = {}) {
     return LoadVisionWith(options, [&](const mote_vision_params* params, mote_error* error) {
       return mote_model_load_vision_memory(handle_.get(), bytes, size, params, error);
+    });
+  }
+  Result<void> LoadVisionInPlace(void* bytes, uint64_t size, const VisionOptions& options = {}) {
+    return LoadVisionWith(options, [&](const mote_vision_params* params, mote_error* error) {
+      return mote_model_load_vision_in_place(handle_.get(), bytes, size, params, error);
     });
   }
   Result<void> LoadVisionCallback(Read read, uint64_t size, const VisionOptions& options = {}) {

@@ -226,6 +226,13 @@ mote_status mote_model_load_vision_memory(mote_model* model, const void* bytes, 
                 error);
 }
 
+mote_status mote_model_load_vision_in_place(mote_model* model, void* bytes, uint64_t size,
+                                            const mote_vision_params* params, mote_error* error) {
+  return Report(LoadVision(
+                    model, [&] { return OpenInPlace(bytes, size, false); }, params),
+                error);
+}
+
 mote_status mote_model_load_vision_callback(mote_model* model, mote_read_fn read, void* user, uint64_t size,
                                             const mote_vision_params* params, mote_error* error) {
   return Report(LoadVision(

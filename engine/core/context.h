@@ -67,6 +67,9 @@ class ByteSource {
   // True if views are pages of a file that the system reads, drops and reads again as it sees fit, and that change or
   // vanish with the file: what is read often is better copied.
   virtual bool mapped() const { return false; }
+  // The same bytes as View, to be overwritten by the one who asks: what is viewed there afterwards is his. Empty where
+  // the source keeps what it has, as most do.
+  virtual std::span<uint8_t> GiveUp(uint64_t offset, uint64_t bytes) { return {}; }
 };
 
 class FileSystem {

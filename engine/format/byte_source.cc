@@ -37,7 +37,24 @@ class MemorySource : public ByteSource {
   std::string name_;
 };
 
+class OverwritableSource final : public MemorySource {
+ public:
+  OverwritableSource(std::span<uint8_t> bytes, std::string name)
+      : MemorySource(bytes, std::move(name)), writable_(bytes) {}
+  std::span<uint8_t> GiveUp(uint64_t offset, uint64_t bytes) override {
+    if (offset > writable_.size() || bytes > writable_.size() - offset) return {};
+    return writable_.subspan(static_cast<size_t>(offset), static_cast<size_t>(bytes));
+  }
+
+ private:
+  const std::span<uint8_t> writable_;
+};
+
 }  // namespace
+
+std::unique_ptr<ByteSource> CreateOverwritableSource(std::span<uint8_t> bytes, std::string name) {
+  return std::make_unique<OverwritableSource>(bytes, std::move(name));
+}
 
 std::unique_ptr<ByteSource> CreateMemorySource(std::span<const uint8_t> bytes, std::string name) {
   return std::make_unique<MemorySource>(bytes, std::move(name));

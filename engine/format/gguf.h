@@ -18,6 +18,7 @@
 #include "engine/core/context.h"
 #include "engine/core/status.h"
 #include "engine/core/tensor.h"
+#include "quant/block_sparse.h"
 
 namespace mote {
 
@@ -77,6 +78,15 @@ class GgufValue {
   const uint32_t* string_offsets_ = nullptr;  // string array: from data_ to each element's length field
 };
 
+// Where the parts of a block-sparse matrix lie (docs/block_sparse.md).
+struct SparseParts {
+  const TensorInfo* counts = nullptr;
+  const TensorInfo* index = nullptr;
+  const TensorInfo* scales = nullptr;  // null: of a type without
+  const TensorInfo* values = nullptr;
+  uint64_t blocks = 0;
+};
+
 // A parsed header. Immutable; safe to read from any thread. Holds the sources it was opened from.
 class GgufFile {
  public:
@@ -105,10 +115,16 @@ class GgufFile {
   std::span<const Entry> metadata() const;            // in file order, of part 0
   const GgufValue* Find(std::string_view key) const;  // null if absent
   std::span<const TensorInfo> tensors() const;        // of all parts, in file order
+  // Block-sparse matrices, which `tensors` lists by their parts alone; in the order of mote.sparse.names.
+  std::span<const TensorInfo> sparse_tensors() const;
+  // Of both.
   const TensorInfo* FindTensor(std::string_view name) const;
-  // The tensor's bytes. kIo if the file shrank meanwhile.
+  // The tensor's bytes. kIo if the file shrank meanwhile; kInvalidArgument for a sparse one.
   Result<std::span<const uint8_t>> TensorBytes(const TensorInfo& tensor) const;
-  void ReleaseTensor(const TensorInfo& tensor) const;  // see ByteSource::Release
+  std::span<uint8_t> GiveUpTensor(const TensorInfo& tensor) const;  // see ByteSource::GiveUp; of a sparse one, nothing
+  // A sparse tensor's parts, checked all through (CheckSparse).
+  Result<SparseView> ReadSparse(const TensorInfo& tensor) const;
+  void ReleaseTensor(const TensorInfo& tensor) const;  // see ByteSource::Release; of a sparse one, its parts
   bool IsMapped(const TensorInfo& tensor) const;       // see ByteSource::mapped
   const std::string& name() const;                     // of the first part
 
@@ -131,6 +147,8 @@ class GgufFile {
 
 // A source over memory that the caller keeps alive. (Also used by tests and fuzzers.)
 std::unique_ptr<ByteSource> CreateMemorySource(std::span<const uint8_t> bytes, std::string name);
+// The same over memory that whoever loads from it may overwrite (ByteSource::GiveUp).
+std::unique_ptr<ByteSource> CreateOverwritableSource(std::span<uint8_t> bytes, std::string name);
 // A source filled by a callback, `read(user, offset, buffer, bytes)` returning the bytes read (fewer only at the end);
 // used where nothing can be mapped (wasm, archives). The whole file is read into memory once.
 using ReadCallback = int64_t (*)(void* user, uint64_t offset, void* buffer, uint64_t bytes);

@@ -60,10 +60,22 @@ const TensorInfo* GgufFile::FindTensor(std::string_view name) const {
   const FixedArray<TensorInfo>& tensors = impl_->tensors;
   const size_t position =
       impl_->tensor_index.Find(name, [&tensors](size_t i) { return std::string_view(tensors[i].name); });
-  return position == NameIndex::kNone ? nullptr : &tensors[position];
+  if (position != NameIndex::kNone) return &tensors[position];
+  const FixedArray<TensorInfo>& sparse = impl_->sparse_tensors;
+  const size_t other =
+      impl_->sparse_index.Find(name, [&sparse](size_t i) { return std::string_view(sparse[i].name); });
+  return other == NameIndex::kNone ? nullptr : &sparse[other];
+}
+
+std::span<const TensorInfo> GgufFile::sparse_tensors() const {
+  return std::as_const(impl_->sparse_tensors).span();
 }
 
 Result<std::span<const uint8_t>> GgufFile::TensorBytes(const TensorInfo& tensor) const {
+  if (tensor.sparse != nullptr) {
+    return Error(Code::kInvalidArgument, "tensor %s is block-sparse: it has no bytes of its own",
+                 Quote(tensor.name).c_str());
+  }
   if (tensor.part >= impl_->parts.size()) {
     return Error(Code::kInvalidArgument, "tensor %s is of part %u, but there are %zu", Quote(tensor.name).c_str(),
                  tensor.part, impl_->parts.size());
@@ -73,10 +85,23 @@ Result<std::span<const uint8_t>> GgufFile::TensorBytes(const TensorInfo& tensor)
 }
 
 bool GgufFile::IsMapped(const TensorInfo& tensor) const {
+  if (tensor.sparse != nullptr) return IsMapped(*tensor.sparse->values);
   return tensor.part < impl_->parts.size() && impl_->parts[tensor.part]->mapped();
 }
 
+std::span<uint8_t> GgufFile::GiveUpTensor(const TensorInfo& tensor) const {
+  if (tensor.sparse != nullptr || tensor.part >= impl_->parts.size()) return {};
+  return impl_->parts[tensor.part]->GiveUp(tensor.offset, tensor.bytes);
+}
+
 void GgufFile::ReleaseTensor(const TensorInfo& tensor) const {
+  if (tensor.sparse != nullptr) {
+    for (const TensorInfo* part : {tensor.sparse->counts, tensor.sparse->index, tensor.sparse->scales,
+                                   tensor.sparse->values}) {
+      if (part != nullptr) ReleaseTensor(*part);
+    }
+    return;
+  }
   if (tensor.part < impl_->parts.size()) impl_->parts[tensor.part]->Release(tensor.offset, tensor.bytes);
 }
 

@@ -30,6 +30,9 @@ struct GgufFile::Impl {
   GgufMetadata metadata;  // of part 0
   FixedArray<TensorInfo> tensors;
   NameIndex tensor_index;
+  FixedArray<TensorInfo> sparse_tensors;
+  FixedArray<SparseParts> sparse_parts;
+  NameIndex sparse_index;
   uint32_t version = 0;
   uint64_t alignment = 0;
   uint64_t header_bytes = 0;

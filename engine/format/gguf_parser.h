@@ -85,6 +85,9 @@ class GgufParser {
   static Result<GgufMetadata> BuildMetadata(const Part& part);
   static Status BuildTensors(const Part& part, uint32_t number, bool header_only, std::span<TensorInfo> tensors);
   static Result<Split> SplitOf(const GgufMetadata& metadata);
+
+  // sparse_tensors.cc: fills in what the keys mote.sparse.* tell, where they are there.
+  static Status FindSparseTensors(GgufFile* file);
 };
 
 }  // namespace mote

@@ -118,9 +118,25 @@ class Backend {
   virtual const PixelKernels& pixel_kernels() const = 0;
 };
 
+// How block-sparse matrices are multiplied with: as they are, or made dense while they are loaded. Results are the same
+// to the bit. kAuto: each as it is faster on this machine.
+enum class SparsePath : uint8_t { kAuto, kSparse, kDense };
+
 // Implemented by targets/cpu. `isa`: a row of the kernel table by name, or empty for the best that the CPU has (the
 // caller passes MOTE_ISA through). kInvalidArgument lists the rows that would have been accepted.
-Result<std::unique_ptr<Backend>> CreateCpuBackend(const Context& context, const std::string& isa);
+Result<std::unique_ptr<Backend>> CreateCpuBackend(const Context& context, const std::string& isa,
+                                                  SparsePath path = SparsePath::kAuto);
+
+// What such a backend does with a block-sparse matrix, for telling people.
+struct SparseDecision {
+  const TensorInfo* tensor = nullptr;
+  double density = 1;     // blocks kept of all
+  double break_even = 1;  // the density up to which the sparse product is faster here
+  bool sparse = false;    // multiplied with as it is
+};
+// Of all of a file, in its order.
+Result<std::vector<SparseDecision>> DecideSparse(const GgufFile& file, const Context& context, const std::string& isa,
+                                                 SparsePath path);
 
 // A row of the CPU's kernel table, for choosing one and for telling people.
 struct CpuIsa {

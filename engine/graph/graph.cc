@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "engine/core/checked.h"
+#include "quant/block_sparse.h"
 
 namespace mote {
 
@@ -76,7 +77,7 @@ bool Graph::HasVector(OpKind op, WeightId id, uint64_t cols, bool optional) {
                static_cast<unsigned long long>(cols)));
     return false;
   }
-  if (weight.tensor->type != DType::kF32) {
+  if (weight.tensor->type != DType::kF32) {  // block-sparse ones never are
     Fail(Error(Code::kUnsupported, "%s: tensor %s has type %s; vectors (norms, biases) must be F32", OpName(op),
                weight.tensor->name.c_str(), DTypeName(weight.tensor->type)));
     return false;
@@ -115,6 +116,18 @@ WeightId Graph::AddWeightSlice(const TensorInfo* tensor, uint64_t row_begin, uin
                static_cast<unsigned long long>(cols)));
     return kNone;
   }
+  if (tensor->sparse != nullptr) {
+    const bool whole_groups = row_begin % kSparseRows == 0 &&
+                              (end.value() % kSparseRows == 0 || end.value() == tensor->rows());
+    if (!whole_groups) {
+      Fail(Error(Code::kUnsupported, "tensor %s is block-sparse: rows %llu to %llu of it are no whole groups of %zu",
+                 tensor->name.c_str(), static_cast<unsigned long long>(row_begin),
+                 static_cast<unsigned long long>(end.value()), kSparseRows));
+      return kNone;
+    }
+    weights_.push_back({tensor, row_begin, rows, cols});
+    return static_cast<WeightId>(weights_.size() - 1);
+  }
   const DTypeInfo* info = DTypeInfoOf(tensor->type);
   if (info == nullptr || !info->is_weight) {
     Fail(Error(Code::kUnsupported, "tensor %s has type %s, which mote does not multiply with", tensor->name.c_str(),
@@ -127,9 +140,9 @@ WeightId Graph::AddWeightSlice(const TensorInfo* tensor, uint64_t row_begin, uin
 
 bool Graph::HasSingleValues(const TensorInfo* tensor) {
   const DTypeInfo* info = DTypeInfoOf(tensor->type);
-  if (info != nullptr && info->is_weight && info->block_values == 1) return true;
-  Fail(Error(Code::kUnsupported, "tensor %s has type %s; here it must be F32, F16 or BF16", tensor->name.c_str(),
-             DTypeName(tensor->type)));
+  if (info != nullptr && info->is_weight && info->block_values == 1 && tensor->sparse == nullptr) return true;
+  Fail(Error(Code::kUnsupported, "tensor %s has type %s%s; here it must be F32, F16 or BF16, and dense",
+             tensor->name.c_str(), DTypeName(tensor->type), tensor->sparse != nullptr ? ", block-sparse" : ""));
   return false;
 }
 
@@ -343,6 +356,10 @@ ValueId Graph::Moe(ValueId x, WeightId router, WeightId gate, WeightId up, Weigh
   if (!Has(OpKind::kMoe, x)) return kNone;
   for (WeightId id : {router, gate, up, down}) {
     if (id >= weights_.size()) return kNone;
+    if (weights_[id].tensor->sparse == nullptr) continue;
+    Fail(Error(Code::kUnsupported, "Moe: tensor %s is block-sparse; experts must be dense",
+               weights_[id].tensor->name.c_str()));
+    return kNone;
   }
   const ValueInfo info = values_[x];
   const Weight& g = weights_[gate];

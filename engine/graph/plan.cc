@@ -12,7 +12,10 @@ namespace {
 // looking at neighbours finds them all.
 // Weights whose formats share scales over different numbers of values want their input prepared in different ways.
 uint32_t BlockValues(const Graph& graph, const Node& product) {
-  const DTypeInfo* info = DTypeInfoOf(graph.weight(product.weights[0]).tensor->type);
+  const TensorInfo& tensor = *graph.weight(product.weights[0]).tensor;
+  // Block-sparse int8 wants rows of a kind of its own; the other sparse types those of their dense forms.
+  if (tensor.sparse != nullptr && tensor.type == DType::kI8) return UINT32_MAX;
+  const DTypeInfo* info = DTypeInfoOf(tensor.type);
   return info == nullptr ? 0 : static_cast<uint32_t>(info->block_values);
 }
 

@@ -59,7 +59,7 @@ Result<std::unique_ptr<Model>> Model::Prepare(std::unique_ptr<GgufFile> file, co
   m.log_ = params.log;
   m.memory_limit_ = params.memory_limit;
   const Context context = m.MakeContext();
-  MOTE_ASSIGN_OR_RETURN(m.cpu_, CreateCpuBackend(context, params.isa));
+  MOTE_ASSIGN_OR_RETURN(m.cpu_, CreateCpuBackend(context, params.isa, params.sparse));
   MOTE_ASSIGN_OR_RETURN(m.device_, ChooseDevice(params.device, m.plan_, m.context_, *m.cpu_));
   MOTE_ASSIGN_OR_RETURN(const MemoryNeed need, m.backend().Measure(m.plan_, m.context_));
   // The scheduler's results are as much scratch as the backend's arena.
@@ -89,7 +89,7 @@ Result<MemoryReport> Model::EstimateVision(const GgufFile& file, const ModelPara
   std::unique_ptr<Model> model(new Model());  // for its parts alone
   model->platform_ = CreatePlatform();
   MOTE_ASSIGN_OR_RETURN(model->pool_, model->platform_->CreateThreadPool(params.threads));
-  MOTE_ASSIGN_OR_RETURN(model->cpu_, CreateCpuBackend(model->MakeContext(), params.isa));
+  MOTE_ASSIGN_OR_RETURN(model->cpu_, CreateCpuBackend(model->MakeContext(), params.isa, params.sparse));
   MOTE_ASSIGN_OR_RETURN(const MemoryNeed need, Vision::Estimate(file, *model->cpu_, vision));
   return MemoryReport{need.weight_bytes, need.scratch_bytes + need.cache_bytes, 0};
 }

@@ -34,6 +34,7 @@ struct ModelParams {
   CacheTypes cache;           // kF16 or kQ8_0 each
   uint64_t memory_limit = 0;  // bytes for weights, scratch and one session's cache; 0: no limit
   std::string isa;            // see CreateCpuBackend
+  SparsePath sparse = SparsePath::kAuto;
   DeviceRequest device;
   LogSink log;
   LoadProgress progress;

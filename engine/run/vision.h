@@ -84,6 +84,7 @@ class Vision {
   const VisionParams& params() const { return params_; }
   const GgufFile& file() const { return *file_; }
   const MemoryNeed& memory() const { return memory_; }
+  Program& program() { return *program_; }  // of the tower; for observing
 
   // Reads all images, those it remembers for nothing, the others' views together. kCancelled keeps what was read.
   Result<std::vector<EncodedImage>> Encode(std::span<const ImageView> images, const ReadOptions& options,

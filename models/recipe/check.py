@@ -12,6 +12,7 @@ import torch
 import bridge
 import gguf
 import scenes
+import sparse
 import train
 from batches import Packer
 from export import export, load_gguf, pair
@@ -32,6 +33,24 @@ class Check(unittest.TestCase):
         a, b, c = scenes.draw((3, 1)), scenes.draw((3, 1)), scenes.draw((3, 2))
         self.assertTrue((a[0] == b[0]).all() and a[1] == b[1] and (a[2] == b[2]).all())
         self.assertFalse((a[0] == c[0]).all())
+
+    def test_blocks_go_bit_by_bit(self):
+        self.assertEqual([sparse.density_at(p, 0.1, 0.6, 0.5) for p in (0.0, 0.1, 0.6, 1.0)], [1.0, 1.0, 0.5, 0.5])
+        falls = [sparse.density_at(p / 20, 0.0, 1.0, 0.5) for p in range(21)]
+        self.assertTrue(all(a - b > c - d for a, b, c, d in zip(falls, falls[1:], falls[1:], falls[2:])))
+        w, squares = torch.randn(48, 40), torch.rand(40) + 0.1
+        kept = torch.ones(3, 10, dtype=torch.bool)
+        for density in (0.9, 0.5, 0.5, 0.2):
+            fewer = sparse.thin(w, squares, kept, density)
+            self.assertEqual(int(fewer.sum()), round(density * 30))
+            self.assertFalse((fewer & ~kept).any())  # none comes back
+            worth = sparse.scores(w, squares)
+            self.assertGreaterEqual(float(worth[fewer].min()), float(worth[kept & ~fewer].max()) if (kept & ~fewer).any() else 0)
+            kept = fewer
+        self.assertAlmostEqual(float(sparse.scores(w, squares)[1, 2]), float((w[16:32, 8:12].pow(2) * squares[8:12]).sum()), 4)
+        self.assertTrue(torch.equal(sparse.blocks_of(w * sparse.spread(kept)), kept))
+        names = sparse.prunable(Eye())
+        self.assertEqual(len(names), 4 * 7 + 6 * 6 + 1)
 
     def test_held_out_things_are_never_trained(self):
         seen = [scenes.draw((4, i), held="never")[1] for i in range(150)]

@@ -161,12 +161,8 @@ class Run:
             labels.append(label)
         return torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(labels)), rows
 
-    def learn(self):
-        """One step together with the other workers: losses on answers, on where attention looks, and on patches."""
-        spent = float(self.clock[0]) / 60
-        seeing = spent < self.a.tower_minutes  # the first part of a run: the tower alone
-        self.model.tower.frozen = not seeing and spent < self.a.frozen_minutes  # the second: the decoder alone
-        images, labels, rows = self.batch(not seeing, not self.model.tower.frozen)
+    def loss(self, images, labels, rows):
+        """What is to become less, and its parts for people: losses on answers, on where attention looks, and on patches."""
         pictures, patches = self.model.tower(images)
         answer = look = torch.zeros(())
         if rows:
@@ -178,6 +174,18 @@ class Run:
         if not self.model.tower.frozen:
             dense = patch_loss(self.model.aux(patches), labels)
             loss = loss + self.a.dense * dense
+        return loss, (float(answer), float(look), float(dense))
+
+    def settle(self, names):
+        """After a step: what else becomes of the parameters `names`, which this worker has just moved."""
+
+    def learn(self):
+        """One step together with the other workers."""
+        spent = float(self.clock[0]) / 60
+        seeing = spent < self.a.tower_minutes  # the first part of a run: the tower alone
+        self.model.tower.frozen = not seeing and spent < self.a.frozen_minutes  # the second: the decoder alone
+        images, labels, rows = self.batch(not seeing, not self.model.tower.frozen)
+        loss, told = self.loss(images, labels, rows)
         loss.backward()
         names = [n for n, p in self.named.items() if p.grad is not None]
         size = sum(self.named[n].numel() for n in names)
@@ -192,11 +200,13 @@ class Run:
         self.step += 1
         self.seen += len(images) * self.a.workers
         keep = min(1 - 1 / self.a.mean, (1 + self.step) / (20 + self.step))
+        mine = self.opt.mine(self.rank, self.a.workers)
         with torch.no_grad():
-            for n in self.opt.mine(self.rank, self.a.workers):
+            for n in mine:
                 self.mean[n].lerp_(self.named[n], 1 - keep)
+            self.settle(mine)
         self.barrier.wait()
-        return float(answer), float(look), float(dense)
+        return told
 
     def averaged(self):
         """The model with the averaged weights."""
@@ -266,8 +276,9 @@ class Run:
         print("patches:  " + "  ".join("%s %.3f" % v for v in patches.items()), flush=True)
 
 
-def main():
-    p = argparse.ArgumentParser(description="train the model in the box")
+def options(description):
+    """The options of a run."""
+    p = argparse.ArgumentParser(description=description)
     p.add_argument("run", help="folder for the checkpoint and the log")
     p.add_argument("--scenes", required=True, help="folder that scenes.py draws into")
     p.add_argument("--practice", help="folder of crowded scenes for the tower alone")
@@ -289,15 +300,23 @@ def main():
     p.add_argument("--from-gguf", nargs=2, metavar=("TEXT", "MMPROJ"))
     p.add_argument("--tower", metavar="CHECKPOINT", help="start with the tower of another run, which learned beside this one")
     p.add_argument("--every", type=float, default=6, help="minutes between evaluations")
-    a = p.parse_args()
-    os.makedirs(a.run, exist_ok=True)
-    run = Run(a)
-    others = [multiprocessing.get_context("fork").Process(target=run.follow, args=(r,), daemon=True) for r in range(1, a.workers)]
+    return p
+
+
+def train(run):
+    """A run, from here to its end."""
+    others = [multiprocessing.get_context("fork").Process(target=run.follow, args=(r,), daemon=True) for r in range(1, run.a.workers)]
     for p in others:
         p.start()
     run.lead()
     for p in others:
         p.join()
+
+
+def main():
+    a = options("train the model in the box").parse_args()
+    os.makedirs(a.run, exist_ok=True)
+    train(Run(a))
 
 
 if __name__ == "__main__":

@@ -16,8 +16,11 @@ static_assert(kPixelWeightBits == simd::kPixelWeightBits && PixelScratchBytes(7)
 
 class CpuBackend : public Backend {
  public:
-  CpuBackend(const simd::KernelTable& kernels, int workers)
-      : kernels_(kernels), pixels_{kernels.resize_rows, kernels.blend_rows}, workers_(workers) {}
+  CpuBackend(const simd::KernelTable& kernels, int workers, const Clock& clock, SparsePath path)
+      : kernels_(kernels),
+        pixels_{kernels.resize_rows, kernels.blend_rows},
+        workers_(workers),
+        choice_(kernels, clock, path) {}
 
   const char* name() const override { return "cpu"; }
 
@@ -29,7 +32,7 @@ class CpuBackend : public Backend {
   Result<MemoryNeed> Measure(const Plan& plan, uint32_t context) const override {
     MOTE_RETURN_IF_ERROR(CheckSupported(plan));
     MemoryNeed need;
-    need.weight_bytes = CpuWeights::ResidentBytes(*plan.graph, kernels_);
+    need.weight_bytes = CpuWeights::ResidentBytes(*plan.graph, kernels_, &choice_);
     // A header without its data can claim any sizes.
     if (need.weight_bytes > INT64_MAX) return Error(Code::kMalformed, "the tensors have 2^63 bytes or more together");
     need.scratch_bytes = CpuScratch(plan, workers_).total_bytes();
@@ -48,7 +51,7 @@ class CpuBackend : public Backend {
                                            const LoadProgress& progress) override {
     MOTE_RETURN_IF_ERROR(CheckSupported(plan));
     MOTE_ASSIGN_OR_RETURN(std::unique_ptr<CpuProgram> program,
-                          CpuProgram::Create(plan, file, kernels_, context, progress));
+                          CpuProgram::Create(plan, file, kernels_, &choice_, context, progress));
     return std::unique_ptr<Program>(std::move(program));
   }
 
@@ -58,6 +61,7 @@ class CpuBackend : public Backend {
   Status CheckSupported(const Plan& plan) const {
     for (const Weight& weight : plan.graph->weights()) {
       const DType type = weight.tensor->type;
+      if (weight.tensor->sparse != nullptr) continue;  // of whole blocks, of a type that all rows of the table run
       if (simd::MatMulOf(kernels_, type) == nullptr) {
         return Error(Code::kUnsupported, "tensor %s has type %s, which the %s kernels do not multiply with",
                      weight.tensor->name.c_str(), DTypeName(type), kernels_.name);
@@ -74,11 +78,12 @@ class CpuBackend : public Backend {
   const simd::KernelTable& kernels_;
   const PixelKernels pixels_;
   const int workers_;
+  mutable SparseChoice choice_;  // remembers what it has measured
 };
 
 }  // namespace
 
-Result<std::unique_ptr<Backend>> CreateCpuBackend(const Context& context, const std::string& isa) {
+Result<std::unique_ptr<Backend>> CreateCpuBackend(const Context& context, const std::string& isa, SparsePath path) {
   const simd::KernelTable* kernels = &simd::BestTable();
   if (!isa.empty()) {
     kernels = simd::FindTable(isa.c_str());
@@ -93,7 +98,8 @@ Result<std::unique_ptr<Backend>> CreateCpuBackend(const Context& context, const 
                    isa.c_str(), possible.c_str());
     }
   }
-  return std::unique_ptr<Backend>(new CpuBackend(*kernels, context.pool->num_workers()));
+  return std::unique_ptr<Backend>(new CpuBackend(*kernels, context.pool->num_workers(),
+                                                 context.platform->clock(), path));
 }
 
 }  // namespace mote

@@ -19,8 +19,11 @@ CpuScratch::CpuScratch(const Plan& plan, int num_workers) : arena_bytes(plan.are
   workers = static_cast<uint64_t>(num_workers);
   uint64_t widest = 0;
   for (const Node& node : graph.nodes()) {
-    if (node.op == OpKind::kMatMul)
-      widest = std::max<uint64_t>(widest, simd::A8RowBytes(graph.weight(node.weights[0]).cols));
+    if (node.op == OpKind::kMatMul) {
+      const Weight& weight = graph.weight(node.weights[0]);
+      const bool s8 = ActKindOf(weight.tensor->type, weight.tensor->sparse != nullptr) == ActKind::kS8;
+      widest = std::max<uint64_t>(widest, s8 ? simd::S8RowBytes(weight.cols) : simd::A8RowBytes(weight.cols));
+    }
     if (node.op != OpKind::kMoe) continue;
     const uint64_t width = graph.value(node.out).cols;
     const uint64_t ff = graph.weight(node.weights[3]).cols;
@@ -37,11 +40,11 @@ CpuScratch::CpuScratch(const Plan& plan, int num_workers) : arena_bytes(plan.are
 }
 
 Result<std::unique_ptr<CpuProgram>> CpuProgram::Create(const Plan& plan, const GgufFile& file,
-                                                       const simd::KernelTable& kernels, const Context& context,
-                                                       const LoadProgress& progress) {
+                                                       const simd::KernelTable& kernels, SparseChoice* choice,
+                                                       const Context& context, const LoadProgress& progress) {
   std::unique_ptr<CpuProgram> program(new CpuProgram(plan, kernels, *context.pool));
   MOTE_RETURN_IF_ERROR(program->AllocateScratch());
-  MOTE_ASSIGN_OR_RETURN(program->weights_, CpuWeights::Load(*plan.graph, file, kernels, context, progress));
+  MOTE_ASSIGN_OR_RETURN(program->weights_, CpuWeights::Load(*plan.graph, file, kernels, choice, context, progress));
   return program;
 }
 

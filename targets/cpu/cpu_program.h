@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <atomic>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "engine/core/buffer.h"
@@ -51,8 +52,8 @@ inline simd::Activation KernelActivation(Activation activation) {
 class CpuProgram : public Program {
  public:
   static Result<std::unique_ptr<CpuProgram>> Create(const Plan& plan, const GgufFile& file,
-                                                    const simd::KernelTable& kernels, const Context& context,
-                                                    const LoadProgress& progress);
+                                                    const simd::KernelTable& kernels, SparseChoice* choice,
+                                                    const Context& context, const LoadProgress& progress);
   Result<std::unique_ptr<KvCache>> CreateKvCache(uint32_t context) override;
   Status RunPart(const Step& step, uint32_t part, uint32_t parts) override;
 
@@ -76,8 +77,12 @@ class CpuProgram : public Program {
   void RunMovingRow(const Node& node, uint32_t row, float* y);
   void WriteCache(const Node& node, uint32_t begin, uint32_t end);
   void RunMatMul(const Instruction& instruction, uint32_t index, int worker);
-  void MatMulTile(const Node& node, const Node* activation, uint64_t row_begin, uint32_t tile_rows, const uint8_t* acts,
+  void MatMulTile(const Node& node, const Node* activation, uint32_t tile, uint32_t tile_rows, const uint8_t* acts,
                   int worker);
+  // Multiplies tile number `tile` of a weight with `m` rows at `acts`; `out` is where the weight's first row goes. Gives
+  // the rows of the tile: first, count.
+  std::pair<uint64_t, uint64_t> MultiplyTile(const CpuWeight& weight, uint32_t tile, uint32_t tile_rows,
+                                             const void* acts, size_t m, float* out, int worker);
   uint32_t NextOwnTile(uint32_t index, uint32_t tiles, int worker);
   // Rows of a step that belong to one session; they stand together, in the order of their positions.
   struct Segment {
@@ -114,7 +119,9 @@ class CpuProgram : public Program {
   void ExpertTiles(const CpuWeight& weight, const ExpertInput& input, float* out, uint32_t index, uint32_t lane,
                    int worker);
 
-  const uint8_t* QuantizeRows(const float* x, uint32_t cols, uint32_t rows, size_t group, int worker);
+  // One row as products of this kind want it.
+  void QuantizeRow(const float* x, uint32_t cols, ActKind kind, uint8_t* acts) const;
+  const uint8_t* QuantizeRows(const float* x, uint32_t cols, uint32_t rows, ActKind kind, int worker);
   uint32_t NumRows(Rows rows) const {
     const size_t count = rows == Rows::kTokens    ? step_->positions.size()
                          : rows == Rows::kOutputs ? step_->outputs.size() + step_->hidden_rows.size()

@@ -24,13 +24,21 @@ uint32_t TileRows(uint64_t total_rows, int workers, uint32_t step) {
 
 }  // namespace
 
-const uint8_t* CpuProgram::QuantizeRows(const float* x, uint32_t cols, uint32_t rows, size_t group, int worker) {
-  const size_t row_bytes = simd::A8RowBytes(cols);
+void CpuProgram::QuantizeRow(const float* x, uint32_t cols, ActKind kind, uint8_t* acts) const {
+  if (kind == ActKind::kS8) {
+    simd::SparseKernelsOf(kernels_).quantize_s8(x, cols, acts);
+  } else {
+    kernels_.quantize_a8(x, cols, kind == ActKind::kA8By32 ? 32 : 256, acts);
+  }
+}
+
+const uint8_t* CpuProgram::QuantizeRows(const float* x, uint32_t cols, uint32_t rows, ActKind kind, int worker) {
+  const size_t row_bytes = ActRowBytes(kind, cols);
   const bool own = rows <= kOwnActsRows;
   uint8_t* acts = own ? own_acts_[static_cast<size_t>(worker)].data() : acts_.data();
   const Range range = own ? Range{0, rows} : Split(rows, worker);
   for (uint32_t row = range.begin; row < range.end; ++row) {
-    kernels_.quantize_a8(x + uint64_t{row} * cols, cols, group, acts + row * row_bytes);
+    QuantizeRow(x + uint64_t{row} * cols, cols, kind, acts + row * row_bytes);
   }
   if (!own) pool_.Sync();
   return acts;
@@ -49,27 +57,66 @@ uint32_t CpuProgram::NextOwnTile(uint32_t index, uint32_t tiles, int worker) {
   return tiles;
 }
 
-// One tile of one product: weight rows [row_begin, row_begin + tile_rows) for all rows of the step.
-void CpuProgram::MatMulTile(const Node& node, const Node* activation, uint64_t row_begin, uint32_t tile_rows,
+std::pair<uint64_t, uint64_t> CpuProgram::MultiplyTile(const CpuWeight& weight, uint32_t tile, uint32_t tile_rows,
+                                                       const void* acts, size_t m, float* out, int worker) {
+  const size_t act_stride = ActRowBytes(weight.acts, weight.cols);
+  uint8_t* scratch = unpacked_[static_cast<size_t>(worker)].data();
+  if (weight.sparse == nullptr) {
+    const uint64_t row_begin = uint64_t{tile} * tile_rows;
+    simd::MatMulArgs args;
+    args.panels = weight.PanelsAt(0, row_begin);
+    args.rows = std::min<uint64_t>(tile_rows, weight.rows - row_begin);
+    args.k = weight.cols;
+    args.acts = acts;
+    args.act_stride_bytes = act_stride;
+    args.m = m;
+    args.out = out + row_begin;
+    args.out_stride = weight.rows;
+    args.scratch = scratch;
+    weight.matmul(args);
+    return {row_begin, args.rows};
+  }
+  // As many tiles, cut where they have as many blocks.
+  const uint64_t tiles = (weight.rows + tile_rows - 1) / tile_rows;
+  const uint64_t begin = weight.GroupOfTile(tile, tiles);
+  const uint64_t end = weight.GroupOfTile(tile + 1, tiles);
+  if (begin == end) return {0, 0};
+  const CpuSparse& sparse = *weight.sparse;
+  simd::SparseMatMulArgs args;
+  args.shape = sparse.view.shape;
+  args.values = sparse.view.values.data();
+  args.scales = sparse.view.scales.data();
+  if (!sparse.all) {
+    args.index = sparse.view.index.data();
+    args.counts = sparse.view.counts.data();
+    args.starts = sparse.starts.data();
+  }
+  args.first_group = weight.first_group + begin;
+  args.groups = end - begin;
+  args.acts = acts;
+  args.act_stride_bytes = act_stride;
+  args.m = m;
+  args.out = out + begin * kSparseRows;
+  args.out_stride = weight.rows;
+  args.scratch = scratch;
+  weight.sparse_matmul(args);
+  return {begin * kSparseRows, std::min(end * kSparseRows, weight.rows) - begin * kSparseRows};
+}
+
+// One tile of one product, for all rows of the step.
+void CpuProgram::MatMulTile(const Node& node, const Node* activation, uint32_t tile, uint32_t tile_rows,
                             const uint8_t* acts, int worker) {
   const CpuWeight& weight = weights_[node.weights[0]];
-  simd::MatMulArgs args;
-  args.panels = weight.PanelsAt(0, row_begin);
-  args.rows = std::min<uint64_t>(tile_rows, weight.rows - row_begin);
-  args.k = weight.cols;
-  args.acts = weight.uses_a8() ? static_cast<const void*>(acts) : Values(node.in[0]);
-  args.act_stride_bytes = weight.uses_a8() ? simd::A8RowBytes(weight.cols) : weight.cols * sizeof(float);
-  args.m = NumRows(graph_.value(node.out).rows);
-  args.out = Values(activation != nullptr ? activation->out : node.out) + row_begin;
-  args.out_stride = weight.rows;
-  args.scratch = unpacked_[static_cast<size_t>(worker)].data();
-  weight.matmul(args);
+  const void* input = weight.quantises() ? static_cast<const void*>(acts) : Values(node.in[0]);
+  const size_t m = NumRows(graph_.value(node.out).rows);
+  float* out = Values(activation != nullptr ? activation->out : node.out);
+  const auto [row_begin, rows] = MultiplyTile(weight, tile, tile_rows, input, m, out, worker);
   if (node.weights[1] == kNone && activation == nullptr) return;
   const float* bias = node.weights[1] == kNone ? nullptr : weights_[node.weights[1]].floats() + row_begin;
-  for (size_t r = 0; r < args.m; ++r) {
-    float* y = args.out + r * args.out_stride;
-    if (bias != nullptr) kernels_.add(y, bias, args.rows, y);
-    if (activation != nullptr) kernels_.gate(KernelActivation(activation->activation), y, nullptr, args.rows, y);
+  for (size_t r = 0; r < m; ++r) {
+    float* y = out + r * weight.rows + row_begin;
+    if (bias != nullptr) kernels_.add(y, bias, rows, y);
+    if (activation != nullptr) kernels_.gate(KernelActivation(activation->activation), y, nullptr, rows, y);
   }
 }
 
@@ -86,8 +133,9 @@ void CpuProgram::RunMatMul(const Instruction& instruction, uint32_t index, int w
     total += weight.rows;
     panel_rows = std::max(panel_rows, weight.panel_rows);
   }
-  const size_t group = weights_[first.weights[0]].act_group;  // of all: see plan.cc
-  const uint8_t* acts = group != 0 ? QuantizeRows(Values(first.in[0]), cols, rows, group, worker) : nullptr;
+  const ActKind kind = weights_[first.weights[0]].acts;  // of all: see plan.cc
+  const uint8_t* acts =
+      kind != ActKind::kFloat ? QuantizeRows(Values(first.in[0]), cols, rows, kind, worker) : nullptr;
 
   const Node* activation = instruction.activation == kNone ? nullptr : &graph_.nodes()[instruction.activation];
   // Tiles are numbered through all products of the instruction.
@@ -101,7 +149,7 @@ void CpuProgram::RunMatMul(const Instruction& instruction, uint32_t index, int w
     uint32_t at = tile;
     size_t which = 0;
     while (at >= tiles_of(instruction.nodes[which])) at -= tiles_of(instruction.nodes[which++]);
-    MatMulTile(graph_.nodes()[instruction.nodes[which]], activation, uint64_t{at} * tile_rows, tile_rows, acts, worker);
+    MatMulTile(graph_.nodes()[instruction.nodes[which]], activation, at, tile_rows, acts, worker);
   }
 }
 
@@ -122,11 +170,11 @@ void CpuProgram::RouteRow(const Node& node, uint32_t row, int worker) {
   args.out = probabilities;
   args.out_stride = p.experts;
   args.acts = x;
-  if (router.uses_a8()) {
+  if (router.quantises()) {
     // The row's own first slot in the shared activations: filled again, later, with what the experts read.
     uint8_t* acts = acts_.data() + uint64_t{row} * p.used *
                                        simd::A8RowBytes(std::max<uint64_t>(width, weights_[node.weights[3]].cols));
-    kernels_.quantize_a8(x, width, router.act_group, acts);
+    QuantizeRow(x, width, router.acts, acts);
     args.acts = acts;
   }
   router.matmul(args);
@@ -184,12 +232,12 @@ void CpuProgram::ExpertTiles(const CpuWeight& weight, const ExpertInput& input, 
     args.k = weight.cols;
     args.out_stride = expert_rows;
     // Quantised activations lie slot by slot and go together; float rows are read where they are, one at a time.
-    const uint32_t together = weight.uses_a8() ? slots : 1;
+    const uint32_t together = weight.quantises() ? slots : 1;
     for (uint32_t i = 0; i < slots; i += together) {
       const uint64_t slot = input.first[expert] + i;
       const uint64_t x_row = input.row_of_slot == nullptr ? slot : input.row_of_slot[slot];
       args.m = together;
-      args.acts = weight.uses_a8() ? static_cast<const void*>(acts_.data() + slot * input.act_stride)
+      args.acts = weight.quantises() ? static_cast<const void*>(acts_.data() + slot * input.act_stride)
                                    : input.x + x_row * weight.cols;
       args.act_stride_bytes = input.act_stride;
       args.out = out + slot * expert_rows + row_begin;
@@ -219,25 +267,25 @@ void CpuProgram::RunMoe(const Node& node, uint32_t index, int worker) {
 
   const size_t act_stride = simd::A8RowBytes(std::max(width, ff));
   const Range slots = Split(rows * p.used, worker);
-  const auto quantize = [&](size_t group) {
+  const auto quantize = [&](ActKind kind) {
     for (uint32_t i = slots.begin; i < slots.end; ++i) {
-      kernels_.quantize_a8(x + uint64_t{s.row_of_slot[i]} * width, width, group, acts_.data() + i * act_stride);
+      QuantizeRow(x + uint64_t{s.row_of_slot[i]} * width, width, kind, acts_.data() + i * act_stride);
     }
     pool_.Sync();
   };
-  if (gate.uses_a8()) quantize(gate.act_group);
+  if (gate.quantises()) quantize(gate.acts);
   const ExpertInput from_rows{p.experts, s.first, s.row_of_slot, x, act_stride};
   ExpertTiles(gate, from_rows, s.gate, index, 0, worker);
-  if (up.uses_a8() && up.act_group != gate.act_group) {
+  if (up.quantises() && up.acts != gate.acts) {
     pool_.Sync();
-    quantize(up.act_group);
+    quantize(up.acts);
   }
   ExpertTiles(up, from_rows, s.up, index, 1, worker);
   pool_.Sync();
   for (uint32_t i = slots.begin; i < slots.end; ++i) {
     float* hidden = s.gate + uint64_t{i} * ff;
     kernels_.gate(KernelActivation(p.activation), hidden, s.up + uint64_t{i} * ff, ff, hidden);
-    if (down.uses_a8()) kernels_.quantize_a8(hidden, ff, down.act_group, acts_.data() + i * act_stride);
+    if (down.quantises()) QuantizeRow(hidden, ff, down.acts, acts_.data() + i * act_stride);
   }
   pool_.Sync();
   if (worker == 0) ObserveExperts(node, /*down=*/true);

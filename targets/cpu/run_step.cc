@@ -14,6 +14,15 @@ namespace {
 // always computed by the same part of a kernel's loop, body or tail.
 constexpr uint32_t kElementColumns = 1024;
 
+// Row `row` of a block-sparse table.
+void DecodeRowOf(const CpuWeight& table, uint64_t row, float* y) {
+  const CpuSparse& sparse = *table.sparse;
+  const uint64_t at = table.first_group * kSparseRows + row;
+  std::vector<uint8_t> dense(sparse.view.shape.DenseRowBytes());
+  DecodeSparseRow(sparse.view, at, sparse.starts[at / kSparseRows], dense.data());
+  DecodeRow(SparseDenseType(table.type), dense.data(), y, table.cols);
+}
+
 }  // namespace
 
 Status CpuProgram::RunPart(const Step& step, uint32_t part, uint32_t parts) {
@@ -171,7 +180,12 @@ void CpuProgram::RunRow(const Node& node, uint32_t row, const float* x, float* y
         break;
       }
       const CpuWeight& table = weights_[node.weights[0]];
-      DecodeRow(table.type, table.file_rows + static_cast<uint64_t>(step_->tokens[row]) * table.row_bytes, y, cols);
+      const uint64_t token = static_cast<uint64_t>(step_->tokens[row]);
+      if (table.sparse != nullptr) {
+        DecodeRowOf(table, token, y);
+      } else {
+        table.LookUp(token, y);
+      }
       if (node.scale != 1.0f) kernels_.scale(y, node.scale, cols, y);
       break;
     }

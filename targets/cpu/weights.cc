@@ -5,6 +5,9 @@
 #include <algorithm>
 
 #include "engine/core/checked.h"
+#include "quant/codec.h"
+#include "simd/unpack.h"
+#include "targets/cpu/sparse_weights.h"
 
 namespace mote {
 namespace {
@@ -48,6 +51,7 @@ struct PackJob {
   uint64_t parts;
   const simd::KernelTable* kernels;
   uint64_t workers;
+  uint8_t* panel_copies;  // one for each worker where the panels lie on the rows that they are made of; else null
 
   static void Run(void* argument, int worker) {
     const PackJob& job = *static_cast<const PackJob*>(argument);
@@ -59,27 +63,112 @@ struct PackJob {
     const uint64_t end = all * (index + 1) / job.workers;
     while (panel < end) {
       const uint64_t part = panel / per_part;
-      const uint64_t count = std::min(end, (part + 1) * per_part) - panel;
       const uint64_t row = panel % per_part * w.panel_rows;
+      const uint64_t most = job.panel_copies == nullptr ? UINT64_MAX : 1;
+      const uint64_t count = std::min({end - panel, per_part - panel % per_part, most});
       simd::PackArgs args;
       args.type = w.type;
       args.rows = w.file_rows + (part * w.part_rows + row) * w.row_bytes;
       args.num_rows = std::min(count * w.panel_rows, w.part_rows - row);
       args.k = w.cols;
       args.panels = job.panels + part * w.part_bytes + row * w.row_bytes;
+      if (job.panel_copies != nullptr) {
+        const size_t bytes = w.panel_rows * w.row_bytes;
+        args.rows = static_cast<const uint8_t*>(memcpy(job.panel_copies + index * bytes, args.rows, bytes));
+      }
       job.kernels->pack(args);
       panel += count;
     }
   }
 };
 
+// Where the panels of a weight go, if it gets any.
+struct Place {
+  uint32_t parts = 0;
+  bool embedding = false;       // looked up row by row
+  std::span<uint8_t> in_place;  // the file's own rows; empty: elsewhere
+};
+
+// Whether what overlaps the rows of `index` leaves them to it: only an embedding of the very same rows does, which
+// finds them in the panels.
+bool OwnsItsRows(const Graph& graph, std::span<const Place> places, size_t index) {
+  const Weight& weight = graph.weight(static_cast<WeightId>(index));
+  if (weight.transposed || places[index].embedding) return false;
+  for (size_t i = 0; i < places.size(); ++i) {
+    const Weight& other = graph.weight(static_cast<WeightId>(i));
+    if (i == index || other.tensor != weight.tensor) continue;
+    if (other.transposed) return false;
+    if (other.row_begin >= weight.row_begin + weight.rows || weight.row_begin >= other.row_begin + other.rows) continue;
+    const bool same = other.row_begin == weight.row_begin && other.rows == weight.rows;
+    if (!same || !places[i].embedding || places[i].parts != 0 || places[index].parts != 1) return false;
+  }
+  return true;
+}
+
+std::vector<Place> FindPlaces(const Graph& graph, const GgufFile& file, const simd::KernelTable& kernels) {
+  const std::vector<uint32_t> parts = PartsOf(graph);
+  std::vector<Place> places(parts.size());
+  for (size_t i = 0; i < parts.size(); ++i) places[i].parts = parts[i];
+  for (const Node& node : graph.nodes()) {
+    if (node.op == OpKind::kEmbed) places[node.weights[0]].embedding = true;
+  }
+  for (size_t i = 0; i < places.size(); ++i) {
+    const Weight& weight = graph.weight(static_cast<WeightId>(i));
+    // Panels are as large as their rows, but for a last one that is not full.
+    if (weight.tensor->sparse != nullptr) continue;
+    const bool whole = parts[i] != 0 && weight.rows / parts[i] % simd::PanelRows(kernels, weight.tensor->type) == 0;
+    if (!whole || !OwnsItsRows(graph, places, i)) continue;
+    const std::span<uint8_t> tensor = file.GiveUpTensor(*weight.tensor);
+    if (tensor.empty()) continue;
+    const uint64_t row_bytes = RowBytes(weight.tensor->type, weight.cols);
+    places[i].in_place =
+        tensor.subspan(static_cast<size_t>(weight.row_begin * row_bytes), static_cast<size_t>(weight.rows * row_bytes));
+  }
+  return places;
+}
+
+// An embedding reads the panels of the product that has overwritten its rows.
+void FollowRows(const Graph& graph, std::span<const Place> places, size_t packed, std::vector<CpuWeight>* weights) {
+  const Weight& weight = graph.weight(static_cast<WeightId>(packed));
+  for (size_t i = 0; i < places.size(); ++i) {
+    const Weight& other = graph.weight(static_cast<WeightId>(i));
+    if (i == packed || other.tensor != weight.tensor || other.row_begin != weight.row_begin) continue;
+    (*weights)[i].panels = (*weights)[packed].panels;
+    (*weights)[i].file_rows = nullptr;
+  }
+}
+
 }  // namespace
 
-uint64_t CpuWeights::ResidentBytes(const Graph& graph, const simd::KernelTable& kernels) {
+void CpuWeight::LookUp(uint64_t row, float* values) const {
+  if (file_rows != nullptr) {
+    DecodeRow(type, file_rows + row * row_bytes, values, cols);
+    return;
+  }
+  simd::PackedRow packed;
+  packed.type = type;
+  packed.panel = panels + row / panel_rows * panel_rows * row_bytes;
+  packed.panel_rows = panel_rows;
+  packed.row = row % panel_rows;
+  packed.k = cols;
+  packed.raised_q8 = raised_q8;
+  const DTypeInfo& info = *DTypeInfoOf(type);
+  constexpr size_t kAtOnce = 256;  // values: the largest block
+  uint8_t blocks[kAtOnce * sizeof(float)];
+  for (uint64_t begin = 0; begin < cols; begin += kAtOnce) {
+    const size_t count = static_cast<size_t>(std::min<uint64_t>(kAtOnce, cols - begin));
+    simd::UnpackBlocks(packed, begin / info.block_values, count / info.block_values, blocks);
+    DecodeRow(type, blocks, values + begin, count);
+  }
+}
+
+uint64_t CpuWeights::ResidentBytes(const Graph& graph, const simd::KernelTable& kernels, SparseChoice* choice) {
   const std::vector<uint32_t> parts = PartsOf(graph);
-  Checked64 bytes = 0;
+  const SparsePlan sparse(graph, parts, choice);
+  Checked64 bytes = sparse.bytes();
   for (size_t i = 0; i < parts.size(); ++i) {
     const Weight& weight = graph.weight(static_cast<WeightId>(i));
+    if (sparse.Holds(weight, parts[i])) continue;
     // An embedding that is also the output stays in the file for lookups: a few rows per step, not counted.
     bytes = bytes + (parts[i] == 0 ? Checked64(RowBytes(weight.tensor->type, weight.cols)) * weight.rows
                                    : PackedBytes(weight, parts[i], kernels));
@@ -87,58 +176,120 @@ uint64_t CpuWeights::ResidentBytes(const Graph& graph, const simd::KernelTable& 
   return bytes.FitsIn(INT64_MAX) ? bytes.value() : UINT64_MAX;
 }
 
+Result<CpuWeight> CpuWeights::Describe(const Weight& weight, uint32_t parts, const GgufFile& file,
+                                       const simd::KernelTable& kernels) {
+  CpuWeight loaded;
+  loaded.type = weight.tensor->type;
+  loaded.rows = weight.rows;
+  loaded.cols = weight.cols;
+  loaded.row_bytes = RowBytes(loaded.type, weight.cols);
+  loaded.panel_rows = static_cast<uint32_t>(simd::PanelRows(kernels, loaded.type));
+  loaded.part_rows = weight.rows / std::max<uint32_t>(parts, 1);
+  loaded.part_bytes = simd::PackedBytes(kernels, loaded.type, loaded.part_rows, loaded.cols);
+  loaded.matmul = simd::MatMulOf(kernels, loaded.type);
+  loaded.raised_q8 = simd::RaisesQ8(kernels);
+  loaded.acts = ActKindOf(loaded.type, weight.tensor->sparse != nullptr);
+  if (weight.tensor->sparse != nullptr) return loaded;
+  MOTE_ASSIGN_OR_RETURN(const std::span<const uint8_t> tensor, file.TensorBytes(*weight.tensor));
+  loaded.file_rows = tensor.data() + loaded.row_bytes * weight.row_begin;
+  if (weight.transposed) {
+    MOTE_ASSIGN_OR_RETURN(Buffer rows, Transpose(weight, tensor.data()));
+    loaded.file_rows = rows.data();
+    vectors_.push_back(std::move(rows));
+  } else if ((weight.rows == 1 || weight.cols == 1) && loaded.type == DType::kF32) {
+    const uint64_t bytes = loaded.row_bytes * loaded.rows;  // within the tensor
+    MOTE_ASSIGN_OR_RETURN(Buffer copy, Buffer::Create(bytes, weight.tensor->name.c_str()));
+    memcpy(copy.data(), loaded.file_rows, bytes);
+    loaded.file_rows = copy.data();
+    vectors_.push_back(std::move(copy));
+  }
+  return loaded;
+}
+
 Result<CpuWeights> CpuWeights::Load(const Graph& graph, const GgufFile& file, const simd::KernelTable& kernels,
-                                    const Context& context, const LoadProgress& progress) {
+                                    SparseChoice* choice, const Context& context, const LoadProgress& progress) {
   CpuWeights result;
-  const std::vector<uint32_t> parts = PartsOf(graph);
-  Checked64 total = 0;
-  for (size_t i = 0; i < parts.size(); ++i) {
+  const std::vector<Place> places = FindPlaces(graph, file, kernels);
+  const SparsePlan sparse(graph, PartsOf(graph), choice);
+  const uint64_t workers = static_cast<uint64_t>(context.pool->num_workers());
+  Checked64 total = sparse.bytes(), elsewhere = sparse.bytes();
+  uint64_t copy_bytes = 0;  // for each worker
+  for (size_t i = 0; i < places.size(); ++i) {
     const Weight& weight = graph.weight(static_cast<WeightId>(i));
-    if (parts[i] != 0) total = total + PackedBytes(weight, parts[i], kernels);
-    MOTE_ASSIGN_OR_RETURN(const std::span<const uint8_t> tensor, file.TensorBytes(*weight.tensor));
-    CpuWeight loaded;
-    loaded.type = weight.tensor->type;
-    loaded.rows = weight.rows;
-    loaded.cols = weight.cols;
-    loaded.row_bytes = RowBytes(loaded.type, weight.cols);
-    loaded.panel_rows = static_cast<uint32_t>(simd::PanelRows(kernels, loaded.type));
-    loaded.part_rows = weight.rows / std::max<uint32_t>(parts[i], 1);
-    loaded.part_bytes = simd::PackedBytes(kernels, loaded.type, loaded.part_rows, loaded.cols);
-    loaded.matmul = simd::MatMulOf(kernels, loaded.type);
-    loaded.act_group = simd::ActGroup(loaded.type);
-    loaded.file_rows = tensor.data() + loaded.row_bytes * weight.row_begin;
-    if (weight.transposed) {
-      MOTE_ASSIGN_OR_RETURN(Buffer rows, Transpose(weight, tensor.data()));
-      loaded.file_rows = rows.data();
-      result.vectors_.push_back(std::move(rows));
-    } else if ((weight.rows == 1 || weight.cols == 1) && loaded.type == DType::kF32) {
-      const uint64_t bytes = loaded.row_bytes * loaded.rows;  // within the tensor
-      MOTE_ASSIGN_OR_RETURN(Buffer copy, Buffer::Create(bytes, weight.tensor->name.c_str()));
-      memcpy(copy.data(), loaded.file_rows, bytes);
-      loaded.file_rows = copy.data();
-      result.vectors_.push_back(std::move(copy));
-    }
+    MOTE_ASSIGN_OR_RETURN(const CpuWeight loaded, result.Describe(weight, places[i].parts, file, kernels));
     result.weights_.push_back(loaded);
+    if (places[i].parts == 0 || sparse.Holds(weight, places[i].parts)) continue;
+    const Checked64 bytes = PackedBytes(weight, places[i].parts, kernels);
+    total = total + bytes;
+    if (places[i].in_place.empty()) {
+      elsewhere = elsewhere + bytes;
+    } else {
+      copy_bytes = std::max(copy_bytes, uint64_t{loaded.panel_rows} * loaded.row_bytes);
+    }
   }
   if (!total.FitsIn(SIZE_MAX)) return Error(Code::kOutOfMemory, "the weights take more than this machine can address");
-  MOTE_ASSIGN_OR_RETURN(result.panels_, Buffer::Create(total.value(), "weights"));
+  MOTE_ASSIGN_OR_RETURN(result.panels_, Buffer::Create(elsewhere.value(), "weights"));
+  MOTE_ASSIGN_OR_RETURN(Buffer copies, Buffer::Create(copy_bytes * workers, "a panel for each worker"));
   // Decode reads all of it for each token, 10 to 20 % faster so: prefetchers stop at the end of a page (2 cores of Zen
   // 5 under KVM, 2026-11).
   context.platform->PreferLargePages(result.panels_.data(), result.panels_.size());
-  uint64_t done = 0;
-  for (size_t i = 0; i < parts.size(); ++i) {
-    if (parts[i] == 0) continue;
+  MOTE_ASSIGN_OR_RETURN(result.sparse_, sparse.Load(file, context, result.panels_.data()));
+  uint64_t done = sparse.bytes().value(), done_elsewhere = done;
+  if (progress.report != nullptr && done != 0) progress.report(progress.user, done, total.value());
+  for (size_t i = 0; i < places.size(); ++i) {
+    const Place& place = places[i];
     CpuWeight& weight = result.weights_[i];
-    PackJob job = {&weight, result.panels_.data() + done, parts[i], &kernels,
-                   static_cast<uint64_t>(context.pool->num_workers())};
+    const Weight& source = graph.weight(static_cast<WeightId>(i));
+    if (sparse.Holds(source, place.parts)) {
+      weight.sparse = sparse.Find(source, result.sparse_);
+      weight.first_group = source.row_begin / kSparseRows;
+      weight.sparse_matmul = simd::SparseKernelsOf(kernels).MatMulOf(weight.type);
+      weight.panel_rows = kSparseRows;
+      continue;
+    }
+    if (place.parts == 0) continue;
+    Buffer dense;  // for as long as it is packed
+    if (source.tensor->sparse != nullptr) {
+      MOTE_ASSIGN_OR_RETURN(dense, DenseRows(source, file, context));
+      weight.file_rows = dense.data();
+    }
+    const uint64_t bytes = PackedBytes(source, place.parts, kernels).value();
+    const bool in_place = !place.in_place.empty();
+    PackJob job = {&weight,     in_place ? place.in_place.data() : result.panels_.data() + done_elsewhere,
+                   place.parts, &kernels,
+                   workers,     in_place ? copies.data() : nullptr};
     context.pool->Run(&PackJob::Run, &job);
     weight.panels = job.panels;
-    const Weight& source = graph.weight(static_cast<WeightId>(i));
-    done += PackedBytes(source, parts[i], kernels).value();
+    if (source.tensor->sparse != nullptr) weight.file_rows = nullptr;
+    if (in_place) {
+      FollowRows(graph, places, i, &result.weights_);
+    } else {
+      done_elsewhere += bytes;
+    }
+    done += bytes;
     file.ReleaseTensor(*source.tensor);
     if (progress.report != nullptr) progress.report(progress.user, done, total.value());
   }
   return result;
+}
+
+uint64_t CpuWeight::GroupOfTile(uint64_t tile, uint64_t tiles) const {
+  const uint64_t groups = (rows + kSparseRows - 1) / kSparseRows;
+  // A group costs its blocks, and a little where it has none.
+  const std::vector<uint64_t>& starts = sparse->starts;
+  const auto cost = [&](uint64_t g) { return starts[first_group + g] - starts[first_group] + g; };
+  const uint64_t wanted = cost(groups) / tiles * tile + cost(groups) % tiles * tile / tiles;
+  uint64_t low = 0;
+  uint64_t high = groups;
+  while (low < high) {
+    const uint64_t middle = (low + high) / 2;
+    if (cost(middle) < wanted) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
 }
 
 }  // namespace mote

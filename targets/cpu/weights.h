@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include <memory>
 #include <vector>
 
 #include "engine/core/buffer.h"
@@ -12,13 +13,41 @@
 #include "engine/graph/backend.h"
 #include "engine/graph/graph.h"
 #include "simd/kernels.h"
+#include "simd/sparse.h"
+#include "targets/cpu/sparse_choice.h"
 
 namespace mote {
 
+// How a product wants the rows that it multiplies: kFloat, or quantised with a scale for so many values.
+enum class ActKind : uint8_t { kFloat, kA8By32, kA8By256, kS8 };
+inline ActKind ActKindOf(DType type, bool sparse) {
+  if (sparse && type == DType::kI8) return ActKind::kS8;
+  const size_t group = simd::ActGroup(type);
+  return group == 0 ? ActKind::kFloat : group == 32 ? ActKind::kA8By32 : ActKind::kA8By256;
+}
+// Distance of rows.
+inline size_t ActRowBytes(ActKind kind, uint64_t cols) {
+  return kind == ActKind::kFloat ? cols * sizeof(float)
+         : kind == ActKind::kS8  ? simd::S8RowBytes(cols)
+                                 : simd::A8RowBytes(cols);
+}
+
+// A block-sparse matrix in memory, shared by all weights that are cut from one tensor.
+struct CpuSparse {
+  const TensorInfo* tensor = nullptr;
+  // What embeddings are looked up in, and products read. Where every place is kept, counts and index say so as well.
+  SparseView view;
+  std::vector<uint64_t> starts;
+  bool all = false;                    // int8 made dense: the kernels need no index
+  std::vector<uint8_t> counts, index;  // where they are not in the buffer of the weights
+};
+
 struct CpuWeight {
-  const uint8_t* file_rows = nullptr;  // as in the file: embeddings are looked up here; float32 vectors are aligned
-  const uint8_t* panels = nullptr;     // packed (simd/pack.h); null for what no product reads
-  size_t row_bytes = 0;                // of a row, in the file and packed
+  // As in the file: embeddings are looked up here; float32 vectors are aligned. Of an embedding null where the file's
+  // rows became panels.
+  const uint8_t* file_rows = nullptr;
+  const uint8_t* panels = nullptr;  // packed (simd/pack.h); null for what no product reads
+  size_t row_bytes = 0;             // of a row, in the file and packed
   uint64_t rows = 0;
   uint64_t cols = 0;
   uint64_t part_rows = 0;  // rows of one expert; panels begin anew with each. All rows where there are no experts
@@ -26,27 +55,43 @@ struct CpuWeight {
   DType type = DType::kF32;
   uint32_t panel_rows = 1;  // a product may start at multiples of this, from the first row of a part
   simd::MatMulFn matmul = nullptr;
-  size_t act_group = 0;  // simd::ActGroup: 0 where the product takes floats
+  bool raised_q8 = false;
+  ActKind acts = ActKind::kFloat;
+  // Instead of file_rows and panels. Its rows from `first_group` of 16 on are this weight's.
+  const CpuSparse* sparse = nullptr;
+  uint64_t first_group = 0;
+  simd::SparseMatMulFn sparse_matmul = nullptr;
 
-  bool uses_a8() const { return act_group != 0; }
+  bool quantises() const { return acts != ActKind::kFloat; }
   const float* floats() const { return reinterpret_cast<const float*>(file_rows); }
   const uint8_t* PanelsAt(uint64_t part, uint64_t row) const { return panels + part * part_bytes + row * row_bytes; }
+  // The values of one row, wherever it lies. `values`: cols floats.
+  void LookUp(uint64_t row, float* values) const;
+  // Where a sparse weight is cut into `tiles` with about as many blocks each: the first group, from first_group on, of
+  // tile number `tile`; the number of groups for `tile` == `tiles`.
+  uint64_t GroupOfTile(uint64_t tile, uint64_t tiles) const;
 };
 
 class CpuWeights {
  public:
   // Packs what products read, tensor by tensor, with all workers, and gives the pages of a mapped file back as it goes:
-  // peak memory is the packed weights and one tensor.
+  // peak memory is the packed weights and one tensor. What the file gives up (ByteSource::GiveUp) is packed where it
+  // lies, which takes no memory at all.
   static Result<CpuWeights> Load(const Graph& graph, const GgufFile& file, const simd::KernelTable& kernels,
-                                 const Context& context, const LoadProgress& progress);
+                                 SparseChoice* choice, const Context& context, const LoadProgress& progress);
   // What Load will allocate and what of the file stays in use.
-  static uint64_t ResidentBytes(const Graph& graph, const simd::KernelTable& kernels);
+  static uint64_t ResidentBytes(const Graph& graph, const simd::KernelTable& kernels, SparseChoice* choice);
 
   const CpuWeight& operator[](WeightId id) const { return weights_[id]; }
 
  private:
+  // One weight, with everything but its panels or its sparse form.
+  Result<CpuWeight> Describe(const Weight& weight, uint32_t parts, const GgufFile& file,
+                             const simd::KernelTable& kernels);
+
   std::vector<CpuWeight> weights_;
   std::vector<Buffer> vectors_;
+  std::vector<std::unique_ptr<CpuSparse>> sparse_;
   Buffer panels_;
 };
 

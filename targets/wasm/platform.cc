@@ -1,4 +1,4 @@
-// CreatePlatform() for wasm32-wasi without threads: one worker, whole files in memory.
+// CreatePlatform() for wasm32-wasi: the helper threads that there are, whole files in memory.
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -13,6 +13,7 @@
 
 #include "engine/core/buffer.h"
 #include "engine/core/context.h"
+#include "targets/wasm/team.h"
 
 namespace mote {
 namespace {
@@ -21,23 +22,6 @@ using Ull = unsigned long long;
 
 // 2 GiB: the largest object of a 32-bit address space (ptrdiff_t), and a page's memory holds the weights besides.
 constexpr uint64_t kMaxFileBytes = uint64_t{INT32_MAX};
-
-// The caller is the only worker, so there is nobody to meet at a barrier.
-class SingleThread final : public ThreadPool {
- public:
-  int num_workers() const override { return 1; }
-  void Run(void (*body)(void* argument, int worker), void* argument) override { body(argument, 0); }
-  void Sync() override {}
-};
-
-// There is nobody to wait for either; Wait may return without reason, so returning is right.
-class SingleThreadMonitor final : public Monitor {
- public:
-  void Lock() override {}
-  void Unlock() override {}
-  void Wait() override {}
-  void NotifyAll() override {}
-};
 
 class WasiClock final : public Clock {
  public:
@@ -124,14 +108,14 @@ class WasmPlatform final : public Platform {
   const char* name() const override { return "wasm"; }
   FileSystem& files() override { return files_; }
   const Clock& clock() const override { return clock_; }
-  std::unique_ptr<Monitor> CreateMonitor() override { return std::make_unique<SingleThreadMonitor>(); }
+  std::unique_ptr<Monitor> CreateMonitor() override { return wasm::CreateTeamMonitor(); }
   void PreferLargePages(void*, uint64_t) override {}
   Result<std::unique_ptr<ThreadPool>> CreateThreadPool(int workers) override {
     if (workers > 1024) {
       return Error(Code::kInvalidArgument, "thread pool: %d workers; 1 to 1024 are possible", workers);
     }
-    // Any count up to 1024 gives one worker; num_workers() says so, and results do not depend on it.
-    return std::unique_ptr<ThreadPool>(std::make_unique<SingleThread>());
+    // num_workers() says how many there are, and results do not depend on it.
+    return wasm::CreatePool(workers <= 0 ? wasm::TeamSize() : workers);
   }
 
  private:

@@ -43,6 +43,8 @@ struct Row {
   int prompt = 0;               // tokens read in one evaluation, or
   int generated = 0;            // tokens written one by one; neither: the img row
   std::vector<double> samples;  // tokens per second
+  // Of a block-sparse model made dense, measured in the same rounds.
+  std::vector<double> dense_samples;
 
   // Share of the limit, 0 to 1, and the limit's name; empty if it could not be measured.
   double share = 0;
@@ -88,9 +90,11 @@ void Check(mote_status status, const mote_error& error) {
   if (status != MOTE_OK) FailWith(status, error.message);
 }
 
-void Load(const BenchOptions& options, Bench* bench) {
+// `dense`: block-sparse matrices made dense.
+void Load(const BenchOptions& options, bool dense, Bench* bench) {
   mote_error error = {};
   mote_model_params params = options.model.Params();
+  if (dense) params.sparse_path = MOTE_SPARSE_DENSE;
   if (params.context == 0)
     params.context =
         static_cast<uint32_t>(std::max(1, options.depth + std::max(options.prompt_tokens, options.generated_tokens)));
@@ -144,6 +148,28 @@ double BytesPerToken(const TokenWork& work, const mote_model_info& info, int dep
   return static_cast<double>(work.bytes_read) + cache;
 }
 
+// Multiplications per token of a prompt: the output matrix is needed for the last one alone.
+double MultipliesPerToken(double all, double output, int prompt) {
+  return prompt == 0 ? all : all - output + output / prompt;
+}
+
+// What blocks left out save, each as a share of what the same model takes dense.
+struct Saved {
+  double compute = 0;  // multiplications of the matrix products
+  double bytes = 0;    // of weights
+  double time = 0;     // of the row's median
+};
+Saved SavedBy(const Row& row, const TokenWork& work) {
+  const auto number = [](uint64_t n) { return static_cast<double>(n); };
+  Saved saved;
+  saved.compute = 1 - MultipliesPerToken(number(work.multiplies), number(work.output_multiplies), row.prompt) /
+                          MultipliesPerToken(number(work.dense_multiplies), number(work.dense_output_multiplies),
+                                             row.prompt);
+  saved.bytes = 1 - number(work.bytes_read) / number(work.dense_bytes_read);
+  if (!row.dense_samples.empty()) saved.time = 1 - StatsOf(row.dense_samples).median / StatsOf(row.samples).median;
+  return saved;
+}
+
 nlohmann::ordered_json RowToJson(const Row& row, const BenchOptions& options, const Bench& bench, const TokenWork& work,
                                  const std::string& type, uint64_t bytes, double bandwidth) {
   const Stats stats = StatsOf(row.samples);
@@ -164,6 +190,12 @@ nlohmann::ordered_json RowToJson(const Row& row, const BenchOptions& options, co
                                  {"backend", bench.info.backend},
                                  {"n_threads", bench.info.threads},
                                  {"read_bandwidth_bytes_per_second", bandwidth}};
+  if (const Saved saved = SavedBy(row, work); !row.dense_samples.empty()) {
+    json["dense_samples_ts"] = row.dense_samples;
+    json["compute_saved"] = saved.compute;
+    json["bytes_saved"] = saved.bytes;
+    json["time_saved"] = saved.time;
+  }
   json["limit"] = row.limit.empty() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(row.limit);
   json["share_of_limit"] = row.limit.empty() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(row.share);
   return json;
@@ -189,6 +221,22 @@ void PrintCsv(const nlohmann::ordered_json& rows) {
   }
 }
 
+// Of a block-sparse model.
+void PrintSaved(const std::vector<Row>& rows, const TokenWork& work) {
+  bool begun = false;
+  for (const Row& row : rows) {
+    if (row.dense_samples.empty()) continue;
+    if (!begun) {
+      Write("\nblock-sparse, beside the same model made dense in the same rounds:\n\n");
+      Write("| test | compute saved | bytes saved | time saved | times as fast |\n| --- | ---: | ---: | ---: | ---: |\n");
+      begun = true;
+    }
+    const Saved saved = SavedBy(row, work);
+    Write(Format("| %s | %.1f %% | %.1f %% | %.1f %% | %.2f |\n", row.name.c_str(), saved.compute * 100,
+                 saved.bytes * 100, saved.time * 100, 1 / (1 - saved.time)));
+  }
+}
+
 void PrintMarkdown(const std::vector<Row>& rows, const Bench& bench, const TokenWork& work, const std::string& type,
                    uint64_t bytes, const Stats& bandwidth, const ImageBench* image) {
   Write("| model | size | params | backend | threads | test | t/s | share of limit |\n");
@@ -201,14 +249,9 @@ void PrintMarkdown(const std::vector<Row>& rows, const Bench& bench, const Token
                  bench.info.threads, row.name.c_str(), stats.mean, stats.deviation, share.c_str()));
   }
   if (image != nullptr) Write("\n" + image->Describe() + "\n");
+  PrintSaved(rows, work);
   Write(Format("\nread bandwidth %.1f GB/s (median; %.1f to %.1f)\n", bandwidth.median / 1e9, bandwidth.min / 1e9,
                bandwidth.max / 1e9));
-}
-
-// Multiplications per token of a prompt: the output matrix is needed for the last one alone.
-double MultipliesPerToken(const TokenWork& work, int prompt) {
-  const double output = static_cast<double>(work.output_multiplies);
-  return static_cast<double>(work.multiplies) - output + output / prompt;
 }
 
 // The machine alone. Passes some tenths of a second apart: virtual CPUs may share a core for a while.
@@ -236,7 +279,9 @@ void ShareOut(std::vector<Row>* rows, const BenchOptions& options, const Bench& 
     const bool is_image = row.prompt + row.generated == 0;
     const bool int8 = is_image ? image->mostly_int8() : work.mostly_int8;
     if (row.generated == 0 && peaks[int8] > 0) {
-      const double done = is_image ? image->speed() : speed * 2 * MultipliesPerToken(work, row.prompt);
+      const double done = is_image ? image->speed() : speed * 2 * MultipliesPerToken(static_cast<double>(work.multiplies),
+                                                                              static_cast<double>(work.output_multiplies),
+                                                                              row.prompt);
       row.share = done / peaks[int8];
       row.limit = int8 ? "int8 peak" : "float32 peak";
     } else if (row.generated > 0 && bandwidth > 0) {
@@ -251,21 +296,23 @@ int RunBench(const BenchOptions& options) {
   const std::string depth = options.depth > 0 ? Format(" @ d%d", options.depth) : "";
   std::vector<Row> rows;
   if (options.prompt_tokens > 0)
-    rows.push_back({Format("pp%d", options.prompt_tokens) + depth, options.prompt_tokens, 0, {}, 0, ""});
+    rows.push_back({Format("pp%d", options.prompt_tokens) + depth, options.prompt_tokens, 0, {}, {}, 0, ""});
   if (options.generated_tokens > 0)
-    rows.push_back({Format("tg%d", options.generated_tokens) + depth, 0, options.generated_tokens, {}, 0, ""});
+    rows.push_back({Format("tg%d", options.generated_tokens) + depth, 0, options.generated_tokens, {}, {}, 0, ""});
   if (rows.empty() && !options.has_images()) WrongWords("-p 0 and -n 0 leave nothing to measure");
 
   Bench bench;
-  Load(options, &bench);
+  Load(options, /*dense=*/false, &bench);
   const std::unique_ptr<Platform> platform = CreatePlatform();
   std::optional<ImageBench> image;
   if (options.has_images()) {
     image.emplace(bench.model, *platform, options.mmproj, options.image_size);
-    rows.insert(rows.begin(), {image->name(), 0, 0, {}, 0, ""});
+    rows.insert(rows.begin(), {image->name(), 0, 0, {}, {}, 0, ""});
   }
   const std::unique_ptr<GgufFile> file = OpenModelFile(*platform, options.model.path);
   const TokenWork work = WorkPerToken(*file);
+  std::optional<Bench> dense;
+  if (!file->sparse_tensors().empty()) Load(options, /*dense=*/true, &dense.emplace());
   const std::vector<TypeBytes> types = BytesByType(*file);
   const std::string type = types.empty() ? "" : types[0].type;
   uint64_t bytes = 0;
@@ -297,6 +344,9 @@ int RunBench(const BenchOptions& options) {
       const bool is_image = row.prompt + row.generated == 0;
       const double speed = is_image ? image->Measure(round > 0) : Measure(bench, row, options.depth, random);
       if (round > 0) row.samples.push_back(speed);  // the first one touches the pages
+      if (is_image || !dense.has_value()) continue;
+      const double dense_speed = Measure(*dense, row, options.depth, random);
+      if (round > 0) row.dense_samples.push_back(dense_speed);
     }
     progress.Update(round + 1, steps);
   }

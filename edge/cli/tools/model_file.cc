@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
+#include <vector>
 
 #include "edge/cli/builtin.h"
 #include "edge/cli/console.h"
@@ -87,6 +89,36 @@ std::vector<TypeBytes> BytesByType(const GgufFile& file) {
   return rows;
 }
 
+namespace {
+
+// A tensor as the work counts it: bytes, and values that are multiplied with.
+struct Load {
+  const TensorInfo* tensor;
+  uint64_t bytes, dense_bytes;
+  uint64_t multiplies, dense_multiplies;
+};
+
+// Dense tensors, and block-sparse matrices instead of their parts.
+std::vector<Load> LoadsOf(const GgufFile& file) {
+  std::set<const TensorInfo*> parts;
+  std::vector<Load> loads;
+  for (const TensorInfo& tensor : file.sparse_tensors()) {
+    const SparseParts& p = *tensor.sparse;
+    parts.insert({p.counts, p.index, p.scales, p.values});
+    const SparseShape shape = {tensor.type, tensor.rows(), tensor.cols()};
+    const uint64_t kept = p.blocks * kSparseRows * SparseBlockCols(tensor.type);
+    loads.push_back({&tensor, tensor.bytes, shape.DenseRowBytes() * tensor.rows(), kept, tensor.values()});
+  }
+  for (const TensorInfo& tensor : file.tensors()) {
+    if (parts.count(&tensor) != 0) continue;
+    const uint64_t multiplies = tensor.num_dims >= 2 ? tensor.values() : 0;
+    loads.push_back({&tensor, tensor.bytes, tensor.bytes, multiplies, multiplies});
+  }
+  return loads;
+}
+
+}  // namespace
+
 TokenWork WorkPerToken(const GgufFile& file) {
   const std::string architecture =
       file.StringOr("general.architecture", "").ok() ? *file.StringOr("general.architecture", "") : std::string();
@@ -99,23 +131,29 @@ TokenWork WorkPerToken(const GgufFile& file) {
   const bool tied = file.FindTensor("output.weight") == nullptr;
   TokenWork work;
   uint64_t int8_multiplies = 0;
-  for (const TensorInfo& tensor : file.tensors()) {
+  for (Load load : LoadsOf(file)) {
+    const TensorInfo& tensor = *load.tensor;
     work.values += tensor.values();
     const bool embedding = tensor.name == "token_embd.weight";
     if (embedding && !tied) {
-      work.bytes_read += tensor.bytes / tensor.rows();
+      work.bytes_read += load.bytes / tensor.rows();
+      work.dense_bytes_read += load.dense_bytes / tensor.rows();
       continue;
     }
-    uint64_t bytes = tensor.bytes;
-    uint64_t multiplies = tensor.num_dims >= 2 ? tensor.values() : 0;
     if (tensor.name.find("_exps.") != std::string::npos && experts > 0) {
-      bytes = bytes / experts * used;
-      multiplies = multiplies / experts * used;
+      for (uint64_t* count : {&load.bytes, &load.dense_bytes, &load.multiplies, &load.dense_multiplies}) {
+        *count = *count / experts * used;
+      }
     }
-    work.bytes_read += bytes;
-    work.multiplies += multiplies;
-    if (embedding || tensor.name == "output.weight") work.output_multiplies += multiplies;
-    if (!IsFloat(tensor.type)) int8_multiplies += multiplies;
+    work.bytes_read += load.bytes;
+    work.dense_bytes_read += load.dense_bytes;
+    work.multiplies += load.multiplies;
+    work.dense_multiplies += load.dense_multiplies;
+    if (embedding || tensor.name == "output.weight") {
+      work.output_multiplies += load.multiplies;
+      work.dense_output_multiplies += load.dense_multiplies;
+    }
+    if (!IsFloat(tensor.type)) int8_multiplies += load.multiplies;
   }
   work.mostly_int8 = int8_multiplies * 2 > work.multiplies;
   return work;

@@ -37,6 +37,10 @@ struct TokenWork {
       0;  // weights that one decode step reads: without unused experts and all but a row of embeddings
   uint64_t multiplies = 0;         // of the matrix products, without attention; as many additions
   uint64_t output_multiplies = 0;  // of these, the output matrix's
+  // The same if every block of the block-sparse matrices were there.
+  uint64_t dense_bytes_read = 0;
+  uint64_t dense_multiplies = 0;
+  uint64_t dense_output_multiplies = 0;
   bool mostly_int8 = false;        // most of them are done in 8-bit integers (quantised weights), not in float32
 };
 TokenWork WorkPerToken(const GgufFile& file);

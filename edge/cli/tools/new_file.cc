@@ -71,6 +71,11 @@ Status NewFile::Write(const void* bytes, size_t size) {
   return Status(Code::kIo, partial_ + ": " + strerror(errno));
 }
 
+Status NewFile::Flush() {
+  if (fflush(file_) == 0) return {};
+  return Status(Code::kIo, partial_ + ": " + strerror(errno));
+}
+
 void NewFile::Finish() {
   // The data must be on the disk before the name is.
   const bool written = fflush(file_) == 0 && fsync(fileno(file_)) == 0;

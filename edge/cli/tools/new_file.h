@@ -21,7 +21,9 @@ class NewFile {
   NewFile& operator=(const NewFile&) = delete;
 
   Status Write(const void* bytes, size_t size);
-  void Finish();  // Failure where the disk refuses
+  Status Flush();                                          // so that who reads partial() sees all that was written
+  const std::string& partial() const { return partial_; }  // where it is until Finish
+  void Finish();                                           // Failure where the disk refuses
 
  private:
   std::string path_;

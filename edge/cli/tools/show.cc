@@ -124,7 +124,29 @@ ModelParams EngineParams(const ModelOptions& options) {
   params.cache.keys = given.cache_type_k == MOTE_CACHE_Q8_0 ? DType::kQ8_0 : DType::kF16;
   params.cache.values = given.cache_type_v == MOTE_CACHE_Q8_0 ? DType::kQ8_0 : DType::kF16;
   if (given.isa != nullptr) params.isa = given.isa;
+  params.sparse = static_cast<SparsePath>(given.sparse_path);
   return params;
+}
+
+// What would become of block-sparse matrices here; none where the file has none.
+std::vector<SparseDecision> Decisions(const ShowOptions& options, Platform& platform, const GgufFile& file) {
+  const ModelParams params = EngineParams(options.model);
+  Context context;
+  context.platform = &platform;
+  Result<std::vector<SparseDecision>> decisions = DecideSparse(file, context, params.isa, params.sparse);
+  if (!decisions.ok()) Fail(decisions.status().message());
+  return std::move(decisions).value();
+}
+
+// Blocks kept of all blocks of all of them.
+double OverallDensity(const std::vector<SparseDecision>& decisions) {
+  double kept = 0;
+  double all = 0;
+  for (const SparseDecision& d : decisions) {
+    kept += static_cast<double>(d.tensor->sparse->blocks);
+    all += static_cast<double>(d.tensor->sparse->blocks) / d.density;
+  }
+  return all == 0 ? 1 : kept / all;
 }
 
 std::unique_ptr<GgufFile> Open(const ShowOptions& options, Platform& platform) {
@@ -195,7 +217,35 @@ void PrintTower(const TowerParams& t) {
   }
 }
 
-void PrintJson(const GgufFile& file, const Need& need) {
+Json SparseToJson(const std::vector<SparseDecision>& decisions) {
+  Json matrices = Json::array();
+  for (const SparseDecision& d : decisions) {
+    matrices.push_back({{"name", d.tensor->name},
+                        {"type", DTypeName(d.tensor->type)},
+                        {"rows", d.tensor->rows()},
+                        {"cols", d.tensor->cols()},
+                        {"bytes", d.tensor->bytes},
+                        {"density", d.density},
+                        {"break_even", d.break_even},
+                        {"path", d.sparse ? "sparse" : "dense"}});
+  }
+  return {{"density", OverallDensity(decisions)}, {"matrices", matrices}};
+}
+
+void PrintSparse(const std::vector<SparseDecision>& decisions) {
+  size_t kept = 0;
+  for (const SparseDecision& d : decisions) {
+    Write(Format("  %-40s %-8s %-24s %s, %.1f %% of the blocks, path %s (sparse pays up to %.0f %%)\n",
+                 Printable(d.tensor->name).c_str(), DTypeName(d.tensor->type), Shape(*d.tensor).c_str(),
+                 HumanBytes(d.tensor->bytes).c_str(), 100 * d.density, d.sparse ? "sparse" : "dense",
+                 100 * d.break_even));
+    kept += d.sparse ? 1 : 0;
+  }
+  Write(Format("  together %.1f %% of the blocks; %zu of %zu run sparse here, the others are made dense\n",
+               100 * OverallDensity(decisions), kept, decisions.size()));
+}
+
+void PrintJson(const GgufFile& file, const Need& need, const std::vector<SparseDecision>& sparse) {
   Json json;
   json["file"] = file.name();
   json["version"] = file.version();
@@ -230,10 +280,11 @@ void PrintJson(const GgufFile& file, const Need& need) {
     json["memory_error"] = need.error;
   }
   if (need.tower.has_value()) json["tower"] = TowerToJson(*need.tower);
+  if (!sparse.empty()) json["sparse"] = SparseToJson(sparse);
   Write(Dump(json, 1) + "\n");
 }
 
-void PrintText(const GgufFile& file, const Need& need) {
+void PrintText(const GgufFile& file, const Need& need, const std::vector<SparseDecision>& sparse) {
   const Colors colors(stdout);
   const auto heading = [&](const std::string& text) { Write(colors.bold + text + colors.reset + "\n"); };
   heading(Format("%s: GGUF version %u, %zu part%s, %s", file.name().c_str(), file.version(), file.num_parts(),
@@ -246,6 +297,10 @@ void PrintText(const GgufFile& file, const Need& need) {
   for (const TensorInfo& t : file.tensors()) {
     Write(Format("  %-40s %-8s %-24s %s\n", Printable(t.name).c_str(), DTypeName(t.type), Shape(t).c_str(),
                  HumanBytes(t.bytes).c_str()));
+  }
+  if (!sparse.empty()) {
+    heading(Format("block-sparse matrices (%zu), made of the tensors .sparse_* above", sparse.size()));
+    PrintSparse(sparse);
   }
   heading("bytes by type");
   uint64_t values = 0;
@@ -284,10 +339,11 @@ int Show(const ShowOptions& options) {
   const std::unique_ptr<Platform> platform = CreatePlatform();
   const std::unique_ptr<GgufFile> file = Open(options, *platform);
   const Need need = MeasureNeed(options, *platform, *file);
+  const std::vector<SparseDecision> sparse = Decisions(options, *platform, *file);
   if (options.json) {
-    PrintJson(*file, need);
+    PrintJson(*file, need, sparse);
   } else {
-    PrintText(*file, need);
+    PrintText(*file, need, sparse);
   }
   FlushOutput();
   return kDone;

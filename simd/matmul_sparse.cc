@@ -1,0 +1,453 @@
+// Matrix products with block-sparse weights (quant/block_sparse.h).
+//
+// A lane is a row, as in panels: a block is 16 rows, one vector of AVX-512, two of AVX2, four of 128 bits. For each block
+// that is kept a tile of tokens loads one place, the block, and of each token the activations that stand there.
+//
+// What limits it, on AVX2 with int8 (T tokens, 64 bytes of codes):
+//   T = 1    memory: 64 bytes of codes, 1 of index; 19 instructions
+//   T = 4    arithmetic: 8 vectors x (sign, maddubs, madd, add), 4 broadcasts, 2 loads and 2 magnitudes of codes, the
+//            place and the loop: 45 instructions, 34 of them on the vector units. The dense kernel has the same without
+//            the place: 44. So blocks left out are saved all but for 1 / 45.
+// On VNNI a token takes one dot product where it takes four instructions here, and the broadcast weighs as much as it.
+//
+// int8 adds up a stretch of 256 values of k in integers and scales once; 4 bits do so every 32, in the order of
+// simd/matmul_panel-inl.h; floats add value by value, in the order of simd/matmul_float-inl.h. So results are those of the
+// dense kernels, to the bit.
+#include "simd/targets.h"
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "simd/matmul_sparse.cc"
+#include "hwy/foreach_target.h"
+//
+#include "simd/gemm-inl.h"
+#include "simd/kernel_list-inl.h"
+#include "simd/matmul_float-inl.h"
+#include "simd/sparse.h"
+#include "simd/sparse_dot-inl.h"
+
+#if MOTE_VECTORS
+MOTE_BEFORE_NAMESPACE();
+namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE {
+namespace {
+
+constexpr size_t kGroupVectors = kSparseRows / kLanes;
+// Vectors of rows that a pass over a group takes, and tokens of its tile: their sums, the codes (two registers a vector
+// on x86) and one broadcast fill 16 registers; Arm and AVX-512 have 32.
+constexpr bool kManyRegisters = HWY_ARCH_ARM_A64 || HWY_MAX_BYTES == 64;
+constexpr size_t kPassVectors = kManyRegisters || kGroupVectors < 2 ? kGroupVectors : 2;
+constexpr size_t kIntTokens = HWY_MAX_BYTES == 64 ? 8 : 4;
+// Floats: AVX2 has 12 sums, two weights and a broadcast.
+constexpr size_t kSparseFloatTokens = HWY_MAX_BYTES == 64 ? 8 : HWY_MAX_BYTES == 32 ? 6 : HWY_ARCH_ARM_A64 ? 4 : 2;
+
+// Stretches that all tokens pass over before the next ones: 2048 values of k. Half of the int8 blocks of a group are 16
+// KiB then, and a tile's activations 8 KiB: both stay in the L1 cache.
+constexpr size_t kPartStretches = 8;
+// Tokens that all groups of a call pass over before the next ones: their part is 128 KiB of int8 and stays in the L2
+// cache.
+constexpr size_t kChunkTokens = 64;
+
+// Stretches [begin, end) of a group.
+struct GroupPart {
+  const uint8_t* values;  // of the first block
+  const uint8_t* index;   // of the first block; null: every place
+  const uint8_t* counts;  // of stretch 0 of the group
+  const uint8_t* scales;  // of stretch 0 of the group
+  size_t begin, end;
+  size_t rows;  // that exist
+};
+
+HWY_INLINE size_t CountAt(const SparseMatMulArgs& args, const GroupPart& part, size_t s) {
+  return part.index != nullptr ? part.counts[s] : args.shape.places(s);
+}
+
+HWY_INLINE const uint8_t* ActRowAt(const SparseMatMulArgs& args, size_t token) {
+  return static_cast<const uint8_t*>(args.acts) + token * args.act_stride_bytes;
+}
+
+// Rows of vector v, those that exist.
+HWY_INLINE VF LoadSums(const float* out, size_t v, size_t rows) {
+  if (rows <= v * kLanes) return hn::Zero(DF());
+  const size_t left = rows - v * kLanes;
+  return left >= kLanes ? hn::LoadU(DF(), out + v * kLanes) : LoadPartial(DF(), out + v * kLanes, left);
+}
+HWY_INLINE void StoreSums(VF sums, float* out, size_t v, size_t rows) {
+  if (rows > v * kLanes) StoreRows(sums, out + v * kLanes, rows - v * kLanes);
+}
+HWY_INLINE VF LoadScales(const uint8_t* scales, size_t v) {
+  return LoadF16(DF(), reinterpret_cast<const uint16_t*>(scales) + v * kLanes);
+}
+
+// ---- int8
+
+// One stretch: `count` blocks for T tokens, the vectors [first, first + V) of rows.
+template <size_t V, size_t T, bool kAll>
+HWY_INLINE void StretchI8(const uint8_t* values, const uint8_t* index, size_t count, const uint8_t* const (&acts)[T],
+                          bool fetch, VI32 (&totals)[V][T]) {
+  using Dot = SparseDot<false>;
+  Dot dots[V][T];
+  typename Dot::Correction corrections[V];
+  MOTE_UNROLL for (size_t v = 0; v < V; ++v) {
+    corrections[v].Begin();
+    MOTE_UNROLL for (size_t t = 0; t < T; ++t) dots[v][t].Begin();
+  }
+  for (size_t b = 0; b < count; ++b) {
+    if (fetch) hwy::Prefetch(values + kPrefetchBytes);
+    const size_t at = 4 * (kAll ? b : size_t{index[b]});
+    typename Dot::Weights weights[V];
+    MOTE_UNROLL for (size_t v = 0; v < V; ++v) {
+      const VU8 codes = hn::LoadU(DU8(), values + v * kBytes);
+      weights[v] = Dot::Prepare(codes);
+      corrections[v].Add(codes);
+    }
+    MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
+      const typename Dot::Acts a = Dot::LoadS8(acts[t] + at);
+      MOTE_UNROLL for (size_t v = 0; v < V; ++v) dots[v][t].Add(weights[v], a);
+    }
+    values += kSparseBlockBytes;
+  }
+  MOTE_UNROLL for (size_t v = 0; v < V; ++v) {
+    MOTE_UNROLL for (size_t t = 0; t < T; ++t) totals[v][t] = dots[v][t].Total(corrections[v]);
+  }
+}
+
+struct KindI8 {
+  static constexpr size_t kTokens = kIntTokens;
+  static constexpr size_t kVectors = kPassVectors;
+
+  template <size_t T, bool kAll>
+  static HWY_NOINLINE void Tile(const SparseMatMulArgs& args, const GroupPart& part, size_t first, size_t token,
+                                float* out, bool fetch) {
+    constexpr size_t V = kVectors;
+    const uint8_t* acts[T];
+    MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
+      acts[t] = ActRowAt(args, token + t) + part.begin * sizeof(S8Stretch) + offsetof(S8Stretch, codes);
+    }
+    // In memory, which leaves the registers to the dots: each is touched once in a stretch.
+    HWY_ALIGN float sums[V][T][kLanes];
+    for (size_t v = 0; v < V; ++v) {
+      for (size_t t = 0; t < T; ++t) {
+        hn::Store(part.begin == 0 ? hn::Zero(DF()) : LoadSums(out + t * args.out_stride, first + v, part.rows), DF(),
+                  sums[v][t]);
+      }
+    }
+    const uint8_t* values = part.values + first * kBytes;
+    const uint8_t* index = part.index;
+    for (size_t s = part.begin; s < part.end; ++s) {
+      const size_t count = kAll ? args.shape.places(s) : size_t{part.counts[s]};
+      VI32 totals[V][T];
+      StretchI8<V, T, kAll>(values, index, count, acts, fetch, totals);
+      values += count * kSparseBlockBytes;
+      if (!kAll) index += count;
+      MOTE_UNROLL for (size_t v = 0; v < V; ++v) {
+        const VF scale = LoadScales(part.scales + s * 2 * kSparseRows, first + v);
+        MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
+          const VF x = hn::Mul(hn::ConvertTo(DF(), totals[v][t]), scale);
+          const VF act_scale = hn::Set(DF(), LoadScalar(acts[t] - sizeof(float)));
+          hn::Store(hn::MulAdd(x, act_scale, hn::Load(DF(), sums[v][t])), DF(), sums[v][t]);
+        }
+      }
+      MOTE_UNROLL for (size_t t = 0; t < T; ++t) acts[t] += sizeof(S8Stretch);
+    }
+    for (size_t v = 0; v < V; ++v) {
+      for (size_t t = 0; t < T; ++t) {
+        StoreSums(hn::Load(DF(), sums[v][t]), out + t * args.out_stride, first + v, part.rows);
+      }
+    }
+  }
+};
+
+// ---- 4 bits
+
+struct KindQ4_0 {
+  static constexpr size_t kTokens = kIntTokens;
+  static constexpr size_t kVectors = kPassVectors;
+  using Dot = SparseDot<true>;
+
+  // Adds the 4 values of k in the low halves of the codes, or in the high ones.
+  template <bool kHigh, size_t V, size_t T>
+  static HWY_INLINE void Half(const VU8 (&packed)[V], const uint8_t* const (&acts)[T], size_t at,
+                              typename Dot::Correction (&corrections)[V], Dot (&dots)[V][T]) {
+    typename Dot::Weights weights[V];
+    MOTE_UNROLL for (size_t v = 0; v < V; ++v) {
+      const VU8 codes = hn::Sub(Bits<kHigh ? 4 : 0, 0>(packed[v], 15), hn::Set(DU8(), 8));
+      weights[v] = Dot::Prepare(codes);
+      corrections[v].Add(codes);
+    }
+    MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
+      const typename Dot::Acts a = Dot::LoadA8(acts[t] + at + (kHigh ? 4 : 0));
+      MOTE_UNROLL for (size_t v = 0; v < V; ++v) dots[v][t].Add(weights[v], a);
+    }
+  }
+
+  template <size_t T, bool kAll>
+  static HWY_NOINLINE void Tile(const SparseMatMulArgs& args, const GroupPart& part, size_t first, size_t token,
+                                float* out, bool fetch) {
+    constexpr size_t V = kVectors;
+    const uint8_t* acts[T];
+    HWY_ALIGN float sums[V][T][kLanes];
+    MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
+      acts[t] = ActRowAt(args, token + t) + part.begin * (kSparseStretch / 32) * sizeof(A8Block);
+    }
+    for (size_t v = 0; v < V; ++v) {
+      for (size_t t = 0; t < T; ++t) {
+        hn::Store(part.begin == 0 ? hn::Zero(DF()) : LoadSums(out + t * args.out_stride, first + v, part.rows), DF(),
+                  sums[v][t]);
+      }
+    }
+    const uint8_t* values = part.values + first * kBytes;
+    const uint8_t* index = part.index;
+    const uint8_t* scales = part.scales + part.begin * (kSparseStretch / 32) * 2 * kSparseRows;
+    for (size_t s = part.begin; s < part.end; ++s) {
+      const size_t places = args.shape.places(s);
+      size_t left = kAll ? places : size_t{part.counts[s]};
+      for (size_t run = 0; run < places / 4; ++run) {  // 32 values of k, 4 places
+        Dot dots[V][T];
+        typename Dot::Correction corrections[V];
+        MOTE_UNROLL for (size_t v = 0; v < V; ++v) {
+          corrections[v].Begin();
+          MOTE_UNROLL for (size_t t = 0; t < T; ++t) dots[v][t].Begin();
+        }
+        for (size_t b = 0; kAll ? b < 4 : left != 0 && *index / 4u == run; ++b) {
+          if (fetch) hwy::Prefetch(values + kPrefetchBytes);
+          const size_t at = 8 * (kAll ? b : *index % size_t{4});
+          VU8 packed[V];
+          MOTE_UNROLL for (size_t v = 0; v < V; ++v) packed[v] = hn::LoadU(DU8(), values + v * kBytes);
+          Half<false>(packed, acts, at, corrections, dots);
+          Half<true>(packed, acts, at, corrections, dots);
+          values += kSparseBlockBytes;
+          if (!kAll) {
+            ++index;
+            --left;
+          }
+        }
+        MOTE_UNROLL for (size_t v = 0; v < V; ++v) {
+          const VF scale = LoadScales(scales, first + v);
+          MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
+            const VF x = hn::Mul(hn::ConvertTo(DF(), dots[v][t].Total(corrections[v])), scale);
+            hn::Store(Acts{acts[t]}.AddScaled(x, hn::Load(DF(), sums[v][t])), DF(), sums[v][t]);
+          }
+        }
+        scales += 2 * kSparseRows;
+        MOTE_UNROLL for (size_t t = 0; t < T; ++t) acts[t] += sizeof(A8Block);
+      }
+    }
+    for (size_t v = 0; v < V; ++v) {
+      for (size_t t = 0; t < T; ++t) {
+        StoreSums(hn::Load(DF(), sums[v][t]), out + t * args.out_stride, first + v, part.rows);
+      }
+    }
+  }
+};
+
+// ---- Floats
+
+// The 16 rows of one value of k.
+struct SparseF16 {
+  static constexpr size_t kValueBytes = 2;
+  static HWY_INLINE void Load(const uint8_t* p, VF (&w)[kGroupVectors]) {
+    const uint16_t* halves = reinterpret_cast<const uint16_t*>(p);
+#if MOTE_SLOW_F16
+    static_assert(kGroupVectors == 4);
+    LoadTwoF16(halves, w[0], w[1]);
+    LoadTwoF16(halves + 2 * kLanes, w[2], w[3]);
+#else
+    MOTE_UNROLL for (size_t v = 0; v < kGroupVectors; ++v) w[v] = LoadF16(DF(), halves + v * kLanes);
+#endif
+  }
+};
+struct SparseBF16 {
+  static constexpr size_t kValueBytes = 2;
+  static HWY_INLINE void Load(const uint8_t* p, VF (&w)[kGroupVectors]) {
+    MOTE_UNROLL for (size_t v = 0; v < kGroupVectors; ++v) {
+      w[v] = LoadBF16(DF(), reinterpret_cast<const uint16_t*>(p) + v * kLanes);
+    }
+  }
+};
+// What UnpackPart has left in scratch.
+struct SparseF32 {
+  static constexpr size_t kValueBytes = 4;
+  static HWY_INLINE void Load(const uint8_t* p, VF (&w)[kGroupVectors]) {
+    MOTE_UNROLL for (size_t v = 0; v < kGroupVectors; ++v) {
+      w[v] = hn::LoadU(DF(), reinterpret_cast<const float*>(p) + v * kLanes);
+    }
+  }
+};
+
+template <class Format>
+struct KindFloat {
+  static constexpr size_t kTokens = kSparseFloatTokens;
+  static constexpr size_t kVectors = kGroupVectors;
+
+  template <size_t T, bool kAll>
+  static HWY_NOINLINE void Tile(const SparseMatMulArgs& args, const GroupPart& part, size_t, size_t token, float* out,
+                                bool fetch) {
+    constexpr size_t V = kVectors;
+    const float* acts[T];
+    VF sums[V][T];
+    MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
+      acts[t] = reinterpret_cast<const float*>(ActRowAt(args, token + t)) + part.begin * kSparseStretch;
+      MOTE_UNROLL for (size_t v = 0; v < V; ++v) {
+        sums[v][t] = part.begin == 0 ? hn::Zero(DF()) : LoadSums(out + t * args.out_stride, v, part.rows);
+      }
+    }
+    const uint8_t* values = part.values;
+    const uint8_t* index = part.index;
+    for (size_t s = part.begin; s < part.end; ++s) {
+      const size_t count = CountAt(args, part, s);
+      for (size_t b = 0; b < count; ++b) {
+        if (fetch) hwy::Prefetch(values + kPrefetchBytes);
+        const size_t at = 2 * (kAll ? b : size_t{index[b]});
+        MOTE_UNROLL for (size_t c = 0; c < 2; ++c) {
+          VF w[V];
+          Format::Load(values + c * kSparseRows * Format::kValueBytes, w);
+          MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
+            const VF a = hn::Set(DF(), acts[t][at + c]);
+            MOTE_UNROLL for (size_t v = 0; v < V; ++v) sums[v][t] = hn::MulAdd(w[v], a, sums[v][t]);
+          }
+        }
+        values += 2 * kSparseRows * Format::kValueBytes;
+      }
+      if (!kAll) index += count;
+      MOTE_UNROLL for (size_t t = 0; t < T; ++t) acts[t] += kSparseStretch;
+    }
+    MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
+      MOTE_UNROLL for (size_t v = 0; v < V; ++v) StoreSums(sums[v][t], out + t * args.out_stride, v, part.rows);
+    }
+  }
+};
+
+// ---- The walk
+
+// Tokens [token, end) in tiles of T, the last ones of fewer.
+template <class Kind, size_t T, bool kAll>
+HWY_INLINE void SparseTiles(const SparseMatMulArgs& args, const GroupPart& part, size_t token, size_t end, float* out,
+                            bool fetch) {
+  for (; token + T <= end; token += T) {
+    for (size_t first = 0; first < kGroupVectors; first += Kind::kVectors) {
+      Kind::template Tile<T, kAll>(args, part, first, token, out + token * args.out_stride, fetch && first == 0);
+    }
+    fetch = false;
+  }
+  if constexpr (T > 1) {
+    if (token < end) SparseTiles<Kind, T == 6 ? 4 : T / 2, kAll>(args, part, token, end, out, fetch);
+  }
+}
+
+template <class Kind>
+HWY_INLINE void PartTokens(const SparseMatMulArgs& args, const GroupPart& part, size_t token, size_t end, float* out) {
+  const bool fetch = token == 0;
+  if (part.index == nullptr) {
+    SparseTiles<Kind, Kind::kTokens, true>(args, part, token, end, out, fetch);
+  } else {
+    SparseTiles<Kind, Kind::kTokens, false>(args, part, token, end, out, fetch);
+  }
+}
+
+#if MOTE_SLOW_F16
+static_assert(kPartStretches * kSparseStretch * kSparseRows * sizeof(float) <= kMatMulScratchBytes);
+HWY_INLINE GroupPart UnpackPart(const SparseMatMulArgs& args, GroupPart part) {
+  float* out = reinterpret_cast<float*>(args.scratch);
+  const uint8_t* values = part.values;
+  for (size_t s = part.begin; s < part.end; ++s) {
+    for (size_t i = 2 * CountAt(args, part, s); i > 0; --i) {
+      VF w[kGroupVectors];
+      hwy::Prefetch(values + kPrefetchBytes);
+      SparseF16::Load(values, w);
+      MOTE_UNROLL for (size_t v = 0; v < kGroupVectors; ++v) hn::Store(w[v], DF(), out + v * kLanes);
+      values += 2 * kSparseRows;
+      out += kSparseRows;
+    }
+  }
+  part.values = args.scratch;
+  return part;
+}
+#endif
+
+// First block of stretch `s`.
+HWY_INLINE uint64_t BlockAt(const SparseMatMulArgs& args, size_t group, size_t s) {
+  if (args.index == nullptr) {
+    return (group * args.shape.cols + s * kSparseStretch) / SparseBlockCols(args.shape.type);
+  }
+  uint64_t at = args.starts[group];
+  for (size_t i = 0; i < s; ++i) at += args.counts[group * args.shape.stretches() + i];
+  return at;
+}
+
+template <class Kind>
+HWY_INLINE void SparseProduct(const SparseMatMulArgs& args) {
+  const size_t stretches = args.shape.stretches();
+  // Few tokens: a group's stretches in one go.
+  const bool few = args.m <= Kind::kTokens;
+  const size_t step = few ? stretches : kPartStretches;
+  const bool unpacks = MOTE_SLOW_F16 && !few && std::is_same<Kind, KindFloat<SparseF16>>::value;
+  const size_t chunk = few || unpacks ? args.m : kChunkTokens;
+  for (size_t begin = 0; begin < stretches; begin += step) {
+    const size_t end = stretches - begin < step ? stretches : begin + step;
+    for (size_t token = 0; token < args.m; token += chunk) {
+      const size_t end_token = args.m - token < chunk ? args.m : token + chunk;
+      for (size_t g = 0; g < args.groups; ++g) {
+        const size_t group = args.first_group + g;
+        const uint64_t block = BlockAt(args, group, begin);
+        const size_t left = args.shape.rows - group * kSparseRows;
+        GroupPart part;
+        part.values = args.values + block * kSparseBlockBytes;
+        part.index = args.index == nullptr ? nullptr : args.index + block;
+        part.counts = args.counts + group * stretches;
+        part.scales = args.scales + group * args.shape.group_scales() * 2;
+        part.begin = begin;
+        part.end = end;
+        part.rows = left < kSparseRows ? left : kSparseRows;
+        float* out = args.out + g * kSparseRows;
+#if MOTE_SLOW_F16
+        // Once for all tokens: the conversion costs as much as the products with one.
+        if (unpacks) {
+          PartTokens<KindFloat<SparseF32>>(args, UnpackPart(args, part), token, end_token, out);
+          continue;
+        }
+#endif
+        PartTokens<Kind>(args, part, token, end_token, out);
+      }
+    }
+  }
+}
+
+void SparseMatMulI8(const SparseMatMulArgs& args) {
+  SparseProduct<KindI8>(args);
+}
+void SparseMatMulF16(const SparseMatMulArgs& args) {
+  SparseProduct<KindFloat<SparseF16>>(args);
+}
+void SparseMatMulBF16(const SparseMatMulArgs& args) {
+  SparseProduct<KindFloat<SparseBF16>>(args);
+}
+void SparseMatMulQ4_0(const SparseMatMulArgs& args) {
+  SparseProduct<KindQ4_0>(args);
+}
+
+// The codes of A8 rows, closed up.
+void QuantizeS8(const float* x, size_t k, void* out) {
+  constexpr uint8_t kRaise = kDotTakesU8 ? 128 : 0;
+  uint8_t* to = static_cast<uint8_t*>(out);
+  for (size_t begin = 0; begin < k; begin += kSparseStretch) {
+    const size_t count = k - begin < kSparseStretch ? k - begin : kSparseStretch;
+    A8Block blocks[kSparseStretch / 32];
+    QuantizeA8(x + begin, count, count, blocks);
+    S8Stretch stretch;
+    stretch.scale = blocks[0].scale;
+    memset(stretch.codes, kRaise, sizeof(stretch.codes));
+    for (size_t i = 0; i < count; i += 32) {
+      for (size_t j = 0; j < 32; ++j) stretch.codes[i + j] = static_cast<uint8_t>(blocks[i / 32].codes[j] ^ kRaise);
+    }
+    memcpy(to, &stretch, sizeof(stretch));
+    to += sizeof(stretch);
+  }
+}
+
+}  // namespace
+
+extern const SparseKernels kSparseRow;
+constinit const SparseKernels kSparseRow = {SparseMatMulI8, SparseMatMulF16, SparseMatMulBF16, SparseMatMulQ4_0,
+                                            QuantizeS8};
+
+}  // namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif

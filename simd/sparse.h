@@ -1,0 +1,74 @@
+// The kernels of block-sparse products (quant/block_sparse.h), one table beside each KernelTable. What simd/kernels.h says
+// of arguments, memory and determinism holds here too.
+#ifndef MOTE_SIMD_SPARSE_H_
+#define MOTE_SIMD_SPARSE_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "quant/block_sparse.h"
+#include "simd/kernels.h"
+
+namespace mote::simd {
+
+// Activations as products with block-sparse int8 weights want them ("S8"): a row is one of these for each stretch of 256
+// values, the last one filled up with zeros. value = scale * code; for instruction sets whose dot product takes one
+// unsigned operand, the codes are raised by 128. K is a multiple of 32.
+struct S8Stretch {
+  float scale;
+  uint8_t codes[kSparseStretch];
+};
+static_assert(sizeof(S8Stretch) == 260);
+// Distance of rows.
+constexpr size_t S8RowBytes(size_t k) {
+  return ((k + kSparseStretch - 1) / kSparseStretch * sizeof(S8Stretch) + 63) / 64 * 64;
+}
+
+// out[m * out_stride + n] = sum over k of acts[m][k] * weights[n][k], for the rows n of groups [first_group, first_group +
+// groups) that exist.
+struct SparseMatMulArgs {
+  SparseShape shape;
+  // Of the whole matrix, as in the file. What lies after the values, for 4096 bytes, may be prefetched. Index, counts and
+  // starts are null where every place is kept.
+  const uint8_t* values = nullptr;
+  const uint8_t* index = nullptr;
+  const uint8_t* counts = nullptr;
+  const uint8_t* scales = nullptr;
+  const uint64_t* starts = nullptr;  // first block of each group
+  size_t first_group = 0;
+  size_t groups = 0;
+  const void* acts = nullptr;  // m rows: S8 for kI8, A8 with a scale for every 32 for kQ4_0, else float (K)
+  size_t act_stride_bytes = 0;
+  size_t m = 0;
+  float* out = nullptr;        // of the first group's first row
+  size_t out_stride = 0;       // floats
+  uint8_t* scratch = nullptr;  // kMatMulScratchBytes, aligned to 64
+};
+using SparseMatMulFn = void (*)(const SparseMatMulArgs& args);
+
+struct SparseKernels {
+  // The same bits as the dense product of the same values: kF16, kBF16 and kQ4_0 as KernelTable::matmul of that type, kI8
+  // as kI8 without an index.
+  SparseMatMulFn matmul_i8;
+  SparseMatMulFn matmul_f16;
+  SparseMatMulFn matmul_bf16;
+  SparseMatMulFn matmul_q4_0;
+  // K floats to one S8 row. NaN or infinity in gives unspecified finite values.
+  void (*quantize_s8)(const float* x, size_t k, void* out);
+
+  // Null where there are no block-sparse matrices of this type.
+  SparseMatMulFn MatMulOf(DType type) const {
+    return type == DType::kI8     ? matmul_i8
+           : type == DType::kF16  ? matmul_f16
+           : type == DType::kBF16 ? matmul_bf16
+           : type == DType::kQ4_0 ? matmul_q4_0
+                                  : nullptr;
+  }
+};
+
+// Those of the same instruction set.
+const SparseKernels& SparseKernelsOf(const KernelTable& table);
+
+}  // namespace mote::simd
+
+#endif  // MOTE_SIMD_SPARSE_H_

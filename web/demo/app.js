@@ -1,0 +1,225 @@
+// The page: a picture, a question, an answer as it comes, all on this device.
+import {takePicture} from './camera.js';
+import {Progress, ask, facts, forget, isStop, loadModel} from './model.js';
+import {questionsAbout} from './questions.js';
+import {Stage} from './stage.js';
+import {Turn} from './talk.js';
+
+const find = (id) => document.getElementById(id);
+const question = find('question');
+const stage = new Stage();
+
+let mote = null;
+let running = null;  // AbortController
+
+function say(words) {
+  find('spoken').textContent = words;
+}
+
+function complain(words) {
+  find('trouble').textContent = words;
+  find('trouble').hidden = !words;
+}
+
+function state(kind, words) {
+  find('state').dataset.state = kind;
+  find('state-text').textContent = words;
+}
+
+// ---- Loading ----------------------------------------------------------------------------------------------------------
+
+function showShare(share) {
+  find('progress').value = share;
+  find('meter').style.transform = `scaleX(${Math.min(1, share)})`;
+}
+
+async function showFacts() {
+  if (!mote) return;
+  const rows = await facts(mote).catch(() => []);
+  find('sheet').replaceChildren(...rows.map(([name, value]) => {
+    const row = document.createElement('div');
+    const term = document.createElement('dt');
+    const text = document.createElement('dd');
+    term.textContent = name;
+    text.textContent = value;
+    row.append(term, text);
+    return row;
+  }));
+}
+
+async function load(files = null) {
+  const progress = new Progress();
+  find('loading').hidden = false;
+  state('wait', 'loading the model');
+  try {
+    await mote?.dispose();
+    mote = null;
+    const loaded = await loadModel(files, (told) => {
+      const {words, share} = progress.take(told);
+      find('loading-text').textContent = words;
+      if (share > 0) state('wait', `loading the model, ${Math.floor(share * 100)} %`);
+      showShare(share);
+    });
+    mote = loaded.mote;
+    const {info} = mote;
+    const threads = `${info.threads} ${info.threads === 1 ? 'thread' : 'threads'}`;
+    state('good', `${info.variant === 'relaxed' ? 'relaxed SIMD' : '128-bit SIMD'}, ${threads}`);
+    find('loading').hidden = true;
+    complain(loaded.kept || files ? '' : 'The browser has no room to keep the model: it runs, but must be fetched again next time.');
+    say('The model is ready.');
+  } catch (error) {
+    state('bad', 'not running');
+    find('loading-text').textContent = 'The model could not be loaded.';
+    complain(error.message);
+  }
+  document.body.dataset.ready = String(Boolean(mote));
+  enable();
+  await showFacts();
+}
+
+// ---- Asking -----------------------------------------------------------------------------------------------------------
+
+function enable() {
+  const ready = Boolean(mote) && !running;
+  find('send').hidden = Boolean(running);
+  find('stop').hidden = !running;
+  find('send').disabled = !ready;
+  for (const chip of document.querySelectorAll('.chip')) chip.disabled = !ready;
+  find('fresh').hidden = find('talk').childElementCount === 0 || Boolean(running);
+}
+
+function showChips() {
+  find('chips').replaceChildren(...questionsAbout(stage.scene).map(({question: words, answer: expected}) => {
+    const item = document.createElement('li');
+    const chip = document.createElement('button');
+    Object.assign(chip, {type: 'button', className: 'chip', textContent: words});
+    chip.addEventListener('click', () => answer(words, expected));
+    item.append(chip);
+    return item;
+  }));
+  enable();
+}
+
+async function answer(words, expected) {
+  if (!mote || running) return;
+  complain('');
+  find('opening').hidden = true;
+  running = new AbortController();
+  enable();
+  find('frame').dataset.busy = 'true';
+  const turn = new Turn(stage.thumbnail(), words, expected);
+  find('talk').append(turn.item);
+  const follow = () => turn.item.scrollIntoView({block: 'nearest'});
+  follow();
+  try {
+    const {usage, timings} = await ask(mote, stage.image, words, running.signal, (text) => {
+      find('frame').dataset.busy = 'false';
+      turn.write(text);
+    });
+    turn.end(usage, timings);
+    say(`Answer: ${turn.words}`);
+  } catch (error) {
+    turn.stop(isStop(error) ? 'Stopped.' : error.message);
+    say(isStop(error) ? 'Stopped.' : error.message);
+  }
+  running = null;
+  find('frame').dataset.busy = 'false';
+  enable();
+  follow();
+  void showFacts();
+}
+
+// ---- Pictures ---------------------------------------------------------------------------------------------------------
+
+async function showFile(file) {
+  if (!file) return;
+  try {
+    stage.showPicture(await createImageBitmap(file), file.name || 'pasted');
+    complain('');
+  } catch {
+    complain('The browser cannot read this file as a picture. JPEG, PNG and WebP work everywhere.');
+  }
+}
+
+const firstPicture = (transfer) => [...(transfer?.files ?? [])].find(({type}) => type.startsWith('image/')) ?? transfer?.files?.[0];
+
+function listenForPictures() {
+  find('another').addEventListener('click', () => stage.another());
+  find('choose').addEventListener('click', () => find('file').click());
+  find('file').addEventListener('change', () => {
+    void showFile(find('file').files[0]);
+    find('file').value = '';
+  });
+  find('camera').addEventListener('click', async () => {
+    try {
+      const bitmap = await takePicture();
+      if (bitmap) stage.showPicture(bitmap, 'from the camera');
+      complain('');
+    } catch (error) {
+      complain(error.message);
+    }
+    find('camera').focus();
+  });
+  document.addEventListener('paste', (event) => {
+    const file = firstPicture(event.clipboardData);
+    if (!file) return;
+    event.preventDefault();
+    void showFile(file);
+  });
+  let inside = 0;
+  const carriesFile = (event) => event.dataTransfer?.types.includes('Files');
+  const over = (count) => {
+    inside = Math.max(0, count);
+    find('drop').hidden = inside === 0;
+  };
+  document.addEventListener('dragenter', (event) => carriesFile(event) && over(inside + 1));
+  document.addEventListener('dragleave', (event) => carriesFile(event) && over(inside - 1));
+  document.addEventListener('dragover', (event) => carriesFile(event) && event.preventDefault());
+  document.addEventListener('drop', (event) => {
+    if (!carriesFile(event)) return;
+    event.preventDefault();
+    over(0);
+    void showFile(firstPicture(event.dataTransfer));
+  });
+}
+
+function listen() {
+  stage.onChange = showChips;
+  stage.onSay = say;
+  find('composer').addEventListener('submit', (event) => {
+    event.preventDefault();
+    const words = question.value.trim() || 'Describe the picture.';
+    question.value = '';
+    void answer(words);
+  });
+  find('stop').addEventListener('click', () => running?.abort());
+  document.addEventListener('keydown', (event) => { if (event.key === 'Escape') running?.abort(); });
+  find('fresh').addEventListener('click', () => {
+    find('talk').replaceChildren();
+    find('opening').hidden = false;
+    enable();
+    question.focus();
+  });
+  find('forget').addEventListener('click', async () => {
+    await forget();
+    await showFacts();
+    say('The kept model is deleted.');
+  });
+  find('own').addEventListener('click', () => find('own-file').click());
+  find('own-file').addEventListener('change', () => {
+    const files = [...find('own-file').files];
+    find('own-file').value = '';
+    if (files.length === 0) return;
+    find('opening').hidden = false;
+    void load(files);
+  });
+}
+
+// Where the two halves stand one below the other, the tools would push the talk out of sight.
+if (matchMedia('(max-width: 34rem)').matches) find('tools').open = false;
+listen();
+listenForPictures();
+stage.another();
+void load();
+// Only over HTTPS or from this machine do browsers have it; the page works without.
+navigator.serviceWorker?.register('sw.js').catch(() => {});

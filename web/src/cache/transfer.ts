@@ -1,0 +1,200 @@
+// One file over HTTP, in order, with as many requests as it takes: a connection that breaks is taken up again with a
+// Range, from the byte after the last. Whoever gets the bytes is told where that is not possible and all begins anew.
+import {MalformedError, MoteError, NetworkError, throwIfAborted} from '../errors.ts';
+
+/** What a server says of a file, as far as it lets a page of another origin see it. */
+export interface Facts {
+  etag: string | null;
+  lastModified: string | null;
+  /** Bytes; 0: not said. */
+  total: number;
+}
+
+export interface Receiver {
+  /** All begins (again) at byte 0; `total` 0: not known. */
+  start(facts: Facts): Promise<void>;
+  take(bytes: Uint8Array): Promise<void>;
+}
+
+/** What an earlier visit has left: so many bytes of this file. */
+export interface Resume {
+  at: number;
+  facts: Facts;
+}
+
+export interface TransferOptions {
+  fetch: typeof fetch;
+  headers: Record<string, string>;
+  signal: AbortSignal | undefined;
+  /** Milliseconds before the first new try; doubled with each. */
+  pause: number;
+  onResume(at: number): void;
+}
+
+// Tries without a single new byte. Each byte that comes makes the count begin again.
+const TRIES = 4;
+const TRANSIENT = new Set([408, 425, 429, 500, 502, 503, 504]);
+
+export function factsOf(response: Response): Facts {
+  // A body that the browser has decompressed is longer than its Content-Length.
+  const coded = (response.headers.get('Content-Encoding') ?? 'identity') !== 'identity';
+  const length = Number(response.headers.get('Content-Length') ?? 0);
+  return {
+    etag: response.headers.get('ETag'),
+    lastModified: response.headers.get('Last-Modified'),
+    total: !coded && Number.isSafeInteger(length) ? length : 0,
+  };
+}
+
+/** Whether two answers speak of the same file, by what both of them say. */
+export function sameFile(a: Facts, b: Facts): boolean {
+  if (a.etag && b.etag) return a.etag === b.etag;
+  if (a.total && b.total && a.total !== b.total) return false;
+  return !(a.lastModified && b.lastModified) || a.lastModified === b.lastModified;
+}
+
+// "bytes 100-199/1000": where a partial answer begins and how long the file is; null where it says neither.
+function contentRange(response: Response): {from: number; total: number} | null {
+  const match = /^bytes (\d+)-\d+\/(\d+)$/.exec(response.headers.get('Content-Range') ?? '');
+  return match ? {from: Number(match[1]), total: Number(match[2])} : null;
+}
+
+// Only strong ETags say that bytes are the same. If-Range makes a request to another origin ask for leave first, which
+// many servers of files do not give: there, the answer's own facts are compared.
+function rangeHeaders(url: string, at: number, facts: Facts): Record<string, string> {
+  const headers: Record<string, string> = {Range: `bytes=${at}-`};
+  const own = !globalThis.location || new URL(url).origin === globalThis.location.origin;
+  const validator = facts.etag && !facts.etag.startsWith('W/') ? facts.etag : facts.lastModified;
+  if (own && validator) headers['If-Range'] = validator;
+  return headers;
+}
+
+const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+export class Transfer {
+  readonly #url: string;
+  readonly #options: TransferOptions;
+  readonly #receiver: Receiver;
+  #at = 0;
+  #facts: Facts | null = null;
+
+  constructor(url: string, receiver: Receiver, options: TransferOptions) {
+    this.#url = url;
+    this.#receiver = receiver;
+    this.#options = options;
+  }
+
+  /** Resolves when the receiver has taken the whole file. */
+  async run(resume: Resume | null): Promise<Facts> {
+    if (resume) {
+      this.#at = resume.at;
+      this.#facts = resume.facts;
+    }
+    for (let failures = 0;;) {
+      const before = this.#at;
+      try {
+        if (await this.#attempt()) return this.#facts!;
+      } catch (error) {
+        throwIfAborted(this.#options.signal, this.#url);
+        if (error instanceof MoteError && !(error instanceof Break)) throw error;
+        if (!(error instanceof Break) && !(error instanceof TypeError)) throw error;
+        failures = this.#at > before ? 1 : failures + 1;
+        if (failures >= TRIES) throw this.#failure(error);
+      }
+      throwIfAborted(this.#options.signal, this.#url);
+      await sleep(this.#options.pause * 2 ** Math.max(0, failures - 1));
+      if (this.#at > 0) this.#options.onResume(this.#at);
+    }
+  }
+
+  // What is left of it goes on with the next load, if there is a cache.
+  #failure(cause: unknown): NetworkError {
+    const {total} = this.#facts ?? {total: 0};
+    const status = cause instanceof Break ? cause.status : 0;
+    const why = cause instanceof Error ? cause.message : String(cause);
+    const where = this.#at > 0 ? ` after ${this.#at} of ${total || 'unknown many'} bytes` : '';
+    return new NetworkError(`${this.#url}: ${why}${where}, ${TRIES} times; is the server reachable, and does it let this ` +
+      `page read it (CORS)? Loading again goes on where this ended`, {url: this.#url, status}, cause);
+  }
+
+  // True: the file is whole.
+  async #attempt(): Promise<boolean> {
+    const {signal} = this.#options;
+    const ranged = this.#at > 0 && this.#facts !== null;
+    if (ranged && this.#at === this.#facts!.total) return true;
+    const headers = {...this.#options.headers, ...(ranged ? rangeHeaders(this.#url, this.#at, this.#facts!) : {})};
+    // `no-store`: the bytes are kept here; the browser's own cache would keep a model a second time.
+    const response = await this.#options.fetch(this.#url, {headers, cache: 'no-store', ...(signal ? {signal} : {})});
+    if (response.status === 206) {
+      const range = contentRange(response);
+      const facts = {...factsOf(response), total: range?.total ?? this.#facts!.total};
+      if (!ranged || !sameFile(this.#facts!, facts) || (range && range.from !== this.#at)) {
+        await response.body?.cancel();
+        return this.#again();
+      }
+    } else if (response.status === 416 && ranged) {
+      await response.body?.cancel();
+      return this.#again();
+    } else if (response.ok) {
+      this.#at = 0;
+      this.#facts = factsOf(response);
+      await this.#receiver.start(this.#facts);
+    } else {
+      await response.body?.cancel();
+      const words = `the server answered ${response.status}${response.statusText ? ` ${response.statusText}` : ''}`;
+      if (TRANSIENT.has(response.status)) throw new Break(words, response.status);
+      throw new NetworkError(`${this.#url}: ${words}, not 200`, {url: this.#url, status: response.status});
+    }
+    return this.#read(response);
+  }
+
+  #again(): false {
+    this.#at = 0;
+    this.#facts = null;
+    return false;
+  }
+
+  async #read(response: Response): Promise<boolean> {
+    if (!response.body) throw new Break('the answer has no body', response.status);
+    const reader = response.body.getReader();
+    try {
+      for (;;) {
+        const {value, done} = await reader.read();
+        if (done) break;
+        throwIfAborted(this.#options.signal, this.#url);
+        if (this.#at === 0) checkMagic(this.#url, value, response);
+        this.#at += value.length;
+        await this.#receiver.take(value);
+      }
+    } finally {
+      // The connection is given back wherever this ended; after its end, cancel does nothing.
+      reader.cancel().catch(() => {});
+    }
+    const {total} = this.#facts!;
+    if (total && this.#at > total) {
+      throw new NetworkError(`${this.#url}: the server announced ${total} bytes and sent ${this.#at}`,
+                             {url: this.#url, status: response.status});
+    }
+    if (total && this.#at < total) throw new Break('the connection ended early', response.status);
+    this.#facts = {...this.#facts!, total: this.#at};
+    return true;
+  }
+}
+
+/** A connection that broke, or a server that may answer later. */
+class Break extends MoteError {
+  readonly status: number;
+  constructor(message: string, status: number) {
+    super('network', message);
+    this.status = status;
+  }
+}
+
+// A page in the place of a model is a common mistake of servers; it must not get into the cache.
+function checkMagic(url: string, bytes: Uint8Array, response: Response): void {
+  const begin = String.fromCharCode(...bytes.subarray(0, 4));
+  if ('GGUF'.startsWith(begin)) return;
+  const type = response.headers.get('Content-Type') ?? 'no type';
+  throw new MalformedError(`${url}: no GGUF file: it begins with ${JSON.stringify(begin)} (${type}), not with "GGUF"`, {url});
+}
+

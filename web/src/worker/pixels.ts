@@ -1,0 +1,71 @@
+// Pictures to RGBA, in the worker: the page's thread only handed them over.
+import {InvalidArgumentError, MoteError, UnsupportedError} from '../errors.ts';
+import type {Pixels} from '../module/types.ts';
+import type {WireImage} from '../protocol.ts';
+
+// Larger pictures are made smaller by the browser before they are read: 16 MiB of pixels is more than any tower looks at,
+// and the memory of a module never shrinks.
+const MOST_PIXELS = 4 << 20;
+
+function fit(width: number, height: number): [number, number] {
+  const scale = Math.min(1, Math.sqrt(MOST_PIXELS / (width * height)));
+  return [Math.max(1, Math.round(width * scale)), Math.max(1, Math.round(height * scale))];
+}
+
+function draw(source: ImageBitmap | VideoFrame, sourceWidth: number, sourceHeight: number): Pixels {
+  const [width, height] = fit(sourceWidth, sourceHeight);
+  const canvas = new OffscreenCanvas(width, height);
+  const pen = canvas.getContext('2d', {willReadFrequently: true});
+  if (!pen) throw new UnsupportedError('pictures: this browser gives workers no 2D canvas; hand over ImageData instead');
+  pen.imageSmoothingQuality = 'high';
+  pen.drawImage(source, 0, 0, width, height);
+  const {data} = pen.getImageData(0, 0, width, height);
+  return {data, width, height, channels: 4};
+}
+
+function checkPixels(image: Extract<WireImage, {kind: 'pixels'}>): Pixels {
+  const {data, width, height, channels} = image;
+  const want = width * height * channels;
+  if (!(width > 0) || !(height > 0) || data.length !== want) {
+    throw new InvalidArgumentError(`pixels of ${width} x ${height} with ${channels} channels are ${want} bytes, ` +
+      `not ${data.length}`);
+  }
+  return {data, width, height, channels};
+}
+
+export async function readPixels(image: WireImage): Promise<Pixels> {
+  if (image.kind === 'pixels') return checkPixels(image);
+  if (typeof createImageBitmap === 'undefined' || typeof OffscreenCanvas === 'undefined') {
+    closeImage(image);
+    throw new UnsupportedError('pictures: nothing here decodes them; hand over pixels ({data, width, height}, RGBA)');
+  }
+  if (image.kind === 'frame') {
+    try {
+      return draw(image.frame, image.frame.displayWidth, image.frame.displayHeight);
+    } finally {
+      image.frame.close();
+    }
+  }
+  const bitmap = image.kind === 'bitmap' ? image.bitmap : await decode(image.blob);
+  try {
+    return draw(bitmap, bitmap.width, bitmap.height);
+  } finally {
+    bitmap.close();
+  }
+}
+
+async function decode(blob: Blob): Promise<ImageBitmap> {
+  try {
+    return await createImageBitmap(blob);
+  } catch (error) {
+    if (error instanceof MoteError) throw error;
+    throw new InvalidArgumentError(`picture: the browser cannot decode ${blob.size} bytes of ` +
+      `${blob.type || 'no type'}; JPEG, PNG and WebP work everywhere`, {}, error);
+  }
+}
+
+/** Gives back what was handed over and is not used. */
+export function closeImage(image: WireImage): void {
+  if (image.kind === 'bitmap') image.bitmap.close();
+  if (image.kind === 'frame') image.frame.close();
+}
