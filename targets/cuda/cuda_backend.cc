@@ -86,6 +86,10 @@ class CudaBackend : public Backend {
     MOTE_RETURN_IF_ERROR(CudaKvCache::CheckTypes(plan.cache));
     for (const Weight& weight : plan.graph->weights()) {
       const DType type = weight.tensor->type;
+      if (weight.tensor->sparse != nullptr) {
+        return Error(Code::kUnsupported, "tensor %s is block-sparse, which the GPU's kernels do not multiply with",
+                     weight.tensor->name.c_str());
+      }
       const cuda::PackedFormat format = cuda::FormatOf(type);
       const bool known = type == DType::kF32 || format.halves || format.integer();
       const DTypeInfo* info = DTypeInfoOf(type);
