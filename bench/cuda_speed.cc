@@ -54,16 +54,17 @@ int main() {
   if (Fails(Allocate(kBytes, &memory), "memory") || Fails(Allocate(64 << 20, &out), "memory")) return 1;
   if (Fails(Allocate(64 << 20, &acts), "memory") || Fails(Allocate(sizeof(StepCounts), &counts), "memory")) return 1;
   if (Fails(Zero(memory, kBytes, stream), "zero") || Fails(Zero(acts, 64 << 20, stream), "zero")) return 1;
-  const double copy = Median(stream, 4, [&](int) {
-    CopyWithin(memory, static_cast<uint8_t*>(memory) + kBytes / 2, kBytes / 2, stream);
-  });
+  const double copy = Median(
+      stream, 4, [&](int) { CopyWithin(memory, static_cast<uint8_t*>(memory) + kBytes / 2, kBytes / 2, stream); });
   const double bandwidth = static_cast<double>(kBytes) / copy;  // half a GiB read, half written
-  printf("copy of device memory: %.1f GB/s\n\n| weights | tokens | us | GB/s of weights | of the copy |\n|---|---:|---:|---:|---:|\n",
-         bandwidth / 1e9);
+  printf(
+      "copy of device memory: %.1f GB/s\n\n| weights | tokens | us | GB/s of weights | of the copy "
+      "|\n|---|---:|---:|---:|---:|\n",
+      bandwidth / 1e9);
   using mote::DType;
-  for (const Shape& shape : {Shape{DType::kQ4_0, 14336, 4096}, Shape{DType::kQ4_K, 14336, 4096},
-                             Shape{DType::kQ6_K, 14336, 4096}, Shape{DType::kQ8_0, 14336, 4096},
-                             Shape{DType::kF16, 14336, 4096}, Shape{DType::kQ4_K, 4096, 4096}}) {
+  for (const Shape& shape :
+       {Shape{DType::kQ4_0, 14336, 4096}, Shape{DType::kQ4_K, 14336, 4096}, Shape{DType::kQ6_K, 14336, 4096},
+        Shape{DType::kQ8_0, 14336, 4096}, Shape{DType::kF16, 14336, 4096}, Shape{DType::kQ4_K, 4096, 4096}}) {
     for (const uint32_t tokens : {1u, 2u, 4u, 8u, 16u, 32u, 512u}) {
       StepCounts host = {};
       host.rows[0] = tokens;
@@ -85,8 +86,8 @@ int main() {
         LaunchMatMul(shape.type, args, tokens, 0, stream);
       });
       const double speed = static_cast<double>(bytes) / time;
-      printf("| %s %u x %u | %u | %.1f | %.1f | %.0f %% |\n", mote::DTypeName(shape.type), shape.rows, shape.cols, tokens,
-             time * 1e6, speed / 1e9, 100 * speed / bandwidth);
+      printf("| %s %u x %u | %u | %.1f | %.1f | %.0f %% |\n", mote::DTypeName(shape.type), shape.rows, shape.cols,
+             tokens, time * 1e6, speed / 1e9, 100 * speed / bandwidth);
     }
   }
   return 0;

@@ -30,7 +30,8 @@ bool IsNumber(const std::string& text, size_t digits) {
 }
 
 std::string CheckDeviceWords(const std::string& text) {
-  if (text == "auto" || text == "cpu" || text == "cuda" || (text.rfind("cuda:", 0) == 0 && IsNumber(text.substr(5), 2))) {
+  if (text == "auto" || text == "cpu" || text == "cuda" ||
+      (text.rfind("cuda:", 0) == 0 && IsNumber(text.substr(5), 2))) {
     return "";
   }
   return "\"" + text + "\" is no device; it must be auto, cpu, cuda or cuda:N";

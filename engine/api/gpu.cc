@@ -1,10 +1,10 @@
 // mote_gpu.h
-#include "engine/api/mote_gpu.h"
+#include "engine/graph/gpu.h"
 
 #include <stdio.h>
 
 #include "engine/api/internal.h"
-#include "engine/graph/gpu.h"
+#include "engine/api/mote_gpu.h"
 
 using namespace mote;       // NOLINT: the functions below must stand outside
 using namespace mote::api;  // NOLINT

@@ -141,7 +141,8 @@ MemoryAdvice AdviseMemory(const MemoryShape& shape, uint64_t free_bytes) {
       advice.precision = name;
       advice.batch = batch;
       const uint64_t room = free_bytes - weights - scratch;
-      const uint64_t positions = shape.cache_bytes_position == 0 ? shape.context_train : room / shape.cache_bytes_position;
+      const uint64_t positions =
+          shape.cache_bytes_position == 0 ? shape.context_train : room / shape.cache_bytes_position;
       advice.context = static_cast<uint32_t>(std::min<uint64_t>(positions, shape.context_train));
       if (advice.context >= 256 && advice.context < shape.context_train) advice.context -= advice.context % 256;
       return true;

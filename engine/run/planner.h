@@ -20,7 +20,7 @@ struct PlanDevice {
   const char* name;   // "orin-nano-super"
   const char* title;  // "Jetson Orin Nano Super, 8 GB"
   const char* source;
-  double bytes_per_second;       // of the memory that the GPU reads; of the CPU's where there is no GPU
+  double bytes_per_second;  // of the memory that the GPU reads; of the CPU's where there is no GPU
   uint64_t memory_bytes;
   bool has_gpu;
   bool shared_memory;            // CPU and GPU read the same memory
@@ -75,8 +75,8 @@ bool FitsMachine(const PlanDevice& device, const PlanModel& model, DType type, u
 // What is known of a model before it is loaded, and what of memory is free.
 struct MemoryShape {
   uint64_t weight_bytes = 0;
-  uint64_t values = 0;  // of the weights
-  uint64_t scratch_bytes = 0;        // for a batch of `batch`
+  uint64_t values = 0;         // of the weights
+  uint64_t scratch_bytes = 0;  // for a batch of `batch`
   uint32_t batch = 512;
   uint64_t cache_bytes_position = 0;
   uint32_t context_train = 0;
@@ -87,8 +87,8 @@ struct MemoryAdvice {
   uint32_t context = 0;   // the longest that fits, at most what it was trained for
   uint32_t batch = 0;
 };
-// Recommends: first the file as it is, then smaller types; of batches 512 down to 64; then the longest context, from 2048
-// on (or what it was trained for, if that is less).
+// Recommends: first the file as it is, then smaller types; of batches 512 down to 64; then the longest context, from
+// 2048 on (or what it was trained for, if that is less).
 MemoryAdvice AdviseMemory(const MemoryShape& shape, uint64_t free_bytes);
 
 }  // namespace mote

@@ -13,8 +13,8 @@ namespace {
 using cuda::Acts;
 using cuda::StepCounts;
 
-constexpr DType kTypes[] = {DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1,   DType::kQ8_0,  DType::kQ2_K,
-                            DType::kQ3_K, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K,   DType::kF16,   DType::kBF16,
+constexpr DType kTypes[] = {DType::kQ4_0, DType::kQ4_1,  DType::kQ5_0,   DType::kQ5_1,  DType::kQ8_0, DType::kQ2_K,
+                            DType::kQ3_K, DType::kQ4_K,  DType::kQ5_K,   DType::kQ6_K,  DType::kF16,  DType::kBF16,
                             DType::kF32,  DType::kMXFP4, DType::kIQ4_NL, DType::kIQ4_XS};
 
 struct Problem {
@@ -132,7 +132,8 @@ TEST(CudaMatMul, EveryTypeAgreesWithTheSumInDouble) {
       const std::vector<float> got = Multiply(p, 0, tokens);
       for (uint32_t token = 0; token < tokens; ++token) {
         const std::vector<float> row(got.begin() + token * p.rows, got.begin() + (token + 1) * p.rows);
-        EXPECT_TRUE(AllClose(row, Reference(p, token), DTypeName(type))) << DTypeName(type) << ", " << cols << " columns, token " << token;
+        EXPECT_TRUE(AllClose(row, Reference(p, token), DTypeName(type)))
+            << DTypeName(type) << ", " << cols << " columns, token " << token;
       }
     }
   }

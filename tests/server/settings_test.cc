@@ -1,6 +1,5 @@
 // Settings: four ways in, one table; what is wrong stops the start and says where it was said.
 #include "edge/server/config/settings.h"
-#include "engine/api/mote_gpu.h"
 
 #include <gtest/gtest.h>
 #include <stdio.h>
@@ -8,6 +7,7 @@
 
 #include "edge/server/config/setting_table.h"
 #include "edge/server/config/values.h"
+#include "engine/api/mote_gpu.h"
 
 namespace mote::server {
 namespace {

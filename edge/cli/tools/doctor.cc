@@ -254,9 +254,7 @@ void AddDoctor(CLI::App& app, Action* action) {
   options->AddAll(*command);
   command->add_option("--plan", *plan, "What bandwidth allows on another machine, by name, or on all that are known");
   command->add_flag("--json", *json, "One JSON object");
-  command->callback([=] {
-    *action = [=] { return plan->empty() ? Doctor(*options, *json) : Plan(*plan, *json); };
-  });
+  command->callback([=] { *action = [=] { return plan->empty() ? Doctor(*options, *json) : Plan(*plan, *json); }; });
 }
 
 }  // namespace mote::cli

@@ -56,8 +56,9 @@ std::string Speed(const Json& row, const char* key) {
 
 std::string DeviceToText(const Json& device) {
   const bool split = device["has_gpu"].get<bool>() && !device["shared_memory"].get<bool>();
-  std::string text = Format("### %s (`%s`)\n\n%.1f GB/s", device["title"].get<std::string>().c_str(),
-                            device["device"].get<std::string>().c_str(), device["bytes_per_second"].get<double>() / 1e9);
+  std::string text =
+      Format("### %s (`%s`)\n\n%.1f GB/s", device["title"].get<std::string>().c_str(),
+             device["device"].get<std::string>().c_str(), device["bytes_per_second"].get<double>() / 1e9);
   if (split) text += Format("; %.1f GB/s beside it", device["host_bytes_per_second"].get<double>() / 1e9);
   if (device["shared_memory"].get<bool>()) text += ", shared by CPU and GPU";
   text += ". Source: " + device["source"].get<std::string>() + ".\n\n";

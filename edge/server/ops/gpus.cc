@@ -16,7 +16,7 @@ struct Utilization {
 struct Memory {
   unsigned long long total, free, used;
 };
-constexpr unsigned kOfGpu = 0;         // NVML_TEMPERATURE_GPU
+constexpr unsigned kOfGpu = 0;          // NVML_TEMPERATURE_GPU
 constexpr unsigned kGraphicsClock = 0;  // NVML_CLOCK_GRAPHICS
 // Reasons of nvmlDeviceGetCurrentClocksThrottleReasons that mean too hot or too much power.
 constexpr unsigned long long kPowerCap = 0x4, kHardware = 0x8, kSoftwareHeat = 0x20, kHardwareHeat = 0x40,
@@ -103,7 +103,7 @@ void GpuSensors::Read(size_t index, GpuDevice* device) const {
   }
   unsigned value = 0;
   if (l.temperature != nullptr && l.temperature(handle, kOfGpu, &value) == 0) device->temperature = value;
-  if (l.power != nullptr && l.power(handle, &value) == 0) device->power = value / 1e3;                     // mW
+  if (l.power != nullptr && l.power(handle, &value) == 0) device->power = value / 1e3;                  // mW
   if (l.clock != nullptr && l.clock(handle, kGraphicsClock, &value) == 0) device->clock = value * 1e6;  // MHz
   unsigned long long reasons = 0;
   if (l.throttling == nullptr || l.throttling(handle, &reasons) != 0) return;

@@ -227,7 +227,8 @@ void Machine::ReadBrakes(MachineFacts* facts) const {
   for (const std::string& device : Entries(folder, "cooling_device")) {
     const std::string type = ReadLine(folder + device + "/type").value_or(device);
     const auto state = ReadNumber(folder + device + "/cur_state");
-    if (!state || *state <= 0 || type.find("fan") != std::string::npos || type.find("Fan") != std::string::npos) continue;
+    if (!state || *state <= 0 || type.find("fan") != std::string::npos || type.find("Fan") != std::string::npos)
+      continue;
     facts->throttling.push_back(type);
   }
 }

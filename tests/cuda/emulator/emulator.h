@@ -144,8 +144,12 @@ struct MmaOperands {
   uint32_t a[4];
   uint32_t b[2];
 };
-template <class T>
-MOTE_DEVICE int ByteAt(T word, int i) {
+MOTE_DEVICE uint32_t WordOf(const uint8_t* places, int lane, int word) {
+  uint32_t value;
+  memcpy(&value, places + 64 * lane + 4 * word, sizeof(value));
+  return value;
+}
+MOTE_DEVICE int ByteAt(uint32_t word, int i) {
   return static_cast<int8_t>(word >> 8 * i);
 }
 MOTE_DEVICE void MmaBytes(const char* word, int32_t d[4], const MmaOperands& mine, int k_halves) {
@@ -154,10 +158,10 @@ MOTE_DEVICE void MmaBytes(const char* word, int32_t d[4], const MmaOperands& min
   const int g = lane / 4, t = lane % 4;
   for (int i = 0; i < 4; ++i) {
     const int row = g + i / 2 * 8, column = 2 * t + i % 2;
-    for (int k = 0; k < 16 * k_halves; ++k) {
-      const auto a = FromLane<MmaOperands>(places, row % 8 * 4 + k % 16 / 4);
-      const auto b = FromLane<MmaOperands>(places, column * 4 + k % 16 / 4);
-      d[i] += ByteAt(a.a[k / 16 * 2 + row / 8], k % 4) * ByteAt(b.b[k / 16], k % 4);
+    for (int four = 0; four < 4 * k_halves; ++four) {  // k = 4 four ..
+      const uint32_t a = WordOf(places, row % 8 * 4 + four % 4, four / 4 * 2 + row / 8);
+      const uint32_t b = WordOf(places, column * 4 + four % 4, 4 + four / 4);
+      for (int k = 0; k < 4; ++k) d[i] += ByteAt(a, k) * ByteAt(b, k);
     }
   }
 }
@@ -175,11 +179,11 @@ MOTE_DEVICE void MmaFloats(const char* word, float d[4], const MmaOperands& mine
   for (int i = 0; i < 4; ++i) {
     const int row = g + i / 2 * 8, column = 2 * t + i % 2;
     float sum = 0;
-    for (int k = 0; k < 16; ++k) {
-      const auto a = FromLane<MmaOperands>(places, row % 8 * 4 + k % 8 / 2);
-      const auto b = FromLane<MmaOperands>(places, column * 4 + k % 8 / 2);
-      sum += kConvert(static_cast<uint16_t>(a.a[k / 8 * 2 + row / 8] >> k % 2 * 16)) *
-             kConvert(static_cast<uint16_t>(b.b[k / 8] >> k % 2 * 16));
+    for (int two = 0; two < 8; ++two) {  // k = 2 two, and the next
+      const uint32_t a = WordOf(places, row % 8 * 4 + two % 4, two / 4 * 2 + row / 8);
+      const uint32_t b = WordOf(places, column * 4 + two % 4, 4 + two / 4);
+      sum += kConvert(static_cast<uint16_t>(a)) * kConvert(static_cast<uint16_t>(b));
+      sum += kConvert(static_cast<uint16_t>(a >> 16)) * kConvert(static_cast<uint16_t>(b >> 16));
     }
     d[i] += sum;
   }

@@ -1,0 +1,116 @@
+// A model in two: layer by layer the same arithmetic, so the CPU and the CPU give the bits that the CPU gives.
+#include "engine/graph/split.h"
+
+#include <gtest/gtest.h>
+#include <string.h>
+
+#include "engine/graph/cut.h"
+#include "tests/run/run_support.h"
+#include "tests/support/tiny_model.h"
+
+namespace mote::testing {
+namespace {
+
+struct Parts {
+  std::unique_ptr<GgufFile> file;
+  std::unique_ptr<Platform> platform = CreatePlatform();
+  std::unique_ptr<ThreadPool> pool;
+  Context context;
+  HyperParams hyper;
+  Graph graph;
+  Plan plan;
+  std::unique_ptr<Backend> cpu;
+
+  explicit Parts(std::span<const uint8_t> bytes) {
+    std::vector<std::unique_ptr<ByteSource>> sources;
+    sources.push_back(CreateMemorySource(bytes, "memory"));
+    file = std::move(GgufFile::FromSources(std::move(sources))).value();
+    pool = std::move(platform->CreateThreadPool(2)).value();
+    context.platform = platform.get();
+    context.pool = pool.get();
+    hyper = *ReadHyperParams(*file);
+    EXPECT_TRUE(BuildGraph({*file, hyper, 64, false}, &graph).ok());
+    plan = *MakePlan(graph, 16, 16);
+    cpu = std::move(CreateCpuBackend(context, IsaUnderTest())).value();
+  }
+
+  // Logits of all tokens and the states of every third, in steps of up to `chunk`.
+  std::vector<float> Run(Backend& backend, const std::vector<int32_t>& tokens, size_t chunk, uint32_t parts) {
+    Result<std::unique_ptr<Program>> program = backend.Compile(plan, *file, context, {});
+    EXPECT_TRUE(program.ok()) << program.status().message();
+    if (!program.ok()) return {};
+    std::unique_ptr<KvCache> cache = std::move((*program)->CreateKvCache(64)).value();
+    KvCache* caches[] = {cache.get()};
+    std::vector<float> all;
+    for (size_t at = 0; at < tokens.size(); at += chunk) {
+      const size_t count = std::min(chunk, tokens.size() - at);
+      std::vector<int32_t> positions;
+      std::vector<uint32_t> sequences(count, 0), outputs, hidden;
+      for (uint32_t i = 0; i < count; ++i) {
+        positions.push_back(static_cast<int32_t>(at + i));
+        (i % 3 == 2 ? hidden : outputs).push_back(i);
+      }
+      std::vector<float> logits(outputs.size() * hyper.vocab_size), states(hidden.size() * hyper.width);
+      Step step;
+      step.tokens = std::span(tokens).subspan(at, count);
+      step.positions = positions;
+      step.sequences = sequences;
+      step.caches = caches;
+      step.outputs = outputs;
+      step.logits = logits.data();
+      step.hidden_rows = hidden;
+      step.hidden = states.data();
+      for (uint32_t part = 0; part < parts; ++part) EXPECT_TRUE((*program)->RunPart(step, part, parts).ok());
+      all.insert(all.end(), logits.begin(), logits.end());
+      all.insert(all.end(), states.begin(), states.end());
+    }
+    return all;
+  }
+};
+
+TEST(Split, TheSameBitsWhereverTheCutIs) {
+  for (const char* family : {"llama", "gemma3", "qwen3moe", "phi3"}) {
+    TinyModelOptions options;
+    options.architecture = family;
+    options.type = DType::kQ8_0;
+    options.layers = 3;
+    options.ff = 256;
+    options.experts = 4;
+    const std::vector<uint8_t> bytes = MakeTinyModel(options);
+    Parts parts(bytes);
+    const std::vector<int32_t> tokens = SomeTokens(23, parts.hyper.vocab_size);
+    const std::vector<float> want = parts.Run(*parts.cpu, tokens, 10, 1);
+    ASSERT_FALSE(want.empty());
+    for (const uint32_t layers : {1u, 2u}) {
+      const std::unique_ptr<Backend> split = CreateSplitBackend(*parts.cpu, *parts.cpu, layers);
+      for (const uint32_t in : {1u, 4u}) {
+        const std::vector<float> got = parts.Run(*split, tokens, 10, in);
+        ASSERT_EQ(got.size(), want.size());
+        EXPECT_EQ(memcmp(got.data(), want.data(), want.size() * sizeof(float)), 0)
+            << family << ", " << layers << " layers in front, in " << in << " parts";
+      }
+    }
+  }
+}
+
+TEST(Split, EachHalfHasItsOwnWeightsAndCache) {
+  TinyModelOptions options;
+  options.layers = 4;
+  const std::vector<uint8_t> bytes = MakeTinyModel(options);
+  Parts parts(bytes);
+  const Result<GraphHalves> halves = CutGraph(parts.graph, 3);
+  ASSERT_TRUE(halves.ok()) << halves.status().message();
+  EXPECT_EQ(halves->front.cache_layers().size(), 3u);
+  EXPECT_EQ(halves->back.cache_layers().size(), 1u);
+  const MemoryNeed whole = *parts.cpu->Measure(parts.plan, 64);
+  const SplitNeed need = *MeasureSplit(*parts.cpu, *parts.cpu, parts.plan, 64, 3);
+  EXPECT_EQ(need.front.cache_bytes + need.back.cache_bytes, whole.cache_bytes);
+  EXPECT_GT(need.front.weight_bytes, 0u);
+  EXPECT_LT(need.back.weight_bytes, whole.weight_bytes);
+  for (const uint32_t wrong : {0u, 4u, 9u}) {
+    EXPECT_EQ(CutGraph(parts.graph, wrong).status().code(), Code::kInvalidArgument) << wrong;
+  }
+}
+
+}  // namespace
+}  // namespace mote::testing
