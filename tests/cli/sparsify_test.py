@@ -115,6 +115,18 @@ class Sparsify(unittest.TestCase):
             self.assertGreater(len({m["density"] for m in lossy["matrices"]}), 3, "each matrix has its own")
             self.assertLess(lossy["density"], 1)
 
+    def test_the_output_matrix_and_sparse_models(self):
+        with Folder() as f:
+            told = f.sparsify("--also", "output", "--calibration", f.text, "--density", "0.9")
+            self.assertEqual(told["matrices"][-1]["name"], "output.weight")
+            self.assertGreater(told["matrices"][-1]["loss"], 0)
+            again = mote("sparsify", f("out.gguf"), f("twice.gguf"))
+            self.assertEqual(again.returncode, 1)
+            self.assertIn(b"block-sparse already", again.stderr)
+            looked_up = mote("sparsify", MODEL, f("out.gguf"), "--also", "token_embd")
+            self.assertEqual(looked_up.returncode, 2)
+            self.assertIn(b"meets no matrix", looked_up.stderr)
+
     def test_odd_shapes_are_told(self):
         with Folder() as f:
             done = mote("sparsify", MODEL, f("out.gguf"))
