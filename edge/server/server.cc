@@ -110,8 +110,13 @@ std::unique_ptr<ModelService> MakeService(const Settings& settings, std::vector<
   made.told = [log, metrics](const std::string& name, const std::string& precision, const char* result,
                              const std::string& why) {
     metrics->AddRepack(precision, result);
-    log->Write(*result == 'f' ? LogLevel::kWarn : LogLevel::kInfo, std::string("repacking: ") + result,
-               {{"model", name}, {"precision", precision}, {"why", why}});
+    const std::string_view what = result;
+    if (what == "failed") {
+      log->Write(LogLevel::kWarn, "not repacked", {{"model", name}, {"precision", precision}, {"error", why}});
+    } else {
+      log->Write(LogLevel::kInfo, what == "made" ? "repacked" : "precision given back",
+                 {{"model", name}, {"precision", precision}});
+    }
   };
   service->SetRepack(std::move(made));
   return service;

@@ -13,7 +13,8 @@ import time
 import unittest
 
 options = argparse.Namespace()
-PATIENCE = 60  # seconds after which a test takes the server for dead; nothing is asserted about how long things take
+# Seconds after which a test takes the server for dead; nothing is asserted about how long things take.
+PATIENCE = float(os.environ.get("MOTE_PATIENCE", "60"))
 
 
 class Server:

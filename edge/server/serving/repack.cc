@@ -12,6 +12,9 @@ namespace {
 // How often those that were made are looked at.
 constexpr std::chrono::milliseconds kLook(200);
 
+// Between two requests that found all busy, at most so many seconds: else it was not for long.
+constexpr double kGap = 1;
+
 bool HasWork(const Engine& engine) {
   const EngineState state = engine.state();
   return state.running + state.waiting > 0;
@@ -43,11 +46,10 @@ void ModelService::SawPressure(Group& group, bool pressed, const std::string& fl
   if (repack_.make == nullptr) return;
   const double now = Now();
   const std::lock_guard lock(engines_mutex_);
-  if (!pressed) {
-    group.pressed_since = 0;
-    return;
-  }
-  if (group.pressed_since == 0) group.pressed_since = now;
+  if (!pressed) return;
+  // One that finds room now and then ends no pressure; a while in which none came does.
+  if (now > group.last_pressed + std::max(repack_.pressed_seconds, kGap)) group.pressed_since = now;
+  group.last_pressed = now;
   if (now < group.pressed_since + repack_.pressed_seconds || now < group.next_try || !group.wanted.empty()) return;
   group.wanted = NextPrecision(group, floor);
   if (!group.wanted.empty()) repack_came_.notify_one();
@@ -86,7 +88,7 @@ void ModelService::MakeOne(Group& group, const std::string& precision) {
   {
     const std::lock_guard lock(engines_mutex_);
     group.wanted.clear();
-    group.pressed_since = 0;
+    group.last_pressed = 0;
     if (made.ok()) {
       group.engines.push_back(*made);
       group.made.push_back(*made);
