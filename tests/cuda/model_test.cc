@@ -7,6 +7,7 @@
 #include "engine/graph/gpu.h"
 #include "engine/run/session.h"
 #include "tests/run/run_support.h"
+#include "tests/run/vision_support.h"
 #include "tests/support/effort.h"
 #include "tests/support/tiny_model.h"
 
@@ -210,6 +211,59 @@ TEST_F(CudaModel, LayersOnBoth) {
     ASSERT_NE(model, nullptr);
     EXPECT_EQ(model->device().gpu_layers, 2u);
     EXPECT_NE(model->backend_description().find("1 layers on cpu"), std::string::npos);
+  }
+}
+
+// What a session had read is another's: keys and values of both types, past a split.
+TEST_F(CudaModel, PrefixesAreCopied) {
+  TinyModelOptions options = Options("llama", DType::kF32);
+  options.width = options.ff = 64;
+  options.layers = 1;
+  options.head_dim = 24;
+  const std::vector<uint8_t> bytes = MakeTinyModel(options);
+  for (const CacheTypes cache : {CacheTypes{DType::kF16, DType::kF16}, CacheTypes{DType::kQ8_0, DType::kQ8_0}}) {
+    const std::unique_ptr<Model> model = LoadOn(bytes, {.cache = cache, .context = 300});
+    ASSERT_NE(model, nullptr);
+    const std::vector<int32_t> tokens = SomeTokens(280, model->vocab_size());
+    const auto want = AllLogits(*model, tokens);
+    std::unique_ptr<Session> source = std::move(Session::Create(*model, 0)).value();
+    ASSERT_TRUE(source->Eval(tokens, {}).ok());
+    for (const uint32_t length : {1u, 65u, 270u}) {
+      std::unique_ptr<Session> session = std::move(Session::Create(*model, 0)).value();
+      ASSERT_EQ(session->CopyPrefix(*source, length), length);
+      ASSERT_TRUE(session->Eval(std::span(tokens).subspan(length), {}).ok());
+      EXPECT_EQ(std::vector<float>(session->logits().begin(), session->logits().end()), want.back()) << length;
+    }
+  }
+}
+
+// Towers: their rows beside the CPU's, for every way of joining patches.
+TEST_F(CudaModel, PicturesAgreeWithTheCpu) {
+  for (const PeerVisionModel& peer : PeerVisionModels()) {
+    std::vector<EncodedImage> rows[2];
+    for (const bool on_gpu : {false, true}) {
+      LoadOptions options{.threads = 2};
+      if (on_gpu) options.device = {"cuda", kAllLayers};
+      SeeingModel seeing(peer.name, options);
+      ASSERT_NE(seeing.model, nullptr) << peer.name;
+      std::vector<Image> images;
+      images.push_back(Picture(5, 40, 30));
+      rows[on_gpu] = EncodeAll(*seeing.model, images);
+    }
+    ASSERT_EQ(rows[0].size(), rows[1].size());
+    std::vector<float> want, got;
+    for (const bool on_gpu : {false, true}) {
+      for (const EncodedImage::Part& part : rows[on_gpu][0].parts) {
+        const float* values = part.rows->values.As<float>();
+        std::vector<float>& to = on_gpu ? got : want;
+        to.insert(to.end(), values, values + uint64_t{part.rows->rows} * part.rows->cols);
+      }
+    }
+    ASSERT_FALSE(want.empty());
+    ASSERT_EQ(got.size(), want.size());
+    const double error = RelativeError(got, want);
+    printf("worst of %s: %.2g\n", peer.name.c_str(), error);
+    EXPECT_LT(error, kBound) << peer.name;
   }
 }
 
