@@ -15,6 +15,46 @@ static_assert(static_cast<uint8_t>(Activation::kSilu) == kSilu && static_cast<ui
               static_cast<uint8_t>(Activation::kRelu) == kRelu &&
               static_cast<uint8_t>(Activation::kGeluQuick) == kGeluQuick);
 
+// Of the operations that look at rows alone; attention's is its writing of the cache.
+RowOpKind KindOf(OpKind op) {
+  switch (op) {
+    case OpKind::kEmbed:
+      return RowOpKind::kEmbed;
+    case OpKind::kInput:
+      return RowOpKind::kInput;
+    case OpKind::kAddInput:
+      return RowOpKind::kAddInput;
+    case OpKind::kRmsNorm:
+      return RowOpKind::kRmsNorm;
+    case OpKind::kLayerNorm:
+      return RowOpKind::kLayerNorm;
+    case OpKind::kAdd:
+      return RowOpKind::kAdd;
+    case OpKind::kMulVector:
+      return RowOpKind::kMulVector;
+    case OpKind::kGate:
+      return RowOpKind::kGate;
+    case OpKind::kActivation:
+      return RowOpKind::kActivation;
+    case OpKind::kRope:
+      return RowOpKind::kRope;
+    case OpKind::kAttention:
+      return RowOpKind::kCache;
+    case OpKind::kSelectOutputs:
+      return RowOpKind::kSelect;
+    case OpKind::kTakeHidden:
+      return RowOpKind::kTakeHidden;
+    case OpKind::kMerge:
+      return RowOpKind::kMerge;
+    case OpKind::kMergeMean:
+      return RowOpKind::kMergeMean;
+    case OpKind::kConcat:
+      return RowOpKind::kConcat;
+    default:  // kSoftcap: products, gates of experts and attention have launches of their own
+      return RowOpKind::kSoftcap;
+  }
+}
+
 }  // namespace
 
 float* CudaProgram::Values(ValueId id) const {
@@ -103,72 +143,43 @@ RowOp CudaProgram::RowOpOf(const Node& node) {
   const auto floats = [&](size_t i) {
     return node.weights.size() <= i || node.weights[i] == kNone ? nullptr : weights_[node.weights[i]].floats();
   };
+  op.kind = KindOf(node.op);
   switch (node.op) {
     case OpKind::kEmbed:
-      op.kind = RowOpKind::kEmbed;
       op.type = weights_[node.weights[0]].type;
       op.packed = weights_[node.weights[0]].data;
       op.value = node.scale;
       break;
-    case OpKind::kInput:
-      op.kind = RowOpKind::kInput;
-      break;
-    case OpKind::kAddInput:
-      op.kind = RowOpKind::kAddInput;
-      break;
     case OpKind::kRmsNorm:
     case OpKind::kLayerNorm:
-      op.kind = node.op == OpKind::kRmsNorm ? RowOpKind::kRmsNorm : RowOpKind::kLayerNorm;
       op.weight = floats(0);
       op.bias = floats(1);
       op.value = node.epsilon;
       break;
-    case OpKind::kAdd:
-      op.kind = RowOpKind::kAdd;
-      break;
     case OpKind::kMulVector:
-      op.kind = RowOpKind::kMulVector;
       op.weight = floats(0);
       break;
-    case OpKind::kGate:
-      op.kind = RowOpKind::kGate;
-      break;
-    case OpKind::kActivation:
-      op.kind = RowOpKind::kActivation;
-      break;
     case OpKind::kRope:
-      op.kind = RowOpKind::kRope;
       op.flag = graph_.ropes()[node.rope].layout == RopeTable::Layout::kAdjacent ? 1 : 0;
       op.pairs = rope_args_[node.rope].pairs;
       op.weight = rope_args_[node.rope].cos;
       op.bias = rope_args_[node.rope].sin;
       break;
     case OpKind::kAttention:
-      op.kind = RowOpKind::kCache;
       op.in0 = Values(node.in[1]);
       op.in1 = Values(node.in[2]);
       op.layer = node.attention.layer;
       break;
-    case OpKind::kSelectOutputs:
-      op.kind = RowOpKind::kSelect;
-      break;
     case OpKind::kTakeHidden:  // looks at all outputs
-      op.kind = RowOpKind::kTakeHidden;
       op.rows_kind = kRowsOutputs;
       break;
     case OpKind::kMerge:
-      op.kind = RowOpKind::kMerge;
       op.flag = node.interleaved ? 1 : 0;
       break;
-    case OpKind::kMergeMean:
-      op.kind = RowOpKind::kMergeMean;
-      break;
-    case OpKind::kConcat:
-      op.kind = RowOpKind::kConcat;
+    case OpKind::kSoftcap:
+      op.value = node.cap;
       break;
     default:
-      op.kind = RowOpKind::kSoftcap;
-      op.value = node.cap;
       break;
   }
   return op;

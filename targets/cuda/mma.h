@@ -62,28 +62,45 @@ MOTE_DEVICE void MmaHalves(float d[4], const uint32_t a[4], uint32_t b0, uint32_
 #endif
 }
 
+#if __CUDA_ARCH__ < 800
+// Called, not inlined: the kernels unroll their loops over it, and the assembler would take minutes.
+static __device__ __noinline__ float4 LongMmaBf16(float4 d, uint4 a, uint2 b) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int t = lane % 4;
+#pragma unroll 1
+  for (int half = 0; half < 2; ++half) {
+#pragma unroll 1
+    for (int pair = 0; pair < 4; ++pair) {  // k = 8 half + 2 pair, and the next
+      const uint32_t top = ShuffleFrom(half == 0 ? a.x : a.z, lane - t + pair);
+      const uint32_t bottom = ShuffleFrom(half == 0 ? a.y : a.w, lane - t + pair);
+      const uint32_t left = ShuffleFrom(half == 0 ? b.x : b.y, 2 * t * 4 + pair);
+      const uint32_t right = ShuffleFrom(half == 0 ? b.x : b.y, (2 * t + 1) * 4 + pair);
+      const auto add = [](float sum, uint32_t x, uint32_t y) {
+        sum = fmaf(BitsToFloat(x << 16), BitsToFloat(y << 16), sum);
+        return fmaf(BitsToFloat(x & 0xffff0000u), BitsToFloat(y & 0xffff0000u), sum);
+      };
+      d.x = add(d.x, top, left);
+      d.y = add(d.y, top, right);
+      d.z = add(d.z, bottom, left);
+      d.w = add(d.w, bottom, right);
+    }
+  }
+  return d;
+}
+#endif
+
 MOTE_DEVICE void MmaBf16(float d[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
 #if __CUDA_ARCH__ >= 800
   asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};\n"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 #else
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const int t = lane % 4;
-  for (int half = 0; half < 2; ++half) {
-    for (int pair = 0; pair < 4; ++pair) {  // k = 8 half + 2 pair, and the next
-      const uint32_t top = ShuffleFrom(a[half * 2], lane - t + pair);
-      const uint32_t bottom = ShuffleFrom(a[half * 2 + 1], lane - t + pair);
-      for (int column = 0; column < 2; ++column) {
-        const uint32_t b = ShuffleFrom(half == 0 ? b0 : b1, (2 * t + column) * 4 + pair);
-        const float b_low = BitsToFloat(b << 16), b_high = BitsToFloat(b & 0xffff0000u);
-        d[column] = fmaf(BitsToFloat(top << 16), b_low, d[column]);
-        d[column] = fmaf(BitsToFloat(top & 0xffff0000u), b_high, d[column]);
-        d[2 + column] = fmaf(BitsToFloat(bottom << 16), b_low, d[2 + column]);
-        d[2 + column] = fmaf(BitsToFloat(bottom & 0xffff0000u), b_high, d[2 + column]);
-      }
-    }
-  }
+  const float4 sum =
+      LongMmaBf16(make_float4(d[0], d[1], d[2], d[3]), make_uint4(a[0], a[1], a[2], a[3]), make_uint2(b0, b1));
+  d[0] = sum.x;
+  d[1] = sum.y;
+  d[2] = sum.z;
+  d[3] = sum.w;
 #endif
 }
 

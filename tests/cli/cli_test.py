@@ -310,8 +310,35 @@ class Tools(unittest.TestCase):
         self.assertIn("memory", [row["level"] for row in object["peaks"]["bandwidth"]])
         self.assertIn("int8", [row["kind"] for row in object["peaks"]["compute"]])
         text = mote("doctor").stdout.decode()
-        for word in ["CPU", "ISA", "threads", "memory", "GB/s", "Gop/s", "what fits", "Q4_0"]:
+        for word in ["CPU", "ISA", "threads", "memory", "GB/s", "Gop/s", "what fits", "Q4_0", "GPU"]:
             self.assertIn(word, text)
+        self.assertTrue(object["gpu"]["gpus"] or object["gpu"]["reason"])
+        self.assertTrue(object["model"]["advice"]["fits"])
+
+    def test_plans_for_other_machines(self):
+        text = mote("doctor", "--plan", "all").stdout.decode()
+        with open("docs/roofline.md", encoding="utf-8") as page:
+            self.assertIn(text, page.read(), "docs/roofline.md is not what mote doctor --plan all prints")
+        plan = json.loads(mote("doctor", "--plan", "rtx-3090", "--json").stdout)
+        self.assertEqual([device["device"] for device in plan], ["rtx-3090"])
+        for row in plan[0]["rows"]:  # nothing is faster than all of it from the fastest memory
+            if "limit" in row:
+                self.assertLessEqual(row["limit"] * row["bytes"], plan[0]["bytes_per_second"] * 1.3)
+                self.assertLessEqual(row["limit_cpu"], row["limit"])
+        wrong = mote("doctor", "--plan", "abacus")
+        self.assertEqual(wrong.returncode, 2)
+        self.assertIn("orin-nano-super", wrong.stderr.decode())
+
+    def test_device(self):
+        for words in [["--device", "gpu"], ["--device", "cuda:x"], ["-ngl", "-3"], ["-ngl", "some"]]:
+            self.assertEqual(mote("run", MODEL, "-p", "Once", "-n", "1", *words).returncode, 2, words)
+        run = ["run", MODEL, "-p", "Once", "-n", "1", "--no-chat"]
+        self.assertEqual(mote(*run, "--device", "cpu", "-ngl", "7").returncode, 0)
+        if not json.loads(mote("doctor", "--json").stdout)["gpu"]["gpus"]:
+            refused = mote(*run, "--device", "cuda")
+            self.assertEqual(refused.returncode, 1)
+            self.assertIn("device cuda", refused.stderr.decode())
+            self.assertEqual(mote(*run, "--device", "auto", "-ngl", "all").returncode, 0)
 
 
 

@@ -29,7 +29,10 @@ ALLOWED = [
     (r".*", r"__cxa_pure_virtual", "the unreachable entry of every abstract class"),
     (r"(threads?|thread_pool|platform|topology|monitor)\.cc\.o", r"__cxa_begin_catch|_ZTI.*|_ZSt9terminatev",
      "std::thread throws where a thread cannot be started; targets/cpu/platform turns that into a Status"),
+    (r".*\.cu\.o", r"atexit|__cxa_guard_acquire", "nvcc's own registration of kernels, and its handle of each"),
 ]
+# nvcc's handles of kernels, which it makes when they are first launched.
+NVCC_GLOBALS = re.compile(r"__cudaFatCubinHandle|.*__device_stub.*")
 # Sections whose contents change while the program runs. (.data.rel.ro holds constants with addresses in them: the loader
 # fills them in and makes them read-only.)
 WRITABLE = re.compile(r"^(\.data(?!\.rel\.ro).*|\.bss.*|\.tdata.*|\.tbss.*|\*COM\*)$")
@@ -68,6 +71,8 @@ def check_archive(tool, library):
             for pattern, reason in FORBIDDEN.items():
                 if re.fullmatch(pattern, name.split("@")[0]) and not allowed(member, name):
                     wrong.append(f"{member}: {name}: {reason}")
+        elif member.endswith(".cu.o") and NVCC_GLOBALS.fullmatch(name):
+            continue
         elif WRITABLE.match(section) and not name.startswith("DW.ref."):  # the compiler's, for unwinding
             wrong.append(f"{member}: {name}: writable global data ({section})")
     if len(members) < 3:

@@ -25,6 +25,7 @@ struct LoadOptions {
   uint32_t context = 0;
   uint32_t max_batch = 512;
   CacheTypes cache = {};
+  DeviceRequest device = {};
 };
 
 inline Result<std::unique_ptr<Model>> TryLoad(std::span<const uint8_t> bytes, const LoadOptions& options = {}) {
@@ -37,9 +38,7 @@ inline Result<std::unique_ptr<Model>> TryLoad(std::span<const uint8_t> bytes, co
   params.max_batch = options.max_batch;
   params.cache = options.cache;
   params.isa = IsaUnderTest();
-#ifdef MOTE_TEST_DEVICE  // the same tests on another device: tests/cuda
-  params.device.device = MOTE_TEST_DEVICE;
-#endif
+  params.device = options.device;
   return Model::Load(std::move(file), params);
 }
 
