@@ -120,6 +120,7 @@ for (const model of models) {
   for (const threads of threadCounts) {
     const page = await browser.newPage();
     await page.goto(server.url);
+    page.on('pageerror', (error) => console.error(String(error)));
     names = await page.evaluate(prepare, [basename(model), threads, prompt + 2 * generated + 64, LETTER]);
     const rows = [
       {name: `prefill ${prompt}`, mote: [], wllama: []}, {name: `decode behind ${prompt}`, mote: [], wllama: []}, {name: 'decode behind 8', mote: [], wllama: []},
