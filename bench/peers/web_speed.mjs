@@ -107,7 +107,10 @@ function prepare([model, threads, context, letter]) {
   })();
 }
 
-const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];
+function median(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  return (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
+}
 const spread = (values, digits) => `${median(values).toFixed(digits)} (${Math.min(...values).toFixed(digits)} to ${Math.max(...values).toFixed(digits)})`;
 
 const {version} = JSON.parse(readFileSync(join(wllama, 'package.json'), 'utf8'));
@@ -120,6 +123,7 @@ for (const model of models) {
   for (const threads of threadCounts) {
     const page = await browser.newPage();
     await page.goto(server.url);
+    page.on('pageerror', (error) => console.error(String(error)));
     names = await page.evaluate(prepare, [basename(model), threads, prompt + 2 * generated + 64, LETTER]);
     const rows = [
       {name: `prefill ${prompt}`, mote: [], wllama: []}, {name: `decode behind ${prompt}`, mote: [], wllama: []}, {name: 'decode behind 8', mote: [], wllama: []},

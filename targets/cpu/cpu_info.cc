@@ -4,8 +4,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <memory>
 #include <optional>
 
+#include "engine/core/context.h"
 #include "targets/cpu/cpu_info_impl.h"
 #if defined(__linux__)
 #include "targets/cpu/platform/proc_files.h"
@@ -115,6 +117,10 @@ void DetectSystem(const std::string&, CpuInfo& info) {
   info.features.push_back("relaxed_simd");
 #endif
   info.page_bytes = 65536;
+  // The threads that the module was started with: it sees no others, and no processors.
+  const Result<std::unique_ptr<ThreadPool>> pool = CreatePlatform()->CreateThreadPool(0);
+  info.default_workers = pool.ok() ? (*pool)->num_workers() : 1;
+  info.logical_cpus = info.online_cpus = info.physical_cores = info.default_workers;
   // What the module may still grow to is the host's secret; the address space is what is known.
   info.memory_total = uint64_t{1} << 32;
   info.memory_available = info.memory_total - __builtin_wasm_memory_size(0) * info.page_bytes;
