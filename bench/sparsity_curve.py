@@ -9,8 +9,10 @@ the calibration, others for the perplexity. The table replaces what stands betwe
 """
 import argparse
 import json
+import math
 import os
 import subprocess
+import sys
 import tempfile
 
 METHODS = ["magnitude", "wanda", "reconstruct"]
@@ -35,8 +37,10 @@ def measure(program, model, folder, method, density, kind):
     out = os.path.join(folder, "out.gguf")
     done = subprocess.run([program, "sparsify", model, out, "--method", method, "--density", str(density), "--type", kind,
                            "--calibration", os.path.join(folder, "calibration.txt"), "--test", os.path.join(folder, "test.txt"),
-                           "-c", "256", "--json"], check=True, capture_output=True, text=True)
-    return json.loads(done.stdout)
+                           "-c", "256", "-t", "1", "--json"], check=True, capture_output=True, text=True)
+    told = json.loads(done.stdout)
+    print("%s at %.1f: %.3f" % (method, density, told["after"]["perplexity"]), file=sys.stderr, flush=True)
+    return told
 
 
 def table(rows, dense):
@@ -51,7 +55,6 @@ def table(rows, dense):
 
 def plot(rows, dense, title):
     """An SVG: density from left to right, perplexity up, on a logarithmic scale."""
-    import math
     width, height, left, right, top, bottom = 640, 400, 64, 120, 40, 48
     base = dense["before"]["perplexity"]
     values = [rows[d][m]["after"]["perplexity"] for d in DENSITIES for m in METHODS]
@@ -107,6 +110,8 @@ def main():
     if a.page:
         with open(a.page) as f:
             page = f.read()
+        if BEGIN not in page or END not in page:
+            sys.exit("%s has not the two marks between which the table goes: %s and %s" % (a.page, BEGIN, END))
         before, after = page.split(BEGIN)[0], page.split(END)[1]
         with open(a.page, "w") as f:
             f.write(before + BEGIN + "\n\n" + text + "\n\n" + END + after)
