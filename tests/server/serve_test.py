@@ -339,7 +339,7 @@ class UnderLoad(unittest.TestCase):
     def test_a_coarser_precision_is_made_when_all_are_busy(self):
         with tempfile.TemporaryDirectory() as folder, \
                 Server("--quantization-mode", "adaptive", "--slots", "1", "--repack", "q8_0", "--repack-dir", folder,
-                       "--repack-idle", "1", "--cache-size", "0", model=STORIES) as server:
+                       "--repack-idle", "1", "--cache-size", "0", "--queue-timeout", "3600", model=STORIES) as server:
             stop = threading.Event()
             seen, floors = set(), set()
 

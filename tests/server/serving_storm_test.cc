@@ -107,7 +107,7 @@ TEST(ServingStorm, WhoLeavesTakesNothingFromWhoStays) {
   std::atomic<bool> stop = false;
   const auto storm = [&](unsigned seed) {
     std::mt19937 random(seed);
-    for (int i = 0; i < Effort(300, 60); ++i) {
+    for (int i = 0; i < Effort(100, 30); ++i) {
       const bool stays = random() % 8 == 0;
       const int number = static_cast<int>(random() % kSurvivors);
       Task task = StormTask(number);

@@ -216,7 +216,7 @@ TEST(Settings, WrongOnesNameTheirSource) {
   EXPECT_EQ(Fails({"--config", "f"}, {}, {{"f", "key_file = \"a\" b"}}),
             "f:1: key_file: quotes must close, with nothing but a comment behind");
   EXPECT_EQ(Fails({"--config", "f"}, {}, {{"f", std::string("slots = 1\0", 10)}}), "f:1: has a control character");
-  EXPECT_EQ(Fails({"--config", "g"}), "g: No such file or directory");
+  EXPECT_EQ(Fails({"--config", "g"}), "the file of --config: g: No such file or directory");
   EXPECT_EQ(Fails({"--max-conections", "3"}),
             "unknown option --max-conections; did you mean --max-connections?; mote serve --help lists them");
   EXPECT_EQ(Fails({"--slots"}), "--slots (command line): needs a value; it must be 1 to 4096");
