@@ -37,8 +37,7 @@ void GatherRow(DType type, const uint8_t* dense, size_t col, size_t r, uint8_t* 
   } else if (type == DType::kQ4_0) {
     const uint8_t* codes = dense + col / 32 * sizeof(BlockQ4_0) + offsetof(BlockQ4_0, codes);
     for (size_t c = 0; c < 4; ++c) {
-      block[4 * r + c] =
-          static_cast<uint8_t>(Nibble(codes, col % 32 + c) | Nibble(codes, col % 32 + c + 4) << 4);
+      block[4 * r + c] = static_cast<uint8_t>(Nibble(codes, col % 32 + c) | Nibble(codes, col % 32 + c + 4) << 4);
     }
   } else {
     for (size_t c = 0; c < 2; ++c) memcpy(block + 2 * (kSparseRows * c + r), dense + 2 * (col + c), 2);

@@ -6,7 +6,8 @@
 // zero are kept, group by group, stretch by stretch, by ascending position in the stretch.
 //
 // Types, each with a dense form that it converts to and from without loss:
-//   kI8          int8 codes, one float16 scale for a row's stretch; dense: Q8_0 rows, whose scales are the same all over
+//   kI8          int8 codes, one float16 scale for a row's stretch; dense: Q8_0 rows, whose scales are the same all
+//   over
 //                a stretch
 //   kF16, kBF16  dense: the same; a zero is a value whose bits are all 0
 //   kQ4_0        dense: the same
@@ -23,9 +24,9 @@
 
 namespace mote {
 
-inline constexpr size_t kSparseRows = 16;        // of a group
-inline constexpr size_t kSparseStretch = 256;    // columns
-inline constexpr size_t kSparseBlockBytes = 64;  // of a block's values
+inline constexpr size_t kSparseRows = 16;                      // of a group
+inline constexpr size_t kSparseStretch = 256;                  // columns
+inline constexpr size_t kSparseBlockBytes = 64;                // of a block's values
 inline constexpr uint64_t kSparseMaxSide = uint64_t{1} << 26;  // rows, columns
 
 // Whether there are block-sparse matrices of this type.

@@ -8,7 +8,8 @@
 #include "simd/sparse.h"
 #include "simd/targets.h"
 
-// A row is where row.cc has defined it, and its sparse part where matmul_sparse.cc has: one per compiled instruction set.
+// A row is where row.cc has defined it, and its sparse part where matmul_sparse.cc has: one per compiled instruction
+// set.
 #define MOTE_DECLARE_ROW(variant, target) \
   namespace mote::simd::variant::target { \
   extern const KernelTable kRow;          \

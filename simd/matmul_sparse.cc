@@ -1,7 +1,7 @@
 // Matrix products with block-sparse weights (quant/block_sparse.h).
 //
-// A lane is a row, as in panels: a block is 16 rows, one vector of AVX-512, two of AVX2, four of 128 bits. For each block
-// that is kept a tile of tokens loads one place, the block, and of each token the activations that stand there.
+// A lane is a row, as in panels: a block is 16 rows, one vector of AVX-512, two of AVX2, four of 128 bits. For each
+// block that is kept a tile of tokens loads one place, the block, and of each token the activations that stand there.
 //
 // What limits it, on AVX2 with int8 (T tokens, 64 bytes of codes):
 //   T = 1    memory: 64 bytes of codes, 1 of index; 19 instructions
@@ -11,8 +11,8 @@
 // On VNNI a token takes one dot product where it takes four instructions here, and the broadcast weighs as much as it.
 //
 // int8 adds up a stretch of 256 values of k in integers and scales once; 4 bits do so every 32, in the order of
-// simd/matmul_panel-inl.h; floats add value by value, in the order of simd/matmul_float-inl.h. So results are those of the
-// dense kernels, to the bit.
+// simd/matmul_panel-inl.h; floats add value by value, in the order of simd/matmul_float-inl.h. So results are those of
+// the dense kernels, to the bit.
 #include "simd/targets.h"
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "simd/matmul_sparse.cc"
@@ -168,7 +168,7 @@ struct KindQ4_0 {
                               typename Dot::Correction (&corrections)[V], Dot (&dots)[V][T]) {
     typename Dot::Weights weights[V];
     MOTE_UNROLL for (size_t v = 0; v < V; ++v) {
-      const VU8 codes = hn::Sub(Bits<kHigh ? 4 : 0, 0>(packed[v], 15), hn::Set(DU8(), 8));
+      const VU8 codes = hn::Sub(Bits < kHigh ? 4 : 0, 0 > (packed[v], 15), hn::Set(DU8(), 8));
       weights[v] = Dot::Prepare(codes);
       corrections[v].Add(codes);
     }

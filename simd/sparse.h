@@ -1,5 +1,5 @@
-// The kernels of block-sparse products (quant/block_sparse.h), one table beside each KernelTable. What simd/kernels.h says
-// of arguments, memory and determinism holds here too.
+// The kernels of block-sparse products (quant/block_sparse.h), one table beside each KernelTable. What simd/kernels.h
+// says of arguments, memory and determinism holds here too.
 #ifndef MOTE_SIMD_SPARSE_H_
 #define MOTE_SIMD_SPARSE_H_
 
@@ -11,8 +11,8 @@
 
 namespace mote::simd {
 
-// Activations as products with block-sparse int8 weights want them ("S8"): a row is one of these for each stretch of 256
-// values, the last one filled up with zeros. value = scale * code; for instruction sets whose dot product takes one
+// Activations as products with block-sparse int8 weights want them ("S8"): a row is one of these for each stretch of
+// 256 values, the last one filled up with zeros. value = scale * code; for instruction sets whose dot product takes one
 // unsigned operand, the codes are raised by 128. K is a multiple of 32.
 struct S8Stretch {
   float scale;
@@ -24,12 +24,12 @@ constexpr size_t S8RowBytes(size_t k) {
   return ((k + kSparseStretch - 1) / kSparseStretch * sizeof(S8Stretch) + 63) / 64 * 64;
 }
 
-// out[m * out_stride + n] = sum over k of acts[m][k] * weights[n][k], for the rows n of groups [first_group, first_group +
-// groups) that exist.
+// out[m * out_stride + n] = sum over k of acts[m][k] * weights[n][k], for the rows n of groups [first_group,
+// first_group + groups) that exist.
 struct SparseMatMulArgs {
   SparseShape shape;
-  // Of the whole matrix, as in the file. What lies after the values, for 4096 bytes, may be prefetched. Index, counts and
-  // starts are null where every place is kept.
+  // Of the whole matrix, as in the file. What lies after the values, for 4096 bytes, may be prefetched. Index, counts
+  // and starts are null where every place is kept.
   const uint8_t* values = nullptr;
   const uint8_t* index = nullptr;
   const uint8_t* counts = nullptr;
@@ -47,8 +47,8 @@ struct SparseMatMulArgs {
 using SparseMatMulFn = void (*)(const SparseMatMulArgs& args);
 
 struct SparseKernels {
-  // The same bits as the dense product of the same values: kF16, kBF16 and kQ4_0 as KernelTable::matmul of that type, kI8
-  // as kI8 without an index.
+  // The same bits as the dense product of the same values: kF16, kBF16 and kQ4_0 as KernelTable::matmul of that type,
+  // kI8 as kI8 without an index.
   SparseMatMulFn matmul_i8;
   SparseMatMulFn matmul_f16;
   SparseMatMulFn matmul_bf16;

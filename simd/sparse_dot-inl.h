@@ -1,9 +1,10 @@
-// Sums of products of signed 8-bit codes over blocks that are not known beforehand: what simd/dot-inl.h does for steps in
-// a row, for one step at a time. A vector of codes is kLanes rows x 4 values of k; an activation is 4 values of one
+// Sums of products of signed 8-bit codes over blocks that are not known beforehand: what simd/dot-inl.h does for steps
+// in a row, for one step at a time. A vector of codes is kLanes rows x 4 values of k; an activation is 4 values of one
 // token, in every lane.
 //
 // SparseDot<kSmall> has the sums of one token:
-//   kSmall      codes are -8..7 and there are at most 8 steps: what instruction sets without a dot product may add up in
+//   kSmall      codes are -8..7 and there are at most 8 steps: what instruction sets without a dot product may add up
+//   in
 //               16 bits; else -128..127 and any number
 //   Weights     a vector of codes, made ready once for all tokens
 //   Acts        4 activations: LoadS8 from S8 rows, LoadA8 from A8 rows
@@ -29,9 +30,9 @@ struct NoCorrection {
 
 #if HWY_ARCH_X86 && MOTE_VNNI
 
-// The unsigned operand is the activations, raised by 128: what that adds, 128 times the sum of the codes, is the same for
-// all tokens and costs one dot product for each vector of codes. Raised weights would need the sums of the activations
-// that are kept, another one for each token.
+// The unsigned operand is the activations, raised by 128: what that adds, 128 times the sum of the codes, is the same
+// for all tokens and costs one dot product for each vector of codes. Raised weights would need the sums of the
+// activations that are kept, another one for each token.
 struct RaisedCorrection {
   VI32 sum;
   HWY_INLINE void Begin() { sum = hn::Zero(DI32()); }
@@ -120,8 +121,12 @@ struct SparseDot {
     return VI32(vpaddq_s32(vpaddlq_s16(dot.low), vpaddlq_s16(dot.high)));
   }
 #elif defined(__wasm_relaxed_simd__)
-  HWY_INLINE void Begin() { dot.Begin(hn::Zero(DI32())); }
-  HWY_INLINE VI32 Total(const Correction&) const { return dot.Total(hn::Zero(DI32())); }
+  HWY_INLINE void Begin() {
+    dot.Begin(hn::Zero(DI32()));
+  }
+  HWY_INLINE VI32 Total(const Correction&) const {
+    return dot.Total(hn::Zero(DI32()));
+  }
 #else
   HWY_INLINE void Begin() {
     dot.pairs = wasm_i32x4_const_splat(0);

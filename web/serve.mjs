@@ -48,7 +48,8 @@ async function tagOf(path, info) {
 function inside(folder, url) {
   let name;
   try {
-    name = decodeURIComponent(new URL(url, 'http://localhost').pathname);
+    // Not by URL, which would take "//x/y" for a host.
+    name = decodeURIComponent(url.split(/[?#]/, 1)[0]);
   } catch {
     return null;
   }

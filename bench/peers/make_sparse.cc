@@ -1,4 +1,5 @@
-// Makes the matrices of a model block-sparse with random places: speed depends on how many blocks are kept, not on which.
+// Makes the matrices of a model block-sparse with random places: speed depends on how many blocks are kept, not on
+// which.
 //
 //   make_sparse IN.gguf OUT.gguf TYPE DENSITY      IN of floats; TYPE I8, F16, BF16 or Q4_0; DENSITY 0 to 1
 #include <stdio.h>
@@ -88,7 +89,8 @@ int main(int argc, char** argv) {
   DType type = DType::kI8;
   const bool is_i8 = argc == 5 && strcmp(argv[3], "I8") == 0;
   const double density = argc == 5 ? atof(argv[4]) : 0;
-  if (argc != 5 || (!is_i8 && !DTypeFromName(argv[3], &type)) || !IsSparseType(type) || !(density >= 0 && density <= 1)) {
+  if (argc != 5 || (!is_i8 && !DTypeFromName(argv[3], &type)) || !IsSparseType(type) ||
+      !(density >= 0 && density <= 1)) {
     fprintf(stderr, "usage: make_sparse IN.gguf OUT.gguf I8|F16|BF16|Q4_0 DENSITY\n");
     return 2;
   }

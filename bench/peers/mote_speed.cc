@@ -28,6 +28,9 @@ class Speed {
     params.threads = threads;
     params.context = context;
     params.isa = getenv("MOTE_ISA");
+    const char* sparse = getenv("MOTE_SPARSE");
+    if (sparse != nullptr && strcmp(sparse, "sparse") == 0) params.sparse_path = MOTE_SPARSE_SPARSE;
+    if (sparse != nullptr && strcmp(sparse, "dense") == 0) params.sparse_path = MOTE_SPARSE_DENSE;
     Check(mote_model_load(path, &params, &model_, &error_));
     Check(mote_session_create(model_, 0, &session_, &error_));
     info_.struct_size = sizeof(info_);

@@ -41,6 +41,14 @@ Model LoadModel(const ModelOptions& options, const char* command) {
   return Take(Model::Load(path, converted));
 }
 
+Model LoadModelQuietly(const ModelOptions& options) {
+  return Take(Model::Load(options.path, Convert(options)));
+}
+
+Model LoadModelBytes(const ModelOptions& options, const void* bytes, uint64_t size) {
+  return Take(Model::LoadMemory(bytes, size, Convert(options)));
+}
+
 Model LoadVocabulary(const ModelOptions& options, const char* command) {
   v0::ModelOptions converted;
   converted.vocab_only = true;

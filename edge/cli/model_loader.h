@@ -2,6 +2,8 @@
 #ifndef MOTE_EDGE_CLI_MODEL_LOADER_H_
 #define MOTE_EDGE_CLI_MODEL_LOADER_H_
 
+#include <stdint.h>
+
 #include <string>
 
 #include "edge/cli/options.h"
@@ -10,6 +12,9 @@
 namespace mote::cli {
 
 Model LoadModel(const ModelOptions& options, const char* command);
+// Without a word: a model that a server loads while it runs. The second from bytes that the caller keeps.
+Model LoadModelQuietly(const ModelOptions& options);
+Model LoadModelBytes(const ModelOptions& options, const void* bytes, uint64_t size);
 // Only the vocabulary: no tensors are needed.
 Model LoadVocabulary(const ModelOptions& options, const char* command);
 Session CreateSession(const Model& model);

@@ -1,9 +1,16 @@
 // mote serve: loads the models that the settings name and puts them behind the server.
+#include <ctype.h>
+#include <errno.h>
 #include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,10 +20,12 @@
 #include "edge/cli/console.h"
 #include "edge/cli/model_loader.h"
 #include "edge/cli/options.h"
+#include "edge/cli/repack.h"
 #include "edge/cli/vision_file.h"
 #if MOTE_HAVE_SERVER
 #include "edge/server/config/settings.h"
 #include "edge/server/ops/log.h"
+#include "edge/server/ops/machine.h"
 #include "edge/server/server.h"
 #endif
 
@@ -120,19 +129,18 @@ std::string ActiveIsa() {
   return isa;
 }
 
-LoadedModel LoadOne(const Settings& settings, const ModelFile& file) {
-  const ModelOptions options = OptionsFor(settings, file.path);
-  LoadedModel loaded;
-  loaded.model = LoadModel(options, "serve");
-  StopIfAsked();
-  loaded.path = file.path;
-  loaded.name = !file.name.empty() ? file.name : file.path.empty() ? BuiltinModel()->model.name : NameOf(file.path);
-  if (loaded.name.size() > 5 && loaded.name.substr(loaded.name.size() - 5) == ".gguf") {
-    loaded.name.resize(loaded.name.size() - 5);
-  }
-  loaded.created = time(nullptr);
-  loaded.isa = ActiveIsa();
-  loaded.precision = loaded.model.info().weight_type;
+// As requests call it.
+std::string ServedName(const ModelFile& file) {
+  std::string name = !file.name.empty()  ? file.name
+                     : file.path.empty() ? BuiltinModel()->model.name
+                                         : NameOf(file.path);
+  if (name.size() > 5 && name.ends_with(".gguf")) name.resize(name.size() - 5);
+  return name;
+}
+
+// The vision file, where there is one. Failure where it was asked for and does not fit.
+void AttachVision(const Settings& settings, const ModelFile& file, LoadedModel* model) {
+  LoadedModel& loaded = *model;
   VisionOptions vision;
   vision.cache_bytes = settings.image_cache_size;
   vision.max_tokens = static_cast<uint32_t>(settings.image_max_tokens);
@@ -149,15 +157,116 @@ LoadedModel LoadOne(const Settings& settings, const ModelFile& file) {
     Note("mote: vision file " + file.mmproj +
          (attached.ok() ? "" : " does not fit and is left out: " + attached.error().message));
   }
+}
+
+LoadedModel LoadOne(const Settings& settings, const ModelFile& file) {
+  const ModelOptions options = OptionsFor(settings, file.path);
+  LoadedModel loaded;
+  loaded.model = LoadModel(options, "serve");
+  StopIfAsked();
+  loaded.path = file.path;
+  loaded.name = ServedName(file);
+  loaded.created = time(nullptr);
+  loaded.isa = ActiveIsa();
+  loaded.precision = loaded.model.info().weight_type;
+  AttachVision(settings, file, &loaded);
   StopIfAsked();
   return loaded;
+}
+
+// Whether a repacked model of so many bytes fits: twice, because it is packed for the processor from a file in memory.
+bool HasRoomFor(const Settings& settings, uint64_t bytes, std::string* why) {
+  const uint64_t needed = settings.repack_dir.empty() ? 2 * bytes : bytes;
+  server::MachineFacts facts;
+  const server::Machine machine;
+  machine.ReadMemory(&facts);
+  const auto lacks = [&](uint64_t left) {
+    *why = "it needs " + HumanBytes(needed) + ", and " + HumanBytes(left) + " are left";
+    return false;
+  };
+  // A fifth stays free: for the sessions, and for others.
+  if (facts.memory_available && needed > *facts.memory_available / 5 * 4) return lacks(*facts.memory_available);
+  if (settings.memory_pool_size == 0) return true;
+  const server::MachineFacts all = server::Machine().Read(0);
+  const uint64_t used = std::min(all.process.resident_bytes.value_or(0), settings.memory_pool_size);
+  return needed <= settings.memory_pool_size - used || lacks(settings.memory_pool_size - used);
+}
+
+// Where a repacked model is kept: by what it was made from, so that another file of the name is not taken for it.
+std::string RepackedPath(const Settings& settings, const ModelFile& file, const std::string& precision) {
+  std::string name = ServedName(file);
+  for (char& c : name) c = isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '.' ? c : '_';
+  struct stat facts = {};
+  if (!file.path.empty()) stat(file.path.c_str(), &facts);
+  const uint64_t size = file.path.empty() ? BuiltinModel()->model.size : static_cast<uint64_t>(facts.st_size);
+  return settings.repack_dir + "/" + name + "-" + std::to_string(size) + "-" + std::to_string(facts.st_mtime) + "-" +
+         precision + ".gguf";
+}
+
+Error RepackError(mote_status code, std::string why) {
+  return Error{code, std::move(why)};
+}
+
+// Another precision of a model that is being served.
+Result<LoadedModel> RepackOne(const Settings& settings, const ModelFile& file, const std::string& precision,
+                              const std::function<bool()>& go_on) {
+  const RepackJob job{file.path, precision, go_on};
+  std::string why;
+  uint64_t bytes = 0;
+  if (!MeasureRepack(job, &bytes, &why)) return RepackError(MOTE_UNSUPPORTED, why);
+  if (!HasRoomFor(settings, bytes, &why)) return RepackError(MOTE_OUT_OF_MEMORY, why);
+  ModelOptions options = OptionsFor(settings, file.path);
+  LoadedModel loaded;
+  try {
+    if (settings.repack_dir.empty()) {
+      const auto memory = std::make_shared<std::string>();
+      if (!RepackToMemory(job, memory.get(), &why)) return RepackError(MOTE_IO, why);
+      loaded.model = LoadModelBytes(options, memory->data(), memory->size());
+      loaded.backing = memory;
+    } else {
+      options.path = RepackedPath(settings, file, precision);
+      const bool there = access(options.path.c_str(), R_OK) == 0;
+      if (!there && !RepackToFile(job, options.path, &why)) return RepackError(MOTE_IO, why);
+      loaded.model = LoadModelQuietly(options);
+    }
+    loaded.path = file.path;
+    loaded.name = ServedName(file);
+    loaded.created = time(nullptr);
+    loaded.isa = ActiveIsa();
+    for (const char c : precision) loaded.precision += static_cast<char>(toupper(static_cast<unsigned char>(c)));
+    AttachVision(settings, file, &loaded);
+  } catch (const std::exception& error) {
+    return RepackError(MOTE_IO, error.what());
+  }
+  return loaded;
+}
+
+// From the first file of each name, which is the one that was meant most.
+server::Repack RepackFrom(const Settings& settings, const std::vector<ModelFile>& files) {
+  return [settings, files](const std::string& name, const std::string& precision,
+                           const std::function<bool()>& go_on) -> Result<LoadedModel> {
+    for (const ModelFile& file : files) {
+      if (ServedName(file) == name) return RepackOne(settings, file, precision, go_on);
+    }
+    return RepackError(MOTE_NOT_FOUND, "there is no file of this model");
+  };
 }
 
 int Serve(const std::vector<std::string>& words) {
   if (std::find(words.begin(), words.end(), "--help") != words.end() ||
       std::find(words.begin(), words.end(), "-h") != words.end()) {
-    Write("Serve models over HTTP, with OpenAI's protocol.\n\nmote serve [MODEL] [OPTIONS]\n\n" +
-          server::SettingsHelp());
+    Write(
+        "Serve models over HTTP, with OpenAI's protocol.\n\n"
+        "mote serve [MODEL] [OPTIONS]\n\n"
+        "  mote serve                                  the model in the program, on 127.0.0.1:8080, for this machine "
+        "alone\n"
+        "  mote serve model.gguf --port 9000           a file; its vision file beside it is found\n"
+        "  mote key new --file KEYS --name camera      a key, then for others in the network, too:\n"
+        "  mote serve model.gguf --host 0.0.0.0 --key-file KEYS --tls-cert CERT --tls-key KEY\n\n"
+        "Each option is a variable as well (--max-body: MOTE_MAX_BODY) and a line in a file (max_body = 24M):\n"
+        "  --config FILE\n"
+        "      Settings, a line each; options and variables go before it\n\n" +
+        server::SettingsHelp());
     FlushOutput();
     return kDone;
   }
@@ -174,10 +283,14 @@ int Serve(const std::vector<std::string>& words) {
   }
   FindVision(*settings, &files);
   if (!settings->models.empty()) CheckMemory(*settings, files);
+  if (const std::string& kept = settings->repack_dir; !kept.empty() && access(kept.c_str(), R_OK | W_OK | X_OK) != 0) {
+    Fail("repack_dir: " + kept + ": " + strerror(errno) + "; it must be a folder that this user may write");
+  }
   std::vector<LoadedModel> models;
   for (const ModelFile& file : files) models.push_back(LoadOne(*settings, file));
 
-  Result<std::unique_ptr<server::Server>> running = server::Server::Start(*settings, std::move(models));
+  Result<std::unique_ptr<server::Server>> running =
+      server::Server::Start(*settings, std::move(models), RepackFrom(*settings, files));
   if (!running.ok()) Fail(running.error().message);
   server::Server& server = **running;
   Note("mote: listening on " + server.address() + "; stop with Ctrl+C");

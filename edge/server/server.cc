@@ -1,5 +1,9 @@
 #include "edge/server/server.h"
 
+#include <limits.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
 #include <thread>
@@ -8,6 +12,7 @@
 #include "edge/server/auth/gate.h"
 #include "edge/server/canary.h"
 #include "edge/server/config/settings.h"
+#include "edge/server/fetch/fetching_service.h"
 #include "edge/server/guard.h"
 #include "edge/server/http/front.h"
 #include "edge/server/openai/routes.h"
@@ -27,6 +32,7 @@ FrontOptions FrontOptionsOf(const Settings& settings) {
   options.tls.certificate = settings.tls_cert;
   options.tls.key = settings.tls_key;
   options.tls.client_ca = settings.tls_client_ca;
+  options.tls.crl = settings.tls_crl;
   options.tls.require_client = settings.mutual_tls();
   options.tls.allow_tls12 = settings.tls_min_version == "1.2";
   options.reader.request_line = options.reader.header_line = static_cast<uint32_t>(settings.max_line);
@@ -64,7 +70,8 @@ EngineOptions EngineOptionsOf(const Settings& settings, const LoadedModel& model
   return options;
 }
 
-std::unique_ptr<ModelService> MakeService(const Settings& settings, std::vector<LoadedModel> models, Metrics* metrics) {
+// With a precision that is made while serving, its engine.
+ServiceOptions ServiceOptionsOf(const Settings& settings) {
   ServiceOptions options;
   options.cache_bytes = settings.cache_size;
   options.cache_ttl = settings.cache_ttl;
@@ -72,12 +79,79 @@ std::unique_ptr<ModelService> MakeService(const Settings& settings, std::vector<
   options.adaptive = settings.quantization == "adaptive";
   if (!options.adaptive && settings.quantization != "off") options.precision = settings.quantization;
   options.request_timeout = settings.request_timeout;
+  return options;
+}
+
+std::shared_ptr<Engine> MakeEngine(const Settings& settings, LoadedModel model, Metrics* metrics) {
+  const EngineOptions options = EngineOptionsOf(settings, model);
+  return std::make_shared<Engine>(std::move(model.model), options, metrics, std::move(model.backing));
+}
+
+std::unique_ptr<ModelService> MakeService(const Settings& settings, std::vector<LoadedModel> models, Repack repack,
+                                          Metrics* metrics, Log* log) {
+  const ServiceOptions options = ServiceOptionsOf(settings);
   auto service = std::make_unique<ModelService>(options, metrics);
   for (LoadedModel& model : models) {
-    const EngineOptions engine = EngineOptionsOf(settings, model);
-    service->Add(std::make_unique<Engine>(std::move(model.model), engine, metrics), model.created);
+    const int64_t created = model.created;
+    service->Add(MakeEngine(settings, std::move(model), metrics), created);
   }
+  if (!options.adaptive || repack == nullptr || settings.repack.empty()) return service;
+  RepackOptions made;
+  made.precisions = settings.repack;
+  made.idle_seconds = settings.repack_idle;
+  made.make = [settings, metrics, log, repack = std::move(repack)](
+                  const std::string& name, const std::string& precision,
+                  const std::function<bool()>& go_on) -> Result<std::shared_ptr<Engine>> {
+    log->Write(LogLevel::kInfo, "repacking", {{"model", name}, {"precision", precision}});
+    Result<LoadedModel> model = repack(name, precision, go_on);
+    if (!model.ok()) return model.error();
+    return MakeEngine(settings, std::move(*model), metrics);
+  };
+  made.told = [log, metrics](const std::string& name, const std::string& precision, const char* result,
+                             const std::string& why) {
+    metrics->AddRepack(precision, result);
+    const std::string_view what = result;
+    if (what == "failed") {
+      log->Write(LogLevel::kWarn, "not repacked", {{"model", name}, {"precision", precision}, {"error", why}});
+    } else {
+      log->Write(LogLevel::kInfo, what == "made" ? "repacked" : "precision given back",
+                 {{"model", name}, {"precision", precision}});
+    }
+  };
+  service->SetRepack(std::move(made));
   return service;
+}
+
+// What a request is drawn with where it does not say.
+SamplingOptions SamplingOf(const SamplingDefaults& defaults) {
+  SamplingOptions sampling;
+  sampling.temperature = static_cast<float>(defaults.temperature);
+  sampling.top_p = static_cast<float>(std::max(defaults.top_p, 1e-6));
+  sampling.top_k = static_cast<int>(defaults.top_k);
+  sampling.min_p = static_cast<float>(defaults.min_p);
+  sampling.presence_penalty = static_cast<float>(defaults.presence_penalty);
+  sampling.frequency_penalty = static_cast<float>(defaults.frequency_penalty);
+  sampling.repeat_penalty = static_cast<float>(defaults.repeat_penalty);
+  sampling.penalty_window = static_cast<int>(defaults.repeat_last_n);
+  return sampling;
+}
+
+// The folder of the file that standard error goes to, or "" where that is none.
+std::string LogFolder() {
+  struct stat target = {};
+  char path[PATH_MAX];
+  if (fstat(STDERR_FILENO, &target) != 0 || !S_ISREG(target.st_mode)) return "";
+  const ssize_t size = readlink("/proc/self/fd/2", path, sizeof(path));
+  if (size <= 0 || static_cast<size_t>(size) >= sizeof(path)) return "";
+  const std::string file(path, static_cast<size_t>(size));
+  return file.substr(0, std::max<size_t>(file.rfind('/'), 1));
+}
+
+HealthOptions HealthOptionsOf(const Settings& settings) {
+  HealthOptions options;
+  if (const std::string folder = LogFolder(); !folder.empty()) options.folders.push_back({"logs", folder});
+  if (!settings.repack_dir.empty()) options.folders.push_back({"models", settings.repack_dir});
+  return options;
 }
 
 OpenAiLimits LimitsOf(const Settings& settings) {
@@ -87,6 +161,7 @@ OpenAiLimits LimitsOf(const Settings& settings) {
   limits.choices = static_cast<uint32_t>(settings.max_choices);
   limits.images = static_cast<uint32_t>(settings.max_images);
   limits.image_bytes = settings.max_image;
+  limits.image_hosts = settings.image_hosts;
   limits.stops = static_cast<uint32_t>(settings.max_stop);
   limits.timeout = settings.request_timeout;
   return limits;
@@ -115,6 +190,7 @@ struct Server::Parts {
   std::unique_ptr<Metrics> metrics;
   std::unique_ptr<Gate> gate;
   std::unique_ptr<ModelService> service;
+  std::unique_ptr<FetchingService> fetching;  // where images of other hosts are allowed
   std::unique_ptr<Front> front;
   std::unique_ptr<Health> health;
   std::thread waiter;  // for the end of a drain
@@ -163,7 +239,7 @@ Result<void> Server::AddOwnRoutes(Parts& parts, const Refused& refused) {
   sources.canary = [service = parts.service.get()](std::function<void(CanaryAnswer)> done) {
     AskCanary(*service, std::move(done));
   };
-  parts.health = std::make_unique<Health>(std::move(sources));
+  parts.health = std::make_unique<Health>(std::move(sources), HealthOptionsOf(parts.settings));
   Health* const health = parts.health.get();
   Metrics* const metrics = parts.metrics.get();
   RouteOptions direct;
@@ -205,7 +281,8 @@ Result<void> Server::AddOwnRoutes(Parts& parts, const Refused& refused) {
   return {};
 }
 
-Result<std::unique_ptr<Server>> Server::Start(const Settings& settings, std::vector<LoadedModel> models) {
+Result<std::unique_ptr<Server>> Server::Start(const Settings& settings, std::vector<LoadedModel> models,
+                                              Repack repack) {
   auto parts = std::make_unique<Parts>(settings);
   LogOptions log;
   log.format = settings.log_format;
@@ -219,8 +296,18 @@ Result<std::unique_ptr<Server>> Server::Start(const Settings& settings, std::vec
   if (!models.empty()) metrics.isa = models[0].isa;
   parts->metrics = std::make_unique<Metrics>(metrics);
 
-  parts->service = MakeService(settings, std::move(models), parts->metrics.get());
+  parts->service = MakeService(settings, std::move(models), std::move(repack), parts->metrics.get(), parts->log.get());
   if (const Result<void> checked = parts->service->Check(); !checked.ok()) return checked.error();
+  if (!settings.image_hosts.empty()) {
+    Result<std::shared_ptr<TlsTrust>> trust = TlsTrust::Load(settings.image_ca);
+    if (!trust.ok()) return trust.error();
+    FetchOptions fetch;
+    fetch.timeout = settings.image_timeout;
+    fetch.request_timeout = settings.request_timeout;
+    fetch.image_bytes = settings.max_image;
+    parts->fetching =
+        std::make_unique<FetchingService>(parts->service.get(), fetch, std::move(*trust), parts->metrics.get());
+  }
 
   Result<std::unique_ptr<Gate>> gate = Gate::Open(settings);
   if (!gate.ok()) return gate.error();
@@ -235,6 +322,7 @@ Result<std::unique_ptr<Server>> Server::Start(const Settings& settings, std::vec
   Result<void> routed;
   OpenAiOptions openai;
   openai.limits = LimitsOf(settings);
+  openai.sampling = SamplingOf(settings.sampling);
   openai.tenant = [](const Request& request) { return request.tenant; };
   openai.every = [front](double seconds, std::function<void()> call) { return front->Every(seconds, std::move(call)); };
   AddOpenAiRoutes(
@@ -246,7 +334,7 @@ Result<std::unique_ptr<Server>> Server::Start(const Settings& settings, std::vec
         const Result<void> added = front->Route(method, pattern, std::move(handler), route);
         if (!added.ok() && routed.ok()) routed = added;
       },
-      *parts->service, openai);
+      parts->fetching != nullptr ? static_cast<Service&>(*parts->fetching) : *parts->service, openai);
   if (!routed.ok()) return routed.error();
 
   if (const Result<void> added = AddOwnRoutes(*parts, refused); !added.ok()) return added.error();
@@ -276,6 +364,7 @@ Server::~Server() {
   parts_->waiter.join();
   parts_->health = nullptr;
   parts_->front = nullptr;
+  parts_->fetching = nullptr;
 }
 
 bool Server::stopped() const {

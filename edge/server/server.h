@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -22,12 +23,20 @@ struct LoadedModel {
   std::string isa;        // the instruction set that it runs on: "avx2"
   int64_t created = 0;    // Unix seconds
   Model model;
+  std::shared_ptr<const void> backing;  // what the model's weights lie in, where that is memory
 };
+
+// Makes another precision of the model that is served as `name`: takes long, and ends early where `go_on` is false. Not
+// enough memory is MOTE_OUT_OF_MEMORY. One call at a time, from a thread of the server.
+using Repack = std::function<Result<LoadedModel>(const std::string& name, const std::string& precision,
+                                                 const std::function<bool()>& go_on)>;
 
 class Server {
  public:
   // Serves when it returns. The first model answers requests that name none. Errors say what could not be opened.
-  static Result<std::unique_ptr<Server>> Start(const Settings& settings, std::vector<LoadedModel> models);
+  // `repack` may be empty: then only what is loaded can answer.
+  static Result<std::unique_ptr<Server>> Start(const Settings& settings, std::vector<LoadedModel> models,
+                                               Repack repack = nullptr);
   ~Server();
 
   // "127.0.0.1:8080", with the port that was taken where the settings said 0.

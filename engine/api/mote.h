@@ -122,9 +122,9 @@ typedef struct mote_model_params {
   int32_t cache_type_k; /* a mote_cache_type, of keys */
   int32_t cache_type_v; /* of values */
   int32_t sparse_path;  /* a mote_sparse_path */
-  const char* device;   /* "cpu", "cuda", "cuda:1", ...; NULL or "auto": a GPU where there is one that can, else the CPU.
-                           Read during the call only */
-  int32_t gpu_layers;   /* on the GPU: the last so many; MOTE_GPU_LAYERS_AUTO (default): what fits; ..._ALL */
+  const char* device; /* "cpu", "cuda", "cuda:1", ...; NULL or "auto": a GPU where there is one that can, else the CPU.
+                         Read during the call only */
+  int32_t gpu_layers; /* on the GPU: the last so many; MOTE_GPU_LAYERS_AUTO (default): what fits; ..._ALL */
 } mote_model_params;
 
 #define MOTE_GPU_LAYERS_AUTO (-1)
@@ -187,7 +187,7 @@ typedef struct mote_model_info {
   uint64_t weight_bytes; /* see mote_memory */
   uint64_t scratch_bytes;
   uint64_t cache_bytes;
-  const char* weight_type; /* the type of most of the tensors' bytes, as GGUF names it: "Q8_0" */
+  const char* weight_type;   /* the type of most of the tensors' bytes, as GGUF names it: "Q8_0" */
   const char* device_reason; /* why it runs on this device, for people */
   uint32_t gpu_layers;       /* of `layers` */
 } mote_model_info;

@@ -62,8 +62,7 @@ const TensorInfo* GgufFile::FindTensor(std::string_view name) const {
       impl_->tensor_index.Find(name, [&tensors](size_t i) { return std::string_view(tensors[i].name); });
   if (position != NameIndex::kNone) return &tensors[position];
   const FixedArray<TensorInfo>& sparse = impl_->sparse_tensors;
-  const size_t other =
-      impl_->sparse_index.Find(name, [&sparse](size_t i) { return std::string_view(sparse[i].name); });
+  const size_t other = impl_->sparse_index.Find(name, [&sparse](size_t i) { return std::string_view(sparse[i].name); });
   return other == NameIndex::kNone ? nullptr : &sparse[other];
 }
 
@@ -96,8 +95,8 @@ std::span<uint8_t> GgufFile::GiveUpTensor(const TensorInfo& tensor) const {
 
 void GgufFile::ReleaseTensor(const TensorInfo& tensor) const {
   if (tensor.sparse != nullptr) {
-    for (const TensorInfo* part : {tensor.sparse->counts, tensor.sparse->index, tensor.sparse->scales,
-                                   tensor.sparse->values}) {
+    for (const TensorInfo* part :
+         {tensor.sparse->counts, tensor.sparse->index, tensor.sparse->scales, tensor.sparse->values}) {
       if (part != nullptr) ReleaseTensor(*part);
     }
     return;

@@ -94,8 +94,7 @@ Status Describe(const GgufFile& file, const SparseShape& shape, TensorInfo* tens
   if (file.FindTensor(name) != nullptr) {
     return Error(Code::kMalformed, "tensor %s is there dense and block-sparse", Quote(name).c_str());
   }
-  MOTE_ASSIGN_OR_RETURN(parts->counts,
-                        FindPart(file, name, ".sparse_counts", DType::kI8, shape.num_counts()));
+  MOTE_ASSIGN_OR_RETURN(parts->counts, FindPart(file, name, ".sparse_counts", DType::kI8, shape.num_counts()));
   MOTE_ASSIGN_OR_RETURN(parts->index, FindPart(file, name, ".sparse_index", DType::kI8, 0));
   parts->blocks = parts->index->cols();
   if (shape.num_scales() != 0) {
@@ -218,7 +217,8 @@ Status AddSparseTensors(std::span<const SparseEntry> entries, GgufWriter* writer
   writer->SetUint32s(kTypesKey, types);
   writer->SetUint32s(kRowsKey, rows);
   writer->SetUint32s(kColsKey, cols);
-  writer->SetFloat32(kDensityKey, all == 0 ? 1.0f : static_cast<float>(static_cast<double>(kept) / static_cast<double>(all)));
+  writer->SetFloat32(kDensityKey,
+                     all == 0 ? 1.0f : static_cast<float>(static_cast<double>(kept) / static_cast<double>(all)));
   return Status();
 }
 

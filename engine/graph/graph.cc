@@ -117,8 +117,8 @@ WeightId Graph::AddWeightSlice(const TensorInfo* tensor, uint64_t row_begin, uin
     return kNone;
   }
   if (tensor->sparse != nullptr) {
-    const bool whole_groups = row_begin % kSparseRows == 0 &&
-                              (end.value() % kSparseRows == 0 || end.value() == tensor->rows());
+    const bool whole_groups =
+        row_begin % kSparseRows == 0 && (end.value() % kSparseRows == 0 || end.value() == tensor->rows());
     if (!whole_groups) {
       Fail(Error(Code::kUnsupported, "tensor %s is block-sparse: rows %llu to %llu of it are no whole groups of %zu",
                  tensor->name.c_str(), static_cast<unsigned long long>(row_begin),

@@ -9,6 +9,7 @@
 
 #include "engine/text/grammar_ast.h"
 #include "engine/text/jinja_number.h"
+#include "engine/text/json_schema.h"
 #include "engine/text/utf8.h"
 
 namespace mote::grammar {
@@ -189,6 +190,7 @@ class Parser {
       *out = ast_.Class({{0, kMaxCodePoint}});
       return true;
     }
+    if (c == '%') return ParseSchema(out);
     if (c == '(') {
       if (depth == kMaxNesting) return Fail("groups are nested over " + std::to_string(kMaxNesting) + " deep");
       ++at_;
@@ -207,6 +209,43 @@ class Parser {
     }
     *found = false;
     return true;
+  }
+
+  // %json {...}: a text that the schema allows.
+  bool ParseSchema(ExprId* out) {
+    constexpr std::string_view kWord = "%json";
+    const size_t begin = at_;
+    if (source_.substr(at_, kWord.size()) != kWord) return Fail("after '%' only 'json' is known: %json {...}");
+    at_ += kWord.size();
+    SkipBlanks(true);
+    const size_t schema = at_;
+    if (Now() != '{') return Fail("expected a JSON schema, '{...}', after %json");
+    if (!SkipJson()) return Fail("a JSON schema without its closing '}'", schema);
+    const Result<Ast> parsed = ParseJsonSchema(source_.substr(schema, at_ - schema));
+    if (!parsed.ok()) return Fail(parsed.status().message(), begin, parsed.status().code());
+    *out = ast_.Import(*parsed);
+    return true;
+  }
+
+  // To behind the bracket that closes the one at hand. What is between is looked at by whoever reads it.
+  bool SkipJson() {
+    int open = 0;
+    bool in_string = false;
+    for (; !AtEnd(); ++at_) {
+      const char c = Now();
+      if (in_string) {
+        if (c == '\\') ++at_;
+        if (c == '"') in_string = false;
+      } else if (c == '"') {
+        in_string = true;
+      } else if (c == '{') {
+        ++open;
+      } else if (c == '}' && --open == 0) {
+        ++at_;
+        return true;
+      }
+    }
+    return false;
   }
 
   bool ParseLiteral(ExprId* out) {

@@ -118,6 +118,47 @@ ExprId Ast::Named(std::string name, ExprId body) {
   return Reference(rule);
 }
 
+ExprId Ast::Import(const Ast& other) {
+  if (exprs_.size() + other.exprs_.size() >= kMaxExprs || rules_.size() + other.rules_.size() >= kMaxRules) {
+    too_many_ = true;
+    return Empty();
+  }
+  const auto exprs = static_cast<uint32_t>(exprs_.size());
+  const auto rules = static_cast<uint32_t>(rules_.size());
+  const auto bytes = static_cast<uint32_t>(bytes_.size());
+  const auto ranges = static_cast<uint32_t>(ranges_.size());
+  const auto children = static_cast<uint32_t>(children_.size());
+  for (Expr expr : other.exprs_) {
+    switch (expr.kind) {
+      case Expr::Kind::kLiteral:
+        expr.first += bytes;
+        break;
+      case Expr::Kind::kClass:
+        expr.first += ranges;
+        break;
+      case Expr::Kind::kRule:
+        expr.first += rules;
+        break;
+      case Expr::Kind::kSequence:
+      case Expr::Kind::kAlternate:
+        expr.first += children;
+        break;
+      case Expr::Kind::kRepeat:
+        expr.first += exprs;
+        break;
+    }
+    exprs_.push_back(expr);
+  }
+  for (Rule rule : other.rules_) {
+    rule.body += exprs;
+    rules_.push_back(std::move(rule));
+  }
+  bytes_ += other.bytes_;
+  ranges_.insert(ranges_.end(), other.ranges_.begin(), other.ranges_.end());
+  for (const ExprId child : other.children_) children_.push_back(child + exprs);
+  return Reference(rules + other.root);
+}
+
 Status Ast::Check() const {
   if (!too_many_) return {};
   return Error(Code::kInvalidArgument, "the grammar is too large: it needs more than %zu rules or %zu parts", kMaxRules,

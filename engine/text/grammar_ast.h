@@ -72,6 +72,9 @@ class Ast {
   void Define(RuleId rule, ExprId body);
   // A rule and a reference to it.
   ExprId Named(std::string name, ExprId body);
+  // All of another tree, and a reference to its root. The rules keep their names; who looks rules up does not find
+  // them.
+  ExprId Import(const Ast& other);
 
   const Expr& expr(ExprId id) const { return exprs_[id]; }
   const std::vector<Rule>& rules() const { return rules_; }

@@ -64,9 +64,7 @@ Result<Reconstruction> Reconstruction::Create(const PruneInput& input, double da
   r.values_.assign(input.weights, input.weights + grid.rows * grid.cols);
   r.scratch_.resize(static_cast<size_t>(NumWorkers(pool)));
   for (Scratch& scratch : r.scratch_) {
-    const uint64_t bytes = grid.cols * grid.cols * sizeof(double);
-    MOTE_ASSIGN_OR_RETURN(scratch.factor, Buffer::Create(bytes, "a system of equations"));
-    MOTE_ASSIGN_OR_RETURN(scratch.inverse, Buffer::Create(bytes, "a system of equations"));
+    MOTE_ASSIGN_OR_RETURN(scratch.factor, Buffer::Create(r.SystemBytes(), "a system of equations"));
   }
   return r;
 }
@@ -147,7 +145,16 @@ void Reconstruction::FitGroup(uint64_t group, bool fit, bool score, Scratch* scr
   ScoreGroup(group, *scratch);
 }
 
+Status Reconstruction::MakeInverse(Scratch* scratch) {
+  if (scratch->inverse.data() != nullptr) return Status();
+  MOTE_ASSIGN_OR_RETURN(scratch->inverse, Buffer::Create(SystemBytes(), "a system of equations"));
+  return Status();
+}
+
 Status Reconstruction::Pass(bool fit, bool score) {
+  for (Scratch& scratch : scratch_) {
+    if (score) MOTE_RETURN_IF_ERROR(MakeInverse(&scratch));
+  }
   ForEach(pool_, input_.grid.groups(),
           [&](uint64_t group, int worker) { FitGroup(group, fit, score, &scratch_[static_cast<size_t>(worker)]); });
   for (const Scratch& scratch : scratch_) {
@@ -168,6 +175,7 @@ Status Reconstruction::RemoveTo(uint64_t keep, uint32_t rounds) {
     if (fresh) {
       // Nothing is gone yet, so all groups have one system: solved once, judged for each.
       Scratch& first = scratch_[0];
+      MOTE_RETURN_IF_ERROR(MakeInverse(&first));
       FitGroup(0, false, true, &first);
       if (!first.solved) return Pass(false, false);
       ForEach(pool_, input_.grid.groups(), [&](uint64_t group, int) { ScoreGroup(group, first); });

@@ -32,12 +32,14 @@ class Reconstruction {
  private:
   struct Scratch {
     Buffer factor;   // (cols, cols)
-    Buffer inverse;  // (cols, cols), where scores are wanted
+    Buffer inverse;  // (cols, cols), once scores are wanted
     std::vector<uint32_t> columns;
     std::vector<double> right;
     bool solved = true;
   };
 
+  uint64_t SystemBytes() const { return input_.grid.cols * input_.grid.cols * sizeof(double); }
+  Status MakeInverse(Scratch* scratch);
   Status Pass(bool fit, bool score);
   void FitGroup(uint64_t group, bool fit, bool score, Scratch* scratch);
   void ScoreGroup(uint64_t group, const Scratch& scratch);

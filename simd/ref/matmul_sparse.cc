@@ -15,7 +15,9 @@ struct Walk {
   uint64_t block;
 
   Walk(const SparseMatMulArgs& a, uint64_t g)
-      : args(a), group(g), block(a.starts != nullptr ? a.starts[g] : g * (a.shape.cols / SparseBlockCols(a.shape.type))) {}
+      : args(a),
+        group(g),
+        block(a.starts != nullptr ? a.starts[g] : g * (a.shape.cols / SparseBlockCols(a.shape.type))) {}
 
   // Calls use(place, the block's values) for all blocks of stretch s, and goes on to the next.
   template <class Use>

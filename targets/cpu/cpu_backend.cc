@@ -98,8 +98,8 @@ Result<std::unique_ptr<Backend>> CreateCpuBackend(const Context& context, const 
                    isa.c_str(), possible.c_str());
     }
   }
-  return std::unique_ptr<Backend>(new CpuBackend(*kernels, context.pool->num_workers(),
-                                                 context.platform->clock(), path));
+  return std::unique_ptr<Backend>(
+      new CpuBackend(*kernels, context.pool->num_workers(), context.platform->clock(), path));
 }
 
 }  // namespace mote

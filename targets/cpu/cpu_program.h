@@ -79,8 +79,8 @@ class CpuProgram : public Program {
   void RunMatMul(const Instruction& instruction, uint32_t index, int worker);
   void MatMulTile(const Node& node, const Node* activation, uint32_t tile, uint32_t tile_rows, const uint8_t* acts,
                   int worker);
-  // Multiplies tile number `tile` of a weight with `m` rows at `acts`; `out` is where the weight's first row goes. Gives
-  // the rows of the tile: first, count.
+  // Multiplies tile number `tile` of a weight with `m` rows at `acts`; `out` is where the weight's first row goes.
+  // Gives the rows of the tile: first, count.
   std::pair<uint64_t, uint64_t> MultiplyTile(const CpuWeight& weight, uint32_t tile, uint32_t tile_rows,
                                              const void* acts, size_t m, float* out, int worker);
   uint32_t NextOwnTile(uint32_t index, uint32_t tiles, int worker);

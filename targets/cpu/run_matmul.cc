@@ -134,8 +134,7 @@ void CpuProgram::RunMatMul(const Instruction& instruction, uint32_t index, int w
     panel_rows = std::max(panel_rows, weight.panel_rows);
   }
   const ActKind kind = weights_[first.weights[0]].acts;  // of all: see plan.cc
-  const uint8_t* acts =
-      kind != ActKind::kFloat ? QuantizeRows(Values(first.in[0]), cols, rows, kind, worker) : nullptr;
+  const uint8_t* acts = kind != ActKind::kFloat ? QuantizeRows(Values(first.in[0]), cols, rows, kind, worker) : nullptr;
 
   const Node* activation = instruction.activation == kNone ? nullptr : &graph_.nodes()[instruction.activation];
   // Tiles are numbered through all products of the instruction.
@@ -238,7 +237,7 @@ void CpuProgram::ExpertTiles(const CpuWeight& weight, const ExpertInput& input, 
       const uint64_t x_row = input.row_of_slot == nullptr ? slot : input.row_of_slot[slot];
       args.m = together;
       args.acts = weight.quantises() ? static_cast<const void*>(acts_.data() + slot * input.act_stride)
-                                   : input.x + x_row * weight.cols;
+                                     : input.x + x_row * weight.cols;
       args.act_stride_bytes = input.act_stride;
       args.out = out + slot * expert_rows + row_begin;
       weight.matmul(args);

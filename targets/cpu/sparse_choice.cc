@@ -16,8 +16,8 @@ constexpr uint64_t kProbeCols = 2048;
 constexpr size_t kProbeTokens = 32;
 // The least of so many rounds: other work on the machine only ever adds to one.
 constexpr int kProbeRounds = 5;
-// What a measurement is held to. It never keeps a matrix with less than 3 % of zero blocks, whose index costs more memory
-// than they do, nor gives up one with 20 % of them because the machine was busy just then.
+// What a measurement is held to. It never keeps a matrix with less than 3 % of zero blocks, whose index costs more
+// memory than they do, nor gives up one with 20 % of them because the machine was busy just then.
 constexpr double kFullest = 0.97;
 constexpr double kLeastFull = 0.80;
 
@@ -131,8 +131,7 @@ Result<std::vector<SparseDecision>> DecideSparse(const GgufFile& file, const Con
   SparseChoice choice(*kernels, context.platform->clock(), path);
   std::vector<SparseDecision> decisions;
   for (const TensorInfo& tensor : file.sparse_tensors()) {
-    decisions.push_back(
-        {&tensor, SparseDensity(tensor), choice.BreakEven(tensor.type), choice.KeepsSparse(tensor)});
+    decisions.push_back({&tensor, SparseDensity(tensor), choice.BreakEven(tensor.type), choice.KeepsSparse(tensor)});
   }
   return decisions;
 }

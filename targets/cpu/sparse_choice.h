@@ -1,9 +1,9 @@
 // Whether a block-sparse matrix is multiplied with as it is, or made dense while it is loaded.
 //
-// One form is kept, not both: the dense one beside the sparse would take twice the memory that sparsity saves. In decode a
-// block left out is 64 bytes not read, and the sparse form costs 1 byte of index for 64: it pays from a few zero blocks
-// on. In prefill walking the index costs some of the arithmetic it saves. So the prompt's break-even, the higher one,
-// decides, and it is measured.
+// One form is kept, not both: the dense one beside the sparse would take twice the memory that sparsity saves. In
+// decode a block left out is 64 bytes not read, and the sparse form costs 1 byte of index for 64: it pays from a few
+// zero blocks on. In prefill walking the index costs some of the arithmetic it saves. So the prompt's break-even, the
+// higher one, decides, and it is measured.
 #ifndef MOTE_TARGETS_CPU_SPARSE_CHOICE_H_
 #define MOTE_TARGETS_CPU_SPARSE_CHOICE_H_
 

@@ -93,7 +93,8 @@ Checked64 SparsePlan::Item::bytes() const {
   const uint64_t blocks = keep ? tensor->sparse->blocks : shape.all_blocks();
   Checked64 sum = (Checked64(blocks) * kSparseBlockBytes).AlignUp(kCacheLineBytes) +
                   Checked64(2 * shape.num_scales()).AlignUp(kCacheLineBytes);
-  if (keep) sum = sum + Checked64(blocks).AlignUp(kCacheLineBytes) + Checked64(shape.num_counts()).AlignUp(kCacheLineBytes);
+  if (keep)
+    sum = sum + Checked64(blocks).AlignUp(kCacheLineBytes) + Checked64(shape.num_counts()).AlignUp(kCacheLineBytes);
   return sum;
 }
 
@@ -180,8 +181,8 @@ Result<Buffer> DenseRows(const Weight& weight, const GgufFile& file, const Conte
   MOTE_RETURN_IF_ERROR(CheckSparseTensor(weight.tensor->name, view));
   MOTE_ASSIGN_OR_RETURN(Buffer rows,
                         Buffer::Create(weight.rows * view.shape.DenseRowBytes(), weight.tensor->name.c_str()));
-  DenseJob job = {view, SparseStarts(view), weight.row_begin, weight.rows, rows.data(),
-                  static_cast<uint64_t>(context.pool->num_workers())};
+  DenseJob job = {view,        SparseStarts(view), weight.row_begin,
+                  weight.rows, rows.data(),        static_cast<uint64_t>(context.pool->num_workers())};
   context.pool->Run(&DenseJob::Run, &job);
   return rows;
 }

@@ -115,6 +115,18 @@ class Sparsify(unittest.TestCase):
             self.assertGreater(len({m["density"] for m in lossy["matrices"]}), 3, "each matrix has its own")
             self.assertLess(lossy["density"], 1)
 
+    def test_the_output_matrix_and_sparse_models(self):
+        with Folder() as f:
+            told = f.sparsify("--also", "output", "--calibration", f.text, "--density", "0.9")
+            self.assertEqual(told["matrices"][-1]["name"], "output.weight")
+            self.assertGreater(told["matrices"][-1]["loss"], 0)
+            again = mote("sparsify", f("out.gguf"), f("twice.gguf"))
+            self.assertEqual(again.returncode, 1)
+            self.assertIn(b"block-sparse already", again.stderr)
+            looked_up = mote("sparsify", MODEL, f("out.gguf"), "--also", "token_embd")
+            self.assertEqual(looked_up.returncode, 2)
+            self.assertIn(b"meets no matrix", looked_up.stderr)
+
     def test_odd_shapes_are_told(self):
         with Folder() as f:
             done = mote("sparsify", MODEL, f("out.gguf"))
@@ -132,7 +144,7 @@ class Sparsify(unittest.TestCase):
             kept = mote("sparsify", MODEL, f("out.gguf"), *words, "--floor", "perplexity:5", "--keep-failed")
             self.assertEqual(kept.returncode, 1)
             self.assertEqual(f.names(), ["out.gguf"])
-            self.assertEqual(mote("sparsify", MODEL, f("out.gguf"), *words, "--floor", "perplexity:100000").returncode, 0)
+            self.assertEqual(mote("sparsify", MODEL, f("out.gguf"), *words, "--density", "0.9", "--floor", "perplexity:100000").returncode, 0)
 
     def test_wrong_words(self):
         with Folder() as f:
@@ -191,11 +203,12 @@ class Sparsify(unittest.TestCase):
                 self.skipTest("the run was over before it could be stopped")
             self.assertFalse(os.path.exists(f("out.gguf")))
             self.assertTrue(os.path.exists(f("out.gguf.layer-0")))
-            # Another run's layers are not taken.
-            other = mote("sparsify", *words, "--density", "0.9")
-            self.assertEqual(other.returncode, 0, other.stderr)
-            self.assertNotIn(b"done before", other.stderr)
-            self.assertNotEqual(digest(f("out.gguf")), expected)
+            again = mote("sparsify", *words)
+            self.assertEqual(again.returncode, 0, again.stderr)
+            self.assertIn(b"layer 0: 7 matrices", again.stderr)
+            self.assertIn(b"(done before)", again.stderr)
+            self.assertEqual(digest(f("out.gguf")), expected)
+            self.assertEqual(f.names(), ["out.gguf"])
 
     def test_a_stopped_run_says_what_it_took_over(self):
         with Folder() as f:
@@ -216,6 +229,15 @@ class Sparsify(unittest.TestCase):
             self.assertEqual(again.stderr.count(b"(done before)"), 4)
             self.assertEqual(digest(f("out.gguf")), expected)
             self.assertEqual(f.names(), ["out.gguf"])
+            # Another run's layers are not taken.
+            os.remove(f("out.gguf"))
+            os.mkdir(f("out.gguf"))
+            self.assertEqual(mote("sparsify", *words).returncode, 1)
+            os.rmdir(f("out.gguf"))
+            other = mote("sparsify", *words, "--damping", "0.02")
+            self.assertEqual(other.returncode, 0, other.stderr)
+            self.assertNotIn(b"done before", other.stderr)
+            self.assertNotEqual(digest(f("out.gguf")), expected)
 
     def test_threads_do_not_matter(self):
         with Folder() as f:

@@ -6,6 +6,7 @@
 #include "engine/format/gguf.h"
 #include "tests/format/open.h"
 #include "tests/format/sample.h"
+#include "tests/support/effort.h"
 #include "tests/support/gguf_builder.h"
 #include "tests/support/heap_meter-inl.h"
 
@@ -16,8 +17,8 @@ using namespace testing;  // NOLINT: the helpers of this test
 
 // Other platforms run under an emulator.
 #if defined(__x86_64__)
-constexpr int kKeys = 1000000;
-constexpr int kEditedFiles = 10000;
+constexpr int kKeys = Effort(1000000, 100000);
+constexpr int kEditedFiles = Effort(10000, 1000);
 #else
 constexpr int kKeys = 100000;
 constexpr int kEditedFiles = 2000;
@@ -76,7 +77,7 @@ TEST(GgufMemory, G6ManyKeys) {
 
 TEST(GgufMemory, G6ManyEmptyStrings) {
   GgufBuilder builder;
-  for (int i = 0; i < 100; ++i) builder.Strings("s" + std::to_string(i), std::vector<std::string>(10000));
+  for (int i = 0; i < Effort(100, 20); ++i) builder.Strings("s" + std::to_string(i), std::vector<std::string>(10000));
   const Bytes bytes = builder.Header();
   const Parsed parsed = Measure(bytes);
   ASSERT_TRUE(parsed.file.ok());

@@ -1,4 +1,6 @@
 // The block-sparse codec: there and back without loss, bytes laid out as docs/block_sparse.md says, false ones refused.
+#include "quant/block_sparse.h"
+
 #include <gtest/gtest.h>
 #include <string.h>
 
@@ -7,7 +9,6 @@
 #include <string>
 #include <vector>
 
-#include "quant/block_sparse.h"
 #include "quant/blocks.h"
 #include "quant/codec.h"
 

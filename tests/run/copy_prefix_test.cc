@@ -10,6 +10,7 @@
 #include "engine/run/stepper.h"
 #include "tests/run/run_support.h"
 #include "tests/run/vision_support.h"
+#include "tests/support/effort.h"
 #include "tests/support/tiny_model.h"
 
 namespace mote::testing {
@@ -34,10 +35,11 @@ TEST(CopyPrefix, IsComputingInEveryKindOfCache) {
     ASSERT_NE(model, nullptr);
     const std::vector<int32_t> tokens = SomeTokens(600, model->vocab_size());
     const std::vector<int32_t> others = SomeTokens(650, model->vocab_size(), 3);
-    const std::vector<std::vector<float>> want = AllLogits(*model, tokens);
     const std::unique_ptr<Session> source = NewSession(*model);
     ASSERT_TRUE(source->Eval(tokens, {}).ok());
+    const std::vector<float> want = LogitsOf(*source);
     for (const uint32_t length : {1u, 15u, 16u, 17u, 63u, 65u, 511u, 513u, 599u}) {
+      if (kSlowTests && length != 17 && length != 513) continue;
       const std::unique_ptr<Session> session = NewSession(*model);
       ASSERT_TRUE(session->Eval(others, {}).ok());  // what it held must not show through
       EXPECT_EQ(session->CopyPrefix(*source, length), length);
@@ -45,7 +47,7 @@ TEST(CopyPrefix, IsComputingInEveryKindOfCache) {
       ASSERT_EQ(session->length(), length);
       EXPECT_TRUE(std::equal(session->tokens().begin(), session->tokens().end(), tokens.begin()));
       ASSERT_TRUE(session->Eval(std::span(tokens).subspan(length), {}).ok());
-      EXPECT_EQ(LogitsOf(*session), want.back()) << length;
+      EXPECT_EQ(LogitsOf(*session), want) << length;
     }
   }
 }

@@ -1,4 +1,5 @@
-// Models with block-sparse matrices: the same logits, to the bit, as they are, made dense at load, and from a dense file.
+// Models with block-sparse matrices: the same logits, to the bit, as they are, made dense at load, and from a dense
+// file.
 #include <gtest/gtest.h>
 #include <string.h>
 

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import http.client
 import json
+import math
 import os
 import shutil
 import signal
@@ -228,6 +229,57 @@ class Limits(Case):
             self.assertEqual((status, json.loads(text)["error"]["code"], headers["retry-after"]), (429, "concurrency_limit", "1"))
             stream.close()
             eventually(lambda: server.request("GET", CHEAP, headers=bearer(key))[0] == 200, "the place is free again")
+
+
+    def test_a_rate_holds_over_time(self):
+        """MOTE_SOAK: so many seconds."""
+        seconds = float(os.environ.get("MOTE_SOAK", "3"))
+        key = self.new_key("first", "--rate-limit", "20/s")
+        with self.server("--key-file", self.keys) as server:
+            statuses = []
+            begin = time.monotonic()
+
+            def ask():
+                while time.monotonic() < begin + seconds:
+                    statuses.append(server.request("GET", CHEAP, headers=bearer(key))[0])
+
+            threads = [threading.Thread(target=ask) for _ in range(4)]
+            for t in threads:
+                t.start()
+            for t in threads:
+                t.join()
+            windows = math.ceil(time.monotonic() - begin) + 1
+            self.assertEqual(set(statuses), {200, 429})
+            self.assertLessEqual(statuses.count(200), 20 * windows)
+            self.assertGreaterEqual(statuses.count(200), 20)
+
+
+class Reloading(Case):
+    def test_keys_come_and_go_under_load(self):
+        key = self.new_key("steady")
+        with self.server("--key-file", self.keys) as server:
+            stop, wrong, served = threading.Event(), [], []
+
+            def ask():
+                while not stop.is_set():
+                    status = server.request("GET", CHEAP, headers=bearer(key))[0]
+                    (served if status == 200 else wrong).append(status)
+
+            threads = [threading.Thread(target=ask) for _ in range(3)]
+            for t in threads:
+                t.start()
+            for i in range(8):
+                fresh = self.new_key(f"fresh-{i}")
+                server.process.send_signal(signal.SIGHUP)
+                eventually(lambda: server.request("GET", CHEAP, headers=bearer(fresh))[0] == 200, "a new key is known")
+                self.revoke(f"fresh-{i}")
+                server.process.send_signal(signal.SIGHUP)
+                eventually(lambda: server.request("GET", CHEAP, headers=bearer(fresh))[0] == 401, "a revoked key is refused")
+            eventually(lambda: len(served) >= 200, "a few hundred requests have been served")
+            stop.set()
+            for t in threads:
+                t.join()
+            self.assertEqual(wrong, [])
 
 
 class Browsers(Case):

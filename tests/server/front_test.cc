@@ -14,27 +14,17 @@
 #include <thread>
 #include <vector>
 
-#include "tests/server/front_client.h"
+#include "tests/server/front_stand.h"
 
 namespace mote::server {
 namespace {
 
-FrontOptions Loopback() {
-  FrontOptions options;
-  options.listen = {"127.0.0.1:0"};
-  return options;
-}
-
 // A front with the routes that the tests below ask for.
-class Stand {
- public:
-  explicit Stand(FrontOptions options = Loopback()) : front(std::move(options)) {
+struct Stand : FrontStand {
+  explicit Stand(FrontOptions options = Loopback()) : FrontStand(std::move(options)) {
     Add("GET", "/hello", [](const Request&, const std::shared_ptr<Reply>& reply) {
       reply->Send(
           {200, "text/plain", {{"X-Test", "yes"}, {"X-Evil", "a\r\nX-Injected: b"}, {"Content-Length", "9"}}, "hello"});
-    });
-    Add("POST", "/length", [](const Request& request, const std::shared_ptr<Reply>& reply) {
-      reply->Send({200, "text/plain", {}, std::to_string(request.body.size())});
     });
     Add("GET", "/throw",
         [](const Request&, const std::shared_ptr<Reply>&) -> void { throw std::runtime_error("secret"); });
@@ -52,44 +42,12 @@ class Stand {
     Add("GET", "/peer", [](const Request& request, const std::shared_ptr<Reply>& reply) {
       reply->Send({200, "text/plain", {}, request.peer.address + (request.peer.local ? " local" : "")});
     });
-    // Kept open until Release.
     Add("GET", "/hold", [this](const Request&, const std::shared_ptr<Reply>& reply) {
       reply->OnGone([this] { ++gone; });
       reply->OnDrain([this] { ++drained; });
-      const std::lock_guard<std::mutex> lock(mutex);
-      held.push_back(reply);
+      Hold(reply);
     });
   }
-
-  void Add(const std::string& method, const std::string& pattern, Handler handler, RouteOptions options = {}) {
-    const auto added = front.Route(method, pattern, std::move(handler), options);
-    EXPECT_TRUE(added.ok()) << added.error().message;
-  }
-  void Start() {
-    const auto started = front.Start();
-    ASSERT_TRUE(started.ok()) << started.error().message;
-    address = front.addresses().at(0);
-  }
-  Client Connect(int receive_buffer = 0) const { return Client(address, receive_buffer); }
-  size_t held_count() {
-    const std::lock_guard<std::mutex> lock(mutex);
-    return held.size();
-  }
-  std::shared_ptr<Reply> Held(size_t i) {
-    const std::lock_guard<std::mutex> lock(mutex);
-    return held.at(i);
-  }
-  void Release() {
-    std::vector<std::shared_ptr<Reply>> replies;
-    const std::lock_guard<std::mutex> lock(mutex);
-    replies.swap(held);
-  }
-
-  std::atomic<int> gone = 0, drained = 0;
-  std::mutex mutex;
-  std::vector<std::shared_ptr<Reply>> held;
-  Front front;
-  std::string address;
 };
 
 TEST(Front, AnswersOverTcpIpv6AndSocketFiles) {

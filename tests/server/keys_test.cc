@@ -13,6 +13,7 @@
 #include "edge/server/auth/base64url.h"
 #include "edge/server/auth/key_file.h"
 #include "edge/server/auth/key_ring.h"
+#include "tests/support/effort.h"
 
 namespace mote::server {
 namespace {
@@ -266,7 +267,7 @@ TEST_F(Keys, LookingUpWhileReadingAgain) {
       while (!stop) ((*ring)->Find("secret of a") ? found : lost)++;
     });
   }
-  for (int i = 0; i < 50; ++i) {
+  for (int i = 0; i < Effort(50, 15); ++i) {
     Add("more-" + std::to_string(i), std::to_string(i));
     EXPECT_TRUE(*(*ring)->Reload(false));
   }

@@ -248,5 +248,56 @@ TEST(OpenAiTools, AConstraintLeavesNoRoomForCalls) {
   EXPECT_EQ(server.service.tasks.back().constraint, Constraint::kJson);
 }
 
+// What a request makes of its tools, where the model itself decides to call one.
+Task Held(OrderedJson body, const char* chat_template, std::string* refused = nullptr) {
+  OpenAiServer server;
+  server.service.models[0].info.chat_template = chat_template;
+  server.service.answer = Say({"x"});
+  const auto reply = server.Chat(body);
+  if (refused != nullptr) *refused = reply->head.status == 200 ? "" : reply->Parsed()["error"]["code"];
+  return server.service.tasks.empty() ? Task() : server.service.tasks[0];
+}
+
+constexpr char kHermesTemplate[] = "{{ tools }}<tool_call>";
+constexpr char kMarklessTemplate[] = "{{ tools }}";
+
+TEST(OpenAiTools, StrictFunctionsAreHeldToTheirSchemaFromTheMarkOn) {
+  OrderedJson body = WithTools();
+  EXPECT_EQ(Held(body, kHermesTemplate).constraint, Constraint::kNone);
+  body["tools"][0]["function"]["strict"] = true;
+  for (const char* chat_template : {kHermesTemplate, "{{ messages }}"}) {
+    const Task task = Held(body, chat_template);
+    EXPECT_EQ(task.constraint, Constraint::kGrammar);
+    EXPECT_EQ(task.constraint_trigger, "<tool_call>");
+    EXPECT_EQ(task.constraint_text.rfind("root ::= blanks call blanks \"</tool_call>\" (", 0), 0u);
+    ASSERT_EQ(task.constraint_parts.size(), 2u);
+    EXPECT_EQ(task.constraint_parts[0].field, "tools[0].function.parameters");
+    EXPECT_EQ(task.constraint_parts[0].schema, body["tools"][0]["function"]["parameters"].dump());
+    EXPECT_EQ(task.constraint_parts[1].schema, R"({"type":"object"})") << "has not asked for it";
+  }
+  std::string refused;
+  Held(body, kMarklessTemplate, &refused);
+  EXPECT_EQ(refused, "unsupported_value");
+  body["tool_choice"] = "required";
+  EXPECT_EQ(Held(body, kMarklessTemplate).constraint, Constraint::kSchema);
+}
+
+TEST(OpenAiTools, OneCallWhereParallelOnesAreRefused) {
+  OrderedJson body = WithTools();
+  body["parallel_tool_calls"] = false;
+  const Task task = Held(body, kHermesTemplate);
+  EXPECT_EQ(task.constraint_trigger, "<tool_call>");
+  EXPECT_EQ(task.constraint_text.find(")*"), std::string::npos) << task.constraint_text;
+  // Without a mark, what comes behind the first call is left out.
+  EXPECT_EQ(Held(body, kMarklessTemplate).constraint, Constraint::kNone);
+  for (const std::string& text : {kCall + "; " + kTime, "[" + kCall + "," + kTime + "]"}) {
+    OpenAiServer server;
+    server.service.answer = Say({text});
+    const OrderedJson message = server.Chat(body)->Parsed()["choices"][0]["message"];
+    ASSERT_EQ(message["tool_calls"].size(), 1u) << text;
+    EXPECT_EQ(message["tool_calls"][0]["function"]["name"], "weather");
+  }
+}
+
 }  // namespace
 }  // namespace mote::server

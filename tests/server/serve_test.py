@@ -1,13 +1,17 @@
 #!/usr/bin/python3
 """`mote serve` from outside: answers, streams, sharing, limits, cancelling, draining."""
 import base64
+import http.client
+import http.server
 import json
 import math
 import os
+import random
 import signal
 import subprocess
 import tempfile
 import threading
+import time
 import unittest
 
 from support import Server, chat, eventually, main, options, raw, words
@@ -169,6 +173,48 @@ class Answers(unittest.TestCase):
             if code:
                 self.assertEqual(json.loads(text)["error"]["code"], code)
 
+    def test_images_of_listed_hosts_are_fetched(self):
+        with open(PICTURE, "rb") as file:
+            data = file.read()
+
+        class Host(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                there = self.path == "/scene.png"
+                self.send_response(200 if there else 302)
+                self.send_header("Content-Type", "image/png")
+                self.send_header("Location", "http://169.254.169.254/")
+                self.end_headers()
+                if there:
+                    self.wfile.write(data)
+
+            def log_message(self, *_):
+                pass
+
+        host = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Host)
+        thread = threading.Thread(target=host.serve_forever)
+        thread.start()
+        try:
+            place = f"127.0.0.1:{host.server_port}"
+            with Server("--image-host", f"http://{place}") as server:
+                def see(url):
+                    content = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": "What shape is blue?"}]
+                    return server.request("POST", "/v1/chat/completions",
+                                          {"messages": [{"role": "user", "content": content}], "temperature": 0, "max_tokens": 16})
+                status, _, text = see(f"http://{place}/scene.png")
+                self.assertEqual(status, 200, text)
+                sent = self.server.ask("/v1/chat/completions", self.see("What shape is blue?"))
+                self.assertEqual(json.loads(text)["choices"][0]["message"], sent["choices"][0]["message"])
+                status, _, text = see(f"http://{place}/elsewhere.png")
+                self.assertEqual((status, json.loads(text)["error"]["code"]), (400, "image_fetch_failed"), text)
+                status, _, text = see("http://127.0.0.1:1/a.png")
+                self.assertEqual((status, json.loads(text)["error"]["code"]), (400, "image_host_not_allowed"), text)
+                self.assertEqual(server.metric("mote:image_fetches_total", result="ok"), 1)
+                self.assertEqual(server.metric("mote:image_fetch_bytes_total"), len(data))
+        finally:
+            host.shutdown()
+            thread.join()
+            host.server_close()
+
     def test_embeddings(self):
         body = self.server.ask("/v1/embeddings", {"input": ["a red circle", "a red circle", "seven"], "model": ""})
         one, same, other = (entry["embedding"] for entry in body["data"])
@@ -183,6 +229,16 @@ class Answers(unittest.TestCase):
         self.assertGreater(self.server.metric("mote:generation_tokens_total"), 0)
         self.assertEqual(json.loads(self.server.get("/api/v1/gpu/stats"))["devices"], [])
         self.assertIn("<html", self.server.get("/"))
+
+    def test_checks_of_health_are_answered_whatever_the_host(self):
+        elsewhere = {"Host": "evil.example", "Origin": "https://evil.example"}
+        for path in ["/livez", "/ready", "/health"]:
+            status, headers, text = self.server.request("GET", path, headers=elsewhere)
+            self.assertEqual(status, 200, path)
+            self.assertNotIn("access-control-allow-origin", headers)
+            self.assertLessEqual(set(json.loads(text)), {"status", "reason"}, path)
+        for path in ["/health/deep", "/v1/models", "/", "/metrics"]:
+            self.assertEqual(self.server.request("GET", path, headers=elsewhere)[0], 403, path)
 
 
 @needs_stories
@@ -280,6 +336,34 @@ class UnderLoad(unittest.TestCase):
             with self.assertRaisesRegex(AssertionError, "quantization_mode is q4_0"):
                 Server("--quantization-mode", "q4_0", "--model", both).start()
 
+    def test_a_coarser_precision_is_made_when_all_are_busy(self):
+        with tempfile.TemporaryDirectory() as folder, \
+                Server("--quantization-mode", "adaptive", "--slots", "1", "--repack", "q8_0", "--repack-dir", folder,
+                       "--repack-idle", "1", "--cache-size", "0", model=STORIES) as server:
+            stop = threading.Event()
+            seen, floors = set(), set()
+
+            def ask(answers, **fields):
+                while not stop.is_set():
+                    answers.add(server.ask("/v1/completions", {"prompt": "Once", "max_tokens": 20, "temperature": 1,
+                                                               "ignore_eos": True, **fields})["timings"]["precision"])
+
+            askers = [threading.Thread(target=ask, args=(seen,)) for _ in range(4)]
+            askers += [threading.Thread(target=ask, args=(floors,), kwargs={"quality": "f16"}) for _ in range(2)]
+            for a in askers:
+                a.start()
+            eventually(lambda: seen == {"F32", "Q8_0"}, "a coarser precision answers")
+            stop.set()
+            for a in askers:
+                a.join()
+            self.assertEqual(floors, {"F32"})
+            self.assertEqual(server.metric("mote:repacks_total", result="made"), 1)
+            self.assertEqual(len(os.listdir(folder)), 1)
+            eventually(lambda: server.metric("mote:repacks_total", result="given_back") == 1, "it is given back")
+            self.assertEqual(server.ask("/v1/completions", {"prompt": "Once", "max_tokens": 4})["timings"]["precision"], "F32")
+            names = [d["name"] for d in json.loads(server.get("/health/deep"))["checks"]["disk"]]
+            self.assertEqual(names, ["models"])
+
     def test_a_deadline_ends_the_answer(self):
         with Server("--slots", "1", "--request-timeout", "1", model=STORIES) as server:
             status, _, text = server.request("POST", "/v1/completions", {"prompt": "a", "temperature": 1, **LONG, "max_tokens": 100000})
@@ -299,13 +383,54 @@ class UnderLoad(unittest.TestCase):
         self.assertEqual(server.stop(), 0)
 
     def test_killed_at_any_time_it_starts_again(self):
-        for _ in range(3):
-            with Server(model=STORIES) as server:
-                stream = server.stream("/v1/completions", {"prompt": "Once", **LONG})
-                next(stream)
+        """While answers, the request cache, repacked models and the log are being written. MOTE_KILLS: how often."""
+        kills = int(os.environ.get("MOTE_KILLS", "3"))
+        generator = random.Random(kills)
+        with tempfile.TemporaryDirectory() as folder:
+            kept, log = os.path.join(folder, "models"), os.path.join(folder, "log")
+            os.mkdir(kept)
+            words = ["--quantization-mode", "adaptive", "--slots", "1", "--repack", "q8_0", "--repack-dir", kept,
+                     "--log-format", "json", "--log-level", "debug"]
+            for number in range(kills):
+                with open(log, "ab") as file:
+                    server = Server(*words, model=STORIES, log_file=file).start()
+                told = server.ask("/v1/completions", {"prompt": "Once", "max_tokens": 4, "temperature": 0})
+                self.assertTrue(told["choices"][0]["text"], f"after {number} kills")
+
+                def load(server=server):
+                    try:
+                        while True:
+                            server.ask("/v1/completions", {"prompt": "Once", "max_tokens": 50, "temperature": 0, "seed": 1,
+                                                           "ignore_eos": True})
+                    except (OSError, AssertionError, http.client.HTTPException):
+                        pass  # killed
+
+                threads = [threading.Thread(target=load) for _ in range(4)]
+                for t in threads:
+                    t.start()
+                time.sleep(generator.random() * 4)
                 server.stop(signal.SIGKILL)
-        with Server(model=STORIES) as server:
-            self.assertTrue(server.ask("/v1/completions", {"prompt": "Once", "max_tokens": 4})["choices"][0]["text"])
+                for t in threads:
+                    t.join()
+            with Server(*words, model=STORIES) as server:
+                self.assertTrue(server.ask("/v1/completions", {"prompt": "Once", "max_tokens": 4})["choices"][0]["text"])
+            for name in os.listdir(kept):
+                if name.endswith(".gguf"):  # what has its name is whole
+                    subprocess.run(options.emulator + [options.program, "show", os.path.join(kept, name)], check=True,
+                                   stdout=subprocess.DEVNULL)
+            with open(log, encoding="utf-8") as file:
+                lines = file.read().split("\n")
+            broken = 0
+            for line in lines:
+                if line.startswith("mote: "):
+                    continue  # what the program says itself, before its log begins
+                try:
+                    json.loads(line or "{}")
+                except ValueError:
+                    broken += 1
+            # A kill may cut the line that is being written: one each, and none is joined from two.
+            self.assertLessEqual(broken, kills)
+            self.assertGreater(len(lines), kills)
 
 
 if __name__ == "__main__":

@@ -59,10 +59,15 @@ std::string Sample(const Setting& setting) {
                                  {"memory_pool_size", "8G"},
                                  {"cors_origins", "https://a.example"},
                                  {"allowed_hosts", "a.example"},
-                                 {"trusted_proxies", "10.0.0.0/8"}};
+                                 {"trusted_proxies", "10.0.0.0/8"},
+                                 {"image_hosts", "images.example"},
+                                 {"repack", "q4_0"}};
   const auto own = kOwn.find(setting.key);
   if (own != kOwn.end()) return own->second;
   switch (setting.written) {
+    case Written::kNumber:
+      if (setting.high > 100) return "7";
+      return setting.high > 1.5 ? "1.5" : "0.25";
     case Written::kCount:
     case Written::kBytes:
     case Written::kSeconds:
@@ -83,6 +88,7 @@ Words Companions(const std::string& key) {
   if (key == "tls_cert") return {"--tls-key", "k"};
   if (key == "tls_key") return {"--tls-cert", "c"};
   if (key == "tls_client_ca") return {"--tls-cert", "c", "--tls-key", "k"};
+  if (key == "tls_crl") return {"--tls-cert", "c", "--tls-key", "k", "--tls-client-ca", "a"};
   if (key == "cors_enabled") return {"--cors-origins", "https://a.example"};
   if (key == "cors_origins") return {"--cors-enabled"};
   if (key == "jwt_keys") return {"--jwt-issuer", "i", "--jwt-audience", "a"};

@@ -13,22 +13,29 @@ import time
 import unittest
 
 options = argparse.Namespace()
-PATIENCE = 60  # seconds after which a test takes the server for dead; nothing is asserted about how long things take
+# Seconds after which a test takes the server for dead; nothing is asserted about how long things take.
+PATIENCE = float(os.environ.get("MOTE_PATIENCE", "60"))
 
 
 class Server:
     """`mote serve` on a free port of loopback, as a context."""
 
-    def __init__(self, *words, env=None, model=None):
+    def __init__(self, *words, env=None, model=None, log_file=None):
         self.words = [options.program, "serve", *([model] if model else []), "--port", "0", *words]
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("MOTE_")}
         self.env.update(env or {})
         self.log = ""
+        self.log_file = log_file  # an open file that the log goes to; else it comes through a pipe
 
     def start(self):
+        if self.log_file:
+            self.reader = open(self.log_file.name, "rb")  # closed by stop
+            self.reader.seek(0, os.SEEK_END)
         self.process = subprocess.Popen(options.emulator + self.words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                        stderr=subprocess.PIPE, env=self.env)
-        os.set_blocking(self.process.stderr.fileno(), False)
+                                        stderr=self.log_file or subprocess.PIPE, env=self.env)
+        if not self.log_file:
+            self.reader = self.process.stderr
+            os.set_blocking(self.reader.fileno(), False)
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             self.read_log(0.05)
@@ -43,9 +50,11 @@ class Server:
         raise AssertionError("the server did not start: " + self.log)
 
     def read_log(self, seconds):
-        ready, _, _ = select.select([self.process.stderr], [], [], seconds)
+        if self.log_file:
+            time.sleep(seconds)
+        ready, _, _ = select.select([self.reader], [], [], seconds)
         if ready:
-            self.log += (self.process.stderr.read() or b"").decode(errors="replace")
+            self.log += (self.reader.read() or b"").decode(errors="replace")
         return self.log
 
     def stop(self, number=signal.SIGTERM):
@@ -59,7 +68,7 @@ class Server:
             self.process.kill()
         code = self.process.wait()
         self.read_log(0)
-        self.process.stderr.close()
+        self.reader.close()
         return code
 
     def __enter__(self):

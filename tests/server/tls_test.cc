@@ -8,12 +8,16 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include <atomic>
 #include <memory>
+#include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "edge/server/http/front.h"
 #include "tests/server/front_client.h"
+#include "tests/support/effort.h"
 
 namespace mote::server {
 namespace {
@@ -64,6 +68,30 @@ class Authority {
     Write(made, made.certificate_file, made.key_file);
     made_.push_back(made);
     return made;
+  }
+
+  // A list of the issuer's that takes back `revoked`; null: none. In a file of its own, which the caller removes. `to`:
+  // seconds from now at which it runs out.
+  static void WriteCrl(const Identity& issuer, const Identity* revoked, const std::string& path,
+                       long to = 3600) {  // NOLINT
+    X509_CRL* const crl = X509_CRL_new();
+    X509_CRL_set_version(crl, 1);
+    X509_CRL_set_issuer_name(crl, X509_get_subject_name(issuer.certificate));
+    ASN1_TIME* const time = ASN1_TIME_new();
+    X509_CRL_set1_lastUpdate(crl, X509_gmtime_adj(time, -7200));
+    X509_CRL_set1_nextUpdate(crl, X509_gmtime_adj(time, to));
+    if (revoked != nullptr) {
+      X509_REVOKED* const entry = X509_REVOKED_new();
+      X509_REVOKED_set_serialNumber(entry, X509_get_serialNumber(revoked->certificate));
+      X509_REVOKED_set_revocationDate(entry, X509_gmtime_adj(time, -60));
+      X509_CRL_add0_revoked(crl, entry);
+    }
+    X509_CRL_sign(crl, issuer.key, EVP_sha256());
+    FILE* const file = fopen(path.c_str(), "w");
+    PEM_write_X509_CRL(file, crl);
+    fclose(file);
+    ASN1_TIME_free(time);
+    X509_CRL_free(crl);
   }
 
   static void Write(const Identity& identity, const std::string& certificate_file, const std::string& key_file) {
@@ -276,6 +304,30 @@ TEST_F(Tls, KnowsItsClients) {
   }
 }
 
+TEST_F(Tls, RevokedClientsAreRefused) {
+  const std::string list = testing::TempDir() + "mote_tls_" + std::to_string(getpid()) + ".crl";
+  options.tls.client_ca = ca.certificate_file;
+  options.tls.require_client = true;
+  options.tls.crl = list;
+  const Identity good = authority.Make("camera-7", &ca);
+  const Identity lost = authority.Make("camera-8", &ca);
+  Authority::WriteCrl(ca, nullptr, list);
+  Start();
+  EXPECT_EQ(Certificate(Ask({.identity = &lost})), "CN=camera-8");
+  Authority::WriteCrl(ca, &lost, list);
+  ASSERT_TRUE(front->ReloadTls().ok());
+  EXPECT_EQ(Certificate(Ask({.identity = &lost})), "refused");
+  EXPECT_EQ(Certificate(Ask({.identity = &good})), "CN=camera-7");
+  // A list that has run out says nothing of anybody: who may still come in is not known.
+  Authority::WriteCrl(ca, nullptr, list, -60);
+  ASSERT_TRUE(front->ReloadTls().ok());
+  EXPECT_EQ(Certificate(Ask({.identity = &good})), "refused");
+  remove(list.c_str());
+  const auto reloaded = front->ReloadTls();
+  ASSERT_FALSE(reloaded.ok());
+  EXPECT_NE(reloaded.error().message.find(list), std::string::npos) << reloaded.error().message;
+}
+
 TEST_F(Tls, ClientsWithCertificatesResume) {
   options.tls.client_ca = ca.certificate_file;
   options.tls.require_client = true;
@@ -362,6 +414,38 @@ TEST_F(Tls, NewCertificatesWithoutADroppedConnection) {
   EXPECT_EQ(Ask().server, "renewed");
 }
 
+TEST_F(Tls, NewCertificatesUnderLoad) {
+  Start();
+  const Identity renewed = authority.Make("renewed", &ca);
+  std::atomic<bool> stop = false;
+  std::atomic<int> served = 0, refused = 0;
+  std::set<std::string> seen[3];
+  std::vector<std::thread> clients;
+  for (auto& names : seen) {
+    clients.emplace_back([&] {
+      while (!stop) {
+        const TlsAnswer answer = Ask();
+        names.insert(answer.server);
+        ++(answer.text.find("<end>") != std::string::npos ? served : refused);
+      }
+    });
+  }
+  // So many requests see certificates come and go, whatever the machine's speed.
+  for (int swaps = 0; swaps < 10 || served < Effort(300, 60); ++swaps) {
+    const Identity& now = swaps % 2 == 0 ? renewed : server;
+    Authority::Write(now, server.certificate_file, server.key_file);
+    ASSERT_TRUE(front->ReloadTls().ok());
+    const int before = served;
+    ASSERT_TRUE(Eventually([&] { return served > before + 3 || refused > 0; }));
+  }
+  stop = true;
+  for (std::thread& client : clients) client.join();
+  EXPECT_EQ(refused, 0);
+  for (const auto& names : seen) {
+    for (const std::string& name : names) EXPECT_TRUE(name == "server" || name == "renewed") << name;
+  }
+}
+
 TEST_F(Tls, ErrorsNameTheFileAndTheReason) {
   const Identity other = authority.Make("other", &ca);
   struct Row {
@@ -371,7 +455,8 @@ TEST_F(Tls, ErrorsNameTheFileAndTheReason) {
   const Row rows[] = {
       {{.certificate = "/nowhere/a.pem", .key = server.key_file}, "/nowhere/a.pem: No such file"},
       {{.certificate = server.certificate_file, .key = "/nowhere/a.key"}, "/nowhere/a.key: No such file"},
-      {{.certificate = server.key_file, .key = server.key_file}, server.key_file + ": no start line"},
+      {{.certificate = server.key_file, .key = server.key_file},
+       server.key_file + ": holds nothing of that kind in PEM"},
       {{.certificate = server.certificate_file, .key = other.key_file}, other.key_file + ": key values mismatch"},
       {{.certificate = server.certificate_file, .key = server.key_file, .client_ca = "/nowhere/ca.pem"},
        "/nowhere/ca.pem: "},

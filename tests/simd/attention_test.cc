@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "tests/simd/attention_problem.h"
+#include "tests/support/effort.h"
 
 namespace mote::testing {
 namespace {
@@ -40,6 +41,7 @@ TEST(Attention, HeadsAndDims) {
   for (const auto& dim : dims) {
     for (const CacheType type : kTypes) {
       for (size_t heads : {1, 2, 3, 4, 5, 6, 7, 8, 17}) {
+        if (kSlowTests && heads % 4 != 1 && heads != 4) continue;
         Check(Problem({type, type, heads, dim[0], dim[1], 70}, random), 69, 1);
       }
     }
@@ -142,7 +144,7 @@ TEST(Attention, DoesNotDependOnTheNeighbours) {
       Problem problem({type, type, 5, 72, 40, 600}, random, 3.0f);
       problem.window = window;
       if (window == 600) problem.ends.assign(600, 600);
-      constexpr size_t kFirst = 500, kTokens = 24;  // over the end of a split
+      constexpr size_t kFirst = 500, kTokens = Effort(24, 15);  // over the end of a split
       for (const simd::KernelTable* table : RunnableRows()) {
         const Problem::Run all = problem.Attend(*table, kFirst, kTokens, 0, problem.heads);
         for (const size_t chunk : {1, 7}) {
@@ -157,8 +159,8 @@ TEST(Attention, DoesNotDependOnTheNeighbours) {
           }
         }
         for (size_t head = 0; head < problem.heads; ++head) {
-          const Problem::Run alone = problem.Attend(*table, kFirst + 20, 1, head, 1);
-          EXPECT_TRUE(SameRow(problem, alone, 0, 0, all, 20, head)) << problem.Label(table->name) << " head " << head;
+          const Problem::Run alone = problem.Attend(*table, kFirst + 13, 1, head, 1);
+          EXPECT_TRUE(SameRow(problem, alone, 0, 0, all, 13, head)) << problem.Label(table->name) << " head " << head;
         }
       }
     }

@@ -33,6 +33,7 @@ HWY_AFTER_NAMESPACE();
 #include <vector>
 
 #include "simd/kernels.h"
+#include "tests/support/effort.h"
 
 namespace mote::testing {
 namespace {
@@ -109,7 +110,7 @@ double Ulps(float got, double want) {
   return std::abs(static_cast<double>(got) - want) / unit;
 }
 
-constexpr size_t kSteps = 400000;
+constexpr size_t kSteps = Effort(400000, 50000);
 
 double Worst(void (*function)(const float*, size_t, float*), double (*want)(double), const std::vector<float>& x,
              float* at) {

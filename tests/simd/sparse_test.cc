@@ -1,5 +1,7 @@
-// Block-sparse products of every type on every row: against a sum in double, and to the bit against the dense product of
-// the same values.
+// Block-sparse products of every type on every row: against a sum in double, and to the bit against the dense product
+// of the same values.
+#include "simd/sparse.h"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -11,7 +13,6 @@
 #include "quant/block_sparse.h"
 #include "quant/codec.h"
 #include "simd/kernels.h"
-#include "simd/sparse.h"
 #include "tests/simd/rows.h"
 #include "tests/support/closeness.h"
 #include "tests/support/effort.h"
@@ -181,7 +182,8 @@ struct SparseProblem {
     for (uint64_t g = 0; g < shape().groups(); ++g) {
       for (uint64_t s = 0; s < shape().stretches(); ++s) {
         for (size_t b = 0; b < matrix.counts[g * shape().stretches() + s]; ++b, ++at) {
-          const uint64_t to = (g * shape().cols + s * kSparseStretch) / SparseBlockCols(shape().type) + matrix.index[at];
+          const uint64_t to =
+              (g * shape().cols + s * kSparseStretch) / SparseBlockCols(shape().type) + matrix.index[at];
           memcpy(&full.values[to * kSparseBlockBytes], &matrix.values[at * kSparseBlockBytes], kSparseBlockBytes);
         }
       }
@@ -290,8 +292,8 @@ TEST_P(SparseMatMul, DoesNotDependOnHowItIsCut) {
     for (uint64_t group = 0; group < p.shape().groups(); group += 2) {
       const uint64_t groups = std::min<uint64_t>(2, p.shape().groups() - group);
       for (size_t token = 0; token < m; token += 5) {
-        p.Multiply(*table, acts, &parts[token * rows + group * kSparseRows], rows, token, std::min<size_t>(5, m - token),
-                   group, groups);
+        p.Multiply(*table, acts, &parts[token * rows + group * kSparseRows], rows, token,
+                   std::min<size_t>(5, m - token), group, groups);
       }
     }
     EXPECT_EQ(memcmp(whole.data(), parts.data(), whole.size() * sizeof(float)), 0) << SparseLabel(*table, p);

@@ -69,8 +69,6 @@ export async function ask(mote, image, question, signal, onText) {
 export async function facts(mote) {
   const {info} = mote;
   const {moduleBytes} = await mote.memory();
-  const resources = performance.getEntriesByType('resource').filter(({name}) => new URL(name).origin === location.origin);
-  const wire = resources.reduce((sum, {transferSize}) => sum + transferSize, 0);
   const size = await Mote.cache.size();
   return [
     ['Model', `${info.model.name || info.model.architecture}, ${info.model.weightType}, ${megabytes(info.modelBytes)}`],
@@ -79,7 +77,6 @@ export async function facts(mote) {
     ['Threads', info.threadsReason ? `${info.threads} (${info.threadsReason})` : String(info.threads)],
     ['Ready after', `${Math.round(info.timings.total_ms)} ms: module ${Math.round(info.timings.module_ms)}, bytes ${Math.round(info.timings.read_ms)}, weights ${Math.round(info.timings.prepare_ms)}`],
     ['Memory of the module', megabytes(moduleBytes)],
-    ['Fetched by the page', wire > 0 ? megabytes(wire) : 'nothing'],
     ['Kept in this browser', size > 0 ? megabytes(size) : 'nothing'],
     ['Engine', `mote ${info.version}, ${info.model.backend}`],
   ];

@@ -15,7 +15,9 @@ const platform: Platform = {
       post: (message, transfer) => worker.postMessage(message, transfer as unknown as NodeTransferable[]),
       onMessage: (listener) => { worker.on('message', listener); },
       onFailure: (listener) => {
-        worker.on('error', (error) => listener(new ModuleError(`the worker failed: ${error instanceof Error ? error.message : error}`, {}, error)));
+        worker.on('error', (error) => {
+          listener(new ModuleError(`the worker failed: ${error instanceof Error ? error.message : error}`, {}, error));
+        });
         worker.on('exit', (code) => { if (!ended) listener(new ModuleError(`the worker ended with ${code}`)); });
       },
       terminate: () => {

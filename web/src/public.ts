@@ -11,7 +11,7 @@ export type {ChatChunk, ChatCompletion, ChatParams, Completions, ResponseFormat,
 export type {GenerateOptions, GenerateResult, Generation, PromptProgress, TextPiece} from './page/generation.ts';
 export type {ImageInput, PixelSource} from './page/images.ts';
 export type {ModelCache} from './page/model_cache.ts';
-export type {LoadOptions, MoteInfo, TokenizeOptions} from './page/mote.ts';
+export type {EmbedOptions, LoadOptions, MoteInfo, TokenizeOptions} from './page/mote.ts';
 export {IMAGE_MARK} from './page/prompt.ts';
 export type {ChatMessage, ContentPart, ImagePart, ImageUrlPart, PromptInput, TextPart} from './page/prompt.ts';
 export type {EvalOptions, Session} from './page/session.ts';

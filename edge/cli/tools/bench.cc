@@ -162,9 +162,9 @@ struct Saved {
 Saved SavedBy(const Row& row, const TokenWork& work) {
   const auto number = [](uint64_t n) { return static_cast<double>(n); };
   Saved saved;
-  saved.compute = 1 - MultipliesPerToken(number(work.multiplies), number(work.output_multiplies), row.prompt) /
-                          MultipliesPerToken(number(work.dense_multiplies), number(work.dense_output_multiplies),
-                                             row.prompt);
+  saved.compute =
+      1 - MultipliesPerToken(number(work.multiplies), number(work.output_multiplies), row.prompt) /
+              MultipliesPerToken(number(work.dense_multiplies), number(work.dense_output_multiplies), row.prompt);
   saved.bytes = 1 - number(work.bytes_read) / number(work.dense_bytes_read);
   if (!row.dense_samples.empty()) saved.time = 1 - StatsOf(row.dense_samples).median / StatsOf(row.samples).median;
   return saved;
@@ -228,7 +228,8 @@ void PrintSaved(const std::vector<Row>& rows, const TokenWork& work) {
     if (row.dense_samples.empty()) continue;
     if (!begun) {
       Write("\nblock-sparse, beside the same model made dense in the same rounds:\n\n");
-      Write("| test | compute saved | bytes saved | time saved | times as fast |\n| --- | ---: | ---: | ---: | ---: |\n");
+      Write(
+          "| test | compute saved | bytes saved | time saved | times as fast |\n| --- | ---: | ---: | ---: | ---: |\n");
       begun = true;
     }
     const Saved saved = SavedBy(row, work);
@@ -279,9 +280,10 @@ void ShareOut(std::vector<Row>* rows, const BenchOptions& options, const Bench& 
     const bool is_image = row.prompt + row.generated == 0;
     const bool int8 = is_image ? image->mostly_int8() : work.mostly_int8;
     if (row.generated == 0 && peaks[int8] > 0) {
-      const double done = is_image ? image->speed() : speed * 2 * MultipliesPerToken(static_cast<double>(work.multiplies),
-                                                                              static_cast<double>(work.output_multiplies),
-                                                                              row.prompt);
+      const double done = is_image ? image->speed()
+                                   : speed * 2 *
+                                         MultipliesPerToken(static_cast<double>(work.multiplies),
+                                                            static_cast<double>(work.output_multiplies), row.prompt);
       row.share = done / peaks[int8];
       row.limit = int8 ? "int8 peak" : "float32 peak";
     } else if (row.generated > 0 && bandwidth > 0) {

@@ -41,7 +41,7 @@ struct TokenWork {
   uint64_t dense_bytes_read = 0;
   uint64_t dense_multiplies = 0;
   uint64_t dense_output_multiplies = 0;
-  bool mostly_int8 = false;        // most of them are done in 8-bit integers (quantised weights), not in float32
+  bool mostly_int8 = false;  // most of them are done in 8-bit integers (quantised weights), not in float32
 };
 TokenWork WorkPerToken(const GgufFile& file);
 

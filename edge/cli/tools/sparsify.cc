@@ -108,6 +108,18 @@ void PruneMatrix(SparsifyWork* work, SparsifyMatrix* matrix, const tune::GramCol
   work->weights[name] = std::move(pruned->weights);
 }
 
+// A fit to fewer rows than there are columns learns them by heart.
+void NoteShortCalibration(const std::vector<SparsifyMatrix*>& matrices, const tune::GramCollector& collector) {
+  for (const SparsifyMatrix* matrix : matrices) {
+    const tune::Gram* gram = collector.Find(matrix->tensor->name, 0);
+    if (gram == nullptr || gram->rows >= gram->cols) continue;
+    Note(Format("%s saw %llu rows and has %llu columns: the calibration is too short to tell what they are worth",
+                matrix->tensor->name.c_str(), static_cast<unsigned long long>(gram->rows),
+                static_cast<unsigned long long>(gram->cols)));
+    return;
+  }
+}
+
 void PruneLayers(SparsifyWork* work, Platform& platform, const SparsifyState& state, const StopGuard& stop,
                  std::map<int64_t, std::vector<SparsifyMatrix*>>* layers, const std::vector<int64_t>& order) {
   for (size_t i = 0; i < order.size(); ++i) {
@@ -118,7 +130,10 @@ void PruneLayers(SparsifyWork* work, Platform& platform, const SparsifyState& st
       continue;
     }
     std::unique_ptr<tune::GramCollector> collector;
-    if (work->subject != nullptr) CalibrateLayer(work, layer, matrices, &collector);
+    if (work->subject != nullptr) {
+      CalibrateLayer(work, layer, matrices, &collector);
+      NoteShortCalibration(matrices, *collector);
+    }
     Progress progress(Format("layer %zu of %zu", i + 1, order.size()));
     size_t done = 0;
     for (SparsifyMatrix* matrix : matrices) {

@@ -128,10 +128,15 @@ bool IsMatrixOfInterest(const TensorInfo& tensor) {
 }
 
 void ChooseMatrices(const GgufFile& in, const SparsifyFlags& flags, SparsifyPlan* plan) {
+  if (!in.sparse_tensors().empty()) {
+    Fail(in.name() + " is block-sparse already; mote sparsify wants the float model that it was made from");
+  }
   Patterns dense("--dense", flags.dense);
   Patterns also("--also", flags.also);
   for (const TensorInfo& tensor : in.tensors()) {
-    const bool outside = tensor.name == "output.weight" || tensor.name == "token_embd.weight";
+    // An embedding that is not the output matrix as well is looked up, and multiplied with nothing.
+    const bool outside = tensor.name == "output.weight" ||
+                         (tensor.name == "token_embd.weight" && in.FindTensor("output.weight") == nullptr);
     if (!IsMatrixOfInterest(tensor) && !(outside && also.Find(tensor.name))) continue;
     if (!IsFloatWeight(tensor.type)) {
       Fail(Format("%s is %s already; mote sparsify wants a model in F32, F16 or BF16", tensor.name.c_str(),

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "edge/server/config/values.h"
+#include "edge/server/serving/precision.h"
 
 namespace mote::server {
 namespace {
@@ -77,7 +78,36 @@ bool ParseGpuLayers(std::string_view text, Settings* settings) {
   return true;
 }
 
+// Precisions that a model can be repacked to.
+bool ParseRepack(std::string_view text, Settings* settings) {
+  settings->repack.clear();
+  if (LowerCase(text) == "none") return true;
+  for (const std::string_view piece : Split(text, ',')) {
+    const std::string name = LowerCase(piece);
+    if (BitsOf(name) == 0 || BitsOf(name) > 16) return false;
+    settings->repack.push_back(name);
+  }
+  return !settings->repack.empty();
+}
+
+template <auto Member>
+bool Sampling(std::string_view text, Settings* settings) {
+  const std::optional<double> value = ReadNumber(text);
+  if (!value) return false;
+  settings->sampling.*Member = *value;
+  return true;
+}
+
+template <auto Member>
+bool SamplingCount(std::string_view text, Settings* settings) {
+  const std::optional<uint64_t> value = ReadCount(text);
+  if (!value) return false;
+  settings->sampling.*Member = *value;
+  return true;
+}
+
 using S = Settings;
+using D = SamplingDefaults;
 using W = Written;
 constexpr char kModels[] = "Models";
 constexpr char kListening[] = "Listening";
@@ -111,6 +141,10 @@ const Setting kTable[] = {
      "Threads that read requests, images and prompts; between the two, load decides", {}, Own<&S::workers, ReadWorkers>},
     {kModels, "quantization_mode", "", "QUANTIZATION_MODE", W::kOwn, 0, 0, "off, adaptive, or a precision like q8_0", "off",
      "Which precision answers: the first file's, the one that load, deadline and request ask for, or always one", {}, ParseQuantization},
+    {kModels, "repack", "", "", W::kOwn, 0, 0, "none, or precisions with commas between, like q8_0,q4_k_m", "q8_0,q4_k_m",
+     "What adaptive may make of a finer file while serving, when those that are loaded are busy and memory allows", {}, ParseRepack},
+    {kModels, "repack_dir", "", "", W::kText, 0, 0, "", "", "Folder where these are kept, for the next time as well; none: in memory", &S::repack_dir},
+    {kModels, "repack_idle", "", "", W::kSeconds, 1, 30 * kDay, "", "600", "One that was made is given back after so long without work", &S::repack_idle},
 
     {kListening, "bind_addr", "", "BIND_ADDR", W::kOwn, 0, 0, kEndpointWords, "127.0.0.1:8080",
      "Where to listen; an address that others reach needs keys, a client CA, or --insecure", {}, Own<&S::bind, ReadEndpoint>},
@@ -119,6 +153,7 @@ const Setting kTable[] = {
     {kListening, "tls_cert", "--ssl-cert-file", "", W::kText, 0, 0, "", "", "Certificate with its chain (PEM); TLS is on with it", &S::tls_cert},
     {kListening, "tls_key", "--ssl-key-file", "", W::kText, 0, 0, "", "", "The certificate's private key (PEM)", &S::tls_key},
     {kListening, "tls_client_ca", "", "", W::kText, 0, 0, "", "", "Clients must show a certificate signed by this CA (PEM)", &S::tls_client_ca},
+    {kListening, "tls_crl", "", "", W::kText, 0, 0, "", "", "Revocation lists (PEM), one of each CA that signs clients' certificates; SIGHUP reads them again", &S::tls_crl},
     {kListening, "tls_min_version", "", "", W::kChoice, 0, 0, "1.2|1.3", "1.3", "The oldest TLS that is spoken", &S::tls_min_version},
     {kListening, "insecure", "", "", W::kSwitch, 0, 0, "", "off", "Serve an address that others reach to everybody", &S::insecure},
     {kListening, "allowed_hosts", "", "", W::kList, 0, 0, "", "", "Names that a Host header may have, beside the address' own; *: any", &S::allowed_hosts},
@@ -140,6 +175,19 @@ const Setting kTable[] = {
     {kRequests, "max_image", "", "", W::kBytes, 1024, kMany, "", "16M", "One image file, decoded from base64", &S::max_image},
     {kRequests, "max_images", "", "", W::kCount, 0, 1000, "", "8", "Images of a request", &S::max_images},
     {kRequests, "max_image_pixels", "", "", W::kCount, 1, 268435456, "", "16777216", "Pixels of one image", &S::max_image_pixels},
+    {kRequests, "image_hosts", "--image-host", "", W::kOwnList, 0, 0, "HOST[:PORT], http://HOST[:PORT], or an address with its port", "",
+     "Hosts that images may be fetched from, exactly these, several with ; between; https unless it says http. None: data URLs alone",
+     {}, OwnList<&S::image_hosts, ReadImageHost>},
+    {kRequests, "image_timeout", "", "", W::kSeconds, 0.1, 300, "", "10", "For fetching the images of a request", &S::image_timeout},
+    {kRequests, "image_ca", "", "", W::kText, 0, 0, "", "", "Certificates (PEM) that those hosts are held against; none: the system's", &S::image_ca},
+    {kRequests, "temperature", "--temp", "", W::kNumber, 0, 2, "", "1", "For requests that do not say; so are the next seven", {}, Sampling<&D::temperature>},
+    {kRequests, "top_p", "", "", W::kNumber, 0, 1, "", "1", "Likeliest tokens that make up this share", {}, Sampling<&D::top_p>},
+    {kRequests, "top_k", "", "", W::kNumber, 0, 1048576, "", "40", "So many likeliest tokens; 0: all", {}, SamplingCount<&D::top_k>},
+    {kRequests, "min_p", "", "", W::kNumber, 0, 1, "", "0.05", "Tokens at least so likely, of the likeliest", {}, Sampling<&D::min_p>},
+    {kRequests, "presence_penalty", "", "", W::kNumber, -2, 2, "", "0", "Of tokens that are there already", {}, Sampling<&D::presence_penalty>},
+    {kRequests, "frequency_penalty", "", "", W::kNumber, -2, 2, "", "0", "The same, each time that they are there", {}, Sampling<&D::frequency_penalty>},
+    {kRequests, "repeat_penalty", "", "", W::kNumber, 0.01, 10, "", "1", "The same, as a factor", {}, Sampling<&D::repeat_penalty>},
+    {kRequests, "repeat_last_n", "", "", W::kNumber, 0, 1048576, "", "64", "Tokens that these three look back at", {}, SamplingCount<&D::repeat_last_n>},
     {kRequests, "max_tokens", "", "", W::kCount, 0, 1 << 24, "", "0", "Tokens of one answer; 0: as many as the context holds", &S::max_tokens},
     {kRequests, "max_choices", "", "", W::kCount, 1, 128, "", "8", "Answers to one request (n)", &S::max_choices},
     {kRequests, "max_stop", "", "", W::kCount, 0, 64, "", "16", "Stop texts of a request", &S::max_stop},
@@ -182,7 +230,7 @@ std::vector<std::string_view> Words(const Setting& setting) {
 }
 
 std::string WriteNumber(const Setting& setting, double value) {
-  const uint64_t whole = static_cast<uint64_t>(value);
+  const uint64_t whole = value < 0 ? 0 : static_cast<uint64_t>(value);
   if (setting.written == Written::kBytes) return WriteBytes(whole);
   if (static_cast<double>(whole) == value) return std::to_string(whole);
   char text[32];
@@ -234,6 +282,10 @@ bool AssignAny(const Setting& setting, std::string_view text, Settings* settings
       settings->*std::get<double Settings::*>(setting.member) = *value;
       return true;
     }
+    case Written::kNumber: {
+      const std::optional<double> value = ReadNumber(text);
+      return value && InRange(setting, *value) && setting.parse(text, settings);
+    }
     case Written::kSwitch: {
       const std::optional<bool> value = ReadSwitch(text);
       if (!value) return false;
@@ -284,6 +336,8 @@ std::string Setting::Range() const {
       return "bytes, " + WriteNumber(*this, low) + " to " + WriteNumber(*this, high);
     case Written::kSeconds:
       return "seconds, " + WriteNumber(*this, low) + " to " + WriteNumber(*this, high);
+    case Written::kNumber:
+      return WriteNumber(*this, low) + " to " + WriteNumber(*this, high);
     case Written::kSwitch:
       return "on or off";
     case Written::kText:
@@ -321,6 +375,7 @@ void Clear(const Setting& setting, Settings* settings) {
   if (setting.written == Written::kOwnList) {
     if (std::string_view(setting.key) == "model") settings->models.clear();
     if (std::string_view(setting.key) == "jwt_keys") settings->jwt_keys.clear();
+    if (std::string_view(setting.key) == "image_hosts") settings->image_hosts.clear();
   }
 }
 

@@ -19,6 +19,7 @@ using ParseSetting = bool (*)(std::string_view text, Settings* settings);
 enum class Written {
   kCount,     // low to high
   kBytes,     // low to high, with K, M, G or T
+  kNumber,    // low to high, read by `parse`
   kSeconds,   // low to high, also as 500ms, 30s, 5m, 1h
   kSwitch,    // on or off; as a flag alone: on, and --no-... off
   kText,      // any

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "edge/server/fetch/image_url.h"
 #include "engine/api/mote.hpp"
 
 namespace mote::server {
@@ -59,6 +60,16 @@ struct JwtKeyFile {
   bool operator==(const JwtKeyFile&) const = default;
 };
 
+// What an answer is drawn with where its request does not say. OpenAI's, where it has them.
+struct SamplingDefaults {
+  double temperature = 1, top_p = 1, min_p = 0.05;
+  uint64_t top_k = 40;
+  double presence_penalty = 0, frequency_penalty = 0, repeat_penalty = 1;
+  uint64_t repeat_last_n = 64;
+
+  bool operator==(const SamplingDefaults&) const = default;
+};
+
 enum class Device { kAuto, kCpu, kCuda };
 // "auto", "cpu", "cuda".
 constexpr const char* DeviceName(Device device) {
@@ -88,12 +99,16 @@ struct Settings {
   uint64_t memory_pool_size = 0;     // models, sessions and caches together; 0: no limit but the machine's
   WorkerRange workers;               // threads for requests
   std::string quantization = "off";  // "off", "adaptive", or a precision in lower case ("q8_0"), which serves all
+  std::vector<std::string> repack = {"q8_0", "q4_k_m"};  // precisions that "adaptive" may make of a finer file
+  std::string repack_dir;                                // where they are kept; "": in memory
+  double repack_idle = 600;                              // without work, one that was made is given back
 
   // Listening.
   Endpoint bind;
   std::string tls_cert;                      // PEM, chain included
   std::string tls_key;                       // PEM
   std::string tls_client_ca;                 // PEM; clients must then show a certificate that it signed
+  std::string tls_crl;                       // PEM; certificates of clients that are no longer good
   std::string tls_min_version = "1.3";       // "1.2", "1.3"
   bool insecure = false;                     // a public address without keys
   std::vector<std::string> allowed_hosts;    // names in Host beside the addresses' own; "*": any
@@ -115,6 +130,10 @@ struct Settings {
   uint64_t max_image = 16 << 20;         // bytes of one image file
   uint64_t max_images = 8;               // in one request
   uint64_t max_image_pixels = 16777216;  // of one image
+  std::vector<ImageHost> image_hosts;    // from which requests may name images; none: nothing is fetched
+  double image_timeout = 10;             // for fetching the images of a request
+  std::string image_ca;                  // PEM; whom to believe there in place of the system's
+  SamplingDefaults sampling;             // for what a request leaves out
   uint64_t max_tokens = 0;               // that one answer may have; 0: the context
   uint64_t max_choices = 8;              // n
   uint64_t max_stop = 16;                // stop texts

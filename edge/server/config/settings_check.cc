@@ -21,6 +21,9 @@ Result<void> CheckTls(const Settings& s) {
   if (s.mutual_tls() && s.tls_cert.empty()) {
     return Refuse("tls_client_ca is set without tls_cert and tls_key: certificates of clients need TLS");
   }
+  if (!s.tls_crl.empty() && !s.mutual_tls()) {
+    return Refuse("tls_crl is set without tls_client_ca: there are no certificates of clients that it could revoke");
+  }
   if (!s.tls_cert.empty() && !s.bind.socket_path.empty()) {
     return Refuse("tls_cert is set with a socket file, whose permissions say who may connect: leave TLS out");
   }

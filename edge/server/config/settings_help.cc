@@ -33,8 +33,10 @@ std::string SettingsHelp() {
     std::string flags = setting.Flag();
     for (const std::string_view alias : Split(setting.aliases, ' ')) flags += ", " + std::string(alias);
     help += "  " + flags + "\n      " + setting.help;
-    help += std::string(" (") + setting.Range() + (*setting.normal == '\0' ? "" : std::string("; ") + setting.normal) +
-            ")\n";
+    // That a path is text needs no saying.
+    std::string facts = setting.written == Written::kText && *setting.words == '\0' ? "" : setting.Range();
+    if (*setting.normal != '\0') facts += std::string(facts.empty() ? "" : "; ") + "default " + setting.normal;
+    help += facts.empty() ? "\n" : " (" + facts + ")\n";
   }
   return help;
 }

@@ -241,7 +241,7 @@ Result<Settings> ReadSettings(const SettingSources& sources) {
   std::vector<std::vector<Said>> levels;  // the nearest last
   if (!config.empty()) {
     const Result<std::string> text = sources.read_file(config);
-    if (!text) return text.error();
+    if (!text) return Error{text.error().code, "the file of --config: " + text.error().message};
     Result<std::vector<Said>> file = ReadFile(config, *text);
     if (!file) return file.error();
     levels.push_back(std::move(*file));

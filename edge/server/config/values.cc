@@ -72,6 +72,14 @@ std::optional<double> ReadWithUnit(std::string_view text, const Unit (&units)[N]
 
 }  // namespace
 
+std::optional<double> ReadNumber(std::string_view text) {
+  const bool negative = text.starts_with("-");
+  std::string_view rest;
+  const std::optional<double> value = ReadNumber(text.substr(negative ? 1 : 0), &rest);
+  if (!value || !rest.empty()) return std::nullopt;
+  return negative ? -*value : *value;
+}
+
 std::optional<uint64_t> ReadBytes(std::string_view text) {
   constexpr double kKilo = 1024, kMega = kKilo * 1024, kGiga = kMega * 1024, kTera = kGiga * 1024;
   static constexpr Unit kUnits[] = {{"", 1},        {"b", 1},      {"k", kKilo},   {"kb", kKilo}, {"kib", kKilo},

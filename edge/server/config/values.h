@@ -13,6 +13,8 @@ namespace mote::server {
 
 // Whole numbers in digits alone.
 std::optional<uint64_t> ReadCount(std::string_view text);
+// "0.7", "-1.5", "2".
+std::optional<double> ReadNumber(std::string_view text);
 // "64M", "1.5 GiB", "1000000": units are of 1024.
 std::optional<uint64_t> ReadBytes(std::string_view text);
 // "30", "1.5", "500ms", "30s", "5m", "1h", in seconds.

@@ -226,6 +226,7 @@ void Connection::Dispatch() {
   facts.method = read.request.method;
   facts.minor = read.minor;
   facts.keep_alive = read.keep_alive;
+  facts.idle_seconds = core_->options.idle_seconds;
   facts.stream_bytes = core_->options.stream_buffer_bytes;
   exchange_ = std::make_shared<Exchange>(core_->mailbox, std::move(facts));
   exchange_->connection = this;

@@ -99,6 +99,7 @@ void Exchange::Begin(const Response& response, bool stream) {
   shape.keep_alive = keep_alive_;
   shape.minor = facts_.minor;
   shape.request_id = facts_.id;
+  shape.idle_seconds = facts_.idle_seconds;
   pending_ = WireAnswer(response, shape);
   unsent_ += pending_.size();
   phase_ = stream ? Phase::kStreaming : Phase::kComplete;

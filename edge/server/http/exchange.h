@@ -60,6 +60,7 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
     std::string method;
     int minor = 1;
     bool keep_alive = true;
+    double idle_seconds = 0;    // that the connection is kept for afterwards; told, where it is kept
     uint64_t stream_bytes = 0;  // the most that may wait to be sent of a stream
   };
 

@@ -21,7 +21,11 @@ constexpr int kAcceptedAtOnce = 64;
 constexpr double kPauseSeconds = 0.1;
 
 Error SystemError(const std::string& text, const char* what) {
-  return Error{MOTE_IO, "listen address \"" + text + "\": " + what + ": " + strerror(errno)};
+  const std::string hint = errno == EADDRINUSE ? "; another program listens there: stop it, or choose another port"
+                           : errno == EACCES && !text.starts_with("unix:")
+                               ? "; ports below 1024 are the system's: choose another one"
+                               : "";
+  return Error{MOTE_IO, "listen address \"" + text + "\": " + what + ": " + strerror(errno) + hint};
 }
 
 int OpenSpare() {

@@ -23,6 +23,7 @@ struct TlsOptions {
   std::string certificate;  // PEM files: the chain, leaf first
   std::string key;
   std::string client_ca;        // who signs clients' certificates; "": clients have none
+  std::string crl;              // revocation lists of its CAs; "": none is looked at
   bool require_client = false;  // with client_ca: refuse clients without a certificate
   bool allow_tls12 = false;     // besides 1.3
 };

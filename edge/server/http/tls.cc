@@ -22,6 +22,7 @@ std::string Reason() {
                        : ERR_SYSTEM_ERROR(code) ? strerror(ERR_GET_REASON(code))
                                                 : ERR_reason_error_string(code);
   std::string text = reason == nullptr ? "no reason given" : reason;
+  if (text == "no start line") text = "holds nothing of that kind in PEM (\"-----BEGIN ...\")";
   ERR_clear_error();
   return text;
 }
@@ -56,6 +57,15 @@ Result<void> LoadFiles(const TlsOptions& options, SSL_CTX* context) {
   }
   if (SSL_CTX_load_verify_locations(context, options.client_ca.c_str(), nullptr) != 1) {
     return FileError("TLS client CA", options.client_ca);
+  }
+  if (!options.crl.empty()) {
+    X509_STORE* const store = SSL_CTX_get_cert_store(context);
+    X509_LOOKUP* const lookup = X509_STORE_add_lookup(store, X509_LOOKUP_file());
+    if (lookup == nullptr || X509_load_crl_file(lookup, options.crl.c_str(), X509_FILETYPE_PEM) <= 0) {
+      return FileError("TLS revocation list", options.crl);
+    }
+    // Of the client's own certificate. A list that has run out refuses everybody, rather than nobody.
+    X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK);
   }
   STACK_OF(X509_NAME)* const names = SSL_load_client_CA_file(options.client_ca.c_str());
   if (names == nullptr) return FileError("TLS client CA", options.client_ca);

@@ -115,8 +115,11 @@ std::string WireAnswer(const Response& response, const AnswerShape& shape) {
   }
   if (!shape.keep_alive) {
     AppendField("Connection", "close", &out);
-  } else if (shape.minor == 0) {
-    AppendField("Connection", "keep-alive", &out);
+  } else {
+    if (shape.minor == 0) AppendField("Connection", "keep-alive", &out);
+    if (shape.idle_seconds >= 1) {
+      AppendField("Keep-Alive", "timeout=" + std::to_string(static_cast<int64_t>(shape.idle_seconds)), &out);
+    }
   }
   if (!shape.request_id.empty()) AppendField("X-Request-Id", shape.request_id, &out);
   AppendField("X-Content-Type-Options", "nosniff", &out);

@@ -22,6 +22,7 @@ struct AnswerShape {
   bool keep_alive = false;  // said in the answer
   int minor = 1;            // of the request
   std::string_view request_id;
+  double idle_seconds = 0;  // that the connection is kept for; told with keep_alive
 };
 
 // True where the status has no body by definition: 1xx, 204, 304.

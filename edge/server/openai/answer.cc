@@ -28,7 +28,7 @@ std::string StageJson(Stage stage, double fraction) {
 void ChoiceReader::Feed(std::string_view text, std::vector<AnswerPiece>* pieces) {
   if (tail_.empty()) {
     const size_t keep = IncompleteUtf8(text);
-    parser_.Feed(text.substr(0, text.size() - keep), pieces);
+    Read(text.substr(0, text.size() - keep), pieces);
     tail_ = text.substr(text.size() - keep);
     return;
   }
@@ -37,8 +37,17 @@ void ChoiceReader::Feed(std::string_view text, std::vector<AnswerPiece>* pieces)
   Feed(whole, pieces);
 }
 
+void ChoiceReader::Read(std::string_view text, std::vector<AnswerPiece>* pieces) {
+  std::string rest;
+  thoughts_.Feed(text, pieces, &rest);
+  parser_.Feed(rest, pieces);
+}
+
 void ChoiceReader::Finish(std::vector<AnswerPiece>* pieces) {
-  if (!tail_.empty()) parser_.Feed(std::exchange(tail_, {}), pieces);
+  if (!tail_.empty()) Read(std::exchange(tail_, {}), pieces);
+  std::string rest;
+  thoughts_.Finish(pieces, &rest);
+  parser_.Feed(rest, pieces);
   parser_.Finish(pieces);
 }
 

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "edge/server/openai/reasoning.h"
 #include "edge/server/openai/stream.h"
 #include "edge/server/openai/tool_parser.h"
 #include "edge/server/serving/task.h"
@@ -17,10 +18,10 @@ namespace mote::server {
 // have no percent.
 std::string StageJson(Stage stage, double fraction);
 
-// One choice: its text, cut at whole characters, with the calls of tools taken out.
+// One choice: its text, cut at whole characters, with thoughts and the calls of tools taken out.
 class ChoiceReader {
  public:
-  explicit ChoiceReader(const ToolUse& use) : parser_(use) {}
+  explicit ChoiceReader(const AnswerForm& form) : thoughts_(form), parser_(form.tools) {}
 
   // Appends to *pieces.
   void Feed(std::string_view text, std::vector<AnswerPiece>* pieces);
@@ -28,6 +29,9 @@ class ChoiceReader {
   bool called() const { return parser_.calls() > 0; }
 
  private:
+  void Read(std::string_view text, std::vector<AnswerPiece>* pieces);
+
+  ThoughtReader thoughts_;
   ToolParser parser_;
   std::string tail_;  // of a character that is not complete
 };

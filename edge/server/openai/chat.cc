@@ -52,7 +52,6 @@ Table ChatFields(const OpenAiLimits& limits) {
       {"top_logprobs", Kind::kInteger, 0, 20},
       {"chat_template_kwargs", Kind::kObject, 0, static_cast<double>(limits.template_variables)},
       {"reasoning_effort", Kind::kIgnored},
-      {"reasoning_format", Kind::kIgnored},
       {"verbosity", Kind::kIgnored},
       {"prediction", Kind::kIgnored},
       {"moderation", Kind::kIgnored},
@@ -64,10 +63,11 @@ Table ChatFields(const OpenAiLimits& limits) {
   AddSamplingFields(limits, &table);
   AddFormatFields(limits, &table);
   AddToolFields(limits, &table);
+  AddReasoningFields(&table);
   return table;
 }
 
-std::optional<ApiError> ReadChat(const OpenAiContext& endpoint, Json& body, Task* task, ToolUse* use) {
+std::optional<ApiError> ReadChat(const OpenAiContext& endpoint, Json& body, Task* task, AnswerForm* form) {
   const OpenAiLimits& limits = endpoint.options.limits;
   if (auto error = ReadSampling(body, limits, task)) return error;
   // The name that replaced max_tokens counts where both are there.
@@ -79,12 +79,13 @@ std::optional<ApiError> ReadChat(const OpenAiContext& endpoint, Json& body, Task
   }
   if (auto error = ReadTemplateVariables(body, limits, task)) return error;
   if (auto error = ReadFormat(body, limits, task)) return error;
-  if (auto error = ReadTools(body, limits, task, use)) return error;
+  if (auto error = ReadTools(body, limits, task, &form->tools)) return error;
   Json* messages = const_cast<Json*>(Find(body, "messages"));
   if (messages == nullptr) return BadField("messages", "messages must be an array of messages, and is missing");
   if (auto error = ReadMessages(*messages, limits, "messages", task)) return error;
   FitTools(*endpoint.service, task);
-  return std::nullopt;
+  if (auto error = HoldCalls(*endpoint.service, form->tools, task)) return error;
+  return ReadReasoning(*endpoint.service, body, task, form);
 }
 
 Handler ChatHandler(std::shared_ptr<const OpenAiContext> endpoint) {
@@ -92,14 +93,12 @@ Handler ChatHandler(std::shared_ptr<const OpenAiContext> endpoint) {
   return [endpoint, table](const Request& request, std::shared_ptr<Reply> reply) {
     Json body;
     Task task = StartTask(*endpoint, request);
-    ToolUse use;
     ChatAnswer::Options options;
     auto error = ReadBody(request, endpoint->options.limits, *table, &body);
     if (!error) error = ReadDelivery(request, body, &options.delivery, &options.usage);
-    if (!error) error = ReadChat(*endpoint, body, &task, &use);
+    if (!error) error = ReadChat(*endpoint, body, &task, &options.form);
     if (error) return SendError(*reply, *error);
     options.model = task.model;
-    options.tools = std::move(use);
     options.choices = task.choices;
     options.logprobs = task.logprobs >= 0;
     const auto tickets = std::make_shared<Tickets>();

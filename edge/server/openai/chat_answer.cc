@@ -25,7 +25,7 @@ ChatAnswer::ChatAnswer(Options options, std::shared_ptr<Reply> reply, std::share
       stream_(MakeStream(options_.delivery, reply, tickets)),
       id_(NewId("chatcmpl-")),
       created_(UnixTime()) {
-  for (int i = 0; i < options_.choices; ++i) choices_.emplace_back(options_.tools);
+  for (int i = 0; i < options_.choices; ++i) choices_.emplace_back(options_.form);
   SetModel(options_.model);
 }
 
@@ -85,6 +85,9 @@ void ChatAnswer::Take(int index, std::vector<AnswerPiece> pieces) {
       case AnswerPiece::Kind::kText:
         choice.content += piece.text;
         break;
+      case AnswerPiece::Kind::kThought:
+        choice.thoughts += piece.text;
+        break;
       case AnswerPiece::Kind::kCall:
         choice.calls.push_back({NewId("call_"), std::move(piece.text), ""});
         break;
@@ -102,7 +105,8 @@ void ChatAnswer::StreamPieces(int index, Choice& choice, const std::vector<Answe
     const std::string call = "{\"tool_calls\":[{\"index\":" + std::to_string(piece.call) + ",";
     switch (piece.kind) {
       case AnswerPiece::Kind::kText:
-        delta = "{\"content\":";
+      case AnswerPiece::Kind::kThought:
+        delta = piece.kind == AnswerPiece::Kind::kText ? "{\"content\":" : "{\"reasoning_content\":";
         AppendQuoted(&delta, piece.text);
         delta += "}";
         break;
@@ -189,6 +193,10 @@ void ChatAnswer::SendWhole(const Summary& summary) {
       json += "null";
     } else {
       AppendQuoted(&json, choice.content);
+    }
+    if (!choice.thoughts.empty()) {
+      json += ",\"reasoning_content\":";
+      AppendQuoted(&json, choice.thoughts);
     }
     json += ",\"refusal\":null";
     for (size_t k = 0; k < choice.calls.size(); ++k) {

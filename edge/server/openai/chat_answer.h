@@ -17,7 +17,7 @@ class ChatAnswer : public Receiver {
     Delivery delivery = Delivery::kWhole;
     bool usage = false;  // stream_options.include_usage
     std::string model;   // as asked for
-    ToolUse tools;
+    AnswerForm form;
     int choices = 1;
     bool logprobs = false;
   };
@@ -39,10 +39,11 @@ class ChatAnswer : public Receiver {
     std::string id, name, arguments;
   };
   struct Choice {
-    explicit Choice(const ToolUse& use) : reader(use) {}
+    explicit Choice(const AnswerForm& form) : reader(form) {}
     ChoiceReader reader;
     bool begun = false;   // of a stream: the role has been told
     std::string content;  // of a whole answer
+    std::string thoughts;
     std::vector<Call> calls;
     std::string logprobs;  // items of JSON, not yet told
     std::string finish;

@@ -67,8 +67,8 @@ CompletionAnswer::CompletionAnswer(Options options, size_t prompts, std::shared_
       created_(UnixTime()),
       running_(prompts) {
   head_ = Head(options_.model);
-  const ToolUse none;
-  for (size_t i = 0; i < prompts * static_cast<size_t>(options_.choices); ++i) choices_.emplace_back(none);
+  const AnswerForm plain;
+  for (size_t i = 0; i < prompts * static_cast<size_t>(options_.choices); ++i) choices_.emplace_back(plain);
 }
 
 void CompletionAnswer::Begin(const Every& every) {

@@ -32,7 +32,7 @@ class CompletionAnswer : public std::enable_shared_from_this<CompletionAnswer> {
  private:
   class Part;
   struct Choice {
-    explicit Choice(const ToolUse& none) : reader(none) {}
+    explicit Choice(const AnswerForm& plain) : reader(plain) {}
     ChoiceReader reader;
     std::string text;                                                // of a whole answer
     size_t offset = 0;                                               // characters, of the next token

@@ -8,8 +8,8 @@
 
 #include "edge/server/http/message.h"
 #include "edge/server/openai/fields.h"
+#include "edge/server/openai/reasoning.h"
 #include "edge/server/openai/routes.h"
-#include "edge/server/openai/tools.h"
 #include "edge/server/serving/task.h"
 
 namespace mote::server {
@@ -41,7 +41,7 @@ Table EmbeddingFields(const OpenAiLimits& limits);
 Table ResponseFields(const OpenAiLimits& limits);
 
 // A chat's body to its task.
-std::optional<ApiError> ReadChat(const OpenAiContext& endpoint, Json& body, Task* task, ToolUse* use);
+std::optional<ApiError> ReadChat(const OpenAiContext& endpoint, Json& body, Task* task, AnswerForm* form);
 
 // The handlers.
 Handler ChatHandler(std::shared_ptr<const OpenAiContext> endpoint);

@@ -19,6 +19,7 @@ std::optional<ApiError> SetConstraint(Constraint constraint, std::string text, c
   }
   task->constraint = constraint;
   task->constraint_text = std::move(text);
+  task->constraint_field = path;
   return std::nullopt;
 }
 

@@ -4,6 +4,9 @@
 
 #include <stdint.h>
 
+#include <vector>
+
+#include "edge/server/fetch/image_url.h"
 #include "edge/server/openai/json.h"
 
 namespace mote::server {
@@ -16,8 +19,9 @@ struct OpenAiLimits {
   uint32_t inputs = 256;         // of /v1/embeddings
   uint32_t messages = 4096;
   uint32_t images = 8;
-  uint64_t image_bytes = 16 << 20;   // of one file
-  uint64_t images_bytes = 20 << 20;  // of all files of a request
+  uint64_t image_bytes = 16 << 20;     // of one file
+  uint64_t images_bytes = 20 << 20;    // of all files of a request
+  std::vector<ImageHost> image_hosts;  // from which images may be fetched; none: data URLs alone
   uint32_t stops = 16;
   uint32_t stop_bytes = 256;   // of one
   uint32_t logit_bias = 1024;  // entries

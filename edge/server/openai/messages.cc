@@ -2,6 +2,7 @@
 
 #include <strings.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "edge/server/openai/base64.h"
@@ -166,6 +167,34 @@ std::optional<ApiError> CheckText(std::string_view text, const std::string& path
   return std::nullopt;
 }
 
+namespace {
+
+// An image on another host, to be fetched before the task is begun.
+std::optional<ApiError> ReadRemoteImage(const std::string& url, const OpenAiLimits& limits, const std::string& path,
+                                        Task* task) {
+  const std::optional<ImageUrl> read = ReadImageUrl(url);
+  if (!read) {
+    return BadField(path, path +
+                              " must be an address like https://images.example/cat.jpg, without user, fragment and "
+                              "anything that must be escaped");
+  }
+  const auto& hosts = limits.image_hosts;
+  if (std::find(hosts.begin(), hosts.end(), read->place) == hosts.end()) {
+    ApiError error = BadField(path, path + ": images may not be fetched from " + (read->place.tls ? "https" : "http") +
+                                        "://" + read->authority + "; send the image as a data URL");
+    error.code = "image_host_not_allowed";
+    return error;
+  }
+  if (task->images.size() >= limits.images) {
+    return BadField(path, "a request may have at most " + std::to_string(limits.images) + " images");
+  }
+  task->remote_images.push_back({task->images.size(), url, path});
+  task->images.emplace_back();
+  return std::nullopt;
+}
+
+}  // namespace
+
 std::optional<ApiError> ReadImage(const std::string& url, const OpenAiLimits& limits, const std::string& path,
                                   Task* task) {
   constexpr std::string_view kWanted = " must be a data URL: \"data:image/jpeg;base64,...\" (or png, webp)";
@@ -174,7 +203,10 @@ std::optional<ApiError> ReadImage(const std::string& url, const OpenAiLimits& li
     ApiError error = BadField(path, path + std::string(kWanted));
     const std::string_view scheme = std::string_view(url).substr(0, std::min(url.find(':'), size_t{16}));
     if (url.find(':') != std::string::npos) error.message += ", not \"" + std::string(scheme) + ":...\"";
-    if (scheme == "http" || scheme == "https") error.message += ". This server fetches nothing from other hosts";
+    if (strcasecmp(std::string(scheme).c_str(), "http") == 0 || strcasecmp(std::string(scheme).c_str(), "https") == 0) {
+      if (!limits.image_hosts.empty()) return ReadRemoteImage(url, limits, path, task);
+      error.message += ". This server fetches nothing from other hosts";
+    }
     return error;
   }
   // Of a long string, only its head is looked through.

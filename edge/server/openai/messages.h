@@ -23,7 +23,8 @@ std::optional<ApiError> ReadMessage(const Json& message, const OpenAiLimits& lim
 // After the last message: with images, 400 where a text holds the mark itself, which would put them elsewhere.
 std::optional<ApiError> CheckMarks(const Task& task, const std::string& path);
 
-// A data URL (RFC 2397) of an image to its file, appended to task->images. `path`: of the URL.
+// A data URL (RFC 2397) of an image to its file, appended to task->images; an address on a host of the limits' list, to
+// task->remote_images. `path`: of the URL.
 std::optional<ApiError> ReadImage(const std::string& url, const OpenAiLimits& limits, const std::string& path,
                                   Task* task);
 

@@ -15,7 +15,7 @@ ResponseAnswer::ResponseAnswer(Options options, std::shared_ptr<Reply> reply, st
       id_(NewId("resp_")),
       created_(UnixTime()),
       model_(options_.model),
-      reader_(options_.tools) {}
+      reader_(options_.form) {}
 
 void ResponseAnswer::Begin(const Every& every) {
   if (stream_ != nullptr) stream_->KeepAlive(every);
@@ -46,30 +46,31 @@ void ResponseAnswer::OnFinished(int, Finish reason) {
   reader_.Finish(&pieces);
   Take(pieces);
   finish_ = reason;
-  if (items_.empty()) Open(false, "");  // an empty answer is a message, too
+  if (items_.empty()) Open(AnswerPiece::Kind::kText, "");  // an empty answer is a message, too
   Close();
 }
 
 void ResponseAnswer::Take(const std::vector<AnswerPiece>& pieces) {
   for (const AnswerPiece& piece : pieces) {
-    const bool fits = !items_.empty() && !items_.back().complete;
     if (piece.kind == AnswerPiece::Kind::kCall) {
       Close();
-      Open(true, piece.text);
+      Open(piece.kind, piece.text);
       continue;
     }
-    if (piece.kind == AnswerPiece::Kind::kText && (!fits || items_.back().call)) {
+    const bool fits = !items_.empty() && !items_.back().complete && items_.back().kind == piece.kind;
+    if (piece.kind != AnswerPiece::Kind::kArguments && !fits) {
       Close();
-      Open(false, "");
+      Open(piece.kind, "");
     }
     Add(piece.text);
   }
 }
 
-void ResponseAnswer::Open(bool call, const std::string& name) {
+void ResponseAnswer::Open(AnswerPiece::Kind kind, const std::string& name) {
   Item item;
-  item.id = NewId(call ? "fc_" : "msg_");
-  item.call = call;
+  const bool call = kind == AnswerPiece::Kind::kCall;
+  item.id = NewId(call ? "fc_" : kind == AnswerPiece::Kind::kThought ? "rs_" : "msg_");
+  item.kind = kind;
   item.call_id = call ? NewId("call_") : "";
   item.name = name;
   items_.push_back(std::move(item));
@@ -84,7 +85,9 @@ void ResponseAnswer::Open(bool call, const std::string& name) {
   Tell("response.output_item.added", std::move(members));
   if (call) return;
   members = OfItem();
-  members["part"] = PartJson(Item());
+  Item empty;
+  empty.kind = kind;
+  members["part"] = PartJson(empty);
   Tell("response.content_part.added", std::move(members));
 }
 
@@ -94,8 +97,11 @@ void ResponseAnswer::Add(const std::string& text) {
   if (stream_ == nullptr) return;
   Json members = OfItem();
   members["delta"] = text;
-  if (!item.call) members["logprobs"] = Json::array();
-  Tell(item.call ? "response.function_call_arguments.delta" : "response.output_text.delta", std::move(members));
+  if (item.kind == AnswerPiece::Kind::kText) members["logprobs"] = Json::array();
+  const char* const type = item.call()                                ? "response.function_call_arguments.delta"
+                           : item.kind == AnswerPiece::Kind::kThought ? "response.reasoning_text.delta"
+                                                                      : "response.output_text.delta";
+  Tell(type, std::move(members));
 }
 
 void ResponseAnswer::Close() {
@@ -104,13 +110,14 @@ void ResponseAnswer::Close() {
   item.complete = true;
   if (stream_ == nullptr) return;
   Json members = OfItem();
-  members[item.call ? "arguments" : "text"] = item.text;
-  if (item.call) {
+  members[item.call() ? "arguments" : "text"] = item.text;
+  if (item.call()) {
     members["name"] = item.name;
     Tell("response.function_call_arguments.done", std::move(members));
   } else {
-    members["logprobs"] = Json::array();
-    Tell("response.output_text.done", std::move(members));
+    const bool text = item.kind == AnswerPiece::Kind::kText;
+    if (text) members["logprobs"] = Json::array();
+    Tell(text ? "response.output_text.done" : "response.reasoning_text.done", std::move(members));
     members = OfItem();
     members["part"] = PartJson(item);
     Tell("response.content_part.done", std::move(members));
@@ -123,8 +130,10 @@ void ResponseAnswer::Close() {
 
 Json ResponseAnswer::PartJson(const Item& item) const {
   Json part;
-  part["type"] = "output_text";
+  const bool thought = item.kind == AnswerPiece::Kind::kThought;
+  part["type"] = thought ? "reasoning_text" : "output_text";
   part["text"] = item.text;
+  if (thought) return part;
   part["annotations"] = Json::array();
   part["logprobs"] = item.complete && !logprobs_.empty() ? Json::parse("[" + logprobs_ + "]") : Json::array();
   return part;
@@ -133,14 +142,19 @@ Json ResponseAnswer::PartJson(const Item& item) const {
 Json ResponseAnswer::ItemJson(const Item& item) const {
   Json json;
   json["id"] = item.id;
-  json["type"] = item.call ? "function_call" : "message";
+  const bool thought = item.kind == AnswerPiece::Kind::kThought;
+  json["type"] = item.call() ? "function_call" : thought ? "reasoning" : "message";
   json["status"] = finish_ == Finish::kStop ? "completed" : "incomplete";
-  if (item.call) {
+  if (item.call()) {
     json["call_id"] = item.call_id;
     json["name"] = item.name;
     json["arguments"] = item.text;
   } else {
-    json["role"] = "assistant";
+    if (thought) {
+      json["summary"] = Json::array();
+    } else {
+      json["role"] = "assistant";
+    }
     json["content"] = Json::array({PartJson(item)});
   }
   return json;
@@ -180,7 +194,7 @@ Json ResponseAnswer::OfItem() const {
   Json members;
   members["item_id"] = items_.back().id;
   members["output_index"] = items_.size() - 1;
-  if (!items_.back().call) members["content_index"] = 0;
+  if (!items_.back().call()) members["content_index"] = 0;
   return members;
 }
 

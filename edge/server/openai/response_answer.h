@@ -16,7 +16,7 @@ class ResponseAnswer : public Receiver {
   struct Options {
     Delivery delivery = Delivery::kWhole;
     std::string model;  // as asked for
-    ToolUse tools;
+    AnswerForm form;
     Json echo;  // what the answer repeats of its request
   };
 
@@ -34,14 +34,15 @@ class ResponseAnswer : public Receiver {
  private:
   struct Item {
     std::string id;
-    bool call = false;  // of a function; else text
+    AnswerPiece::Kind kind = AnswerPiece::Kind::kText;  // kText, kThought, kCall
+    bool call() const { return kind == AnswerPiece::Kind::kCall; }
     std::string call_id, name;
     std::string text;  // or arguments
     bool complete = false;
   };
 
   void Take(const std::vector<AnswerPiece>& pieces);
-  void Open(bool call, const std::string& name);
+  void Open(AnswerPiece::Kind kind, const std::string& name);
   void Add(const std::string& text);
   void Close();
 

@@ -79,7 +79,7 @@ std::optional<ApiError> ReadInput(const Json& body, const OpenAiLimits& limits, 
   return CheckMarks(*task, "input");
 }
 
-std::optional<ApiError> ReadResponse(const OpenAiContext& endpoint, const Json& body, Task* task, ToolUse* use) {
+std::optional<ApiError> ReadResponse(const OpenAiContext& endpoint, const Json& body, Task* task, AnswerForm* form) {
   const OpenAiLimits& limits = endpoint.options.limits;
   if (auto error = ReadSampling(body, limits, task)) return error;
   task->max_tokens = static_cast<int>(GetInteger(body, "max_output_tokens", task->max_tokens));
@@ -90,10 +90,11 @@ std::optional<ApiError> ReadResponse(const OpenAiContext& endpoint, const Json& 
       if (auto error = ReadFormatObject(*format, limits, "text.format", task)) return error;
     }
   }
-  if (auto error = ReadTools(body, limits, task, use)) return error;
+  if (auto error = ReadTools(body, limits, task, &form->tools)) return error;
   if (auto error = ReadInput(body, limits, task)) return error;
   FitTools(*endpoint.service, task);
-  return std::nullopt;
+  if (auto error = HoldCalls(*endpoint.service, form->tools, task)) return error;
+  return ReadReasoning(*endpoint.service, body, task, form);
 }
 
 // What an answer repeats of its request.
@@ -141,6 +142,7 @@ Table ResponseFields(const OpenAiLimits& limits) {
   };
   AddSamplingFields(limits, &table);
   AddToolFields(limits, &table);
+  AddReasoningFields(&table);
   return table;
 }
 
@@ -153,7 +155,7 @@ Handler ResponseHandler(std::shared_ptr<const OpenAiContext> endpoint) {
     bool usage = false;
     auto error = ReadBody(request, endpoint->options.limits, *table, &body);
     if (!error) error = ReadDelivery(request, body, &options.delivery, &usage);
-    if (!error) error = ReadResponse(*endpoint, body, &task, &options.tools);
+    if (!error) error = ReadResponse(*endpoint, body, &task, &options.form);
     if (error) return SendError(*reply, *error);
     options.model = task.model;
     options.echo = Echo(body, task);

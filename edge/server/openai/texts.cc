@@ -79,9 +79,9 @@ Handler TemplateHandler(std::shared_ptr<const OpenAiContext> endpoint) {
   return [endpoint, table](const Request& request, std::shared_ptr<Reply> reply) {
     Json body;
     Task task = StartTask(*endpoint, request);
-    ToolUse use;
+    AnswerForm form;
     auto error = ReadBody(request, endpoint->options.limits, *table, &body);
-    if (!error) error = ReadChat(*endpoint, body, &task, &use);
+    if (!error) error = ReadChat(*endpoint, body, &task, &form);
     if (error) return SendError(*reply, *error);
     const auto prompt = endpoint->service->ApplyTemplate(task.model, task);
     if (!prompt.ok()) return SendError(*reply, ErrorOf(prompt.error(), "messages"));

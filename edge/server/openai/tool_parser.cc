@@ -242,7 +242,7 @@ bool ToolParser::StepJson(std::vector<AnswerPiece>* pieces) {
     return true;
   }
   held_.erase(0, scanned_);
-  state_ = State::kBehind;
+  state_ = use_.single ? State::kRest : State::kBehind;
   return true;
 }
 
@@ -263,6 +263,7 @@ bool ToolParser::TakeCalls(const Json& json, std::vector<AnswerPiece>* pieces) {
     pieces->push_back({AnswerPiece::Kind::kCall, calls_, std::move(name)});
     pieces->push_back({AnswerPiece::Kind::kArguments, calls_, Dump(arguments)});
     ++calls_;
+    if (use_.single) break;
   }
   return !calls.empty();
 }

@@ -13,9 +13,9 @@
 
 namespace mote::server {
 
-// A piece of an answer: text, the start of a call, or more of the arguments of a call.
+// A piece of an answer: text, thoughts before it, the start of a call, or more of the arguments of a call.
 struct AnswerPiece {
-  enum class Kind { kText, kCall, kArguments };
+  enum class Kind { kText, kThought, kCall, kArguments };
   Kind kind;
   int call = 0;      // its index
   std::string text;  // the text, the name of the function, or arguments
@@ -47,7 +47,7 @@ class ToolParser {
     kBehind,     // behind a call: its end mark, another call
     kForced,     // before the arguments of a forced call
     kArguments,  // inside them
-    kRest,       // behind a forced call: nothing more
+    kRest,       // behind the only call: nothing more
   };
 
   bool Step(std::vector<AnswerPiece>* pieces);

@@ -8,14 +8,11 @@
 namespace mote::server {
 namespace {
 
+// The mark of calls that is plain text; those of other families are control tokens, which no text has.
+constexpr std::string_view kCallMark = "<tool_call>";
+
 bool TemplateKnowsTools(const Service& service, const std::string& name) {
-  const std::vector<ServedModel> models = service.Models();
-  for (const ServedModel& model : models) {
-    if (model.name != name && !(name.empty() && &model == &models.front())) continue;
-    const char* text = model.info.chat_template;
-    return text != nullptr && std::string_view(text).find("tool") != std::string_view::npos;
-  }
-  return true;  // the service refuses it
+  return TemplateOf(service, name).find("tool") != std::string::npos;
 }
 
 // The form that ToolParser reads first.
@@ -33,6 +30,39 @@ std::string Written(const std::string& extra_json) {
 }
 
 }  // namespace
+
+std::string TemplateOf(const Service& service, const std::string& name) {
+  const std::vector<ServedModel> models = service.Models();
+  for (const ServedModel& model : models) {
+    if (model.name != name && !(name.empty() && &model == &models.front())) continue;
+    return model.info.chat_template != nullptr ? model.info.chat_template : "";
+  }
+  return "";  // the service refuses it
+}
+
+std::optional<ApiError> HoldCalls(const Service& service, const ToolUse& use, Task* task) {
+  if (use.call_schema.empty()) return std::nullopt;
+  const std::string text = TemplateOf(service, task->model);
+  // FitTools asks for this form where the template has none of its own.
+  if (text.find("tool") != std::string::npos && text.find(kCallMark) == std::string::npos) {
+    if (!use.strict) return std::nullopt;  // further calls are left out of the answer
+    ApiError error =
+        BadField("tools",
+                 "tools: this model's template has no mark in its text where calls begin, so that \"strict\" "
+                 "holds only with tool_choice \"required\" or a function; leave strict out, or set that");
+    error.code = "unsupported_value";
+    return error;
+  }
+  const std::string call = "blanks call blanks \"</tool_call>\"";
+  std::string grammar = "root ::= " + call;
+  if (!use.single) grammar += " (blanks \"" + std::string(kCallMark) + "\" " + call + ")*";
+  grammar += "\nblanks ::= [ \\n]{0,8}\ncall ::= %json " + use.call_schema + "\n";
+  task->constraint = Constraint::kGrammar;
+  task->constraint_text = std::move(grammar);
+  task->constraint_trigger = kCallMark;
+  task->constraint_field = "tools";
+  return std::nullopt;
+}
 
 void FitTools(const Service& service, Task* task) {
   bool needed = !task->tools_json.empty();

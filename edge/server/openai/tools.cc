@@ -8,7 +8,9 @@ namespace {
 
 struct Function {
   std::string name;
+  std::string path;  // of the parameters
   Json parameters;
+  bool strict = false;
 };
 
 bool IsName(const std::string& name) {
@@ -44,7 +46,9 @@ std::optional<ApiError> ReadTool(const Json& tool, const std::string& path, std:
     if (other.name == function.name) return BadField(inner + ".name", inner + ".name is the name of another tool");
   }
   const Json* parameters = Find(*json, "parameters");
+  function.path = inner + ".parameters";
   function.parameters = parameters != nullptr ? *parameters : Json::object({{"type", "object"}});
+  function.strict = GetBool(*json, "strict", false);
   functions->push_back(std::move(function));
   return std::nullopt;
 }
@@ -178,14 +182,24 @@ std::optional<ApiError> ReadTools(const Json& body, const OpenAiLimits& limits, 
     functions = {std::move(*found)};
   }
   use->forced = choice != "auto";
+  use->single = !GetBool(body, "parallel_tool_calls", true);
   if (task->constraint != Constraint::kNone) {
     return BadField("tools",
                     "a constraint (response_format, grammar, json_schema) leaves no room for calls: leave out "
                     "tools, or the constraint, or set tool_choice to \"none\"");
   }
+  for (Function& function : functions) {
+    use->strict = use->strict || function.strict;
+    // Who has not asked for it is not held to it, where the model itself decides to call.
+    if (!use->forced && !function.strict) function.parameters = Json::object({{"type", "object"}});
+    task->constraint_parts.push_back({function.path, Dump(function.parameters)});
+  }
   if (use->forced) {
     task->constraint = Constraint::kSchema;
     task->constraint_text = Dump(CallSchema(functions));
+    task->constraint_field = "tools";
+  } else if (use->single || use->strict) {
+    use->call_schema = Dump(CallSchema(functions));
   }
   task->tools_json = std::move(json);
   for (Function& function : functions) use->names.push_back(std::move(function.name));

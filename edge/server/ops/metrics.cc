@@ -269,6 +269,20 @@ void Metrics::AddRefusal(const std::string& code) {
       .Increment();
 }
 
+void Metrics::AddFetch(const char* result, uint64_t bytes) {
+  state_->AddCounter("mote:image_fetches_total", "Images of other hosts, by how it went", {{"result", result}})
+      .Increment();
+  state_->AddCounter("mote:image_fetch_bytes_total", "Bytes of images that were fetched", {})
+      .Increment(static_cast<double>(bytes));
+}
+
+void Metrics::AddRepack(const std::string& precision, const char* result) {
+  state_
+      ->AddCounter("mote:repacks_total", "Precisions made while serving, and given back",
+                   {{"precision", precision}, {"result", result}})
+      .Increment();
+}
+
 void Metrics::SetGauges(std::function<ServiceGauges()> service, std::function<FrontGauges()> front) {
   const std::lock_guard lock(state_->mutex);
   state_->service = std::move(service);

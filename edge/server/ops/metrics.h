@@ -62,6 +62,10 @@ class Metrics {
   void AddInterToken(const std::string& model, double seconds);
   void AddStep(const std::string& model, uint32_t rows);  // of one step of the engine
   void AddRefusal(const std::string& code);               // "queue_full", "rate_limit", "unauthorized", ...
+  // An image of another host: "ok", "refused" (where its address leads), "failed", "cancelled".
+  void AddFetch(const char* result, uint64_t bytes);
+  // A precision that was made while serving: "made", "failed", "given_back".
+  void AddRepack(const std::string& precision, const char* result);
   // Called while Text runs, from its thread; empty functions end that.
   void SetGauges(std::function<ServiceGauges()> service, std::function<FrontGauges()> front);
   // Prometheus text 0.0.4, with what the machine tells (process, CPU level, temperature, watts) as of now.

@@ -17,8 +17,12 @@ constexpr std::chrono::milliseconds kTick(50);
 
 }  // namespace
 
-Engine::Engine(Model model, EngineOptions options, Metrics* metrics)
-    : model_(std::move(model)), options_(std::move(options)), metrics_(metrics), slots_(options_.slots) {
+Engine::Engine(Model model, EngineOptions options, Metrics* metrics, std::shared_ptr<const void> backing)
+    : backing_(std::move(backing)),
+      model_(std::move(model)),
+      options_(std::move(options)),
+      metrics_(metrics),
+      slots_(options_.slots) {
   PublishState();
   threads_[0] = std::thread([this] { StepLoop(); });
   threads_[1] = std::thread([this] { PrepareLoop(false); });

@@ -79,7 +79,8 @@ Outcome OutcomeOf(const RequestRecord& record);
 // that a large picture does not hold up a short question.
 class Engine {
  public:
-  Engine(Model model, EngineOptions options, Metrics* metrics);
+  // `backing`: what the model's weights lie in, kept as long as the model.
+  Engine(Model model, EngineOptions options, Metrics* metrics, std::shared_ptr<const void> backing = nullptr);
   ~Engine();  // what still runs is cancelled and told
 
   // Puts a request into the queue; false with the refusal where that is full. `work->flight` has its receiver.
@@ -106,6 +107,7 @@ class Engine {
   void PrepareLoop(bool images);
   bool Prepare(Work& work);
   bool CompileGrammar(Work& work);
+  ApiError GrammarRefusal(const Task& task, ApiError refusal);
   // The thread that steps.
   void StepLoop();
   void StartReady();
@@ -125,6 +127,7 @@ class Engine {
   double DrainRate() const;  // with mutex_ held
   uint32_t AdmissionLimit() const;
 
+  const std::shared_ptr<const void> backing_;
   Model model_;
   const EngineOptions options_;
   Metrics* const metrics_;

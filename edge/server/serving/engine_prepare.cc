@@ -116,6 +116,25 @@ bool Engine::Prepare(Work& work) {
   return true;
 }
 
+// Names the field that is to blame: of a constraint that has parts, the part.
+ApiError Engine::GrammarRefusal(const Task& task, ApiError refusal) {
+  refusal.param = !task.constraint_field.empty()            ? task.constraint_field
+                  : task.constraint == Constraint::kGrammar ? "grammar"
+                                                            : "response_format";
+  for (const Task::Part& part : task.constraint_parts) {
+    mote_grammar* grammar = nullptr;
+    mote_error error = {};
+    const mote_status status =
+        mote_grammar_create_json_schema(model_.handle(), part.schema.data(), part.schema.size(), &grammar, &error);
+    mote_grammar_free(grammar);
+    if (status == MOTE_OK) continue;
+    refusal = ToApiError(status, error.message);
+    refusal.param = part.field;
+    break;
+  }
+  return refusal;
+}
+
 bool Engine::CompileGrammar(Work& work) {
   const Task& task = work.task;
   if (task.constraint == Constraint::kNone) return true;
@@ -141,9 +160,7 @@ bool Engine::CompileGrammar(Work& work) {
     status = mote_grammar_create(model_.handle(), text.data(), text.size(), &grammar, &error);
   }
   if (status != MOTE_OK) {
-    ApiError refusal = ToApiError(status, error.message);
-    refusal.param = task.constraint == Constraint::kGrammar ? "grammar" : "response_format";
-    Fail(work, std::move(refusal));
+    Fail(work, GrammarRefusal(task, ToApiError(status, error.message)));
     return false;
   }
   work.grammar = std::shared_ptr<mote_grammar>(grammar, mote_grammar_free);

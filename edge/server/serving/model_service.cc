@@ -62,14 +62,24 @@ ModelService::ModelService(ServiceOptions options, Metrics* metrics)
     : options_(options), metrics_(metrics), cache_(options.cache_bytes, options.cache_ttl, options.cache_strategy) {}
 
 ModelService::~ModelService() {
+  {
+    const std::lock_guard lock(engines_mutex_);
+    stop_ = true;
+  }
+  repack_came_.notify_all();
+  if (repack_thread_.joinable()) repack_thread_.join();
+  giving_.clear();
   groups_.clear();  // ends what runs, which looks at the flights
 }
 
-void ModelService::Add(std::unique_ptr<Engine> engine, int64_t created) {
+void ModelService::Add(std::shared_ptr<Engine> engine, int64_t created) {
   const std::string& name = engine->options().name;
   auto group = std::find_if(groups_.begin(), groups_.end(), [&](const Group& g) { return g.name == name; });
   if (group == groups_.end()) {
-    groups_.push_back({name, created, {}});
+    Group fresh;
+    fresh.name = name;
+    fresh.created = created;
+    groups_.push_back(std::move(fresh));
     group = groups_.end() - 1;
   }
   group->engines.push_back(std::move(engine));
@@ -111,21 +121,29 @@ Result<void> ModelService::Check() const {
   return {};
 }
 
-Engine* ModelService::Choose(Group& group, const Task& task, ApiError* refusal) {
+ModelService::Engines ModelService::EnginesOf(const Group& group) const {
+  const std::lock_guard lock(engines_mutex_);
+  return group.engines;
+}
+
+ModelService::Engines ModelService::AllEngines() const {
+  Engines all;
+  const std::lock_guard lock(engines_mutex_);
+  for (const Group& group : groups_) all.insert(all.end(), group.engines.begin(), group.engines.end());
+  return all;
+}
+
+std::shared_ptr<Engine> ModelService::Choose(Group& group, const Task& task, ApiError* refusal) {
   if (!task.quality.empty() && BitsOf(task.quality) == 0) {
     *refusal = {400, "invalid_request_error", "invalid_value", "quality",
                 "\"" + task.quality + "\" is no precision; try \"q8_0\" or \"f16\""};
     return nullptr;
   }
   // Not adaptive: the one that is set, or the first, if the request takes it.
-  std::vector<Engine*> candidates;
-  if (options_.adaptive) {
-    for (const auto& engine : group.engines) candidates.push_back(engine.get());
-  } else {
-    candidates.push_back(group.engines[SetPrecision(group)].get());
-  }
+  Engines candidates = EnginesOf(group);
+  if (!options_.adaptive) candidates = {candidates[SetPrecision(group)]};
   std::vector<PrecisionState> states;
-  for (const Engine* engine : candidates) {
+  for (const auto& engine : candidates) {
     const EngineState state = engine->state();
     PrecisionState of;
     of.precision = engine->options().precision;
@@ -135,7 +153,10 @@ Engine* ModelService::Choose(Group& group, const Task& task, ApiError* refusal) 
     states.push_back(of);
   }
   const int chosen = ChoosePrecision(states, task.quality, task.deadline, kBusy);
-  if (chosen >= 0) return candidates[static_cast<size_t>(chosen)];
+  if (chosen >= 0) {
+    SawPressure(group, states[static_cast<size_t>(chosen)].load >= kBusy, task.quality);
+    return candidates[static_cast<size_t>(chosen)];
+  }
   std::string have;
   for (const PrecisionState& state : states) have += (have.empty() ? "" : ", ") + state.precision;
   *refusal = {400, "invalid_request_error", "quality_not_available", "quality",
@@ -176,7 +197,7 @@ std::shared_ptr<Ticket> ModelService::JoinOrAnswer(const std::string& key, const
 std::shared_ptr<Ticket> ModelService::Submit(Task task, std::shared_ptr<Receiver> receiver) {
   ApiError refusal;
   Group* group = Find(task.model, &refusal);
-  Engine* engine = group != nullptr ? Choose(*group, task, &refusal) : nullptr;
+  const std::shared_ptr<Engine> engine = group != nullptr ? Choose(*group, task, &refusal) : nullptr;
   if (engine == nullptr) {
     receiver->OnFailed(refusal);
     return std::make_shared<Answered>();
@@ -193,10 +214,11 @@ std::shared_ptr<Ticket> ModelService::Submit(Task task, std::shared_ptr<Receiver
   work->deadline = work->arrived + (task.deadline > 0 ? std::min(task.deadline, limit) : limit);
   work->cacheable = shared;
   work->flight = std::make_shared<Flight>(shared);
-  work->flight->OnUnwanted([weak = std::weak_ptr<Work>(work), engine] {
+  // Weak: an engine that has been given back has no work that could be unwanted.
+  work->flight->OnUnwanted([weak = std::weak_ptr<Work>(work), holder = std::weak_ptr<Engine>(engine)] {
     if (const std::shared_ptr<Work> unwanted = weak.lock()) {
       unwanted->given_up = true;
-      engine->Wake();
+      if (const std::shared_ptr<Engine> at_work = holder.lock()) at_work->Wake();
     }
   });
   work->task = std::move(task);
@@ -226,45 +248,46 @@ std::vector<ServedModel> ModelService::Models() const {
     ServedModel model;
     model.name = group.name;
     model.created = group.created;
-    model.path = group.engines[0]->options().path;
-    model.info = group.engines[0]->model().info();
-    model.vision = group.engines[0]->model().vision_info().has_value();
-    for (const auto& engine : group.engines) model.precisions.push_back(engine->options().precision);
+    const Engines engines = EnginesOf(group);
+    model.path = engines[0]->options().path;
+    model.info = engines[0]->model().info();
+    model.vision = engines[0]->model().vision_info().has_value();
+    for (const auto& engine : engines) model.precisions.push_back(engine->options().precision);
     models.push_back(std::move(model));
   }
   return models;
 }
 
-Result<Engine*> ModelService::Of(const std::string& model) {
+Result<std::shared_ptr<Engine>> ModelService::Of(const std::string& model) {
   ApiError refusal;
   Group* group = Find(model, &refusal);
   if (group == nullptr) return Error{MOTE_NOT_FOUND, refusal.message};
-  return group->engines[0].get();
+  return EnginesOf(*group)[0];
 }
 
 Result<std::vector<Token>> ModelService::Tokenize(const std::string& model, std::string_view text, bool special,
                                                   bool parse_special) {
-  Result<Engine*> found = Of(model);
+  const Result<std::shared_ptr<Engine>> found = Of(model);
   if (!found.ok()) return found.error();
   const uint32_t flags = (special ? MOTE_ADD_SPECIAL : 0) | (parse_special ? MOTE_PARSE_SPECIAL : 0);
   return (*found)->model().Tokenize(text, flags);
 }
 
 Result<std::string> ModelService::Detokenize(const std::string& model, const std::vector<Token>& tokens) {
-  Result<Engine*> found = Of(model);
+  const Result<std::shared_ptr<Engine>> found = Of(model);
   if (!found.ok()) return found.error();
   return (*found)->model().Detokenize(tokens, MOTE_SHOW_SPECIAL);
 }
 
 Result<Embedding> ModelService::Embed(const std::string& model, const std::string& text,
                                       const std::vector<Token>& tokens) {
-  Result<Engine*> found = Of(model);
+  const Result<std::shared_ptr<Engine>> found = Of(model);
   if (!found.ok()) return found.error();
   return (*found)->Embed(text, tokens);
 }
 
 Result<std::string> ModelService::ApplyTemplate(const std::string& model, const Task& task) {
-  Result<Engine*> found = Of(model);
+  const Result<std::shared_ptr<Engine>> found = Of(model);
   if (!found.ok()) return found.error();
   ChatOptions chat;
   chat.tools_json = task.tools_json;
@@ -274,12 +297,10 @@ Result<std::string> ModelService::ApplyTemplate(const std::string& model, const 
 
 std::vector<SlotState> ModelService::Slots() const {
   std::vector<SlotState> slots;
-  for (const Group& group : groups_) {
-    for (const auto& engine : group.engines) {
-      for (SlotState slot : engine->slots()) {
-        slot.id = static_cast<int>(slots.size());
-        slots.push_back(std::move(slot));
-      }
+  for (const auto& engine : AllEngines()) {
+    for (SlotState slot : engine->slots()) {
+      slot.id = static_cast<int>(slots.size());
+      slots.push_back(std::move(slot));
     }
   }
   return slots;
@@ -287,17 +308,14 @@ std::vector<SlotState> ModelService::Slots() const {
 
 ServiceGauges ModelService::Gauges() const {
   ServiceGauges gauges;
-  size_t engines = 0;
-  for (const Group& group : groups_) {
-    for (const auto& engine : group.engines) {
-      const EngineState state = engine->state();
-      gauges.running += state.running;
-      gauges.waiting += state.waiting;
-      gauges.cache_usage += state.cache_usage;
-      ++engines;
-    }
+  const Engines engines = AllEngines();
+  for (const auto& engine : engines) {
+    const EngineState state = engine->state();
+    gauges.running += state.running;
+    gauges.waiting += state.waiting;
+    gauges.cache_usage += state.cache_usage;
   }
-  if (engines > 0) gauges.cache_usage /= static_cast<double>(engines);
+  if (!engines.empty()) gauges.cache_usage /= static_cast<double>(engines.size());
   gauges.request_cache_bytes = cache_.bytes();
   gauges.request_cache_entries = cache_.entries();
   return gauges;
@@ -305,19 +323,15 @@ ServiceGauges ModelService::Gauges() const {
 
 uint64_t ModelService::progress() const {
   uint64_t progress = 0;
-  for (const Group& group : groups_) {
-    for (const auto& engine : group.engines) progress += engine->state().progress;
-  }
+  for (const auto& engine : AllEngines()) progress += engine->state().progress;
   return progress;
 }
 
 double ModelService::queue_filled() const {
   double filled = 0;
-  for (const Group& group : groups_) {
-    for (const auto& engine : group.engines) {
-      filled = std::max(
-          filled, static_cast<double>(engine->state().waiting) / std::max<uint32_t>(1, engine->options().queue_length));
-    }
+  for (const auto& engine : AllEngines()) {
+    filled = std::max(
+        filled, static_cast<double>(engine->state().waiting) / std::max<uint32_t>(1, engine->options().queue_length));
   }
   return filled;
 }

@@ -4,9 +4,13 @@
 
 #include <stdint.h>
 
+#include <atomic>
+#include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <unordered_map>
 #include <vector>
 
@@ -27,6 +31,21 @@ struct ServiceOptions {
   double request_timeout = 300;
 };
 
+// Precisions that are made while serving.
+struct RepackOptions {
+  std::vector<std::string> precisions;  // that may be made, of those coarser than what is loaded; any order
+  double idle_seconds = 600;            // without work, one is given back
+  double pressed_seconds = 2;           // all that is loaded must have been busy so long before another one is made
+  double pause_seconds = 60;            // after one could not be made
+  // Takes long; on a thread of the service's own.
+  std::function<Result<std::shared_ptr<Engine>>(const std::string& name, const std::string& precision,
+                                                const std::function<bool()>& go_on)>
+      make;
+  // What has become of one: "made", "failed", "given_back". May be empty.
+  std::function<void(const std::string& name, const std::string& precision, const char* result, const std::string& why)>
+      told;
+};
+
 class ModelService : public Service {
  public:
   ModelService(ServiceOptions options, Metrics* metrics);
@@ -35,7 +54,9 @@ class ModelService : public Service {
   // Whether every model has the precision that is to answer. After the last Add.
   Result<void> Check() const;
   // The first model is the default. Engines of one name are precisions of one model. Before the first request.
-  void Add(std::unique_ptr<Engine> engine, int64_t created);
+  void Add(std::shared_ptr<Engine> engine, int64_t created);
+  // Other precisions may be made from now on. Before the first request; with ServiceOptions::adaptive.
+  void SetRepack(RepackOptions options);
 
   std::shared_ptr<Ticket> Submit(Task task, std::shared_ptr<Receiver> receiver) override;
   std::vector<ServedModel> Models() const override;
@@ -54,23 +75,48 @@ class ModelService : public Service {
   bool idle() const;
 
  private:
+  using Engines = std::vector<std::shared_ptr<Engine>>;
   struct Group {
     std::string name;
     int64_t created = 0;
-    std::vector<std::unique_ptr<Engine>> engines;  // finest precision first
+    Engines engines;           // finest precision first; those that were made, last. Under engines_mutex_
+    Engines made;              // of these, the ones that may be given back
+    double pressed_since = 0;
+    double last_pressed = 0;
+    double next_try = 0;  // of making one
+    std::string wanted;   // a precision to make, or ""
+  };
+  struct Giving {  // an engine that is out of the list, until nobody holds it any more
+    std::string name;
+    std::shared_ptr<Engine> engine;
   };
 
   Group* Find(const std::string& model, ApiError* refusal);
   size_t SetPrecision(const Group& group) const;
-  Engine* Choose(Group& group, const Task& task, ApiError* refusal);
-  Result<Engine*> Of(const std::string& model);
+  std::shared_ptr<Engine> Choose(Group& group, const Task& task, ApiError* refusal);
+  Result<std::shared_ptr<Engine>> Of(const std::string& model);
+  Engines EnginesOf(const Group& group) const;
+  Engines AllEngines() const;
+  // serving/repack.cc
+  void SawPressure(Group& group, bool pressed, const std::string& floor);
+  std::string NextPrecision(const Group& group, const std::string& floor) const;
+  void RepackLoop();
+  void MakeOne(Group& group, const std::string& precision);
+  void GiveBack(double now);
   std::shared_ptr<Ticket> JoinOrAnswer(const std::string& key, const Task& task, const Engine& engine,
                                        const std::shared_ptr<Receiver>& receiver);
 
   const ServiceOptions options_;
   Metrics* const metrics_;
   RequestCache cache_;
-  std::vector<Group> groups_;
+  std::vector<Group> groups_;         // as many from the first request on
+  mutable std::mutex engines_mutex_;  // of the engines of all groups, and of what follows
+  std::condition_variable repack_came_;
+  RepackOptions repack_;
+  std::vector<Giving> giving_;
+  std::unordered_map<const Engine*, double> idle_since_;  // of those that were made
+  std::atomic<bool> stop_ = false;
+  std::thread repack_thread_;
   std::mutex mutex_;
   std::unordered_map<std::string, std::shared_ptr<Flight>> flights_;  // by cache key, of requests that can be shared
 };

@@ -25,6 +25,13 @@ enum class Constraint {
   kGrammar,  // GBNF in `constraint_text`
 };
 
+// An image that is on another host.
+struct RemoteImage {
+  size_t index = 0;   // in Task::images, where its file belongs
+  std::string url;    // http or https
+  std::string field;  // of the request, for errors
+};
+
 struct Task {
   // Which model, and on whose account.
   std::string model;    // name as asked for; "": the default
@@ -39,6 +46,7 @@ struct Task {
   std::string text;           // without `chat`; special tokens are those that the vocabulary adds
   std::vector<Token> tokens;  // without `chat`, and without text
   std::vector<std::string> images;
+  std::vector<RemoteImage> remote_images;  // those of them that are still to be fetched: fetch/
 
   // How to go on from there.
   SamplingOptions sampling;
@@ -51,6 +59,13 @@ struct Task {
   Constraint constraint = Constraint::kNone;
   std::string constraint_text;
   std::string constraint_trigger;  // the constraint begins after this text appears; "": at once
+  std::string constraint_field;    // the field of the request that it comes from, for errors; "": by its kind
+  // Schemas inside the constraint, each with the field that it comes from: one that cannot be compiled is told alone.
+  struct Part {
+    std::string field;
+    std::string schema;
+  };
+  std::vector<Part> constraint_parts;
 
   double deadline = 0;  // seconds from now in which the answer must be complete; 0: the server's limit
   bool cache = true;    // the request cache may answer, where sampling makes the answer certain

@@ -93,7 +93,8 @@ export async function toSendable(input: ImageInput, signal?: AbortSignal): Promi
     'URL, or {data, width, height} with 8-bit RGBA');
 }
 
-export async function toSendables(inputs: readonly ImageInput[], signal?: AbortSignal): Promise<{images: WireImage[]; transfer: Transferable[]}> {
+export async function toSendables(inputs: readonly ImageInput[],
+                                  signal?: AbortSignal): Promise<{images: WireImage[]; transfer: Transferable[]}> {
   const sendables = await Promise.all(inputs.map((input) => toSendable(input, signal)));
   return {images: sendables.map(({image}) => image), transfer: sendables.flatMap(({transfer}) => transfer)};
 }

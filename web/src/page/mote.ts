@@ -59,6 +59,14 @@ export interface TokenizeOptions {
   parseSpecial?: boolean;
 }
 
+export interface EmbedOptions {
+  /** How the states of the tokens become one. Default: as the model's file says, else their mean. */
+  pooling?: 'model' | 'mean' | 'first' | 'last';
+  /** Scale the vector to a length of 1. Default true. */
+  normalize?: boolean;
+  signal?: AbortSignal;
+}
+
 /** What starts a worker, in a browser or in Node. `assets`: see LoadOptions. */
 export interface Platform {
   start(assets: string | null): WorkerHandle;
@@ -88,7 +96,8 @@ function wireOf(options: LoadOptions, assets: string | null): Omit<WireLoad, 'pa
 }
 
 /** Starts a worker and loads into it. */
-export async function load(platform: Platform, source: ModelSource, options: LoadOptions): Promise<{channel: Channel; loaded: Loaded}> {
+export async function load(platform: Platform, source: ModelSource,
+                           options: LoadOptions): Promise<{channel: Channel; loaded: Loaded}> {
   const {signal, onProgress} = options;
   if (signal?.aborted) throw new AbortedError('load: stopped by the caller\'s AbortSignal', {}, signal.reason);
   const assets = options.assets === undefined ? null
@@ -147,7 +156,7 @@ export class LoadedModel {
   }
 
   /** What the input means, as one vector of info.model.width values, of length 1 unless `normalize` is false. */
-  async embed(input: PromptInput, options: {pooling?: 'model' | 'mean' | 'first' | 'last'; normalize?: boolean; signal?: AbortSignal} = {}): Promise<Float32Array> {
+  async embed(input: PromptInput, options: EmbedOptions = {}): Promise<Float32Array> {
     const {pooling = 'model', normalize = true, signal} = options;
     const {prompt, transfer} = await prepare(input, signal);
     return this.#channel.call('embed', {prompt, pooling, normalize}, {signal, transfer});

@@ -99,7 +99,10 @@ export function toWire(source: FileSource, channel: Channel): WireSource {
 }
 
 /** The parts and the vision file of what the caller gave; `mmproj` of the options is the stronger one. */
-export function splitSource(source: ModelSource, mmproj: FileSource | undefined): {parts: readonly FileSource[]; mmproj: FileSource | null} {
+export function splitSource(source: ModelSource, mmproj: FileSource | undefined): {
+  parts: readonly FileSource[];
+  mmproj: FileSource | null;
+} {
   const files = typeof source === 'object' && source !== null && 'model' in source ? source : null;
   const model = files ? files.model : source as FileSource | readonly FileSource[];
   const parts = Array.isArray(model) ? model as readonly FileSource[] : [model as FileSource];

@@ -22,6 +22,8 @@ if (isStopperStart(workerData)) {
         throw new NotFoundError(`${path}: it cannot be read (${error instanceof Error ? error.message : error})`, {}, error);
       }
     },
-    startStopper: (start) => { new Worker(new URL(import.meta.url), {workerData: start, transferList: transferable([start.port])}).unref(); },
+    startStopper: (start) => {
+      new Worker(new URL(import.meta.url), {workerData: start, transferList: transferable([start.port])}).unref();
+    },
   });
 }

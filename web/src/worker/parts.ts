@@ -149,7 +149,8 @@ class Writer {
 }
 
 /** The header of all parts, which goes to byte 0 of the allocation. `view(at, size)`: bytes of the allocation. */
-export function joinHeaders(sizes: readonly number[], names: readonly string[], view: (at: number, size: number) => Uint8Array): Uint8Array {
+export function joinHeaders(sizes: readonly number[], names: readonly string[],
+                            view: (at: number, size: number) => Uint8Array): Uint8Array {
   const {places} = placeParts(sizes);
   const headers = sizes.map((size, part) => readHeader(view(places[part]!, size), names[part]!));
   const first = headers[0]!;
@@ -160,7 +161,9 @@ export function joinHeaders(sizes: readonly number[], names: readonly string[], 
   const pairBytes = pairs.reduce((sum, {begin, end}) => sum + end - begin, 0);
   const key = new TextEncoder().encode(FILL);
   const fixed = 24 + pairBytes + (8 + key.length + 4 + 4 + 8) + tensorBytes;
-  if (fixed > dataBegin) throw new MalformedError(`the parts have ${tensorBytes} bytes of tensors' names; ${HEAD_ROOM} are what is joined`);
+  if (fixed > dataBegin) {
+    throw new MalformedError(`the parts describe their tensors in ${tensorBytes} bytes; up to ${HEAD_ROOM} can be joined`);
+  }
 
   const writer = new Writer(dataBegin);
   writer.u32(0x46554747);

@@ -67,7 +67,9 @@ export class MemorySink implements Sink {
   }
 
   async write(bytes: Uint8Array): Promise<void> {
-    if (this.#at + bytes.length > this.#total) throw new InvalidArgumentError(`the file is longer than the ${this.#total} bytes that were announced`);
+    if (this.#at + bytes.length > this.#total) {
+      throw new InvalidArgumentError(`the file is longer than the ${this.#total} bytes that were announced`);
+    }
     this.#at += bytes.length;
     this.#waiting.push(bytes);
     this.#held += bytes.length;
@@ -115,7 +117,9 @@ class PartSink implements Sink {
   }
 
   write(bytes: Uint8Array): void {
-    if (this.#at + bytes.length > this.#size) throw new InvalidArgumentError(`${this.#name}: it is longer than the ${this.#size} bytes that were announced`);
+    if (this.#at + bytes.length > this.#size) {
+      throw new InvalidArgumentError(`${this.#name}: it is longer than the ${this.#size} bytes that were announced`);
+    }
     this.#file.write(this.#place + this.#at, bytes);
     this.#at += bytes.length;
   }
