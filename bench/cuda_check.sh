@@ -32,15 +32,19 @@ status=0
   say '```'
 } >>"$report"
 timeout 180 "$folder/tests/cuda/test_cuda_device" >"$folder/test.log" 2>&1 || status=1
-grep -E '^\[  (PASSED|FAILED)|worst|tests ran' "$folder/test.log" | tee -a "$report"
+grep -E '^\[  (PASSED|FAILED)|worst|tests ran' "$folder/test.log" | tee -a "$report" || true
 if command -v compute-sanitizer >/dev/null && (($(seconds_left) > 240)); then
   for tool in memcheck racecheck; do
     say "compute-sanitizer $tool" | tee -a "$report"
+    code=0
     timeout 90 compute-sanitizer --tool "$tool" --error-exitcode 9 "$folder/tests/cuda/test_cuda_device" \
-      --gtest_filter='*TypesAgree*' >"$folder/$tool.log" 2>&1
-    code=$?
-    ((code == 9)) && status=1
-    { tail -n 3 "$folder/$tool.log"; ((code == 124)) && say "(cut off after 90 s)"; } | tee -a "$report"
+      --gtest_filter='*TypesAgree*' >"$folder/$tool.log" 2>&1 || code=$?
+    case $code in
+      0) ;;
+      124) say "(cut off after 90 s)" | tee -a "$report" ;;
+      *) status=1 ;;
+    esac
+    tail -n 3 "$folder/$tool.log" | tee -a "$report"
   done
 else
   say "compute-sanitizer: not here, skipped" | tee -a "$report"
@@ -51,7 +55,7 @@ say '```' >>"$report"
   say
   say "## Speed"
   "$folder/bench/cuda_speed"
-} | tee -a "$report"
+} | tee -a "$report" || status=1
 models=("$@")
 if ((${#models[@]} == 0)); then
   for shape in llama3.2-1b llama3-8b; do

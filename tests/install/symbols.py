@@ -32,7 +32,7 @@ ALLOWED = [
     (r".*\.cu\.o", r"atexit|__cxa_guard_acquire", "nvcc's own registration of kernels, and its handle of each"),
 ]
 # nvcc's handles of kernels, which it makes when they are first launched.
-NVCC_GLOBALS = re.compile(r"__cudaFatCubinHandle|.*__device_stub.*")
+NVCC_GLOBALS = re.compile(r".*__cudaFatCubinHandle|.*__device_stub.*")
 # Sections whose contents change while the program runs. (.data.rel.ro holds constants with addresses in them: the loader
 # fills them in and makes them read-only.)
 WRITABLE = re.compile(r"^(\.data(?!\.rel\.ro).*|\.bss.*|\.tdata.*|\.tbss.*|\*COM\*)$")

@@ -2,6 +2,9 @@
 #include "engine/run/planner.h"
 
 #include <gtest/gtest.h>
+#include <math.h>
+
+#include <string>
 
 namespace mote {
 namespace {

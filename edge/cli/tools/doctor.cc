@@ -11,6 +11,7 @@
 #include "edge/cli/tools/peaks_report.h"
 #include "edge/cli/tools/plan_report.h"
 #include "engine/api/mote.h"
+#include "engine/arch/arch.h"
 #include "engine/run/planner.h"
 #include "targets/cpu/cpu_info.h"
 #include "targets/cpu/peaks.h"

@@ -13,6 +13,7 @@
 #include <ucontext.h>
 #endif
 #if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 
@@ -63,6 +64,7 @@ struct Fiber {
 #endif
   uint8_t* stack = nullptr;
   void* fake_stack = nullptr;  // of the address sanitizer
+  size_t stack_bytes = kStackBytes;
   Place place;
   Warp* warp = nullptr;
   bool done = false;
@@ -90,7 +92,7 @@ Machine& TheMachine() {
 void Switch(Fiber* from, Fiber* to, bool ends) {
 #if defined(__SANITIZE_ADDRESS__)
   const void* bottom = to->stack;  // the scheduler's own is remembered below
-  __sanitizer_start_switch_fiber(ends ? nullptr : &from->fake_stack, bottom, kStackBytes);
+  __sanitizer_start_switch_fiber(ends ? nullptr : &from->fake_stack, bottom, to->stack_bytes);
 #endif
 #if defined(__x86_64__)
   mote_emulator_switch(&from->saved, to->saved);
@@ -109,6 +111,7 @@ void FiberMain() {
   size_t bytes = 0;
   __sanitizer_finish_switch_fiber(nullptr, &bottom, &bytes);
   m.scheduler.stack = static_cast<uint8_t*>(const_cast<void*>(bottom));
+  m.scheduler.stack_bytes = bytes;
 #endif
   (*m.kernel)();
   m.current->done = true;
@@ -123,6 +126,9 @@ void Prepare(Fiber* fiber) {
     if (memory == MAP_FAILED) Fault("no memory for a thread's stack");
     fiber->stack = static_cast<uint8_t*>(memory);
   }
+#if defined(__SANITIZE_ADDRESS__)
+  __asan_unpoison_memory_region(fiber->stack, kStackBytes);  // the thread before it ended in the middle of a call
+#endif
   fiber->done = false;
   fiber->waits_for = nullptr;
 #if defined(__x86_64__)
