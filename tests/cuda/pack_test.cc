@@ -32,7 +32,10 @@ std::vector<uint8_t> RandomRows(DType type, uint32_t rows, uint64_t cols) {
 TEST(Pack, EveryValueIsFoundAndDecodesToTheSameBits) {
   for (const DType type : kTypes) {
     const uint32_t block = DTypeInfoOf(type)->block_values;
-    for (const uint64_t cols : {uint64_t{256}, uint64_t{768}, uint64_t{block == 256 ? 512u : block == 32 ? 352u : 77u}}) {
+    for (const uint64_t cols : {uint64_t{256}, uint64_t{768},
+                                uint64_t{block == 256  ? 512u
+                                         : block == 32 ? 352u
+                                                       : 77u}}) {
       for (const uint32_t rows : {1u, 16u, 35u}) {
         const std::vector<uint8_t> bytes = RandomRows(type, rows, cols);
         std::vector<uint8_t> tiles(PackedBytes(type, rows, cols), 0xee);

@@ -87,7 +87,7 @@ TEST(ServingStorm, WhoLeavesTakesNothingFromWhoStays) {
   Metrics metrics;
   ServiceOptions options;
   options.cache_bytes = 1 << 20;  // identical requests join, and are left by some of those who wait
-  StormModel made;  // goes after the service, which reads its bytes
+  StormModel made;                // goes after the service, which reads its bytes
   ModelService service(options, &metrics);
   service.Add(std::make_unique<Engine>(std::move(made.model), OptionsOf("f32", 4), &metrics), 0);
 
