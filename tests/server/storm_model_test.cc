@@ -7,12 +7,8 @@
 namespace mote::testing {
 
 std::vector<uint8_t> StormModelBytes(bool coarse) {
-  return MakeTinyModel({.type = coarse ? DType::kQ8_0 : DType::kF32,
-                        .width = 64,
-                        .heads = 4,
-                        .kv_heads = 2,
-                        .head_dim = 16,
-                        .ff = 64});
+  return MakeTinyModel(
+      {.type = coarse ? DType::kQ8_0 : DType::kF32, .width = 64, .heads = 4, .kv_heads = 2, .head_dim = 16, .ff = 64});
 }
 
 namespace {

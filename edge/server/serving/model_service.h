@@ -79,8 +79,8 @@ class ModelService : public Service {
   struct Group {
     std::string name;
     int64_t created = 0;
-    Engines engines;           // finest precision first; those that were made, last. Under engines_mutex_
-    Engines made;              // of these, the ones that may be given back
+    Engines engines;  // finest precision first; those that were made, last. Under engines_mutex_
+    Engines made;     // of these, the ones that may be given back
     double pressed_since = 0;
     double last_pressed = 0;
     double next_try = 0;  // of making one
