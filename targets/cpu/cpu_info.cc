@@ -118,7 +118,7 @@ void DetectSystem(const std::string&, CpuInfo& info) {
 #endif
   info.page_bytes = 65536;
   // The threads that the module was started with: it sees no others, and no processors.
-  const Result<std::unique_ptr<ThreadPool>> pool = CreatePlatform()->CreateThreadPool(0);
+  const Result<std::unique_ptr<ThreadPool> > pool = CreatePlatform()->CreateThreadPool(0);
   info.default_workers = pool.ok() ? (*pool)->num_workers() : 1;
   info.logical_cpus = info.online_cpus = info.physical_cores = info.default_workers;
   // What the module may still grow to is the host's secret; the address space is what is known.
