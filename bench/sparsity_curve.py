@@ -16,7 +16,7 @@ import sys
 import tempfile
 
 METHODS = ["magnitude", "wanda", "reconstruct"]
-DENSITIES = [1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3]
+DENSITIES = [1.0, 0.9, 0.8, 0.7, 0.6, 0.5]
 COLOURS = {"magnitude": "#b35900", "wanda": "#0072b2", "reconstruct": "#00795c"}
 BEGIN, END = "<!-- bench/sparsity_curve.py writes from here -->", "<!-- to here -->"
 

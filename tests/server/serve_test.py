@@ -357,9 +357,10 @@ class UnderLoad(unittest.TestCase):
             for a in askers:
                 a.join()
             self.assertEqual(floors, {"F32"})
-            self.assertEqual(server.metric("mote:repacks_total", result="made"), 1)
+            made = server.metric("mote:repacks_total", result="made")  # again, where it was given back in between
+            self.assertGreaterEqual(made, 1)
             self.assertEqual(len(os.listdir(folder)), 1)
-            eventually(lambda: server.metric("mote:repacks_total", result="given_back") == 1, "it is given back")
+            eventually(lambda: server.metric("mote:repacks_total", result="given_back") == made, "it is given back")
             self.assertEqual(server.ask("/v1/completions", {"prompt": "Once", "max_tokens": 4})["timings"]["precision"], "F32")
             names = [d["name"] for d in json.loads(server.get("/health/deep"))["checks"]["disk"]]
             self.assertEqual(names, ["models"])
