@@ -64,7 +64,10 @@ add_library(mote_gpu_kernels OBJECT ${kernels})
 target_include_directories(mote_gpu_kernels PRIVATE ${CMAKE_SOURCE_DIR})
 # Nothing is fused but what says fmaf: kernels that must agree would be fused differently.
 target_compile_options(mote_gpu_kernels PRIVATE -fmad=false --expt-relaxed-constexpr ${gencode}
-  "SHELL:-Xcompiler -fPIC,-fvisibility=hidden,-fno-exceptions,-fno-rtti,-ffp-contract=off")
+  "SHELL:-Xcompiler -fPIC,-fvisibility=hidden,-fno-exceptions,-fno-rtti,-ffp-contract=off,-fstack-protector-strong")
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")  # as MoteHardening does
+  target_compile_options(mote_gpu_kernels PRIVATE "SHELL:-Xcompiler -fcf-protection=full")
+endif()
 set_target_properties(mote_gpu_kernels PROPERTIES CUDA_STANDARD 17 CUDA_STANDARD_REQUIRED ON)
 set(MOTE_ROOM_CLOSURE_gpu ${MOTE_ROOM_CLOSURE_gpu} gpu_kernels CACHE INTERNAL "")
 set(MOTE_ROOMS ${MOTE_ROOMS} gpu_kernels CACHE INTERNAL "")

@@ -146,7 +146,7 @@ Result<std::vector<std::unique_ptr<CpuSparse>>> SparsePlan::Load(const GgufFile&
       view.counts = sparse->counts;
       view.index = sparse->index;
       SpreadValues(from, memory);
-      view.values = {memory, from.shape.all_blocks() * kSparseBlockBytes};
+      view.values = {memory, static_cast<size_t>(from.shape.all_blocks() * kSparseBlockBytes)};
       memory += AlignLine(view.values.size());
       view.scales = CopyTo(from.scales, &memory);
     } else if (item.keep && item.product) {

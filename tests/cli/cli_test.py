@@ -39,7 +39,7 @@ class Words(unittest.TestCase):
             self.assertIn(word, error)
 
     def test_commands(self):
-        names = ["run", "show", "tokenize", "logits", "bench", "perplexity", "doctor", "quantize", "imatrix", "serve", "key"]
+        names = ["run", "show", "tokenize", "logits", "bench", "perplexity", "doctor", "quantize", "imatrix", "sparsify", "serve", "key"]
         self.assert_refused(2, says=["no command", *names])
         self.assert_refused(2, "dance", says=["dance", *names])
         self.assert_refused(2, "--dance", says=["--dance"])
@@ -47,7 +47,7 @@ class Words(unittest.TestCase):
         for name in names:
             self.assertIn(name, help_text)
             self.assertEqual(mote(name, "--help").returncode, 0)
-        for absent in ["pull", "verify", "sparsify"]:
+        for absent in ["pull", "verify"]:
             self.assertNotIn(absent, help_text)
             self.assert_refused(2, absent, says=["unknown command"])
 

@@ -430,7 +430,7 @@ class UnderLoad(unittest.TestCase):
                 except ValueError:
                     broken += 1
             # A kill may cut the line that is being written: one each, and none is joined from two.
-            self.assertLessEqual(broken, kills)
+            self.assertLessEqual(broken, kills, [line for line in lines if not line.startswith(("{", "mote: "))])
             self.assertGreater(len(lines), kills)
 
 

@@ -50,6 +50,7 @@ std::string Sample(const Setting& setting) {
                                  {"api_key", "0123456789abcdef"},
                                  {"jwt_keys", "ES256=key.pem"},
                                  {"device", "cpu"},
+                                 {"gpu_layers", "7"},
                                  {"prefill_budget", "7"},
                                  {"batch_size", "700"},
                                  {"max_line", "9000"},
@@ -359,7 +360,7 @@ TEST(Settings, WhatDependsOnSeveralIsChecked) {
   refuses({"--batch-size", "64"}, "more than batch_size");
   refuses({"--memory-pool-size", "100M"}, "more than memory_pool_size");
   if (mote_gpu_count(nullptr) == 0) refuses({"--device", "cuda"}, "must be auto or cpu");
-  refuses({"--gpu-layers", "many"}, "gpu_layers");
+  refuses({"--gpu-layers", "many"}, "--gpu-layers many");
   refuses({"--mmproj", "m", "a.gguf,mmproj=n"}, "leave one out");
 }
 
