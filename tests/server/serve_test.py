@@ -423,8 +423,8 @@ class UnderLoad(unittest.TestCase):
                 lines = file.read().split("\n")
             broken = 0
             for line in lines:
-                if line.startswith("mote: "):
-                    continue  # what the program says itself, before its log begins
+                if line.startswith(("mote: ", "loading ")):
+                    continue  # what the program says before its log begins
                 try:
                     json.loads(line or "{}")
                 except ValueError:
