@@ -22,7 +22,8 @@ v0::ModelOptions Convert(const ModelOptions& options) {
   if (params.isa != nullptr) converted.isa = params.isa;
   converted.device = options.device;
   converted.gpu_layers = params.gpu_layers;
-  if (options.verbose) converted.log = [](mote_log_level, std::string_view line) { Note("mote: " + std::string(line)); };
+  if (options.verbose)
+    converted.log = [](mote_log_level, std::string_view line) { Note("mote: " + std::string(line)); };
   return converted;
 }
 

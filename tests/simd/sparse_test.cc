@@ -159,7 +159,8 @@ struct SparseProblem {
       return out;
     }
     std::vector<uint8_t> panels(simd::PackedBytes(table, shape().type, shape().rows, shape().cols));
-    table.pack({shape().type, dense.data(), static_cast<size_t>(shape().rows), static_cast<size_t>(shape().cols), panels.data()});
+    table.pack({shape().type, dense.data(), static_cast<size_t>(shape().rows), static_cast<size_t>(shape().cols),
+                panels.data()});
     simd::MatMulArgs args;
     args.panels = panels.data();
     args.rows = shape().rows;
