@@ -56,9 +56,9 @@ struct Job {
   static void Run(void* self, int worker) {
     const Job& job = *static_cast<const Job*>(self);
     const Matrix& matrix = *job.matrix;
-    const uint64_t groups = kRows / kSparseRows;
-    const uint64_t begin = groups * static_cast<uint64_t>(worker) / job.workers;
-    const uint64_t end = groups * (static_cast<uint64_t>(worker) + 1) / job.workers;
+    const uint64_t tiles = kRows / kSparseRows / kTileGroups;
+    const uint64_t begin = tiles * static_cast<uint64_t>(worker) / job.workers * kTileGroups;
+    const uint64_t end = tiles * (static_cast<uint64_t>(worker) + 1) / job.workers * kTileGroups;
     for (uint64_t group = begin; group < end; group += kTileGroups) {
       if (matrix.panels.size() != 0) {
         simd::MatMulArgs args;

@@ -1,6 +1,7 @@
 # A room is a folder of the library: an object library mote_<name>, without exceptions and run-time type information.
 #   mote_room(<name> DIR <folder> [USES room...] [KERNELS] [SIMD_FLAGS] [EXCEPTIONS_OK])
 # Sources are all .cc files directly in the folder (all below it with KERNELS). Lists kept by hand drift; a glob does not.
+set(MOTE_ROOMS "" CACHE INTERNAL "")  # those of this configuration: options take rooms in and leave them out
 function(mote_room name)
   cmake_parse_arguments(ROOM "KERNELS;SIMD_FLAGS;EXCEPTIONS_OK" "DIR" "USES" ${ARGN})
   if(ROOM_KERNELS)

@@ -23,6 +23,7 @@ struct GpuInfo {
   uint64_t free_bytes = 0;  // when it was asked
   uint32_t multiprocessors = 0;
   bool shared_memory = false;   // its memory is the machine's (Tegra)
+  uint32_t block_bytes = 0;     // of the memory that a kernel's block has to itself
   double bytes_per_second = 0;  // of its memory, at best; 0: not told
   int driver = 0;               // CUDA version, 12040 for 12.4
   int runtime = 0;
@@ -33,8 +34,10 @@ struct GpuInfo {
 bool HasGpuBackend();
 // kUnsupported tells why there can be none: this build has no kernels, or there is no driver.
 Result<std::vector<GpuInfo>> ListGpus();
+// One of them, without touching the others. kInvalidArgument where there is no such GPU.
+Result<GpuInfo> ReadGpu(int index);
 // `pixels` must outlive the backend: pictures stay with the CPU.
-Result<std::unique_ptr<Backend>> CreateGpuBackend(int index, const PixelKernels& pixels);
+Result<std::unique_ptr<Backend>> CreateGpuBackend(const GpuInfo& gpu, const PixelKernels& pixels);
 
 }  // namespace mote
 

@@ -60,9 +60,9 @@ Result<uint32_t> LayersThatFit(const Backend& cpu, const Backend& gpu, const Pla
 Result<DeviceChoice> ChooseGpu(const DeviceRequest& request, int index, const Plan& plan, uint32_t context,
                                Backend& cpu) {
   DeviceChoice choice;
-  MOTE_ASSIGN_OR_RETURN(choice.gpu, CreateGpuBackend(index, cpu.pixel_kernels()));
-  MOTE_ASSIGN_OR_RETURN(const std::vector<GpuInfo> gpus, ListGpus());
-  choice.gpu_free = gpus[static_cast<size_t>(index)].free_bytes;
+  MOTE_ASSIGN_OR_RETURN(const GpuInfo gpu, ReadGpu(index));
+  MOTE_ASSIGN_OR_RETURN(choice.gpu, CreateGpuBackend(gpu, cpu.pixel_kernels()));
+  choice.gpu_free = gpu.free_bytes;
   MOTE_RETURN_IF_ERROR(choice.gpu->Measure(plan, context).status());
   const uint32_t layers = static_cast<uint32_t>(plan.graph->cache_layers().size());
   uint32_t wanted = layers;
@@ -111,8 +111,8 @@ Status CheckDevice(const std::string& device) {
 Result<DeviceChoice> ChooseDevice(const DeviceRequest& request, const Plan& plan, uint32_t context, Backend& cpu) {
   MOTE_RETURN_IF_ERROR(CheckDevice(request.device));
   DeviceChoice on_cpu;
-  if (request.device == "cpu") {
-    on_cpu.reason = "device cpu was asked for";
+  if (request.device == "cpu" || (request.device == "auto" && request.gpu_layers == 0)) {  // no GPU is even looked at
+    on_cpu.reason = request.device == "cpu" ? "device cpu was asked for" : "no layers are wanted on the GPU";
     return on_cpu;
   }
   const int index = request.device.size() > 5 ? atoi(request.device.c_str() + 5) : 0;

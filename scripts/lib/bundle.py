@@ -2,7 +2,7 @@
 
     bundle.py STAGE TARGET OUT
 
-STAGE holds bin/mote, lib/libmote.a, lib/cmake, lib/pkgconfig, include. Fails where anything needs a newer system than
+STAGE holds bin/mote, lib/libmote.a, lib/cmake, lib/pkgconfig, include, and lib/libcudart_static.a where there is a GPU backend. Fails where anything needs a newer system than
 promised: an 8 GB Jetson runs Ubuntu 22.04, whose C library is 2.35 and whose C++ library is that of GCC 12.
 """
 
@@ -68,6 +68,18 @@ def facts(package, deb=None):
     return {"package": package, "version": version, "copyright": copyright_text if os.path.exists(copyright_text) else None}
 
 
+def cuda_runtime(stage):
+    """NVIDIA's run-time library, where the GPU backend was compiled in: linked into the program, installed beside libmote."""
+    path = os.path.join(stage, "lib", "libcudart_static.a")
+    if not os.path.exists(path):
+        return None
+    nvcc = shutil.which("nvcc") or "/usr/local/cuda/bin/nvcc"
+    version = re.search(r"release [0-9.]+, V([0-9.]+)", run(nvcc, "--version"))
+    if not version:
+        fail("%s --version does not tell its version" % nvcc)
+    return {"file": path, "version": version.group(1)}
+
+
 def bring_in(stage, target):
     """Copies what bin/mote needs and the system does not promise into lib/mote. Returns [(file, facts)]."""
     folder = os.path.join(stage, "lib", "mote")
@@ -115,7 +127,7 @@ def digest(path):
         return hashlib.sha256(f.read()).hexdigest()
 
 
-def sbom(stage, target, version, brought, compiled, when):
+def sbom(stage, target, version, brought, compiled, cuda, when):
     """SPDX 2.3: what is in the package, where it comes from."""
     def entry(ident, name, version, files=(), purpose="LIBRARY", licence="NOASSERTION"):
         out = {"SPDXID": "SPDXRef-" + re.sub("[^A-Za-z0-9.-]", "-", ident), "name": name, "versionInfo": version,
@@ -147,13 +159,20 @@ def sbom(stage, target, version, brought, compiled, when):
         packages.append(from_debian(part, "all"))
         packages[-1]["comment"] = "compiled in"
         links.append((program["SPDXID"], "STATIC_LINK", packages[-1]["SPDXID"]))
+    if cuda:
+        packages.append(entry("cudart", "cudart_static", cuda["version"], [cuda["file"]], licence="LicenseRef-NVIDIA-CUDA-EULA"))
+        packages[-1]["supplier"] = "Organization: NVIDIA"
+        packages[-1]["comment"] = "compiled in; redistributable by attachment A of https://docs.nvidia.com/cuda/eula"
+        links.append((program["SPDXID"], "STATIC_LINK", packages[-1]["SPDXID"]))
     for name in sorted(os.listdir(os.path.join(ROOT, "models"))):
         if name.endswith("q8_0.gguf"):
             packages.append(entry("model-" + name, name, version, [os.path.join(ROOT, "models", name)], "DATA", "Apache-2.0"))
             links.append((program["SPDXID"], "CONTAINS", packages[-1]["SPDXID"]))
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(when))
     name = "mote-%s-linux-%s" % (version, target.name)
-    return {"spdxVersion": "SPDX-2.3", "dataLicense": "CC0-1.0", "SPDXID": "SPDXRef-DOCUMENT", "name": name,
+    told = [{"licenseId": "LicenseRef-NVIDIA-CUDA-EULA", "name": "NVIDIA CUDA Toolkit End User License Agreement",
+             "extractedText": "https://docs.nvidia.com/cuda/eula"}] if cuda else []
+    return {"spdxVersion": "SPDX-2.3", "hasExtractedLicensingInfos": told, "dataLicense": "CC0-1.0", "SPDXID": "SPDXRef-DOCUMENT", "name": name,
             "documentNamespace": "https://spdx.org/spdxdocs/%s-%s" % (name, digest(os.path.join(stage, "bin", "mote"))[:16]),
             "creationInfo": {"created": stamp, "creators": ["Tool: mote scripts/package"]}, "packages": packages,
             "relationships": [{"spdxElementId": a, "relationshipType": r, "relatedSpdxElement": b} for a, r, b in links]}
@@ -192,7 +211,8 @@ def main():
     compiled = [facts(p) for p in COMPILED_IN]
     documents(stage, [part for _, part in brought] + compiled)
     full = "mote-%s-linux-%s" % (version, target.name)
-    bill = json.dumps(sbom(stage, target, version, brought, compiled, when), indent=1) + "\n"
+    cuda = cuda_runtime(stage)
+    bill = json.dumps(sbom(stage, target, version, brought, compiled, cuda, when), indent=1) + "\n"
     for path in (os.path.join(stage, "share", "doc", "mote", "sbom.spdx.json"), os.path.join(out, full + ".spdx.json")):
         with open(path, "w") as f:
             f.write(bill)
@@ -206,7 +226,7 @@ def main():
     deb(program, os.path.join(out, "mote_%s_%s.deb" % (version, target.deb)), "mote", version, target.deb, DEPENDS,
         "vision-language and language models where the data is",
         ["Runs GGUF models on this machine's processor, from the command line and as a", "server that speaks OpenAI's protocol. A small model that sees is built in."])
-    copy_into(stage, os.path.join(library, "usr"), ["include", "lib/libmote.a", "lib/cmake", "lib/pkgconfig"])
+    copy_into(stage, os.path.join(library, "usr"), ["include", "lib/libmote.a", "lib/cmake", "lib/pkgconfig"] + (["lib/libcudart_static.a"] if cuda else []))
     deb(library, os.path.join(out, "libmote-dev_%s_%s.deb" % (version, target.deb)), "libmote-dev", version, target.deb,
         "libstdc++-12-dev | libstdc++-dev", "static library of mote, for programs of your own",
         ["One archive and its C and C++ headers."])

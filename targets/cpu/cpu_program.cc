@@ -17,8 +17,14 @@ uint64_t Align(uint64_t bytes) {
 CpuScratch::CpuScratch(const Plan& plan, int num_workers) : arena_bytes(plan.arena_bytes) {
   const Graph& graph = *plan.graph;
   workers = static_cast<uint64_t>(num_workers);
-  uint64_t widest = 0;
+  uint64_t widest = 0, looked_up = 0;
   for (const Node& node : graph.nodes()) {
+    if (node.op == OpKind::kEmbed) {
+      const TensorInfo& table = *graph.weight(node.weights[0]).tensor;
+      if (table.sparse != nullptr) {
+        looked_up = std::max<uint64_t>(looked_up, SparseShape{table.type, table.rows(), table.cols()}.DenseRowBytes());
+      }
+    }
     if (node.op == OpKind::kMatMul) {
       const Weight& weight = graph.weight(node.weights[0]);
       const bool s8 = ActKindOf(weight.tensor->type, weight.tensor->sparse != nullptr) == ActKind::kS8;
@@ -32,7 +38,7 @@ CpuScratch::CpuScratch(const Plan& plan, int num_workers) : arena_bytes(plan.are
     moe_bytes = std::max(moe_bytes, CpuProgram::MoeBytes(node, plan.max_tokens, static_cast<uint32_t>(width), ff));
   }
   acts_bytes = std::max(acts_bytes, plan.max_tokens * widest);
-  own_acts_bytes = kOwnActsRows * widest;
+  own_acts_bytes = std::max(kOwnActsRows * widest, looked_up);
   attention_bytes = CpuProgram::AttentionScratch(graph);
   for (const RopeTable& table : graph.ropes()) {
     rope_bytes += 2 * Align(uint64_t{plan.max_tokens} * table.inverse_frequency.size() * sizeof(float));

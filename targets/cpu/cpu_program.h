@@ -72,8 +72,8 @@ class CpuProgram : public Program {
   static void RunWorker(void* self, int worker);
   void PrepareRows(uint32_t begin, uint32_t end);
   void RunRowWise(const Phase& phase, int worker);
-  void RunNodeOnRows(const Node& node, uint32_t begin, uint32_t end);
-  void RunRow(const Node& node, uint32_t row, const float* x, float* y);
+  void RunNodeOnRows(const Node& node, uint32_t begin, uint32_t end, int worker);
+  void RunRow(const Node& node, uint32_t row, const float* x, float* y, int worker);
   void RunMovingRow(const Node& node, uint32_t row, float* y);
   void WriteCache(const Node& node, uint32_t begin, uint32_t end);
   void RunMatMul(const Instruction& instruction, uint32_t index, int worker);

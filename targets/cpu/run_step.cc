@@ -14,13 +14,12 @@ namespace {
 // always computed by the same part of a kernel's loop, body or tail.
 constexpr uint32_t kElementColumns = 1024;
 
-// Row `row` of a block-sparse table.
-void DecodeRowOf(const CpuWeight& table, uint64_t row, float* y) {
+// Row `row` of a block-sparse table. `dense`: room for a row of its dense form.
+void DecodeRowOf(const CpuWeight& table, uint64_t row, uint8_t* dense, float* y) {
   const CpuSparse& sparse = *table.sparse;
   const uint64_t at = table.first_group * kSparseRows + row;
-  std::vector<uint8_t> dense(sparse.view.shape.DenseRowBytes());
-  DecodeSparseRow(sparse.view, at, sparse.starts[at / kSparseRows], dense.data());
-  DecodeRow(SparseDenseType(table.type), dense.data(), y, table.cols);
+  DecodeSparseRow(sparse.view, at, sparse.starts[at / kSparseRows], dense);
+  DecodeRow(SparseDenseType(table.type), dense, y, table.cols);
 }
 
 }  // namespace
@@ -104,12 +103,12 @@ void CpuProgram::RunRowWise(const Phase& phase, int worker) {
     if (node.op == OpKind::kAttention) {
       WriteCache(node, rows.begin, rows.end);
     } else {
-      RunNodeOnRows(node, rows.begin, rows.end);
+      RunNodeOnRows(node, rows.begin, rows.end, worker);
     }
   }
 }
 
-void CpuProgram::RunNodeOnRows(const Node& node, uint32_t begin, uint32_t end) {
+void CpuProgram::RunNodeOnRows(const Node& node, uint32_t begin, uint32_t end, int worker) {
   const uint32_t cols = graph_.value(node.out).cols;
   float* out = Values(node.out);
   const bool moves = node.op == OpKind::kSelectOutputs || node.op == OpKind::kTakeHidden || node.op == OpKind::kMerge ||
@@ -120,7 +119,7 @@ void CpuProgram::RunNodeOnRows(const Node& node, uint32_t begin, uint32_t end) {
     if (moves) {
       RunMovingRow(node, row, y);
     } else {
-      RunRow(node, row, in == nullptr ? nullptr : in + uint64_t{row} * cols, y);
+      RunRow(node, row, in == nullptr ? nullptr : in + uint64_t{row} * cols, y, worker);
     }
   }
 }
@@ -170,7 +169,7 @@ void CpuProgram::RunMovingRow(const Node& node, uint32_t row, float* y) {
   }
 }
 
-void CpuProgram::RunRow(const Node& node, uint32_t row, const float* x, float* y) {
+void CpuProgram::RunRow(const Node& node, uint32_t row, const float* x, float* y, int worker) {
   const uint32_t cols = graph_.value(node.out).cols;
   const float* input = step_->inputs.empty() ? nullptr : step_->inputs[row];
   switch (node.op) {
@@ -182,7 +181,7 @@ void CpuProgram::RunRow(const Node& node, uint32_t row, const float* x, float* y
       const CpuWeight& table = weights_[node.weights[0]];
       const uint64_t token = static_cast<uint64_t>(step_->tokens[row]);
       if (table.sparse != nullptr) {
-        DecodeRowOf(table, token, y);
+        DecodeRowOf(table, token, own_acts_[static_cast<size_t>(worker)].data(), y);
       } else {
         table.LookUp(token, y);
       }

@@ -39,6 +39,16 @@ struct CopyJob {
   }
 };
 
+// The same matrix with counts and index of its own, checked: a mapped file may have changed since it was.
+Result<SparseView> OwnLists(const std::string& name, const SparseView& from, std::vector<uint8_t>* counts,
+                            std::vector<uint8_t>* index) {
+  counts->assign(from.counts.begin(), from.counts.end());
+  index->assign(from.index.begin(), from.index.end());
+  const SparseView own = {from.shape, *counts, *index, from.scales, from.values};
+  MOTE_RETURN_IF_ERROR(CheckSparseTensor(name, own));
+  return own;
+}
+
 // Blocks to their places among zeros.
 void SpreadValues(const SparseView& view, uint8_t* to) {
   const SparseShape& shape = view.shape;
@@ -104,12 +114,15 @@ SparsePlan::SparsePlan(const Graph& graph, std::span<const uint32_t> parts, Spar
     if (weight.tensor->sparse == nullptr) continue;
     auto item = std::find_if(items_.begin(), items_.end(), [&](const Item& it) { return it.tensor == weight.tensor; });
     if (item == items_.end()) {
-      items_.push_back({weight.tensor, false, choice->KeepsSparse(*weight.tensor)});
+      items_.push_back({weight.tensor, false, false});
       item = items_.end() - 1;
     }
     item->product = item->product || parts[i] != 0;
   }
-  for (const Item& item : items_) bytes_ = bytes_ + item.bytes();
+  for (Item& item : items_) {
+    item.keep = item.product && choice->KeepsSparse(*item.tensor);  // asked of products alone: it may measure
+    bytes_ = bytes_ + item.bytes();
+  }
 }
 
 const SparsePlan::Item* SparsePlan::ItemOf(const Weight& weight) const {
@@ -142,10 +155,12 @@ Result<std::vector<std::unique_ptr<CpuSparse>>> SparsePlan::Load(const GgufFile&
     SparseView& view = sparse->view;
     view.shape = from.shape;
     if (item.all()) {
+      std::vector<uint8_t> counts, index;
+      MOTE_ASSIGN_OR_RETURN(const SparseView kept, OwnLists(item.tensor->name, from, &counts, &index));
+      SpreadValues(kept, memory);
       ListAllPlaces(from.shape, sparse.get());
       view.counts = sparse->counts;
       view.index = sparse->index;
-      SpreadValues(from, memory);
       view.values = {memory, static_cast<size_t>(from.shape.all_blocks() * kSparseBlockBytes)};
       memory += AlignLine(view.values.size());
       view.scales = CopyTo(from.scales, &memory);
@@ -157,14 +172,11 @@ Result<std::vector<std::unique_ptr<CpuSparse>>> SparsePlan::Load(const GgufFile&
       view.scales = CopyTo(from.scales, &memory);
       view.counts = CopyTo(from.counts, &memory);
       view.index = CopyTo(from.index, &memory);
+      MOTE_RETURN_IF_ERROR(CheckSparseTensor(item.tensor->name, view));  // see OwnLists
     } else {
       // For lookups: a few rows per step, which stay in the file.
-      sparse->counts.assign(from.counts.begin(), from.counts.end());
-      sparse->index.assign(from.index.begin(), from.index.end());
-      view = {from.shape, sparse->counts, sparse->index, from.scales, from.values};
+      MOTE_ASSIGN_OR_RETURN(view, OwnLists(item.tensor->name, from, &sparse->counts, &sparse->index));
     }
-    // Again, of the copy: a mapped file may have changed since.
-    MOTE_RETURN_IF_ERROR(CheckSparseTensor(item.tensor->name, view));
     sparse->starts = SparseStarts(view);
     if (item.in_buffer()) file.ReleaseTensor(*item.tensor);
     loaded.push_back(std::move(sparse));
@@ -173,12 +185,9 @@ Result<std::vector<std::unique_ptr<CpuSparse>>> SparsePlan::Load(const GgufFile&
 }
 
 Result<Buffer> DenseRows(const Weight& weight, const GgufFile& file, const Context& context) {
-  MOTE_ASSIGN_OR_RETURN(SparseView view, file.ReadSparse(*weight.tensor));
-  const std::vector<uint8_t> counts(view.counts.begin(), view.counts.end());
-  const std::vector<uint8_t> index(view.index.begin(), view.index.end());
-  view.counts = counts;
-  view.index = index;
-  MOTE_RETURN_IF_ERROR(CheckSparseTensor(weight.tensor->name, view));
+  MOTE_ASSIGN_OR_RETURN(const SparseView from, file.ReadSparse(*weight.tensor));
+  std::vector<uint8_t> counts, index;
+  MOTE_ASSIGN_OR_RETURN(const SparseView view, OwnLists(weight.tensor->name, from, &counts, &index));
   MOTE_ASSIGN_OR_RETURN(Buffer rows,
                         Buffer::Create(weight.rows * view.shape.DenseRowBytes(), weight.tensor->name.c_str()));
   DenseJob job = {view,        SparseStarts(view), weight.row_begin,

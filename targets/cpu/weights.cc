@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "engine/core/checked.h"
+#include "engine/graph/transposed.h"
 #include "quant/codec.h"
 #include "simd/unpack.h"
 #include "targets/cpu/sparse_weights.h"
@@ -30,18 +31,6 @@ Checked64 PackedBytes(const Weight& weight, uint32_t parts, const simd::KernelTa
   const uint64_t panels = weight.rows / parts / panel + (weight.rows / parts % panel != 0 ? 1 : 0);
   const Checked64 bytes = Checked64(panels) * panel * parts * RowBytes(weight.tensor->type, weight.cols);
   return bytes.AlignUp(kCacheLineBytes);
-}
-
-// The rows of a weight that its file holds as columns.
-Result<Buffer> Transpose(const Weight& weight, const uint8_t* tensor) {
-  const size_t bytes = RowBytes(weight.tensor->type, 1);
-  MOTE_ASSIGN_OR_RETURN(Buffer rows, Buffer::Create(weight.rows * weight.cols * bytes, weight.tensor->name.c_str()));
-  for (uint64_t r = 0; r < weight.rows; ++r) {
-    for (uint64_t c = 0; c < weight.cols; ++c) {
-      memcpy(rows.data() + (r * weight.cols + c) * bytes, tensor + (c * weight.rows + r) * bytes, bytes);
-    }
-  }
-  return rows;
 }
 
 // Packing of one weight, shared by the workers.
@@ -105,8 +94,8 @@ bool OwnsItsRows(const Graph& graph, std::span<const Place> places, size_t index
   return true;
 }
 
-std::vector<Place> FindPlaces(const Graph& graph, const GgufFile& file, const simd::KernelTable& kernels) {
-  const std::vector<uint32_t> parts = PartsOf(graph);
+std::vector<Place> FindPlaces(const Graph& graph, std::span<const uint32_t> parts, const GgufFile& file,
+                              const simd::KernelTable& kernels) {
   std::vector<Place> places(parts.size());
   for (size_t i = 0; i < parts.size(); ++i) places[i].parts = parts[i];
   for (const Node& node : graph.nodes()) {
@@ -128,13 +117,15 @@ std::vector<Place> FindPlaces(const Graph& graph, const GgufFile& file, const si
 }
 
 // An embedding reads the panels of the product that has overwritten its rows.
-void FollowRows(const Graph& graph, std::span<const Place> places, size_t packed, std::vector<CpuWeight>* weights) {
+void FollowRows(const Graph& graph, std::span<const Place> places, const simd::KernelTable& kernels, size_t packed,
+                std::vector<CpuWeight>* weights) {
   const Weight& weight = graph.weight(static_cast<WeightId>(packed));
   for (size_t i = 0; i < places.size(); ++i) {
     const Weight& other = graph.weight(static_cast<WeightId>(i));
     if (i == packed || other.tensor != weight.tensor || other.row_begin != weight.row_begin) continue;
     (*weights)[i].panels = (*weights)[packed].panels;
     (*weights)[i].file_rows = nullptr;
+    (*weights)[i].raised_q8 = simd::RaisesQ8(kernels);
   }
 }
 
@@ -187,13 +178,12 @@ Result<CpuWeight> CpuWeights::Describe(const Weight& weight, uint32_t parts, con
   loaded.part_rows = weight.rows / std::max<uint32_t>(parts, 1);
   loaded.part_bytes = simd::PackedBytes(kernels, loaded.type, loaded.part_rows, loaded.cols);
   loaded.matmul = simd::MatMulOf(kernels, loaded.type);
-  loaded.raised_q8 = simd::RaisesQ8(kernels);
   loaded.acts = ActKindOf(loaded.type, weight.tensor->sparse != nullptr);
   if (weight.tensor->sparse != nullptr) return loaded;
   MOTE_ASSIGN_OR_RETURN(const std::span<const uint8_t> tensor, file.TensorBytes(*weight.tensor));
   loaded.file_rows = tensor.data() + loaded.row_bytes * weight.row_begin;
   if (weight.transposed) {
-    MOTE_ASSIGN_OR_RETURN(Buffer rows, Transpose(weight, tensor.data()));
+    MOTE_ASSIGN_OR_RETURN(Buffer rows, TransposedRows(weight, tensor.data()));
     loaded.file_rows = rows.data();
     vectors_.push_back(std::move(rows));
   } else if ((weight.rows == 1 || weight.cols == 1) && loaded.type == DType::kF32) {
@@ -209,8 +199,9 @@ Result<CpuWeight> CpuWeights::Describe(const Weight& weight, uint32_t parts, con
 Result<CpuWeights> CpuWeights::Load(const Graph& graph, const GgufFile& file, const simd::KernelTable& kernels,
                                     SparseChoice* choice, const Context& context, const LoadProgress& progress) {
   CpuWeights result;
-  const std::vector<Place> places = FindPlaces(graph, file, kernels);
-  const SparsePlan sparse(graph, PartsOf(graph), choice);
+  const std::vector<uint32_t> parts = PartsOf(graph);
+  const std::vector<Place> places = FindPlaces(graph, parts, file, kernels);
+  const SparsePlan sparse(graph, parts, choice);
   const uint64_t workers = static_cast<uint64_t>(context.pool->num_workers());
   Checked64 total = sparse.bytes(), elsewhere = sparse.bytes();
   uint64_t copy_bytes = 0;  // for each worker
@@ -262,7 +253,7 @@ Result<CpuWeights> CpuWeights::Load(const Graph& graph, const GgufFile& file, co
     weight.panels = job.panels;
     if (source.tensor->sparse != nullptr) weight.file_rows = nullptr;
     if (in_place) {
-      FollowRows(graph, places, i, &result.weights_);
+      FollowRows(graph, places, kernels, i, &result.weights_);
     } else {
       done_elsewhere += bytes;
     }

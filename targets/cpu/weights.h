@@ -55,7 +55,7 @@ struct CpuWeight {
   DType type = DType::kF32;
   uint32_t panel_rows = 1;  // a product may start at multiples of this, from the first row of a part
   simd::MatMulFn matmul = nullptr;
-  bool raised_q8 = false;
+  bool raised_q8 = false;  // simd::RaisesQ8, where rows are looked up in panels
   ActKind acts = ActKind::kFloat;
   // Instead of file_rows and panels. Its rows from `first_group` of 16 on are this weight's.
   const CpuSparse* sparse = nullptr;

@@ -33,6 +33,7 @@ GpuInfo InfoOf(int index, const DeviceFacts& facts) {
   info.free_bytes = facts.free_bytes;
   info.multiprocessors = facts.multiprocessors;
   info.shared_memory = facts.integrated;
+  info.block_bytes = facts.shared_bytes;
   // Both edges of the clock.
   info.bytes_per_second = 2.0 * facts.memory_khz * 1e3 * facts.bus_bits / 8;
   info.driver = facts.driver;
@@ -44,10 +45,27 @@ GpuInfo InfoOf(int index, const DeviceFacts& facts) {
   return info;
 }
 
+// Asking a GPU takes some of its memory for as long as the process lives: only those that must be are asked.
+GpuInfo ReadInfo(int index) {
+  DeviceFacts facts;
+  if (const char* text = cuda::ReadDevice(index, &facts); text != nullptr) {
+    GpuInfo broken;
+    broken.index = index;
+    broken.unusable = text;
+    return broken;
+  }
+  return InfoOf(index, facts);
+}
+
+Result<int> Count() {
+  int count = 0;
+  if (const char* text = cuda::CountDevices(&count); text != nullptr) return Error(Code::kUnsupported, "%s", text);
+  return count;
+}
+
 class CudaBackend : public Backend {
  public:
-  CudaBackend(GpuInfo info, uint32_t shared_bytes, const PixelKernels& pixels)
-      : info_(std::move(info)), shared_bytes_(shared_bytes), pixels_(pixels) {}
+  CudaBackend(GpuInfo info, const PixelKernels& pixels) : info_(std::move(info)), pixels_(pixels) {}
 
   const char* name() const override { return "cuda"; }
   std::string description() const override {
@@ -108,17 +126,16 @@ class CudaBackend : public Backend {
       const AttentionParams& a = node.attention;
       const uint32_t most = cuda::LargestHeadDim();
       const uint32_t bytes = cuda::AttentionSharedBytes(a.key_dim, a.value_dim);
-      if (a.key_dim <= most && a.value_dim <= most && bytes <= shared_bytes_) continue;
+      if (a.key_dim <= most && a.value_dim <= most && bytes <= info_.block_bytes) continue;
       return Error(Code::kUnsupported,
                    "attention with heads of %u and %u columns needs %u bytes of shared memory; this GPU has %u for a "
                    "block, and %u columns are possible",
-                   a.key_dim, a.value_dim, bytes, shared_bytes_, most);
+                   a.key_dim, a.value_dim, bytes, info_.block_bytes, most);
     }
     return Status();
   }
 
   const GpuInfo info_;
-  const uint32_t shared_bytes_;
   const PixelKernels& pixels_;
 };
 
@@ -129,36 +146,26 @@ bool HasGpuBackend() {
 }
 
 Result<std::vector<GpuInfo>> ListGpus() {
-  int count = 0;
-  if (const char* text = cuda::CountDevices(&count); text != nullptr) return Error(Code::kUnsupported, "%s", text);
+  MOTE_ASSIGN_OR_RETURN(const int count, Count());
   std::vector<GpuInfo> gpus;
-  for (int i = 0; i < count; ++i) {
-    DeviceFacts facts;
-    if (const char* text = cuda::ReadDevice(i, &facts); text != nullptr) {
-      GpuInfo broken;
-      broken.index = i;
-      broken.unusable = text;
-      gpus.push_back(broken);
-      continue;
-    }
-    gpus.push_back(InfoOf(i, facts));
-  }
+  for (int i = 0; i < count; ++i) gpus.push_back(ReadInfo(i));
   return gpus;
 }
 
-Result<std::unique_ptr<Backend>> CreateGpuBackend(int index, const PixelKernels& pixels) {
-  MOTE_ASSIGN_OR_RETURN(const std::vector<GpuInfo> gpus, ListGpus());
-  if (gpus.empty()) return Error(Code::kUnsupported, "there is a driver, but no NVIDIA GPU");
-  if (index < 0 || static_cast<size_t>(index) >= gpus.size()) {
-    return Error(Code::kInvalidArgument, "there is no GPU %d; this machine has %zu, from 0 on", index, gpus.size());
+Result<GpuInfo> ReadGpu(int index) {
+  MOTE_ASSIGN_OR_RETURN(const int count, Count());
+  if (count == 0) return Error(Code::kUnsupported, "there is a driver, but no NVIDIA GPU");
+  if (index < 0 || index >= count) {
+    return Error(Code::kInvalidArgument, "there is no GPU %d; this machine has %d, from 0 on", index, count);
   }
-  const GpuInfo& info = gpus[static_cast<size_t>(index)];
-  if (!info.unusable.empty()) {
-    return Error(Code::kUnsupported, "GPU %d (%s): %s", index, info.name.c_str(), info.unusable.c_str());
+  return ReadInfo(index);
+}
+
+Result<std::unique_ptr<Backend>> CreateGpuBackend(const GpuInfo& gpu, const PixelKernels& pixels) {
+  if (!gpu.unusable.empty()) {
+    return Error(Code::kUnsupported, "GPU %d (%s): %s", gpu.index, gpu.name.c_str(), gpu.unusable.c_str());
   }
-  DeviceFacts facts;
-  if (const char* text = cuda::ReadDevice(index, &facts); text != nullptr) return cuda::CudaStatus(text, "the GPU");
-  return std::unique_ptr<Backend>(new CudaBackend(info, facts.shared_bytes, pixels));
+  return std::unique_ptr<Backend>(new CudaBackend(gpu, pixels));
 }
 
 }  // namespace mote

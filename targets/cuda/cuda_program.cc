@@ -175,7 +175,7 @@ Result<std::unique_ptr<KvCache>> CudaProgram::CreateKvCache(uint32_t context) {
 }
 
 // A step's arrays, one after the other behind StepArgs and StepCounts, copied at once.
-Status CudaProgram::Upload(const Step& step, uint32_t) {
+Status CudaProgram::Upload(const Step& step) {
   const size_t rows = step.positions.size();
   uint8_t* host = step_host_.data();
   StepArgs* args = reinterpret_cast<StepArgs*>(host);
@@ -307,7 +307,7 @@ Status CudaProgram::RunPart(const Step& step, uint32_t part, uint32_t parts) {
   }
   const uint32_t splits = rows <= kSplitRows ? PowerOfTwo(SplitsOf(max_end)) : 1;
   MOTE_RETURN_IF_ERROR(EnsureRooms(step, splits));
-  MOTE_RETURN_IF_ERROR(Upload(step, max_end));
+  MOTE_RETURN_IF_ERROR(Upload(step));
   if (rows > kGraphRows || observer_.observe != nullptr) {
     MOTE_RETURN_IF_ERROR(LaunchAll(static_cast<uint32_t>(rows), splits));
   } else {
@@ -318,8 +318,11 @@ Status CudaProgram::RunPart(const Step& step, uint32_t part, uint32_t parts) {
       const Status launched = LaunchAll(std::min(key.rows, plan_.max_tokens), splits);
       void* graph = nullptr;
       MOTE_RETURN_IF_ERROR(CudaStatus(EndCapture(stream_, &graph), "capturing a step"));
+      if (!launched.ok()) {  // and what was captured of it is no step
+        if (graph != nullptr) FreeGraph(graph);
+        return launched;
+      }
       found = graphs_.emplace(key, graph).first;
-      MOTE_RETURN_IF_ERROR(launched);
     }
     MOTE_RETURN_IF_ERROR(CudaStatus(LaunchGraph(found->second, stream_), "running a step"));
   }

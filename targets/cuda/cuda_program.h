@@ -67,7 +67,7 @@ class CudaProgram : public Program {
   };
   struct Experts {
     uint32_t node;
-    uint32_t experts, used, slots;
+    uint32_t experts, used;
     std::vector<Product> router, inner, down;
     RouteArgs route;
     ExpertGateArgs gate;
@@ -98,7 +98,7 @@ class CudaProgram : public Program {
   uint8_t RowsOf(ValueId id) const { return static_cast<uint8_t>(graph_.value(id).rows); }
 
   // Running: cuda_program.cc.
-  Status Upload(const Step& step, uint32_t max_end);
+  Status Upload(const Step& step);
   Status EnsureRooms(const Step& step, uint32_t splits);
   // Launches for up to `rows` tokens, with `splits` splits at most.
   Status LaunchAll(uint32_t rows, uint32_t splits);

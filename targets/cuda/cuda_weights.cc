@@ -6,6 +6,7 @@
 
 #include "engine/core/buffer.h"
 #include "engine/core/checked.h"
+#include "engine/graph/transposed.h"
 #include "targets/cuda/packed.h"
 #include "targets/cuda/runtime.h"
 
@@ -20,9 +21,8 @@ constexpr uint64_t kStagingBytes = 16 << 20;
 struct Place {
   uint64_t offset = 0;
   uint64_t bytes = 0;
-  uint32_t parts = 1;   // experts
-  bool first = true;    // of those that share; the others are not packed again
-  bool vector = false;  // single values, used as floats
+  uint32_t parts = 1;  // experts
+  bool first = true;   // of those that share; the others are not packed again
 };
 
 std::vector<Place> PlacesOf(const Graph& graph, Checked64* total) {
@@ -148,18 +148,6 @@ class Uploader {
   uint8_t* at_ = nullptr;
 };
 
-// The rows of a weight that its file holds as columns.
-Result<Buffer> Transpose(const Weight& weight, const uint8_t* tensor) {
-  const size_t bytes = RowBytes(weight.tensor->type, 1);
-  MOTE_ASSIGN_OR_RETURN(Buffer rows, Buffer::Create(weight.rows * weight.cols * bytes, weight.tensor->name.c_str()));
-  for (uint64_t r = 0; r < weight.rows; ++r) {
-    for (uint64_t c = 0; c < weight.cols; ++c) {
-      memcpy(rows.data() + (r * weight.cols + c) * bytes, tensor + (c * weight.rows + r) * bytes, bytes);
-    }
-  }
-  return rows;
-}
-
 }  // namespace
 
 uint64_t CudaWeights::Bytes(const Graph& graph) {
@@ -194,7 +182,7 @@ Result<CudaWeights> CudaWeights::Load(const Graph& graph, const GgufFile& file, 
     const uint8_t* rows = tensor.data() + row_bytes * w.row_begin;
     Buffer transposed;
     if (w.transposed) {
-      MOTE_ASSIGN_OR_RETURN(transposed, Transpose(w, tensor.data()));
+      MOTE_ASSIGN_OR_RETURN(transposed, TransposedRows(w, tensor.data()));
       rows = transposed.data();
     }
     for (uint32_t part = 0; part < place.parts; ++part) {

@@ -17,7 +17,7 @@ struct Grid {
   uint32_t x = 1, y = 1, z = 1;
 };
 
-// The same as mote::Rows and mote::Activation; cuda_program.cc holds them together.
+// The same as mote::Rows and mote::Activation; build_program.cc holds them together.
 inline constexpr uint8_t kRowsTokens = 0, kRowsOutputs = 1, kRowsLogits = 2, kRowsMerged = 3;
 inline constexpr uint8_t kSilu = 0, kGelu = 1, kGeluTanh = 2, kRelu = 3, kGeluQuick = 4, kNoActivation = 255;
 

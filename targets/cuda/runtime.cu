@@ -8,8 +8,11 @@
 namespace mote::cuda {
 namespace {
 
+// What is told here is not told by a later call again.
 const char* Text(cudaError_t error) {
-  return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
+  if (error == cudaSuccess) return nullptr;
+  cudaGetLastError();
+  return cudaGetErrorString(error);
 }
 cudaStream_t Stream(void* stream) {
   return static_cast<cudaStream_t>(stream);
@@ -65,22 +68,16 @@ const char* UseDevice(int device) {
 }
 
 const char* Allocate(uint64_t bytes, void** memory) {
-  const cudaError_t error = cudaMalloc(memory, bytes == 0 ? 1 : bytes);
-  if (error != cudaSuccess) cudaGetLastError();  // it is told here, and not by the next call again
-  return Text(error);
+  return Text(cudaMalloc(memory, bytes == 0 ? 1 : bytes));
 }
 const char* AllocateShared(uint64_t bytes, void** memory) {
-  const cudaError_t error = cudaMallocManaged(memory, bytes == 0 ? 1 : bytes, cudaMemAttachGlobal);
-  if (error != cudaSuccess) cudaGetLastError();
-  return Text(error);
+  return Text(cudaMallocManaged(memory, bytes == 0 ? 1 : bytes, cudaMemAttachGlobal));
 }
 void Free(void* memory) {
   cudaFree(memory);
 }
 const char* AllocateHost(uint64_t bytes, void** memory) {
-  const cudaError_t error = cudaMallocHost(memory, bytes == 0 ? 1 : bytes);
-  if (error != cudaSuccess) cudaGetLastError();
-  return Text(error);
+  return Text(cudaMallocHost(memory, bytes == 0 ? 1 : bytes));
 }
 void FreeHost(void* memory) {
   cudaFreeHost(memory);

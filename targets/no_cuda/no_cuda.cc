@@ -18,7 +18,11 @@ Result<std::vector<GpuInfo>> ListGpus() {
   return NoGpu();
 }
 
-Result<std::unique_ptr<Backend>> CreateGpuBackend(int, const PixelKernels&) {
+Result<GpuInfo> ReadGpu(int) {
+  return NoGpu();
+}
+
+Result<std::unique_ptr<Backend>> CreateGpuBackend(const GpuInfo&, const PixelKernels&) {
   return NoGpu();
 }
 
