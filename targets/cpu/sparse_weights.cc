@@ -18,7 +18,7 @@ uint64_t AlignLine(uint64_t bytes) {
 }
 
 std::span<const uint8_t> CopyTo(std::span<const uint8_t> from, uint8_t** at) {
-  memcpy(*at, from.data(), from.size());
+  if (!from.empty()) memcpy(*at, from.data(), from.size());  // no scales, or no blocks at all
   const std::span<const uint8_t> copy(*at, from.size());
   *at += AlignLine(from.size());
   return copy;
@@ -35,7 +35,7 @@ struct CopyJob {
     const uint64_t blocks = job.from.size() / kSparseBlockBytes;
     const uint64_t begin = blocks * static_cast<uint64_t>(worker) / job.workers * kSparseBlockBytes;
     const uint64_t end = blocks * (static_cast<uint64_t>(worker) + 1) / job.workers * kSparseBlockBytes;
-    memcpy(job.to + begin, job.from.data() + begin, end - begin);
+    if (begin < end) memcpy(job.to + begin, job.from.data() + begin, end - begin);
   }
 };
 
