@@ -239,6 +239,7 @@ class Model {
     params.cache_type_k = options.cache_type_k;
     params.cache_type_v = options.cache_type_v;
     params.isa = options.isa.empty() ? nullptr : options.isa.c_str();
+    params.sparse_path = options.sparse_path;
     params.device = options.device.empty() ? nullptr : options.device.c_str();
     params.gpu_layers = options.gpu_layers;
     if (log != nullptr) {

@@ -19,13 +19,10 @@ struct DeviceFacts {
   uint32_t bus_bits;
   bool integrated;  // shares the CPU's memory: Tegra
   int driver;       // CUDA version of the driver, 12040 for 12.4; 0: no driver
-  int runtime;
 };
 
 // 0 where there is a driver but no GPU.
 const char* CountDevices(int* count);
-// The driver's CUDA version, 0 without a driver; and the runtime's.
-void ReadVersions(int* driver, int* runtime);
 const char* ReadDevice(int device, DeviceFacts* facts);
 const char* UseDevice(int device);
 

@@ -107,8 +107,7 @@ std::vector<std::vector<float>> LogitsAfter(Model& model, std::span<const int32_
 }
 
 bool HasGpu() {
-  const Result<std::vector<GpuInfo>> gpus = ListGpus();
-  return gpus.ok() && !gpus->empty();
+  return CountGpus().ok();
 }
 
 double ErrorOf(const TinyModelOptions& options, const Where& where, size_t count, size_t chunk = 0) {

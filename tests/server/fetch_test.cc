@@ -390,10 +390,17 @@ TEST(FetchingService, CancelledOnesAndTheEndFreeTheirThread) {
   const auto third = std::make_shared<Waiting>();
   const auto ticket = service->Submit(TaskOf(host.Url()), first);
   ASSERT_TRUE(Eventually([&] { return host.connections() == 1; }));
-  service->Submit(TaskOf(host.Url()), second);
+  auto left = std::make_shared<Waiting>();
+  const std::weak_ptr<Waiting> watch = left;
+  const auto left_ticket = service->Submit(TaskOf(host.Url()), std::move(left));
   service->Submit(TaskOf(host.Url()), third);
   ASSERT_TRUE(third->failed) << "the queue holds one";
   EXPECT_EQ(third->failure.code, "queue_full");
+  left_ticket->Cancel();
+  left_ticket->Cancel();
+  EXPECT_TRUE(watch.expired()) << "who waits for a thread is let go of at once";
+  service->Submit(TaskOf(host.Url()), second);
+  EXPECT_FALSE(second->failed) << "and leaves room";
   ticket->Cancel();
   ASSERT_TRUE(Eventually([&] { return first->failed.load(); }));
   EXPECT_EQ(first->failure.code, "cancelled");

@@ -8,6 +8,7 @@
 #include "edge/cli/commands.h"
 #include "edge/cli/console.h"
 #include "edge/cli/options.h"
+#include "edge/cli/tools/engine_params.h"
 #include "edge/cli/tools/model_file.h"
 #include "engine/api/mote.h"
 #include "engine/arch/tower.h"
@@ -113,19 +114,6 @@ std::string ForeignTypes(const GgufFile& file) {
                    static_cast<unsigned long long>(row.tensors), row.tensors == 1 ? "" : "s");
   }
   return text;
-}
-
-ModelParams EngineParams(const ModelOptions& options) {
-  const mote_model_params given = options.Params();
-  ModelParams params;
-  params.threads = given.threads;
-  params.context = given.context;
-  params.max_batch = given.max_batch;
-  params.cache.keys = given.cache_type_k == MOTE_CACHE_Q8_0 ? DType::kQ8_0 : DType::kF16;
-  params.cache.values = given.cache_type_v == MOTE_CACHE_Q8_0 ? DType::kQ8_0 : DType::kF16;
-  if (given.isa != nullptr) params.isa = given.isa;
-  params.sparse = static_cast<SparsePath>(given.sparse_path);
-  return params;
 }
 
 // What would become of block-sparse matrices here; none where the file has none.

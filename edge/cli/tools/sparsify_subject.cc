@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "edge/cli/console.h"
+#include "edge/cli/tools/engine_params.h"
 #include "engine/run/generate.h"
 #include "engine/run/session.h"
 
@@ -39,12 +40,8 @@ void SparsifySubject::CheckStop() const {
 }
 
 Result<std::unique_ptr<mote::Model>> SparsifySubject::Load(std::unique_ptr<GgufFile> file) {
-  const mote_model_params given = flags_.model.Params();
-  ModelParams params;
-  params.threads = given.threads;
-  params.max_batch = given.max_batch;
-  params.memory_limit = given.memory_limit;
-  if (given.isa != nullptr) params.isa = given.isa;
+  ModelParams params = EngineParams(flags_.model);
+  params.device = {};  // the CPU: the same bytes come out on every machine
   std::unique_ptr<GgufFile> text;
   std::unique_ptr<GgufFile> vision;
   if (tower_) {
@@ -56,7 +53,6 @@ Result<std::unique_ptr<mote::Model>> SparsifySubject::Load(std::unique_ptr<GgufF
   }
   const Result<std::string> architecture = text->StringOr("general.architecture", "");
   const Result<uint64_t> trained = text->UintOr((architecture.ok() ? *architecture : "") + ".context_length", 0);
-  params.context = given.context;
   if (params.context == 0) {
     const uint64_t most = trained.ok() && *trained > 0 ? *trained : kDefaultContext;
     params.context = static_cast<uint32_t>(std::min<uint64_t>(most, kDefaultContext));

@@ -57,10 +57,6 @@ const char* CountDevices(int* count) {
   *count = Device().devices;
   return Device().no_driver;
 }
-void ReadVersions(int* driver, int* runtime) {
-  *driver = Device().no_driver == nullptr ? 12040 : 0;
-  *runtime = 12040;
-}
 const char* ReadDevice(int device, DeviceFacts* facts) {
   *facts = {};
   if (device >= Device().devices) return "invalid device ordinal";
@@ -72,7 +68,7 @@ const char* ReadDevice(int device, DeviceFacts* facts) {
   facts->multiprocessors = 1;
   facts->shared_bytes = 99 << 10;
   facts->integrated = Device().integrated;
-  ReadVersions(&facts->driver, &facts->runtime);
+  facts->driver = 12040;
   return nullptr;
 }
 const char* UseDevice(int device) {
