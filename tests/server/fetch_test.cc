@@ -209,7 +209,8 @@ constexpr char kHead[] = "HTTP/1.1 200 OK\r\nContent-Type: image/png\r\n";
 // What a download of the address gives: the file, or "!" and why there is none.
 std::string Get(const std::string& url, uint64_t most = 1000, double seconds = 30, Resolve resolve = nullptr,
                 std::function<bool()> cancelled = nullptr) {
-  const auto trust = TlsTrust::Load("");
+  static const auto* const kSystem = new auto(TlsTrust::Load(""));  // a hundred certificates: read once
+  const auto& trust = *kSystem;
   const auto read = ReadImageUrl(url);
   if (!trust.ok() || !read) return "!not even read";
   DownloadLimits limits;
