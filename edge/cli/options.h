@@ -26,6 +26,7 @@ struct ModelOptions {
   std::string cache_type_v = "f16";
   std::string device = "auto";
   std::string gpu_layers = "auto";
+  bool dynamic_sparsity = false;
 
   // MODEL. Not required, so that the missing one can be told in our own words: see path_or_usage().
   void AddPath(CLI::App& command);

@@ -242,6 +242,7 @@ class Model {
     params.sparse_path = options.sparse_path;
     params.device = options.device.empty() ? nullptr : options.device.c_str();
     params.gpu_layers = options.gpu_layers;
+    params.dynamic_sparsity = options.dynamic_sparsity ? 1 : 0;
     if (log != nullptr) {
       params.log = [](void* user, mote_log_level level, const char* line) { (*static_cast<Log*>(user))(level, line); };
       params.log_user = log;

@@ -23,6 +23,7 @@ struct ModelOptions {
   mote_sparse_path sparse_path = MOTE_SPARSE_AUTO;
   std::string device;  // empty: auto; see mote_model_params
   int32_t gpu_layers = MOTE_GPU_LAYERS_AUTO;
+  bool dynamic_sparsity = false;                                // see mote_model_params
   std::function<void(mote_log_level, std::string_view)> log;    // kept while the model lives; called from any thread
   std::function<void(uint64_t done, uint64_t total)> progress;  // bytes, while loading
 };

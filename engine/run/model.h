@@ -13,6 +13,7 @@
 #include "engine/arch/arch.h"
 #include "engine/core/context.h"
 #include "engine/core/status.h"
+#include "engine/format/activation_rules.h"
 #include "engine/format/gguf.h"
 #include "engine/graph/backend.h"
 #include "engine/graph/plan.h"
@@ -35,6 +36,7 @@ struct ModelParams {
   uint64_t memory_limit = 0;  // bytes for weights, scratch and one session's cache; 0: no limit
   std::string isa;            // see CreateCpuBackend
   SparsePath sparse = SparsePath::kAuto;
+  bool dynamic_sparsity = false;  // as the file's activation rules say; on the CPU
   DeviceRequest device;
   LogSink log;
   LoadProgress progress;
@@ -79,6 +81,7 @@ class Model {
   Scheduler& scheduler() { return *scheduler_; }
   Stepper& stepper() { return *stepper_; }
   Program& program() { return *program_; }
+  const Program& program() const { return *program_; }
   const Platform& platform() const { return *platform_; }
 
   // Gives the model eyes: `file` is the vision file ("mmproj") that belongs to it. Once, before anything else uses the
@@ -103,6 +106,7 @@ class Model {
   // Everything up to the point where weights would be loaded.
   static Result<std::unique_ptr<Model>> Prepare(std::unique_ptr<GgufFile> file, const ModelParams& params,
                                                 bool shapes_only);
+  Status TakeActivationRules();
   Context MakeContext() const;
   Backend& backend() const { return device_.backend != nullptr ? *device_.backend : *cpu_; }
   // Where a tower runs: on the GPU where the whole model does.
@@ -117,6 +121,7 @@ class Model {
   std::string template_error_;
   HyperParams hyper_;
   Graph graph_;
+  ActivationRules activations_;  // read where dynamic sparsity is on
   Plan plan_;
   std::unique_ptr<Backend> cpu_;
   DeviceChoice device_;

@@ -71,14 +71,7 @@ void RunProbe(const simd::KernelTable& kernels, Probe* probe, bool sparse) {
     simd::MatMulOf(kernels, type)(args);
     return;
   }
-  simd::SparseMatMulArgs args;
-  args.shape = shape;
-  args.values = probe->matrix.values.data();
-  args.index = sparse ? probe->matrix.index.data() : nullptr;
-  args.counts = probe->matrix.counts.data();
-  args.scales = probe->matrix.scales.data();
-  args.starts = sparse ? probe->starts.data() : nullptr;
-  args.groups = shape.groups();
+  simd::SparseMatMulArgs args = simd::SparseArgs(probe->matrix.view(), sparse ? probe->starts.data() : nullptr);
   args.acts = probe->acts.data();
   args.act_stride_bytes = stride;
   args.m = kProbeTokens;

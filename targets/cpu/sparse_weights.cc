@@ -108,6 +108,19 @@ Checked64 SparsePlan::Item::bytes() const {
   return sum;
 }
 
+Checked64 SparsePlan::bytes_beside() const {
+  Checked64 sum = 0;
+  for (const Item& item : items_) {
+    if (item.product && !item.in_buffer()) continue;  // becomes panels
+    const SparseShape shape = ShapeOf(*item.tensor);
+    sum = sum + (Checked64(shape.groups()) + 1) * sizeof(uint64_t);
+    if (item.keep) continue;
+    sum = sum + shape.num_counts() + (item.all() ? shape.all_blocks() : item.tensor->sparse->blocks);
+    if (!item.product) sum = sum + item.tensor->bytes;
+  }
+  return sum;
+}
+
 SparsePlan::SparsePlan(const Graph& graph, std::span<const uint32_t> parts, SparseChoice* choice) {
   for (size_t i = 0; i < parts.size(); ++i) {
     const Weight& weight = graph.weight(static_cast<WeightId>(i));

@@ -15,6 +15,7 @@ ModelParams EngineParams(const ModelOptions& options) {
   params.memory_limit = given.memory_limit;
   if (given.isa != nullptr) params.isa = given.isa;
   params.sparse = static_cast<SparsePath>(given.sparse_path);
+  params.dynamic_sparsity = given.dynamic_sparsity != 0;
   params.device = {options.device, given.gpu_layers};
   return params;
 }
