@@ -125,6 +125,10 @@ typedef struct mote_model_params {
   const char* device; /* "cpu", "cuda", "cuda:1", ...; NULL or "auto": a GPU where there is one that can, else the CPU.
                          Read during the call only */
   int32_t gpu_layers; /* on the GPU: the last so many; MOTE_GPU_LAYERS_AUTO (default): what fits; ..._ALL */
+  const char* split;  /* with `link`: "auto" (also NULL), "12" (layers on the lead, of two ranks) or shares as "3:2".
+                         Read during the call only */
+  const struct mote_link* link; /* to the other processes that hold the model's layers; NULL: all are here. Copied; what
+                                   it points to is used as long as the model lives. See mote_split.h */
 } mote_model_params;
 
 #define MOTE_GPU_LAYERS_AUTO (-1)
@@ -570,6 +574,7 @@ MOTE_API mote_status mote_session_generate_prompt(mote_session* session, const m
 
 #include "mote_embed.h"   /* vectors of texts */
 #include "mote_grammar.h" /* text that must have a form */
+#include "mote_split.h"   /* layers in several processes */
 #include "mote_steps.h"   /* generations without a thread each */
 
 #endif /* MOTE_ENGINE_API_MOTE_H_ */

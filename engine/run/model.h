@@ -16,6 +16,7 @@
 #include "engine/format/gguf.h"
 #include "engine/graph/backend.h"
 #include "engine/graph/plan.h"
+#include "engine/run/chain_setup.h"
 #include "engine/run/chat.h"
 #include "engine/run/device.h"
 #include "engine/run/prompt.h"
@@ -36,6 +37,7 @@ struct ModelParams {
   std::string isa;            // see CreateCpuBackend
   SparsePath sparse = SparsePath::kAuto;
   DeviceRequest device;
+  ChainParams chain;  // of the lead: others hold some of the layers
   LogSink log;
   LoadProgress progress;
 };
@@ -74,7 +76,7 @@ class Model {
   int threads() const { return pool_->num_workers(); }
   std::string backend_description() const { return backend().description(); }
   // Why it runs where it does, and what of a GPU's memory it takes.
-  const DeviceChoice& device() const { return device_; }
+  const DeviceChoice& device() const { return chain_ != nullptr ? chain_->device() : device_; }
   const MemoryReport& memory() const { return memory_; }
   Scheduler& scheduler() { return *scheduler_; }
   Stepper& stepper() { return *stepper_; }
@@ -104,9 +106,10 @@ class Model {
   static Result<std::unique_ptr<Model>> Prepare(std::unique_ptr<GgufFile> file, const ModelParams& params,
                                                 bool shapes_only);
   Context MakeContext() const;
-  Backend& backend() const { return device_.backend != nullptr ? *device_.backend : *cpu_; }
-  // Where a tower runs: on the GPU where the whole model does.
-  Backend& tower_backend() const { return device_.gpu != nullptr ? *cpu_ : backend(); }
+  Backend& local_backend() const { return device().backend != nullptr ? *device().backend : *cpu_; }
+  Backend& backend() const { return chain_ != nullptr ? chain_->backend() : local_backend(); }
+  // Where a tower runs: on the GPU where the whole model does, or all of it that is here.
+  Backend& tower_backend() const { return device().gpu != nullptr ? *cpu_ : local_backend(); }
   Result<Prompt> Interleave(std::vector<std::vector<int32_t>> pieces, std::span<const EncodedImage> images) const;
 
   std::unique_ptr<Platform> platform_;
@@ -120,6 +123,7 @@ class Model {
   Plan plan_;
   std::unique_ptr<Backend> cpu_;
   DeviceChoice device_;
+  std::unique_ptr<ChainLead> chain_;
   std::unique_ptr<Program> program_;
   Scheduler::Limits limits_;
   std::unique_ptr<Scheduler> scheduler_;
