@@ -23,7 +23,8 @@ typedef struct mote_link {
   /* Takes the bytes over and returns without waiting for the peer. What one rank sends another arrives whole, in order
      and unchanged. Called from any thread. */
   mote_status (*send)(void* user, int32_t to, const void* bytes, uint64_t size, mote_error* error);
-  /* Waits for the next message of a rank. *bytes: aligned to 8, there until the next call. From one thread at a time. */
+  /* Waits for the next message of a rank. *bytes: aligned to 8, there until the next call. From one thread at a time.
+   */
   mote_status (*receive)(void* user, int32_t from, const void** bytes, uint64_t* size, mote_error* error);
   uint64_t memory_free; /* bytes that this process may take; 0: not known */
 } mote_link;
