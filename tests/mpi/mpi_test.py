@@ -10,6 +10,7 @@ import time
 import unittest
 
 MODEL = "../shared/data/stories260K.gguf"
+OTHER = "models/mote-eye-q8_0.gguf"
 TIMEOUT = 120
 options = argparse.Namespace()
 
@@ -59,7 +60,8 @@ class Split(unittest.TestCase):
         for split, ranks in [("auto", 2), ("2:2:1", 3)]:
             got = together("run", MODEL, *self.PROMPT, "-n", "40", "--split", split, ranks=ranks)
             self.assertEqual(got.returncode, 0, got.stderr)
-            self.assertEqual(got.stdout, want.stdout)
+            # mpirun gives the first rank a terminal, where an answer ends with a line's end.
+            self.assertEqual(got.stdout.rstrip(b"\r\n"), want.stdout)
             self.assertIn(b" on rank 1", got.stderr)
 
     def test_the_logits_of_one_process(self):
@@ -118,10 +120,8 @@ class Split(unittest.TestCase):
 
     def test_another_file_is_refused(self):
         with tempfile.TemporaryDirectory() as folder:
-            other, absent = os.path.join(folder, "other.gguf"), os.path.join(folder, "absent.gguf")
-            done = mote("quantize", MODEL, other, "F16")
-            self.assertEqual(done.returncode, 0, done.stderr)
-            for model, words in [(other, b"mote: rank 1: has another file than"), (absent, b"mote: rank 1: ")]:
+            absent = os.path.join(folder, "absent.gguf")
+            for model, words in [(OTHER, b"mote: rank 1: has another file than"), (absent, b"mote: rank 1: ")]:
                 script = os.path.join(folder, "each")
                 with open(script, "w", encoding="utf-8") as f:
                     f.write(f'#!/bin/sh\nmodel={MODEL}\n[ "$OMPI_COMM_WORLD_RANK" = 1 ] && model={model}\n'

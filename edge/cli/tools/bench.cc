@@ -18,6 +18,7 @@
 #include "edge/cli/tools/bench_image.h"
 #include "edge/cli/tools/model_file.h"
 #include "edge/cli/tools/peaks_report.h"
+#include "edge/cli/tools/power_meter.h"
 #include "engine/api/mote.h"
 #include "targets/cpu/peaks.h"
 
@@ -49,6 +50,7 @@ struct Row {
   // Share of the limit, 0 to 1, and the limit's name; empty if it could not be measured.
   double share = 0;
   std::string limit;
+  std::vector<double> watts;  // the machine's, of each of `samples`; 0: not known
 };
 
 struct Stats {
@@ -170,6 +172,17 @@ Saved SavedBy(const Row& row, const TokenWork& work) {
   return saved;
 }
 
+// Of the rounds whose power is known; 0: of none. `watts`: of each of row.samples.
+double TokensPerJoule(const Row& row) {
+  double tokens_per_second = 0, watts = 0;
+  for (size_t i = 0; i < row.watts.size() && i < row.samples.size(); ++i) {
+    if (row.watts[i] <= 0) continue;
+    tokens_per_second += row.samples[i];
+    watts += row.watts[i];
+  }
+  return watts > 0 ? tokens_per_second / watts : 0;
+}
+
 nlohmann::ordered_json RowToJson(const Row& row, const BenchOptions& options, const Bench& bench, const TokenWork& work,
                                  const std::string& type, uint64_t bytes, double bandwidth) {
   const Stats stats = StatsOf(row.samples);
@@ -196,6 +209,8 @@ nlohmann::ordered_json RowToJson(const Row& row, const BenchOptions& options, co
     json["bytes_saved"] = saved.bytes;
     json["time_saved"] = saved.time;
   }
+  const double per_joule = TokensPerJoule(row);
+  json["tokens_per_joule"] = per_joule > 0 ? nlohmann::ordered_json(per_joule) : nlohmann::ordered_json(nullptr);
   json["limit"] = row.limit.empty() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(row.limit);
   json["share_of_limit"] = row.limit.empty() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(row.share);
   return json;
@@ -219,6 +234,17 @@ void PrintCsv(const nlohmann::ordered_json& rows) {
     for (const auto& [key, value] : row.items()) line += (line.empty() ? "" : ",") + CsvField(value);
     Write(line + "\n");
   }
+}
+
+void PrintPower(const std::vector<Row>& rows, const std::string& sensors) {
+  std::string text;
+  for (const Row& row : rows) {
+    const double per_joule = TokensPerJoule(row);
+    if (per_joule > 0 && row.prompt + row.generated > 0) {
+      text += Format("%s%s %.2f", text.empty() ? "" : ", ", row.name.c_str(), per_joule);
+    }
+  }
+  if (!text.empty()) Write("tokens per joule: " + text + " (" + sensors + ", all that ran meanwhile included)\n");
 }
 
 // Of a block-sparse model.
@@ -329,6 +355,7 @@ int RunBench(const BenchOptions& options) {
   peak_options.rounds = 5;
   peak_options.isa = ForcedIsa();
   std::mt19937 random(42);  // the same tokens each time
+  PowerMeter power;
   Progress progress("measuring");
   const uint64_t steps = static_cast<uint64_t>(options.rounds) + 1;
   for (uint64_t round = 0; round < steps; ++round) {
@@ -344,8 +371,13 @@ int RunBench(const BenchOptions& options) {
     }
     for (Row& row : rows) {
       const bool is_image = row.prompt + row.generated == 0;
+      power.Start();
       const double speed = is_image ? image->Measure(round > 0) : Measure(bench, row, options.depth, random);
-      if (round > 0) row.samples.push_back(speed);  // the first one touches the pages
+      const std::optional<double> watts = power.Stop();
+      if (round > 0) {  // the first one touches the pages
+        row.samples.push_back(speed);
+        row.watts.push_back(watts.value_or(0));
+      }
       if (is_image || !dense.has_value()) continue;
       const double dense_speed = Measure(*dense, row, options.depth, random);
       if (round > 0) row.dense_samples.push_back(dense_speed);
@@ -359,6 +391,7 @@ int RunBench(const BenchOptions& options) {
 
   if (options.format == "md") {
     PrintMarkdown(rows, bench, work, type, bytes, bandwidth, image.has_value() ? &*image : nullptr);
+    PrintPower(rows, power.sensors());
   } else {
     nlohmann::ordered_json list = nlohmann::ordered_json::array();
     for (const Row& row : rows) {
