@@ -5,7 +5,7 @@
 # Builds for the GPUs that are here, then: the models of the tests on the GPU beside the CPU (every family, every type),
 # with compute-sanitizer's memcheck and racecheck where it is installed; the copy bandwidth; decode and prefill of the
 # models given, or of llama3.2-1b and llama3-8b shapes with random weights (Q4_0, Q4_K, Q8_0, F16), as shares of that
-# bandwidth; eight streams at once beside one. The report goes to $OUT/cuda_check.md, or build/cuda/cuda_check.md.
+# bandwidth; products of 1 to 32 tokens as shares of it. The report goes to $OUT/cuda_check.md, or build/cuda/cuda_check.md.
 source "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib/common.sh"
 
 [[ ${1:-} == -h || ${1:-} == --help ]] && { sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 0; }

@@ -68,6 +68,7 @@ target_compile_options(mote_gpu_kernels PRIVATE -fmad=false --expt-relaxed-const
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")  # as MoteHardening does
   target_compile_options(mote_gpu_kernels PRIVATE "SHELL:-Xcompiler -fcf-protection=full")
 endif()
+target_compile_definitions(mote_gpu_kernels PRIVATE "MOTE_CUDA_KERNELS_FOR=\"${shown}\"")
 set_target_properties(mote_gpu_kernels PROPERTIES CUDA_STANDARD 17 CUDA_STANDARD_REQUIRED ON)
 set(MOTE_ROOM_CLOSURE_gpu ${MOTE_ROOM_CLOSURE_gpu} gpu_kernels CACHE INTERNAL "")
 set(MOTE_ROOMS ${MOTE_ROOMS} gpu_kernels CACHE INTERNAL "")

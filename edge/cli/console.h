@@ -44,8 +44,8 @@ struct Colors {
 void Write(std::string_view text);
 void FlushOutput();
 
-// To stdout at once, all of it, whatever signals come meanwhile: stdio would give up and lose the rest. False with errno
-// set where Write would fail.
+// To stdout at once, all of it, whatever signals come meanwhile: stdio would give up and lose the rest. False with
+// errno set where Write would fail.
 bool WriteNow(std::string_view text);
 // One line to stderr, without colour; dimmed on a terminal.
 void Note(const std::string& line);

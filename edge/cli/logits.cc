@@ -13,6 +13,7 @@
 #include "edge/cli/console.h"
 #include "edge/cli/model_loader.h"
 #include "edge/cli/picture.h"
+#include "edge/cli/split.h"
 #include "edge/cli/vision_file.h"
 
 namespace mote::cli {
@@ -60,7 +61,9 @@ class OutputFile {
   FILE* file_;
 };
 
-int Logits(const LogitsOptions& options, bool has_tokens, bool has_prompt) {
+int Logits(LogitsOptions& options, bool has_tokens, bool has_prompt) {
+  const SplitGuard split(&options.model);
+  if (split.follows()) return split.Serve();
   options.model.PathOrUsage("logits");
   if (has_tokens == has_prompt) WrongWords("logits needs one of --tokens 1,2,3 and -p TEXT");
   if (options.out.empty()) WrongWords("logits needs --out FILE");
@@ -108,6 +111,7 @@ void AddLogits(CLI::App& app, Action* action) {
   CLI::App* command = app.add_subcommand("logits", "Logits of every token to a file: (tokens, vocab) float32");
   const auto options = std::make_shared<LogitsOptions>();
   options->model.AddAll(*command);
+  options->model.AddSplit(*command);
   CLI::Option* tokens = command->add_option("--tokens", options->tokens, "Token ids: 1,2,3")
                             ->delimiter(',')
                             ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);

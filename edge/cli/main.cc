@@ -1,5 +1,7 @@
 // The mote program: finds the command, runs it, turns failures into one line and an exit code.
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <exception>
@@ -11,6 +13,7 @@
 #include "edge/cli/console.h"
 #include "edge/cli/interrupt.h"
 #include "edge/cli/options.h"
+#include "edge/cli/split.h"
 
 namespace mote::cli {
 namespace {
@@ -133,5 +136,10 @@ int Main(int argc, char** argv) {
 }  // namespace mote::cli
 
 int main(int argc, char** argv) {
-  return mote::cli::Main(argc, argv);
+  const int code = mote::cli::Main(argc, argv);
+  if (mote::cli::LostInSplit()) {
+    fflush(stdout);
+    _exit(code);
+  }
+  return code;
 }

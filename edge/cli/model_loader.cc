@@ -23,6 +23,8 @@ v0::ModelOptions Convert(const ModelOptions& options) {
   converted.sparse_path = static_cast<mote_sparse_path>(params.sparse_path);
   converted.device = options.device;
   converted.gpu_layers = params.gpu_layers;
+  converted.split = options.split;
+  converted.link = params.link;
   if (options.verbose)
     converted.log = [](mote_log_level, std::string_view line) { Note("mote: " + std::string(line)); };
   return converted;
@@ -40,7 +42,10 @@ Model LoadModel(const ModelOptions& options, const char* command) {
   }
   Progress progress("loading " + path.substr(path.rfind('/') + 1));
   converted.progress = [&](uint64_t done, uint64_t total) { progress.Update(done, total); };
-  return Take(Model::Load(path, converted));
+  Model model = Take(Model::Load(path, converted));
+  progress.Clear();
+  if (options.link != nullptr) Note(std::string("mote: ") + model.info().backend);
+  return model;
 }
 
 Model LoadModelQuietly(const ModelOptions& options) {

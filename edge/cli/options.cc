@@ -72,6 +72,13 @@ void ModelOptions::AddAll(CLI::App& command) {
   command.add_flag("-v,--verbose", verbose, "Say what the library says");
 }
 
+void ModelOptions::AddSplit(CLI::App& command) {
+  command.add_option(
+      "--split", split,
+      "Under mpirun: share the layers among its processes; auto, a number of layers for the first of two, "
+      "or shares as 3:2");
+}
+
 const std::string& ModelOptions::PathOrUsage(const char* command) const {
   if (path.empty() && BuiltinModel() == nullptr) {
     WrongWords(Format("no MODEL given, and this build has none built in; try mote %s MODEL.gguf", command));
@@ -127,6 +134,8 @@ mote_model_params ModelOptions::Params() const {
   params.gpu_layers = gpu_layers == "auto"  ? MOTE_GPU_LAYERS_AUTO
                       : gpu_layers == "all" ? MOTE_GPU_LAYERS_ALL
                                             : atoi(gpu_layers.c_str());
+  params.split = split.empty() ? nullptr : split.c_str();
+  params.link = link;
   if (verbose) {
     params.log = [](void*, mote_log_level, const char* line) { Note(line); };
   }

@@ -27,11 +27,14 @@ struct ModelOptions {
   std::string device = "auto";
   std::string gpu_layers = "auto";
   bool dynamic_sparsity = false;
+  std::string split;                // empty: the model is this process's alone
+  const mote_link* link = nullptr;  // SplitGuard sets it
 
   // MODEL. Not required, so that the missing one can be told in our own words: see path_or_usage().
   void AddPath(CLI::App& command);
   void AddThreads(CLI::App& command);
   void AddAll(CLI::App& command);  // MODEL, threads, context, batch, cache types, device, memory limit, verbose
+  void AddSplit(CLI::App& command);
   // The path; empty where none was given and the program has a model of its own, which stands for it. Wrong words where
   // it has none.
   const std::string& PathOrUsage(const char* command) const;

@@ -13,6 +13,7 @@
 #include "edge/cli/console.h"
 #include "edge/cli/interrupt.h"
 #include "edge/cli/run_options.h"
+#include "edge/cli/split.h"
 
 namespace mote::cli {
 namespace {
@@ -129,7 +130,9 @@ void CheckStandardInput(const RunOptions& options, bool has_prompt) {
   }
 }
 
-int Run(const RunOptions& options, bool has_prompt) {
+int Run(RunOptions& options, bool has_prompt) {
+  const SplitGuard split(&options.model);
+  if (split.follows()) return split.Serve();
   options.model.PathOrUsage("run");
   options.Generate();  // wrong words are told before the work begins
   if (has_prompt && !options.prompt_file.empty()) WrongWords("-p and -f both give the prompt; try one of them");
@@ -194,6 +197,7 @@ void AddRun(CLI::App& app, Action* action) {
   CLI::App* command = app.add_subcommand("run", "Answer a prompt, about images too, or chat");
   const auto options = std::make_shared<RunOptions>();
   options->model.AddAll(*command);
+  options->model.AddSplit(*command);
   CLI::Option* prompt = command->add_option("-p,--prompt", options->prompt,
                                             "The prompt; without it, standard input, or a chat on a terminal");
   command->add_option("-f,--file", options->prompt_file, "Read the prompt from a file");

@@ -30,6 +30,8 @@ struct Loaded {
   mote_log_fn log = nullptr;
   void* log_user = nullptr;
 
+  std::unique_ptr<Transport> transport;  // of a split model; it outlives that
+
   std::unique_ptr<Model> model;  // null with vocab_only, and then:
   std::unique_ptr<GgufFile> vocab_file;
   std::unique_ptr<Tokenizer> vocab_tokenizer;
@@ -138,6 +140,8 @@ Result<mote_model_params> ReadModelParams(const mote_model_params* given);
 // With `loaded` where log lines go; null: none are written.
 Result<ModelParams> ConvertModelParams(const mote_model_params& given, Loaded* loaded);
 mote_memory ConvertMemory(const MemoryReport& report);
+// *free_bytes: the link's memory_free.
+Result<std::unique_ptr<Transport>> ConvertLink(const mote_link* given, uint64_t* free_bytes);
 
 }  // namespace mote::api
 

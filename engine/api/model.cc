@@ -159,6 +159,11 @@ Result<ModelParams> ConvertModelParams(const mote_model_params& given, Loaded* l
     params.log.write = WriteLog;
     params.log.user = loaded;
   }
+  if (loaded != nullptr && given.link != nullptr) {
+    MOTE_ASSIGN_OR_RETURN(loaded->transport, ConvertLink(given.link, &params.chain.free_bytes));
+    params.chain.transport = loaded->transport.get();
+    if (given.split != nullptr) params.chain.split = given.split;
+  }
   params.progress.report = given.progress;
   params.progress.user = given.progress_user;
   return params;

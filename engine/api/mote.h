@@ -129,6 +129,10 @@ typedef struct mote_model_params {
    * are computed one by one pass over the weights that they would be multiplied with. Changes the results. On the CPU;
    * MOTE_NOT_FOUND where the file has no thresholds. 0 (default): off */
   int32_t dynamic_sparsity;
+  const char* split; /* with `link`: "auto" (also NULL), "12" (layers on the lead, of two ranks) or shares as "3:2".
+                        Read during the call only */
+  const struct mote_link* link; /* to the other processes that hold the model's layers; NULL: all are here. Copied; what
+                                   it points to is used as long as the model lives. See mote_split.h */
 } mote_model_params;
 
 #define MOTE_GPU_LAYERS_AUTO (-1)
@@ -578,6 +582,7 @@ MOTE_API mote_status mote_session_generate_prompt(mote_session* session, const m
 
 #include "mote_embed.h"   /* vectors of texts */
 #include "mote_grammar.h" /* text that must have a form */
+#include "mote_split.h"   /* layers in several processes */
 #include "mote_steps.h"   /* generations without a thread each */
 
 #endif /* MOTE_ENGINE_API_MOTE_H_ */

@@ -243,6 +243,8 @@ class Model {
     params.device = options.device.empty() ? nullptr : options.device.c_str();
     params.gpu_layers = options.gpu_layers;
     params.dynamic_sparsity = options.dynamic_sparsity ? 1 : 0;
+    params.split = options.split.empty() ? nullptr : options.split.c_str();
+    params.link = options.link;
     if (log != nullptr) {
       params.log = [](void* user, mote_log_level level, const char* line) { (*static_cast<Log*>(user))(level, line); };
       params.log_user = log;

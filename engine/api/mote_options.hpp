@@ -23,7 +23,9 @@ struct ModelOptions {
   mote_sparse_path sparse_path = MOTE_SPARSE_AUTO;
   std::string device;  // empty: auto; see mote_model_params
   int32_t gpu_layers = MOTE_GPU_LAYERS_AUTO;
-  bool dynamic_sparsity = false;                                // see mote_model_params
+  bool dynamic_sparsity = false;    // see mote_model_params
+  std::string split;                // with `link`; see mote_model_params
+  const mote_link* link = nullptr;  // to the other processes that hold layers; kept by the caller
   std::function<void(mote_log_level, std::string_view)> log;    // kept while the model lives; called from any thread
   std::function<void(uint64_t done, uint64_t total)> progress;  // bytes, while loading
 };

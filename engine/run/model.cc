@@ -60,6 +60,9 @@ Result<std::unique_ptr<Model>> Model::Prepare(std::unique_ptr<GgufFile> file, co
       return Error(Code::kUnsupported, "device \"%s\": dynamic sparsity runs on the CPU alone",
                    device.device.substr(0, 64).c_str());
     }
+    if (params.chain.transport != nullptr) {
+      return Error(Code::kUnsupported, "dynamic sparsity needs all layers in one process; leave out one of the two");
+    }
     MOTE_RETURN_IF_ERROR(m.TakeActivationRules());
     device.device = "cpu";
   }
@@ -69,7 +72,12 @@ Result<std::unique_ptr<Model>> Model::Prepare(std::unique_ptr<GgufFile> file, co
   m.memory_limit_ = params.memory_limit;
   const Context context = m.MakeContext();
   MOTE_ASSIGN_OR_RETURN(m.cpu_, CreateCpuBackend(context, params.isa, params.sparse));
-  MOTE_ASSIGN_OR_RETURN(m.device_, ChooseDevice(device, m.plan_, m.context_, *m.cpu_));
+  if (params.chain.transport != nullptr && !shapes_only) {
+    MOTE_ASSIGN_OR_RETURN(
+        m.chain_, ChainLead::Create(params.chain, params.device, *m.file_, m.plan_, m.context_, *m.cpu_, context));
+  } else {
+    MOTE_ASSIGN_OR_RETURN(m.device_, ChooseDevice(device, m.plan_, m.context_, *m.cpu_));
+  }
   MOTE_ASSIGN_OR_RETURN(const MemoryNeed need, m.backend().Measure(m.plan_, m.context_));
   // The scheduler's results are as much scratch as the backend's arena.
   m.limits_ = {batch, std::min(batch, kMaxOutputs), m.hyper_.vocab_size, m.hyper_.width};
@@ -141,7 +149,7 @@ Result<std::unique_ptr<Model>> Model::Load(std::unique_ptr<GgufFile> file, const
   MOTE_ASSIGN_OR_RETURN(m.program_, m.backend().Compile(m.plan_, *m.file_, context, params.progress));
   m.scheduler_ = std::make_unique<Scheduler>(*m.program_, m.platform_->CreateMonitor(), m.pool_.get(), m.limits_);
   m.stepper_ = std::make_unique<Stepper>(*m.scheduler_, m.platform_->CreateMonitor());
-  if (params.device.device != "cpu") Log(context, LogLevel::kInfo, "device: %s", m.device_.reason.c_str());
+  if (params.device.device != "cpu") Log(context, LogLevel::kInfo, "device: %s", m.device().reason.c_str());
   Log(context, LogLevel::kInfo, "%s on %s: %s", m.hyper_.architecture.c_str(), m.backend().description().c_str(),
       Describe(m.memory_).c_str());
   return model;

@@ -17,6 +17,7 @@
 #include "engine/format/gguf.h"
 #include "engine/graph/backend.h"
 #include "engine/graph/plan.h"
+#include "engine/run/chain_setup.h"
 #include "engine/run/chat.h"
 #include "engine/run/device.h"
 #include "engine/run/prompt.h"
@@ -38,6 +39,7 @@ struct ModelParams {
   SparsePath sparse = SparsePath::kAuto;
   bool dynamic_sparsity = false;  // as the file's activation rules say; on the CPU
   DeviceRequest device;
+  ChainParams chain;  // of the lead: others hold some of the layers
   LogSink log;
   LoadProgress progress;
 };
@@ -76,7 +78,7 @@ class Model {
   int threads() const { return pool_->num_workers(); }
   std::string backend_description() const { return backend().description(); }
   // Why it runs where it does, and what of a GPU's memory it takes.
-  const DeviceChoice& device() const { return device_; }
+  const DeviceChoice& device() const { return chain_ != nullptr ? chain_->device() : device_; }
   const MemoryReport& memory() const { return memory_; }
   Scheduler& scheduler() { return *scheduler_; }
   Stepper& stepper() { return *stepper_; }
@@ -108,9 +110,10 @@ class Model {
                                                 bool shapes_only);
   Status TakeActivationRules();
   Context MakeContext() const;
-  Backend& backend() const { return device_.backend != nullptr ? *device_.backend : *cpu_; }
-  // Where a tower runs: on the GPU where the whole model does.
-  Backend& tower_backend() const { return device_.gpu != nullptr ? *cpu_ : backend(); }
+  Backend& local_backend() const { return device().backend != nullptr ? *device().backend : *cpu_; }
+  Backend& backend() const { return chain_ != nullptr ? chain_->backend() : local_backend(); }
+  // Where a tower runs: on the GPU where the whole model does, or all of it that is here.
+  Backend& tower_backend() const { return device().gpu != nullptr ? *cpu_ : local_backend(); }
   Result<Prompt> Interleave(std::vector<std::vector<int32_t>> pieces, std::span<const EncodedImage> images) const;
 
   std::unique_ptr<Platform> platform_;
@@ -125,6 +128,7 @@ class Model {
   Plan plan_;
   std::unique_ptr<Backend> cpu_;
   DeviceChoice device_;
+  std::unique_ptr<ChainLead> chain_;
   std::unique_ptr<Program> program_;
   Scheduler::Limits limits_;
   std::unique_ptr<Scheduler> scheduler_;

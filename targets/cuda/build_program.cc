@@ -204,14 +204,14 @@ const uint8_t* CudaProgram::PrepareActs(ValueId value, DType type) {
   return out;
 }
 
-CudaProgram::Product CudaProgram::ProductOf(DType type, const uint8_t* acts, uint64_t act_bytes, uint8_t rows_kind,
-                                            uint64_t cols) const {
+CudaProgram::Product CudaProgram::ProductOf(DType type, const uint8_t* acts, uint8_t rows_kind, uint64_t cols) const {
   Product product = {};
   product.type = type;
   product.args.row_tiles = RowTiles(cols);
   product.args.cols = static_cast<uint32_t>(cols);
   product.args.acts = acts;
-  product.args.act_bytes = act_bytes;
+  const Acts kind = ActsOf(type);
+  product.args.act_bytes = kind == Acts::kFloat ? cols * sizeof(float) : ActRowBytes(kind, cols);
   product.args.counts = CountsOnDevice();
   product.args.rows_kind = rows_kind;
   product.args.activation = kNoActivation;
@@ -231,9 +231,7 @@ void CudaProgram::AddProducts(const Instruction& instruction) {
     auto product = std::find_if(products.begin(), products.end(), fits);
     if (product == products.end()) {
       const uint8_t* acts = PrepareActs(in, weight.type);
-      const uint64_t bytes =
-          ActsOf(weight.type) == Acts::kFloat ? cols * sizeof(float) : ActRowBytes(ActsOf(weight.type), cols);
-      products.push_back(ProductOf(weight.type, acts, bytes, RowsOf(in), cols));
+      products.push_back(ProductOf(weight.type, acts, RowsOf(in), cols));
       product = products.end() - 1;
       product->node = n;
       if (has_activation)
@@ -286,13 +284,8 @@ void CudaProgram::AddExperts(const Node& node, uint32_t index) {
   moe.experts = p.experts;
   moe.used = p.used;
 
-  uint8_t* at = expert_memory_.data();
-  const auto take = [&](uint64_t bytes) {
-    uint8_t* begin = at;
-    at += AlignDevice(bytes);
-    return begin;
-  };
-  const uint64_t rows = plan_.max_tokens, slots = rows * p.used;
+  const ExpertLayout layout(plan_.max_tokens, p, ff, width);
+  const auto at = [&](uint64_t offset) { return expert_memory_.data() + offset; };
   RouteArgs& route = moe.route;
   route.counts = counts;
   route.rows_kind = rows_kind;
@@ -300,21 +293,18 @@ void CudaProgram::AddExperts(const Node& node, uint32_t index) {
   route.used = p.used;
   route.normalize = p.normalize ? 1 : 0;
   route.weight_scale = p.weight_scale;
-  route.probabilities = reinterpret_cast<float*>(take(rows * p.experts * 4));
-  route.expert = reinterpret_cast<uint32_t*>(take(slots * 4));
-  route.weight = reinterpret_cast<float*>(take(slots * 4));
-  route.slot = reinterpret_cast<uint32_t*>(take(slots * 4));
-  route.first = reinterpret_cast<uint32_t*>(take((p.experts + 1) * 4));
-  route.row_of_slot = reinterpret_cast<uint32_t*>(take(slots * 4));
-  float* gate_out = reinterpret_cast<float*>(take(slots * ff * 4));
-  float* up_out = reinterpret_cast<float*>(take(slots * ff * 4));
-  float* down_out = reinterpret_cast<float*>(take(slots * width * 4));
+  route.probabilities = reinterpret_cast<float*>(at(layout.probabilities));
+  route.expert = reinterpret_cast<uint32_t*>(at(layout.expert));
+  route.weight = reinterpret_cast<float*>(at(layout.weight));
+  route.slot = reinterpret_cast<uint32_t*>(at(layout.slot));
+  route.first = reinterpret_cast<uint32_t*>(at(layout.first));
+  route.row_of_slot = reinterpret_cast<uint32_t*>(at(layout.row_of_slot));
+  float* gate_out = reinterpret_cast<float*>(at(layout.gate_out));
+  float* up_out = reinterpret_cast<float*>(at(layout.up_out));
+  float* down_out = reinterpret_cast<float*>(at(layout.down_out));
 
   const auto product_of = [&](const CudaWeight& weight, float* out) {
-    const Acts acts = ActsOf(weight.type);
-    const uint8_t* from = PrepareActs(in, weight.type);
-    Product product = ProductOf(
-        weight.type, from, acts == Acts::kFloat ? width * sizeof(float) : ActRowBytes(acts, width), rows_kind, width);
+    Product product = ProductOf(weight.type, PrepareActs(in, weight.type), rows_kind, width);
     product.node = index;
     product.args.matrices = 1;
     product.args.matrix[0] = {weight.data, nullptr, out, static_cast<uint32_t>(weight.rows), 0};
@@ -336,7 +326,7 @@ void CudaProgram::AddExperts(const Node& node, uint32_t index) {
               gate_out, up_out,    down_acts, slot_acts_.data()};
   Product product =
       ProductOf(down.type, down_acts == Acts::kFloat ? reinterpret_cast<const uint8_t*>(gate_out) : slot_acts_.data(),
-                down_acts == Acts::kFloat ? ff * sizeof(float) : ActRowBytes(down_acts, ff), rows_kind, ff);
+                rows_kind, ff);
   product.node = index;
   product.args.matrices = 1;
   product.args.matrix[0] = {down.data, nullptr, down_out, static_cast<uint32_t>(down.rows), 0};

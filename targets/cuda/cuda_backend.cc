@@ -40,6 +40,10 @@ GpuInfo InfoOf(int index, const DeviceFacts& facts) {
   if (facts.major < kLeastMajor || (facts.major == kLeastMajor && facts.minor < kLeastMinor)) {
     info.unusable = "compute capability " + std::to_string(facts.major) + "." + std::to_string(facts.minor) +
                     "; mote needs 7.5 (Turing) or newer";
+  } else if (!facts.has_kernels) {
+    info.unusable = "this mote has kernels for sm_" + std::string(facts.kernels_for) + " and none that an sm_" +
+                    std::to_string(facts.major) + std::to_string(facts.minor) +
+                    " runs; build it with MOTE_CUDA_ARCHS=all";
   }
   return info;
 }

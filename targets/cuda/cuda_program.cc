@@ -45,6 +45,24 @@ uint32_t ResultRows(const Plan& plan) {
 
 }  // namespace
 
+ExpertLayout::ExpertLayout(uint64_t rows, const MoeParams& moe, uint64_t ff, uint64_t width) {
+  const auto take = [&](uint64_t values) {
+    const uint64_t begin = bytes;
+    bytes += AlignDevice(values * 4);
+    return begin;
+  };
+  const uint64_t slots = rows * moe.used;
+  probabilities = take(rows * moe.experts);
+  expert = take(slots);
+  weight = take(slots);
+  slot = take(slots);
+  first = take(uint64_t{moe.experts} + 1);
+  row_of_slot = take(slots);
+  gate_out = take(slots * ff);
+  up_out = take(slots * ff);
+  down_out = take(slots * width);
+}
+
 CudaScratch::CudaScratch(const Plan& plan, uint32_t context) : arena_bytes(plan.arena_bytes) {
   const Graph& graph = *plan.graph;
   const uint64_t rows = plan.max_tokens;
@@ -62,9 +80,7 @@ CudaScratch::CudaScratch(const Plan& plan, uint32_t context) : arena_bytes(plan.
     for (size_t i = 0; i < 3; ++i) need(ActsOf(graph.weight(node.weights[i]).tensor->type), width);
     const Weight& down = graph.weight(node.weights[3]);
     slot_act_bytes = std::max(slot_act_bytes, slots * ActRowBytes(ActsOf(down.tensor->type), down.cols));
-    expert_bytes = std::max(expert_bytes, AlignDevice(rows * node.moe.experts * 4) + 4 * AlignDevice(slots * 4) +
-                                              AlignDevice((node.moe.experts + 1) * 4) +
-                                              2 * AlignDevice(slots * down.cols * 4) + AlignDevice(slots * width * 4));
+    expert_bytes = std::max(expert_bytes, ExpertLayout(rows, node.moe, down.cols, width).bytes);
   }
   result_bytes = uint64_t{ResultRows(plan)} * graph.value(graph.result()).cols * sizeof(float);
   for (const RopeTable& table : graph.ropes()) {

@@ -37,6 +37,15 @@ struct CudaScratch {
   uint64_t total_bytes() const;
 };
 
+// What a mixture of experts works with, as offsets into one piece of device memory.
+struct ExpertLayout {
+  // `rows` of a step at most; gate and up have `ff` columns, the result `width`.
+  ExpertLayout(uint64_t rows, const MoeParams& moe, uint64_t ff, uint64_t width);
+  uint64_t probabilities, expert, weight, slot, first, row_of_slot;
+  uint64_t gate_out, up_out, down_out;
+  uint64_t bytes = 0;
+};
+
 // What a program works with; none of it changes while it lives.
 struct CudaDevice {
   int index = 0;
@@ -87,7 +96,7 @@ class CudaProgram : public Program {
   // Activations of `value` for weights of this type, quantised before what is added next.
   const uint8_t* PrepareActs(ValueId value, DType type);
   void AddProducts(const Instruction& instruction);
-  Product ProductOf(DType type, const uint8_t* acts, uint64_t act_bytes, uint8_t rows_kind, uint64_t cols) const;
+  Product ProductOf(DType type, const uint8_t* acts, uint8_t rows_kind, uint64_t cols) const;
   void AddAttention(const Node& node);
   void AddExperts(const Node& node, uint32_t index);
   float* Values(ValueId id) const;

@@ -17,6 +17,9 @@ const char* Text(cudaError_t error) {
 cudaStream_t Stream(void* stream) {
   return static_cast<cudaStream_t>(stream);
 }
+// Compiled for the same GPUs as all kernels.
+__global__ void Probe() {}
+
 uint32_t Attribute(cudaDeviceAttr which, int device) {
   int value = 0;
   return cudaDeviceGetAttribute(&value, which, device) == cudaSuccess && value > 0 ? static_cast<uint32_t>(value) : 0;
@@ -59,7 +62,14 @@ const char* ReadDevice(int device, DeviceFacts* facts) {
   const cudaError_t asked = cudaMemGetInfo(&free_bytes, &total_bytes);
   facts->free_bytes = free_bytes;
   if (total_bytes != 0) facts->total_bytes = total_bytes;
-  return Text(asked);
+  if (const char* text = Text(asked); text != nullptr) return text;
+  facts->kernels_for = MOTE_CUDA_KERNELS_FOR;
+  cudaFuncAttributes attributes;
+  const cudaError_t probed = cudaFuncGetAttributes(&attributes, Probe);
+  if (probed != cudaSuccess) cudaGetLastError();
+  facts->has_kernels = probed != cudaErrorNoKernelImageForDevice && probed != cudaErrorInvalidDeviceFunction &&
+                       probed != cudaErrorUnsupportedPtxVersion;
+  return facts->has_kernels ? Text(probed) : nullptr;
 }
 
 const char* UseDevice(int device) {

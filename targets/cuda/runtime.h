@@ -17,8 +17,10 @@ struct DeviceFacts {
   uint32_t shared_bytes;  // that a block may have, asked for
   uint32_t memory_khz;    // 0 where the driver no longer tells
   uint32_t bus_bits;
-  bool integrated;  // shares the CPU's memory: Tegra
-  int driver;       // CUDA version of the driver, 12040 for 12.4; 0: no driver
+  bool integrated;          // shares the CPU's memory: Tegra
+  bool has_kernels;         // this build has code for it, or code that its driver can compile for it
+  const char* kernels_for;  // the compute capabilities of this build, "80 87"
+  int driver;               // CUDA version of the driver, 12040 for 12.4; 0: no driver
 };
 
 // 0 where there is a driver but no GPU.

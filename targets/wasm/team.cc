@@ -97,14 +97,8 @@ class TeamPool final : public ThreadPool {
 // return without reason, so returning is right.
 class TeamMonitor final : public Monitor {
  public:
-  void Lock() override {
-    uint32_t free = 0;
-    if (lock_.compare_exchange_strong(free, 1, std::memory_order_acquire)) return;
-    while (lock_.exchange(2, std::memory_order_acquire) != 0) WaitOn(lock_, 2);
-  }
-  void Unlock() override {
-    if (lock_.exchange(0, std::memory_order_release) == 2) WakeSleepers(lock_, 1);
-  }
+  void Lock() override { lock_.Lock(); }
+  void Unlock() override { lock_.Unlock(); }
   void Wait() override {
     const uint32_t seen = changes_.load(std::memory_order_relaxed);
     Unlock();
@@ -117,7 +111,7 @@ class TeamMonitor final : public Monitor {
   }
 
  private:
-  std::atomic<uint32_t> lock_{0};  // 0 free, 1 held, 2 held and somebody sleeps
+  WordLock lock_;
   std::atomic<uint32_t> changes_{0};
 };
 

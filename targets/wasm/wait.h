@@ -32,6 +32,22 @@ inline bool SpinWhile(const std::atomic<uint32_t>& word, uint32_t value, uint32_
   return false;
 }
 
+// A lock of one word. Without other threads it is never contended, so nothing sleeps where nothing may.
+class WordLock {
+ public:
+  void Lock() {
+    uint32_t free = 0;
+    if (word_.compare_exchange_strong(free, 1, std::memory_order_acquire)) return;
+    while (word_.exchange(2, std::memory_order_acquire) != 0) WaitOn(word_, 2);
+  }
+  void Unlock() {
+    if (word_.exchange(0, std::memory_order_release) == 2) WakeSleepers(word_, 1);
+  }
+
+ private:
+  std::atomic<uint32_t> word_{0};  // 0 free, 1 held, 2 held and somebody sleeps
+};
+
 }  // namespace mote::wasm
 
 #endif  // MOTE_TARGETS_WASM_WAIT_H_

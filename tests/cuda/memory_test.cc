@@ -41,6 +41,17 @@ class CudaMemory : public ::testing::Test {
   }
 };
 
+TEST_F(CudaMemory, AGpuWithoutKernelsIsLeftAlone) {
+  Device().has_kernels = false;
+  const std::vector<uint8_t> bytes = Bytes();
+  const auto on_cpu = Load(bytes, "auto");
+  ASSERT_TRUE(on_cpu.ok()) << on_cpu.status().message();
+  EXPECT_EQ((*on_cpu)->device().gpu_layers, 0u);
+  EXPECT_NE((*on_cpu)->device().reason.find("kernels for sm_80 90 and none that an sm_87 runs"), std::string::npos)
+      << (*on_cpu)->device().reason;
+  EXPECT_EQ(Load(bytes, "cuda").status().code(), Code::kUnsupported);
+}
+
 TEST_F(CudaMemory, WithoutADriverAutoIsTheCpuAndCudaIsAnError) {
   Device().no_driver = "no NVIDIA driver (libcuda.so.1) was found";
   Device().devices = 0;

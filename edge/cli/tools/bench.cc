@@ -18,6 +18,7 @@
 #include "edge/cli/tools/bench_image.h"
 #include "edge/cli/tools/model_file.h"
 #include "edge/cli/tools/peaks_report.h"
+#include "edge/cli/tools/power_meter.h"
 #include "edge/cli/tools/sparsify_activations.h"
 #include "engine/api/mote.h"
 #include "targets/cpu/peaks.h"
@@ -50,6 +51,7 @@ struct Row {
   // Share of the limit, 0 to 1, and the limit's name; empty if it could not be measured.
   double share = 0;
   std::string limit;
+  std::vector<double> watts;  // the machine's, of each of `samples`; 0: not known
 };
 
 struct Stats {
@@ -183,6 +185,17 @@ double ZeroShare(const Bench& bench) {
              : static_cast<double>(info.activations_zero) / static_cast<double>(info.activations_met);
 }
 
+// Of the rounds whose power is known; 0: of none. `watts`: of each of row.samples.
+double TokensPerJoule(const Row& row) {
+  double tokens_per_second = 0, watts = 0;
+  for (size_t i = 0; i < row.watts.size() && i < row.samples.size(); ++i) {
+    if (row.watts[i] <= 0) continue;
+    tokens_per_second += row.samples[i];
+    watts += row.watts[i];
+  }
+  return watts > 0 ? tokens_per_second / watts : 0;
+}
+
 nlohmann::ordered_json RowToJson(const Row& row, const BenchOptions& options, const Bench& bench, const TokenWork& work,
                                  const std::string& type, uint64_t bytes, double bandwidth) {
   const Stats stats = StatsOf(row.samples);
@@ -213,6 +226,8 @@ nlohmann::ordered_json RowToJson(const Row& row, const BenchOptions& options, co
     json["bytes_saved"] = saved.bytes;
     json["time_saved"] = saved.time;
   }
+  const double per_joule = TokensPerJoule(row);
+  json["tokens_per_joule"] = per_joule > 0 ? nlohmann::ordered_json(per_joule) : nlohmann::ordered_json(nullptr);
   json["limit"] = row.limit.empty() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(row.limit);
   json["share_of_limit"] = row.limit.empty() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(row.share);
   return json;
@@ -236,6 +251,17 @@ void PrintCsv(const nlohmann::ordered_json& rows) {
     for (const auto& [key, value] : row.items()) line += (line.empty() ? "" : ",") + CsvField(value);
     Write(line + "\n");
   }
+}
+
+void PrintPower(const std::vector<Row>& rows, const std::string& sensors) {
+  std::string text;
+  for (const Row& row : rows) {
+    const double per_joule = TokensPerJoule(row);
+    if (per_joule > 0 && row.prompt + row.generated > 0) {
+      text += Format("%s%s %.2f", text.empty() ? "" : ", ", row.name.c_str(), per_joule);
+    }
+  }
+  if (!text.empty()) Write("tokens per joule: " + text + " (" + sensors + ", all that ran meanwhile included)\n");
 }
 
 // Of a block-sparse model.
@@ -339,6 +365,26 @@ uint64_t BytesOf(const std::vector<TypeBytes>& types) {
   return bytes;
 }
 
+// What the machine can do, measured beside what is done.
+struct Limits {
+  std::vector<double> bandwidth;
+  double peaks[2] = {0, 0};  // of float32 and int8, the best of all rounds
+
+  void Measure(ThreadPool& pool, const Clock& clock, const cpu::CpuInfo& cpu_info, bool keep) {
+    const Result<cpu::Rate> rate = cpu::MeasureReadBandwidth(pool, clock, cpu::MemoryTestBytes(cpu_info), /*rounds=*/2);
+    if (rate.ok() && keep) bandwidth.push_back(rate->max);
+    cpu::PeakOptions options;
+    options.bandwidth = false;
+    options.rounds = 5;
+    options.isa = ForcedIsa();
+    const Result<cpu::Peaks> measured = cpu::MeasurePeaks(pool, clock, cpu_info, options);
+    for (const bool int8 : {false, true}) {
+      const cpu::ComputeRow* row = measured.ok() ? measured->Compute(int8 ? "int8" : "f32") : nullptr;
+      if (row != nullptr) peaks[int8] = std::max(peaks[int8], row->ops_per_second.max);
+    }
+  }
+};
+
 int RunBench(const BenchOptions& options) {
   options.model.PathOrUsage("bench");
   const std::string depth = options.depth > 0 ? Format(" @ d%d", options.depth) : "";
@@ -367,30 +413,22 @@ int RunBench(const BenchOptions& options) {
 
   const cpu::CpuInfo cpu_info = cpu::DetectCpu();
   Result<std::unique_ptr<ThreadPool>> pool = platform->CreateThreadPool(bench.info.threads);
-  std::vector<double> bandwidth_samples;
-  double peaks[2] = {0, 0};  // of float32 and int8, the best of all rounds: what the machine can do
-  cpu::PeakOptions peak_options;
-  peak_options.bandwidth = false;
-  peak_options.rounds = 5;
-  peak_options.isa = ForcedIsa();
+  Limits limits;
   std::mt19937 random(42);  // the same tokens each time
+  PowerMeter power;
   Progress progress("measuring");
   const uint64_t steps = static_cast<uint64_t>(options.rounds) + 1;
   for (uint64_t round = 0; round < steps; ++round) {
-    if (pool.ok()) {
-      const Result<cpu::Rate> rate =
-          cpu::MeasureReadBandwidth(**pool, platform->clock(), cpu::MemoryTestBytes(cpu_info), /*rounds=*/2);
-      if (rate.ok() && round > 0) bandwidth_samples.push_back(rate->max);
-      const Result<cpu::Peaks> measured = cpu::MeasurePeaks(**pool, platform->clock(), cpu_info, peak_options);
-      for (const bool int8 : {false, true}) {
-        const cpu::ComputeRow* row = measured.ok() ? measured->Compute(int8 ? "int8" : "f32") : nullptr;
-        if (row != nullptr) peaks[int8] = std::max(peaks[int8], row->ops_per_second.max);
-      }
-    }
+    if (pool.ok()) limits.Measure(**pool, platform->clock(), cpu_info, round > 0);
     for (Row& row : rows) {
       const bool is_image = row.prompt + row.generated == 0;
+      power.Start();
       const double speed = is_image ? image->Measure(round > 0) : Measure(bench, row, options.depth, random);
-      if (round > 0) row.samples.push_back(speed);  // the first one touches the pages
+      const std::optional<double> watts = power.Stop();
+      if (round > 0) {  // the first one touches the pages
+        row.samples.push_back(speed);
+        row.watts.push_back(watts.value_or(0));
+      }
       if (is_image || !dense.has_value()) continue;
       const double dense_speed = Measure(*dense, row, options.depth, random);
       if (round > 0) row.dense_samples.push_back(dense_speed);
@@ -399,12 +437,13 @@ int RunBench(const BenchOptions& options) {
   }
   progress.Clear();
 
-  const Stats bandwidth = StatsOf(bandwidth_samples);
-  ShareOut(&rows, options, bench, work, image.has_value() ? &*image : nullptr, peaks, bandwidth.median);
+  const Stats bandwidth = StatsOf(limits.bandwidth);
+  ShareOut(&rows, options, bench, work, image.has_value() ? &*image : nullptr, limits.peaks, bandwidth.median);
 
   if (options.format == "md") {
     PrintMarkdown(rows, bench, work, type, BytesOf(types), bandwidth, image.has_value() ? &*image : nullptr,
                   dynamic ? file.get() : nullptr);
+    PrintPower(rows, power.sensors());
   } else {
     nlohmann::ordered_json list = nlohmann::ordered_json::array();
     for (const Row& row : rows) {

@@ -2,25 +2,16 @@
 // malloc and its kin here (--wrap, cmake/MoteWasm.cmake), those of the C++ library too.
 #include <stddef.h>
 
-#include <atomic>
-
 #include "targets/wasm/wait.h"
 
 namespace {
 
-constinit std::atomic<uint32_t> heap_lock{0};  // 0 free, 1 held, 2 held and somebody sleeps
+constinit mote::wasm::WordLock heap_lock;
 
-// Never contended without helper threads, so nothing sleeps where nothing may.
 class HeapLock {
  public:
-  HeapLock() {
-    uint32_t free = 0;
-    if (heap_lock.compare_exchange_strong(free, 1, std::memory_order_acquire)) return;
-    while (heap_lock.exchange(2, std::memory_order_acquire) != 0) mote::wasm::WaitOn(heap_lock, 2);
-  }
-  ~HeapLock() {
-    if (heap_lock.exchange(0, std::memory_order_release) == 2) mote::wasm::WakeSleepers(heap_lock, 1);
-  }
+  HeapLock() { heap_lock.Lock(); }
+  ~HeapLock() { heap_lock.Unlock(); }
   HeapLock(const HeapLock&) = delete;
   HeapLock& operator=(const HeapLock&) = delete;
 };

@@ -68,6 +68,8 @@ const char* ReadDevice(int device, DeviceFacts* facts) {
   facts->multiprocessors = 1;
   facts->shared_bytes = 99 << 10;
   facts->integrated = Device().integrated;
+  facts->has_kernels = Device().has_kernels;
+  facts->kernels_for = "80 90";
   facts->driver = 12040;
   return nullptr;
 }

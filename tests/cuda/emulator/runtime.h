@@ -9,6 +9,7 @@ namespace mote_emulator {
 struct EmulatedDevice {
   const char* no_driver = nullptr;  // what every call says where there is no driver
   int devices = 1;
+  bool has_kernels = true;
   bool integrated = false;
   uint64_t total_bytes = uint64_t{8} << 30;
   uint64_t used_bytes = 0;
