@@ -22,6 +22,7 @@ v0::ModelOptions Convert(const ModelOptions& options) {
   if (params.isa != nullptr) converted.isa = params.isa;
   converted.device = options.device;
   converted.gpu_layers = params.gpu_layers;
+  converted.dynamic_sparsity = params.dynamic_sparsity != 0;
   if (options.verbose)
     converted.log = [](mote_log_level, std::string_view line) { Note("mote: " + std::string(line)); };
   return converted;
