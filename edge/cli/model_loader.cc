@@ -23,6 +23,7 @@ v0::ModelOptions Convert(const ModelOptions& options) {
   converted.sparse_path = static_cast<mote_sparse_path>(params.sparse_path);
   converted.device = options.device;
   converted.gpu_layers = params.gpu_layers;
+  converted.dynamic_sparsity = params.dynamic_sparsity != 0;
   converted.split = options.split;
   converted.link = params.link;
   if (options.verbose)
