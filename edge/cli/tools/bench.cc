@@ -319,6 +319,21 @@ void ShareOut(std::vector<Row>* rows, const BenchOptions& options, const Bench& 
   }
 }
 
+// Raises `peaks`, as ShareOut has them, to what this round reaches. Returns the read bandwidth; 0: unknown.
+double MeasureLimits(ThreadPool& pool, const Clock& clock, const cpu::CpuInfo& info, double peaks[2]) {
+  cpu::PeakOptions options;
+  options.bandwidth = false;
+  options.rounds = 5;
+  options.isa = ForcedIsa();
+  const Result<cpu::Rate> rate = cpu::MeasureReadBandwidth(pool, clock, cpu::MemoryTestBytes(info), /*rounds=*/2);
+  const Result<cpu::Peaks> measured = cpu::MeasurePeaks(pool, clock, info, options);
+  for (const bool int8 : {false, true}) {
+    const cpu::ComputeRow* row = measured.ok() ? measured->Compute(int8 ? "int8" : "f32") : nullptr;
+    if (row != nullptr) peaks[int8] = std::max(peaks[int8], row->ops_per_second.max);
+  }
+  return rate.ok() ? rate->max : 0;
+}
+
 int RunBench(const BenchOptions& options) {
   options.model.PathOrUsage("bench");
   const std::string depth = options.depth > 0 ? Format(" @ d%d", options.depth) : "";
@@ -350,24 +365,14 @@ int RunBench(const BenchOptions& options) {
   Result<std::unique_ptr<ThreadPool>> pool = platform->CreateThreadPool(bench.info.threads);
   std::vector<double> bandwidth_samples;
   double peaks[2] = {0, 0};  // of float32 and int8, the best of all rounds: what the machine can do
-  cpu::PeakOptions peak_options;
-  peak_options.bandwidth = false;
-  peak_options.rounds = 5;
-  peak_options.isa = ForcedIsa();
-  std::mt19937 random(42);  // the same tokens each time
+  std::mt19937 random(42);   // the same tokens each time
   PowerMeter power;
   Progress progress("measuring");
   const uint64_t steps = static_cast<uint64_t>(options.rounds) + 1;
   for (uint64_t round = 0; round < steps; ++round) {
     if (pool.ok()) {
-      const Result<cpu::Rate> rate =
-          cpu::MeasureReadBandwidth(**pool, platform->clock(), cpu::MemoryTestBytes(cpu_info), /*rounds=*/2);
-      if (rate.ok() && round > 0) bandwidth_samples.push_back(rate->max);
-      const Result<cpu::Peaks> measured = cpu::MeasurePeaks(**pool, platform->clock(), cpu_info, peak_options);
-      for (const bool int8 : {false, true}) {
-        const cpu::ComputeRow* row = measured.ok() ? measured->Compute(int8 ? "int8" : "f32") : nullptr;
-        if (row != nullptr) peaks[int8] = std::max(peaks[int8], row->ops_per_second.max);
-      }
+      const double bandwidth = MeasureLimits(**pool, platform->clock(), cpu_info, peaks);
+      if (bandwidth > 0 && round > 0) bandwidth_samples.push_back(bandwidth);
     }
     for (Row& row : rows) {
       const bool is_image = row.prompt + row.generated == 0;
