@@ -1,9 +1,9 @@
 # A room is a folder of the library: an object library mote_<name>, without exceptions and run-time type information.
-#   mote_room(<name> DIR <folder> [USES room...] [KERNELS] [SIMD_FLAGS] [EXCEPTIONS_OK])
+#   mote_room(<name> DIR <folder> [USES room...] [KERNELS] [SIMD_FLAGS] [COLD] [EXCEPTIONS_OK])
 # Sources are all .cc files directly in the folder (all below it with KERNELS). Lists kept by hand drift; a glob does not.
 set(MOTE_ROOMS "" CACHE INTERNAL "")  # those of this configuration: options take rooms in and leave them out
 function(mote_room name)
-  cmake_parse_arguments(ROOM "KERNELS;SIMD_FLAGS;EXCEPTIONS_OK" "DIR" "USES" ${ARGN})
+  cmake_parse_arguments(ROOM "KERNELS;SIMD_FLAGS;COLD;EXCEPTIONS_OK" "DIR" "USES" ${ARGN})
   if(ROOM_KERNELS)
     file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${ROOM_DIR}/*.cc)
   else()
@@ -21,6 +21,10 @@ function(mote_room name)
   endif()
   if(NOT ROOM_KERNELS)
     target_compile_options(mote_${name} PRIVATE ${MOTE_THREAD_FLAGS})
+  endif()
+  if(ROOM_COLD AND MOTE_WASM)
+    # Bytes on the wire count for more than time in what runs once per load or per request.
+    target_compile_options(mote_${name} PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-Os>)
   endif()
   if(ROOM_KERNELS OR ROOM_SIMD_FLAGS)
     target_compile_options(mote_${name} PRIVATE ${MOTE_SIMD_FLAGS})

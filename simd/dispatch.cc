@@ -3,17 +3,20 @@
 
 #include "simd/cpu_features.h"
 #include "simd/kernels.h"
+#include "simd/live.h"
+#include "simd/ref/live_reference.h"
 #include "simd/ref/reference.h"
 #include "simd/ref/sparse_reference.h"
 #include "simd/sparse.h"
 #include "simd/targets.h"
 
-// A row is where row.cc has defined it, and its sparse part where matmul_sparse.cc has: one per compiled instruction
-// set.
+// A row is where row.cc has defined it, and its sparse parts where matmul_sparse.cc and matmul_live.cc have: one per
+// compiled instruction set.
 #define MOTE_DECLARE_ROW(variant, target) \
   namespace mote::simd::variant::target { \
   extern const KernelTable kRow;          \
   extern const SparseKernels kSparseRow;  \
+  extern const LiveKernels kLiveRow;      \
   }                                       \
   static_assert(true, "For requiring trailing semicolon")
 
@@ -52,35 +55,38 @@ bool Always() {
 struct Row {
   const KernelTable* table;
   const SparseKernels* sparse;
+  const LiveKernels* live;
   bool (*can_run)();
 };
 
 constexpr Row kRows[] = {
 #if HWY_TARGETS & HWY_AVX3_DL
-    {&base::N_AVX3_DL::kRow, &base::N_AVX3_DL::kSparseRow, CpuHasAvx512Vnni},
+    {&base::N_AVX3_DL::kRow, &base::N_AVX3_DL::kSparseRow, &base::N_AVX3_DL::kLiveRow, CpuHasAvx512Vnni},
 #endif
 #if HWY_TARGETS & HWY_AVX3
-    {&base::N_AVX3::kRow, &base::N_AVX3::kSparseRow, CpuHasAvx512},
+    {&base::N_AVX3::kRow, &base::N_AVX3::kSparseRow, &base::N_AVX3::kLiveRow, CpuHasAvx512},
 #endif
 #if defined(MOTE_HAVE_AVX2_VNNI)
-    {&avx2_vnni::N_AVX2::kRow, &avx2_vnni::N_AVX2::kSparseRow, CpuHasAvx2Vnni},
+    {&avx2_vnni::N_AVX2::kRow, &avx2_vnni::N_AVX2::kSparseRow, &avx2_vnni::N_AVX2::kLiveRow, CpuHasAvx2Vnni},
 #endif
 #if HWY_TARGETS & HWY_AVX2
-    {&base::N_AVX2::kRow, &base::N_AVX2::kSparseRow, CpuHasAvx2},
+    {&base::N_AVX2::kRow, &base::N_AVX2::kSparseRow, &base::N_AVX2::kLiveRow, CpuHasAvx2},
 #endif
 #if HWY_TARGETS & HWY_SSE4
-    {&base::N_SSE4::kRow, &base::N_SSE4::kSparseRow, CpuHasSse4},
+    {&base::N_SSE4::kRow, &base::N_SSE4::kSparseRow, &base::N_SSE4::kLiveRow, CpuHasSse4},
 #endif
 #if defined(MOTE_HAVE_NEON_DOT)
-    {&neon_dot::MOTE_NEON_NAMESPACE::kRow, &neon_dot::MOTE_NEON_NAMESPACE::kSparseRow, CpuHasNeonDot},
+    {&neon_dot::MOTE_NEON_NAMESPACE::kRow, &neon_dot::MOTE_NEON_NAMESPACE::kSparseRow,
+     &neon_dot::MOTE_NEON_NAMESPACE::kLiveRow, CpuHasNeonDot},
 #endif
 #if HWY_TARGETS & MOTE_TARGET_NEON
-    {&base::MOTE_NEON_NAMESPACE::kRow, &base::MOTE_NEON_NAMESPACE::kSparseRow, CpuHasNeon},
+    {&base::MOTE_NEON_NAMESPACE::kRow, &base::MOTE_NEON_NAMESPACE::kSparseRow, &base::MOTE_NEON_NAMESPACE::kLiveRow,
+     CpuHasNeon},
 #endif
 #if HWY_TARGETS & HWY_WASM
-    {&base::N_WASM::kRow, &base::N_WASM::kSparseRow, Always},
+    {&base::N_WASM::kRow, &base::N_WASM::kSparseRow, &base::N_WASM::kLiveRow, Always},
 #endif
-    {&ref::kRow, &ref::kSparseRow, Always},
+    {&ref::kRow, &ref::kSparseRow, &ref::kLiveRow, Always},
 };
 constexpr size_t kNumRows = sizeof(kRows) / sizeof(kRows[0]);
 
@@ -124,6 +130,13 @@ const SparseKernels& SparseKernelsOf(const KernelTable& table) {
     if (row.table == &table) return *row.sparse;
   }
   return ref::kSparseRow;
+}
+
+const LiveKernels& LiveKernelsOf(const KernelTable& table) {
+  for (const Row& row : kRows) {
+    if (row.table == &table) return *row.live;
+  }
+  return ref::kLiveRow;
 }
 
 const KernelTable* FindTable(const char* name) {

@@ -18,39 +18,49 @@
 MOTE_BEFORE_NAMESPACE();
 namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE {
 
-// The weights of one value of k, all rows of a panel.
+// Vector v of the sums that stand at `out`, of which there are `rows`.
+HWY_INLINE VF LoadSums(const float* out, size_t v, size_t rows) {
+  if (rows <= v * kLanes) return hn::Zero(DF());
+  const size_t left = rows - v * kLanes;
+  return left >= kLanes ? hn::LoadU(DF(), out + v * kLanes) : LoadPartial(DF(), out + v * kLanes, left);
+}
+HWY_INLINE void StoreSums(VF sums, float* out, size_t v, size_t rows) {
+  if (rows > v * kLanes) StoreRows(sums, out + v * kLanes, rows - v * kLanes);
+}
+
+// The weights of one value of k, of V vectors of rows: all rows of a panel, or of a group of a block-sparse matrix.
 struct FormatF32 {
   static constexpr size_t kValueBytes = 4;
   static constexpr bool kFromMemory = true;
-  static HWY_INLINE void Load(const uint8_t* p, VF (&w)[kFloatPanelVectors]) {
-    MOTE_UNROLL for (size_t v = 0; v < kFloatPanelVectors; ++v) {
-      w[v] = hn::LoadU(DF(), reinterpret_cast<const float*>(p) + v * kLanes);
-    }
+  template <size_t V>
+  static HWY_INLINE void Load(const uint8_t* p, VF (&w)[V]) {
+    MOTE_UNROLL for (size_t v = 0; v < V; ++v) w[v] = hn::LoadU(DF(), reinterpret_cast<const float*>(p) + v * kLanes);
   }
 };
-// What UnpackF16 has left in scratch.
+// What an earlier pass over F16 has left in scratch.
 struct FormatUnpacked : FormatF32 {
   static constexpr bool kFromMemory = false;
 };
 struct FormatF16 {
   static constexpr size_t kValueBytes = 2;
   static constexpr bool kFromMemory = true;
-  static HWY_INLINE void Load(const uint8_t* p, VF (&w)[kFloatPanelVectors]) {
+  template <size_t V>
+  static HWY_INLINE void Load(const uint8_t* p, VF (&w)[V]) {
     const uint16_t* halves = reinterpret_cast<const uint16_t*>(p);
 #if MOTE_SLOW_F16
-    static_assert(kFloatPanelVectors == 4);
-    LoadTwoF16(halves, w[0], w[1]);
-    LoadTwoF16(halves + 2 * kLanes, w[2], w[3]);
+    static_assert(V % 2 == 0);
+    MOTE_UNROLL for (size_t v = 0; v < V; v += 2) LoadTwoF16(halves + v * kLanes, w[v], w[v + 1]);
 #else
-    MOTE_UNROLL for (size_t v = 0; v < kFloatPanelVectors; ++v) w[v] = LoadF16(DF(), halves + v * kLanes);
+    MOTE_UNROLL for (size_t v = 0; v < V; ++v) w[v] = LoadF16(DF(), halves + v * kLanes);
 #endif
   }
 };
 struct FormatBF16 {
   static constexpr size_t kValueBytes = 2;
   static constexpr bool kFromMemory = true;
-  static HWY_INLINE void Load(const uint8_t* p, VF (&w)[kFloatPanelVectors]) {
-    MOTE_UNROLL for (size_t v = 0; v < kFloatPanelVectors; ++v) {
+  template <size_t V>
+  static HWY_INLINE void Load(const uint8_t* p, VF (&w)[V]) {
+    MOTE_UNROLL for (size_t v = 0; v < V; ++v) {
       w[v] = LoadBF16(DF(), reinterpret_cast<const uint16_t*>(p) + v * kLanes);
     }
   }
@@ -78,12 +88,7 @@ HWY_NOINLINE void FloatTile(const MatMulArgs& args, const uint8_t* weights, size
     const uint8_t* act_row = static_cast<const uint8_t*>(args.acts) + (token + t) * args.act_stride_bytes;
     acts[t] = reinterpret_cast<const float*>(act_row);
     MOTE_UNROLL for (size_t v = 0; v < V; ++v) {
-      sums[v][t] = hn::Zero(df);
-      if (begin != 0 && rows > v * kLanes) {
-        const float* from = out + t * args.out_stride + v * kLanes;
-        const size_t left = rows - v * kLanes;
-        sums[v][t] = left >= kLanes ? hn::LoadU(df, from) : LoadPartial(df, from, left);
-      }
+      sums[v][t] = begin == 0 ? hn::Zero(df) : LoadSums(out + t * args.out_stride, v, rows);
     }
   }
   for (size_t k = begin; k < end; ++k) {
@@ -97,9 +102,7 @@ HWY_NOINLINE void FloatTile(const MatMulArgs& args, const uint8_t* weights, size
     weights += kFloatPanelRows * Format::kValueBytes;
   }
   MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
-    MOTE_UNROLL for (size_t v = 0; v < V; ++v) {
-      if (rows > v * kLanes) StoreRows(sums[v][t], out + t * args.out_stride + v * kLanes, rows - v * kLanes);
-    }
+    MOTE_UNROLL for (size_t v = 0; v < V; ++v) StoreSums(sums[v][t], out + t * args.out_stride, v, rows);
   }
 }
 

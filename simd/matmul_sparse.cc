@@ -45,11 +45,18 @@ constexpr size_t kPartStretches = 8;
 // cache.
 constexpr size_t kChunkTokens = 64;
 
+// Which of a group's blocks are there, and which are multiplied with.
+enum class Places {
+  kAll,   // there and multiplied with
+  kKept,  // there are those of the index
+  kLive,  // all are there; multiplied with are those of an index that all groups share
+};
+
 // Stretches [begin, end) of a group.
 struct GroupPart {
   const uint8_t* values;  // of the first block
   const uint8_t* index;   // of the first block; null: every place
-  const uint8_t* counts;  // of stretch 0 of the group
+  const uint8_t* counts;  // of stretch 0
   const uint8_t* scales;  // of stretch 0 of the group
   size_t begin, end;
   size_t rows;  // that exist
@@ -63,25 +70,38 @@ HWY_INLINE const uint8_t* ActRowAt(const SparseMatMulArgs& args, size_t token) {
   return static_cast<const uint8_t*>(args.acts) + token * args.act_stride_bytes;
 }
 
-// Rows of vector v, those that exist.
-HWY_INLINE VF LoadSums(const float* out, size_t v, size_t rows) {
-  if (rows <= v * kLanes) return hn::Zero(DF());
-  const size_t left = rows - v * kLanes;
-  return left >= kLanes ? hn::LoadU(DF(), out + v * kLanes) : LoadPartial(DF(), out + v * kLanes, left);
-}
-HWY_INLINE void StoreSums(VF sums, float* out, size_t v, size_t rows) {
-  if (rows > v * kLanes) StoreRows(sums, out + v * kLanes, rows - v * kLanes);
-}
 HWY_INLINE VF LoadScales(const uint8_t* scales, size_t v) {
   return LoadF16(DF(), reinterpret_cast<const uint16_t*>(scales) + v * kLanes);
+}
+
+// The sums of V vectors of rows from vector `first` on and T tokens. In memory, which leaves the registers to the dots:
+// each is touched once in a stretch.
+template <size_t V, size_t T>
+HWY_INLINE void LoadTile(const SparseMatMulArgs& args, const GroupPart& part, size_t first, const float* out,
+                         float (&sums)[V][T][kLanes]) {
+  for (size_t v = 0; v < V; ++v) {
+    for (size_t t = 0; t < T; ++t) {
+      const VF sum = part.begin == 0 ? hn::Zero(DF()) : LoadSums(out + t * args.out_stride, first + v, part.rows);
+      hn::Store(sum, DF(), sums[v][t]);
+    }
+  }
+}
+template <size_t V, size_t T>
+HWY_INLINE void StoreTile(const SparseMatMulArgs& args, const GroupPart& part, size_t first,
+                          const float (&sums)[V][T][kLanes], float* out) {
+  for (size_t v = 0; v < V; ++v) {
+    for (size_t t = 0; t < T; ++t) {
+      StoreSums(hn::Load(DF(), sums[v][t]), out + t * args.out_stride, first + v, part.rows);
+    }
+  }
 }
 
 // ---- int8
 
 // One stretch: `count` blocks for T tokens, the vectors [first, first + V) of rows.
-template <size_t V, size_t T, bool kAll>
+template <size_t V, size_t T, Places kPlaces>
 HWY_INLINE void StretchI8(const uint8_t* values, const uint8_t* index, size_t count, const uint8_t* const (&acts)[T],
-                          bool fetch, VI32 (&totals)[V][T]) {
+                          bool fetch, [[maybe_unused]] size_t group_bytes, VI32 (&totals)[V][T]) {
   using Dot = SparseDot<false>;
   Dot dots[V][T];
   typename Dot::Correction corrections[V];
@@ -90,11 +110,14 @@ HWY_INLINE void StretchI8(const uint8_t* values, const uint8_t* index, size_t co
     MOTE_UNROLL for (size_t t = 0; t < T; ++t) dots[v][t].Begin();
   }
   for (size_t b = 0; b < count; ++b) {
-    if (fetch) hwy::Prefetch(values + kPrefetchBytes);
-    const size_t at = 4 * (kAll ? b : size_t{index[b]});
+    const size_t place = kPlaces == Places::kAll ? b : size_t{index[b]};
+    const size_t at = 4 * place;
+    const uint8_t* block = values + (kPlaces == Places::kLive ? place : b) * kSparseBlockBytes;
+    // The next group's list is the same one.
+    if (fetch) hwy::Prefetch(block + (kPlaces == Places::kLive ? group_bytes : kPrefetchBytes));
     typename Dot::Weights weights[V];
     MOTE_UNROLL for (size_t v = 0; v < V; ++v) {
-      const VU8 codes = hn::LoadU(DU8(), values + v * kBytes);
+      const VU8 codes = hn::LoadU(DU8(), block + v * kBytes);
       weights[v] = Dot::Prepare(codes);
       corrections[v].Add(codes);
     }
@@ -102,7 +125,6 @@ HWY_INLINE void StretchI8(const uint8_t* values, const uint8_t* index, size_t co
       const typename Dot::Acts a = Dot::LoadS8(acts[t] + at);
       MOTE_UNROLL for (size_t v = 0; v < V; ++v) dots[v][t].Add(weights[v], a);
     }
-    values += kSparseBlockBytes;
   }
   MOTE_UNROLL for (size_t v = 0; v < V; ++v) {
     MOTE_UNROLL for (size_t t = 0; t < T; ++t) totals[v][t] = dots[v][t].Total(corrections[v]);
@@ -113,7 +135,7 @@ struct KindI8 {
   static constexpr size_t kTokens = kIntTokens;
   static constexpr size_t kVectors = kPassVectors;
 
-  template <size_t T, bool kAll>
+  template <size_t T, Places kPlaces>
   static HWY_NOINLINE void Tile(const SparseMatMulArgs& args, const GroupPart& part, size_t first, size_t token,
                                 float* out, bool fetch) {
     constexpr size_t V = kVectors;
@@ -121,22 +143,16 @@ struct KindI8 {
     MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
       acts[t] = ActRowAt(args, token + t) + part.begin * sizeof(S8Stretch) + offsetof(S8Stretch, codes);
     }
-    // In memory, which leaves the registers to the dots: each is touched once in a stretch.
     HWY_ALIGN float sums[V][T][kLanes];
-    for (size_t v = 0; v < V; ++v) {
-      for (size_t t = 0; t < T; ++t) {
-        hn::Store(part.begin == 0 ? hn::Zero(DF()) : LoadSums(out + t * args.out_stride, first + v, part.rows), DF(),
-                  sums[v][t]);
-      }
-    }
+    LoadTile(args, part, first, out, sums);
     const uint8_t* values = part.values + first * kBytes;
     const uint8_t* index = part.index;
     for (size_t s = part.begin; s < part.end; ++s) {
-      const size_t count = kAll ? args.shape.places(s) : size_t{part.counts[s]};
+      const size_t count = kPlaces == Places::kAll ? args.shape.places(s) : size_t{part.counts[s]};
       VI32 totals[V][T];
-      StretchI8<V, T, kAll>(values, index, count, acts, fetch, totals);
-      values += count * kSparseBlockBytes;
-      if (!kAll) index += count;
+      StretchI8<V, T, kPlaces>(values, index, count, acts, fetch, args.shape.cols * kSparseRows, totals);
+      values += (kPlaces == Places::kLive ? args.shape.places(s) : count) * kSparseBlockBytes;
+      if (kPlaces != Places::kAll) index += count;
       MOTE_UNROLL for (size_t v = 0; v < V; ++v) {
         const VF scale = LoadScales(part.scales + s * 2 * kSparseRows, first + v);
         MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
@@ -147,11 +163,7 @@ struct KindI8 {
       }
       MOTE_UNROLL for (size_t t = 0; t < T; ++t) acts[t] += sizeof(S8Stretch);
     }
-    for (size_t v = 0; v < V; ++v) {
-      for (size_t t = 0; t < T; ++t) {
-        StoreSums(hn::Load(DF(), sums[v][t]), out + t * args.out_stride, first + v, part.rows);
-      }
-    }
+    StoreTile(args, part, first, sums, out);
   }
 };
 
@@ -178,21 +190,17 @@ struct KindQ4_0 {
     }
   }
 
-  template <size_t T, bool kAll>
+  template <size_t T, Places kPlaces>
   static HWY_NOINLINE void Tile(const SparseMatMulArgs& args, const GroupPart& part, size_t first, size_t token,
                                 float* out, bool fetch) {
     constexpr size_t V = kVectors;
+    constexpr bool kAll = kPlaces == Places::kAll;
     const uint8_t* acts[T];
     HWY_ALIGN float sums[V][T][kLanes];
     MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
       acts[t] = ActRowAt(args, token + t) + part.begin * (kSparseStretch / 32) * sizeof(A8Block);
     }
-    for (size_t v = 0; v < V; ++v) {
-      for (size_t t = 0; t < T; ++t) {
-        hn::Store(part.begin == 0 ? hn::Zero(DF()) : LoadSums(out + t * args.out_stride, first + v, part.rows), DF(),
-                  sums[v][t]);
-      }
-    }
+    LoadTile(args, part, first, out, sums);
     const uint8_t* values = part.values + first * kBytes;
     const uint8_t* index = part.index;
     const uint8_t* scales = part.scales + part.begin * (kSparseStretch / 32) * 2 * kSparseRows;
@@ -230,57 +238,22 @@ struct KindQ4_0 {
         MOTE_UNROLL for (size_t t = 0; t < T; ++t) acts[t] += sizeof(A8Block);
       }
     }
-    for (size_t v = 0; v < V; ++v) {
-      for (size_t t = 0; t < T; ++t) {
-        StoreSums(hn::Load(DF(), sums[v][t]), out + t * args.out_stride, first + v, part.rows);
-      }
-    }
+    StoreTile(args, part, first, sums, out);
   }
 };
 
 // ---- Floats
-
-// The 16 rows of one value of k.
-struct SparseF16 {
-  static constexpr size_t kValueBytes = 2;
-  static HWY_INLINE void Load(const uint8_t* p, VF (&w)[kGroupVectors]) {
-    const uint16_t* halves = reinterpret_cast<const uint16_t*>(p);
-#if MOTE_SLOW_F16
-    static_assert(kGroupVectors == 4);
-    LoadTwoF16(halves, w[0], w[1]);
-    LoadTwoF16(halves + 2 * kLanes, w[2], w[3]);
-#else
-    MOTE_UNROLL for (size_t v = 0; v < kGroupVectors; ++v) w[v] = LoadF16(DF(), halves + v * kLanes);
-#endif
-  }
-};
-struct SparseBF16 {
-  static constexpr size_t kValueBytes = 2;
-  static HWY_INLINE void Load(const uint8_t* p, VF (&w)[kGroupVectors]) {
-    MOTE_UNROLL for (size_t v = 0; v < kGroupVectors; ++v) {
-      w[v] = LoadBF16(DF(), reinterpret_cast<const uint16_t*>(p) + v * kLanes);
-    }
-  }
-};
-// What UnpackPart has left in scratch.
-struct SparseF32 {
-  static constexpr size_t kValueBytes = 4;
-  static HWY_INLINE void Load(const uint8_t* p, VF (&w)[kGroupVectors]) {
-    MOTE_UNROLL for (size_t v = 0; v < kGroupVectors; ++v) {
-      w[v] = hn::LoadU(DF(), reinterpret_cast<const float*>(p) + v * kLanes);
-    }
-  }
-};
 
 template <class Format>
 struct KindFloat {
   static constexpr size_t kTokens = kSparseFloatTokens;
   static constexpr size_t kVectors = kGroupVectors;
 
-  template <size_t T, bool kAll>
+  template <size_t T, Places kPlaces>
   static HWY_NOINLINE void Tile(const SparseMatMulArgs& args, const GroupPart& part, size_t, size_t token, float* out,
                                 bool fetch) {
     constexpr size_t V = kVectors;
+    constexpr bool kAll = kPlaces == Places::kAll;
     const float* acts[T];
     VF sums[V][T];
     MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
@@ -318,27 +291,30 @@ struct KindFloat {
 // ---- The walk
 
 // Tokens [token, end) in tiles of T, the last ones of fewer.
-template <class Kind, size_t T, bool kAll>
+template <class Kind, size_t T, Places kPlaces>
 HWY_INLINE void SparseTiles(const SparseMatMulArgs& args, const GroupPart& part, size_t token, size_t end, float* out,
                             bool fetch) {
   for (; token + T <= end; token += T) {
     for (size_t first = 0; first < kGroupVectors; first += Kind::kVectors) {
-      Kind::template Tile<T, kAll>(args, part, first, token, out + token * args.out_stride, fetch && first == 0);
+      Kind::template Tile<T, kPlaces>(args, part, first, token, out + token * args.out_stride, fetch && first == 0);
     }
     fetch = false;
   }
   if constexpr (T > 1) {
-    if (token < end) SparseTiles<Kind, T == 6 ? 4 : T / 2, kAll>(args, part, token, end, out, fetch);
+    if (token < end) SparseTiles<Kind, T == 6 ? 4 : T / 2, kPlaces>(args, part, token, end, out, fetch);
   }
 }
 
 template <class Kind>
 HWY_INLINE void PartTokens(const SparseMatMulArgs& args, const GroupPart& part, size_t token, size_t end, float* out) {
   const bool fetch = token == 0;
+  if constexpr (std::is_same<Kind, KindI8>::value) {
+    if (args.same_places) return SparseTiles<Kind, 1, Places::kLive>(args, part, token, end, out, fetch);
+  }
   if (part.index == nullptr) {
-    SparseTiles<Kind, Kind::kTokens, true>(args, part, token, end, out, fetch);
+    SparseTiles<Kind, Kind::kTokens, Places::kAll>(args, part, token, end, out, fetch);
   } else {
-    SparseTiles<Kind, Kind::kTokens, false>(args, part, token, end, out, fetch);
+    SparseTiles<Kind, Kind::kTokens, Places::kKept>(args, part, token, end, out, fetch);
   }
 }
 
@@ -351,7 +327,7 @@ HWY_INLINE GroupPart UnpackPart(const SparseMatMulArgs& args, GroupPart part) {
     for (size_t i = 2 * CountAt(args, part, s); i > 0; --i) {
       VF w[kGroupVectors];
       hwy::Prefetch(values + kPrefetchBytes);
-      SparseF16::Load(values, w);
+      FormatF16::Load(values, w);
       MOTE_UNROLL for (size_t v = 0; v < kGroupVectors; ++v) hn::Store(w[v], DF(), out + v * kLanes);
       values += 2 * kSparseRows;
       out += kSparseRows;
@@ -364,7 +340,7 @@ HWY_INLINE GroupPart UnpackPart(const SparseMatMulArgs& args, GroupPart part) {
 
 // First block of stretch `s`.
 HWY_INLINE uint64_t BlockAt(const SparseMatMulArgs& args, size_t group, size_t s) {
-  if (args.index == nullptr) {
+  if (args.index == nullptr || args.same_places) {
     return (group * args.shape.cols + s * kSparseStretch) / SparseBlockCols(args.shape.type);
   }
   uint64_t at = args.starts[group];
@@ -378,7 +354,7 @@ HWY_INLINE void SparseProduct(const SparseMatMulArgs& args) {
   // Few tokens: a group's stretches in one go.
   const bool few = args.m <= Kind::kTokens;
   const size_t step = few ? stretches : kPartStretches;
-  const bool unpacks = MOTE_SLOW_F16 && !few && std::is_same<Kind, KindFloat<SparseF16>>::value;
+  const bool unpacks = MOTE_SLOW_F16 && !few && std::is_same<Kind, KindFloat<FormatF16>>::value;
   const size_t chunk = few || unpacks ? args.m : kChunkTokens;
   for (size_t begin = 0; begin < stretches; begin += step) {
     const size_t end = stretches - begin < step ? stretches : begin + step;
@@ -390,8 +366,8 @@ HWY_INLINE void SparseProduct(const SparseMatMulArgs& args) {
         const size_t left = args.shape.rows - group * kSparseRows;
         GroupPart part;
         part.values = args.values + block * kSparseBlockBytes;
-        part.index = args.index == nullptr ? nullptr : args.index + block;
-        part.counts = args.counts + group * stretches;
+        part.index = args.index == nullptr || args.same_places ? args.index : args.index + block;
+        part.counts = args.same_places ? args.counts : args.counts + group * stretches;
         part.scales = args.scales + group * args.shape.group_scales() * 2;
         part.begin = begin;
         part.end = end;
@@ -400,7 +376,7 @@ HWY_INLINE void SparseProduct(const SparseMatMulArgs& args) {
 #if MOTE_SLOW_F16
         // Once for all tokens: the conversion costs as much as the products with one.
         if (unpacks) {
-          PartTokens<KindFloat<SparseF32>>(args, UnpackPart(args, part), token, end_token, out);
+          PartTokens<KindFloat<FormatUnpacked>>(args, UnpackPart(args, part), token, end_token, out);
           continue;
         }
 #endif
@@ -414,10 +390,10 @@ void SparseMatMulI8(const SparseMatMulArgs& args) {
   SparseProduct<KindI8>(args);
 }
 void SparseMatMulF16(const SparseMatMulArgs& args) {
-  SparseProduct<KindFloat<SparseF16>>(args);
+  SparseProduct<KindFloat<FormatF16>>(args);
 }
 void SparseMatMulBF16(const SparseMatMulArgs& args) {
-  SparseProduct<KindFloat<SparseBF16>>(args);
+  SparseProduct<KindFloat<FormatBF16>>(args);
 }
 void SparseMatMulQ4_0(const SparseMatMulArgs& args) {
   SparseProduct<KindQ4_0>(args);

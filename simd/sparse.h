@@ -35,6 +35,9 @@ struct SparseMatMulArgs {
   const uint8_t* counts = nullptr;
   const uint8_t* scales = nullptr;
   const uint64_t* starts = nullptr;  // first block of each group
+  // Of kI8 with m == 1: every place is kept, and index and counts (of one group, starts null) are the places, the same
+  // for all groups, whose activations are not all zero. Those that are left out are passed over.
+  bool same_places = false;
   size_t first_group = 0;
   size_t groups = 0;
   const void* acts = nullptr;  // m rows: S8 for kI8, A8 with a scale for every 32 for kQ4_0, else float (K)
@@ -44,6 +47,19 @@ struct SparseMatMulArgs {
   size_t out_stride = 0;       // floats
   uint8_t* scratch = nullptr;  // kMatMulScratchBytes, aligned to 64
 };
+// Its part that is the matrix. `starts` null: every place is kept, and the view's counts and index say nothing.
+inline SparseMatMulArgs SparseArgs(const SparseView& view, const uint64_t* starts) {
+  SparseMatMulArgs args;
+  args.shape = view.shape;
+  args.values = view.values.data();
+  args.scales = view.scales.data();
+  args.groups = view.shape.groups();
+  if (starts == nullptr) return args;
+  args.index = view.index.data();
+  args.counts = view.counts.data();
+  args.starts = starts;
+  return args;
+}
 using SparseMatMulFn = void (*)(const SparseMatMulArgs& args);
 
 struct SparseKernels {

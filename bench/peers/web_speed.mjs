@@ -1,5 +1,7 @@
 // mote beside wllama (llama.cpp's WebAssembly build) in one page of one chromium, on the same files, in turns:
-//   node web_speed.mjs --cache DIR [--threads 1,2] [--rounds 5] [--prompt 512] [--generated 32] MODEL.gguf...
+//   node web_speed.mjs --cache DIR [--threads 1,2] [--rounds 5] [--prompt 512] [--generated 32] [--native mote_speed] MODEL.gguf...
+//
+// With --native, mote's own native rows (SSE4, and the widest AVX-512 that the processor has) in the same turns.
 //
 // Both are timed from outside and alike: a request's begin, its first piece of text, its last. Prefill is the prompt's
 // tokens by the time to the first piece; decode is the pieces after the first by the time between them. wllama takes no
@@ -10,6 +12,7 @@ import {loadavg} from 'node:os';
 import {basename, dirname, join, resolve} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {serve} from '../../web/serve.mjs';
+import {startNative} from './native_speed.mjs';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 const words = process.argv.slice(2);
@@ -22,6 +25,8 @@ const threadCounts = take('--threads', '1,2').split(',').map(Number);
 const rounds = Number(take('--rounds', '5'));
 const prompt = Number(take('--prompt', '512'));
 const generated = Number(take('--generated', '32'));
+const context = prompt + 2 * generated + 64;
+const nativeProgram = take('--native', null);
 const models = words;
 const LETTER = 100;  // the byte token of "a"
 
@@ -117,21 +122,34 @@ const {version} = JSON.parse(readFileSync(join(wllama, 'package.json'), 'utf8'))
 const {chromium: launcher} = await import(module);
 const browser = await launcher.launch({executablePath: chromium, args: ['--no-sandbox', '--js-flags=--max-old-space-size=4096']});
 console.log(`chromium ${browser.version()}, wllama ${version}, load average ${loadavg()[0].toFixed(1)}; ${rounds} rounds, medians (minimum to maximum)\n`);
-console.log('| model | threads | test | mote tokens/s | wllama tokens/s | ratio |\n| --- | ---: | --- | ---: | ---: | ---: |');
+console.log('| model | threads | test | mote tokens/s | wllama tokens/s | ratio | of native rows, % |\n' +
+  '| --- | ---: | --- | ---: | ---: | ---: | --- |');
 let names = null;
+
+async function natives(model, threads) {
+  if (!nativeProgram) return [];
+  const start = (isa) => startNative(nativeProgram, isa, model, threads, context);
+  const wide = await start('avx512_vnni') ?? await start('avx512');
+  return [await start('sse4'), wide].filter((native) => native !== null);
+}
+const share = (native, mote, of) =>
+  `${native.isa} ${spread(mote.map((value, i) => 100 * value / of[i]), 0)}`;
 for (const model of models) {
   for (const threads of threadCounts) {
     const page = await browser.newPage();
     await page.goto(server.url);
     page.on('pageerror', (error) => console.error(String(error)));
-    names = await page.evaluate(prepare, [basename(model), threads, prompt + 2 * generated + 64, LETTER]);
-    const rows = [
-      {name: `prefill ${prompt}`, mote: [], wllama: []}, {name: `decode behind ${prompt}`, mote: [], wllama: []}, {name: 'decode behind 8', mote: [], wllama: []},
-    ];
+    names = await page.evaluate(prepare, [basename(model), threads, context, LETTER]);
+    const own = await natives(model, threads);
+    const sides = ['mote', 'wllama', ...own.map(({isa}) => isa)];
+    const rows = [`prefill ${prompt}`, `decode behind ${prompt}`, 'decode behind 8'].map(
+      (name) => ({name, ...Object.fromEntries(sides.map((side) => [side, []]))}));
     for (let turn = 0; turn <= rounds; ++turn) {
       for (const [count, pieces] of [[prompt, generated], [8, 2 * generated]]) {
-        for (const side of ['mote', 'wllama']) {
-          const {prefill, decode} = await page.evaluate(([engine, ...rest]) => window.engines[engine](...rest), [side, count, pieces]);
+        for (const side of sides) {
+          const native = own.find(({isa}) => isa === side);
+          const {prefill, decode} = native ? await native.run(count, pieces)
+            : await page.evaluate(([engine, ...rest]) => window.engines[engine](...rest), [side, count, pieces]);
           if (turn === 0) continue;  // the first one touches memory
           if (count === prompt) {
             rows[0][side].push(prefill);
@@ -142,10 +160,12 @@ for (const model of models) {
         }
       }
     }
-    for (const {name, mote, wllama: peer} of rows) {
+    for (const {name, mote, wllama: peer, ...of} of rows) {
       const ratios = mote.map((value, i) => value / peer[i]);
-      console.log(`| ${basename(model, '.gguf')} | ${threads} | ${name} | ${spread(mote, 1)} | ${spread(peer, 1)} | ${spread(ratios, 2)} |`);
+      const shares = own.map((native) => share(native, mote, of[native.isa])).join(', ') || '-';
+      console.log(`| ${basename(model, '.gguf')} | ${threads} | ${name} | ${spread(mote, 1)} | ${spread(peer, 1)} | ${spread(ratios, 2)} | ${shares} |`);
     }
+    for (const native of own) native.end();
     await page.close();
   }
 }

@@ -155,14 +155,13 @@ class Conversation {
     }
     bool written = true;
     generate_.on_text = [&](std::string_view fresh, Token) {
-      written = fwrite(fresh.data(), 1, fresh.size(), stdout) == fresh.size() && fflush(stdout) == 0;
+      written = WriteNow(fresh);
       return written;
     };
     const Result<Generation> generation = session_.Generate(*prompt, generate_);
     if (!written) Fail(std::string("standard output: ") + strerror(errno));
     if (!generation.ok()) return Refuse(generation.error().message);
-    Write("\n");
-    FlushOutput();
+    if (!WriteNow("\n")) Fail(std::string("standard output: ") + strerror(errno));
     Note(Summary(*generation, info, decode_seconds));
     messages_.push_back({"assistant", generation->text, ""});
     counts_.resize(messages_.size());

@@ -1,6 +1,7 @@
 #include "edge/cli/console.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,6 +57,22 @@ void Write(std::string_view text) {
 
 void FlushOutput() {
   if (fflush(stdout) != 0) Fail(std::string("standard output: ") + strerror(errno));
+}
+
+bool WriteNow(std::string_view text) {
+  if (fflush(stdout) != 0) return false;
+  while (!text.empty()) {
+    const ssize_t wrote = write(STDOUT_FILENO, text.data(), text.size());
+    if (wrote < 0 && errno == EINTR) continue;
+    if (wrote < 0 && errno == EAGAIN) {  // the other end of a pipe made it so, for both
+      pollfd room = {STDOUT_FILENO, POLLOUT, 0};
+      poll(&room, 1, -1);
+      continue;
+    }
+    if (wrote < 0) return false;
+    text.remove_prefix(static_cast<size_t>(wrote));
+  }
+  return true;
 }
 
 void Note(const std::string& line) {

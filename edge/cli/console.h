@@ -43,6 +43,10 @@ struct Colors {
 // To stdout. A reader that went away or a full disk is a Failure.
 void Write(std::string_view text);
 void FlushOutput();
+
+// To stdout at once, all of it, whatever signals come meanwhile: stdio would give up and lose the rest. False with
+// errno set where Write would fail.
+bool WriteNow(std::string_view text);
 // One line to stderr, without colour; dimmed on a terminal.
 void Note(const std::string& line);
 // Text from a file on a line of its own: control characters, which a terminal would obey, become spaces.

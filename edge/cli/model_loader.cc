@@ -20,6 +20,7 @@ v0::ModelOptions Convert(const ModelOptions& options) {
   converted.cache_type_k = static_cast<mote_cache_type>(params.cache_type_k);
   converted.cache_type_v = static_cast<mote_cache_type>(params.cache_type_v);
   if (params.isa != nullptr) converted.isa = params.isa;
+  converted.sparse_path = static_cast<mote_sparse_path>(params.sparse_path);
   converted.device = options.device;
   converted.gpu_layers = params.gpu_layers;
   converted.split = options.split;
@@ -51,8 +52,8 @@ Model LoadModelQuietly(const ModelOptions& options) {
   return Take(Model::Load(options.path, Convert(options)));
 }
 
-Model LoadModelBytes(const ModelOptions& options, const void* bytes, uint64_t size) {
-  return Take(Model::LoadMemory(bytes, size, Convert(options)));
+Model LoadModelInPlace(const ModelOptions& options, void* bytes, uint64_t size) {
+  return Take(Model::LoadInPlace(bytes, size, Convert(options)));
 }
 
 Model LoadVocabulary(const ModelOptions& options, const char* command) {

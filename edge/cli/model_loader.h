@@ -12,9 +12,10 @@
 namespace mote::cli {
 
 Model LoadModel(const ModelOptions& options, const char* command);
-// Without a word: a model that a server loads while it runs. The second from bytes that the caller keeps.
+// Without a word: a model that a server loads while it runs. The second from bytes that the caller keeps for it alone,
+// as it overwrites them.
 Model LoadModelQuietly(const ModelOptions& options);
-Model LoadModelBytes(const ModelOptions& options, const void* bytes, uint64_t size);
+Model LoadModelInPlace(const ModelOptions& options, void* bytes, uint64_t size);
 // Only the vocabulary: no tensors are needed.
 Model LoadVocabulary(const ModelOptions& options, const char* command);
 Session CreateSession(const Model& model);

@@ -66,6 +66,8 @@ void ModelOptions::AddAll(CLI::App& command) {
       ->check(CheckDeviceWords);
   command.add_option("--gpu-layers", gpu_layers, "(-ngl) layers on the GPU: a number, auto (what fits) or all")
       ->check(CheckLayerWords);
+  command.add_flag("--dynamic-sparsity", dynamic_sparsity,
+                   "Take small activations as zero, by the thresholds of mote sparsify --activations");
   command.add_option("--memory-limit", memory_limit, "Refuse a model that needs more: 4G, 512M, bytes");
   command.add_flag("-v,--verbose", verbose, "Say what the library says");
 }
@@ -128,6 +130,7 @@ mote_model_params ModelOptions::Params() const {
   params.isa = isa_.empty() ? nullptr : isa_.c_str();
   params.sparse_path = ForcedSparsePath();
   params.device = device.c_str();
+  params.dynamic_sparsity = dynamic_sparsity ? 1 : 0;
   params.gpu_layers = gpu_layers == "auto"  ? MOTE_GPU_LAYERS_AUTO
                       : gpu_layers == "all" ? MOTE_GPU_LAYERS_ALL
                                             : atoi(gpu_layers.c_str());

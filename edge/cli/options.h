@@ -26,6 +26,7 @@ struct ModelOptions {
   std::string cache_type_v = "f16";
   std::string device = "auto";
   std::string gpu_layers = "auto";
+  bool dynamic_sparsity = false;
   std::string split;                // empty: the model is this process's alone
   const mote_link* link = nullptr;  // SplitGuard sets it
 

@@ -19,9 +19,10 @@ struct RepackJob {
 // How many bytes the file will have, about: of its tensors. False with the reason where the model cannot be repacked.
 bool MeasureRepack(const RepackJob& job, uint64_t* bytes, std::string* why);
 
-// Into memory, or as a file that appears under its name only when it is whole. False with the reason.
-bool RepackToMemory(const RepackJob& job, std::string* out, std::string* why);
-bool RepackToFile(const RepackJob& job, const std::string& file, std::string* why);
+// Into memory, or as a file that appears under its name only when it is whole. `bytes`: what MeasureRepack told. False
+// with the reason.
+bool RepackToMemory(const RepackJob& job, uint64_t bytes, std::string* out, std::string* why);
+bool RepackToFile(const RepackJob& job, uint64_t bytes, const std::string& file, std::string* why);
 
 }  // namespace mote::cli
 

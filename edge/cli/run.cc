@@ -102,7 +102,7 @@ int Answer(const RunOptions& options, const Model& model, const std::string& tex
   bool written = true;
   if (!options.json) {
     generate.on_text = [&](std::string_view fresh, Token) {
-      written = fwrite(fresh.data(), 1, fresh.size(), stdout) == fresh.size() && fflush(stdout) == 0;
+      written = WriteNow(fresh);
       return written;
     };
   }

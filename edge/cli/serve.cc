@@ -174,12 +174,9 @@ LoadedModel LoadOne(const Settings& settings, const ModelFile& file) {
   return loaded;
 }
 
-// Whether a repacked model of so many bytes fits: twice, because it is packed for the processor from a file in memory.
-bool HasRoomFor(const Settings& settings, uint64_t bytes, std::string* why) {
-  const uint64_t needed = settings.repack_dir.empty() ? 2 * bytes : bytes;
-  server::MachineFacts facts;
-  const server::Machine machine;
-  machine.ReadMemory(&facts);
+// Whether a repacked model that needs so many bytes fits.
+bool HasRoomFor(const Settings& settings, uint64_t needed, std::string* why) {
+  const server::MachineFacts facts = server::Machine().Read(0);
   const auto lacks = [&](uint64_t left) {
     *why = "it needs " + HumanBytes(needed) + ", and " + HumanBytes(left) + " are left";
     return false;
@@ -187,8 +184,7 @@ bool HasRoomFor(const Settings& settings, uint64_t bytes, std::string* why) {
   // A fifth stays free: for the sessions, and for others.
   if (facts.memory_available && needed > *facts.memory_available / 5 * 4) return lacks(*facts.memory_available);
   if (settings.memory_pool_size == 0) return true;
-  const server::MachineFacts all = server::Machine().Read(0);
-  const uint64_t used = std::min(all.process.resident_bytes.value_or(0), settings.memory_pool_size);
+  const uint64_t used = std::min(facts.process.resident_bytes.value_or(0), settings.memory_pool_size);
   return needed <= settings.memory_pool_size - used || lacks(settings.memory_pool_size - used);
 }
 
@@ -220,13 +216,13 @@ Result<LoadedModel> RepackOne(const Settings& settings, const ModelFile& file, c
   try {
     if (settings.repack_dir.empty()) {
       const auto memory = std::make_shared<std::string>();
-      if (!RepackToMemory(job, memory.get(), &why)) return RepackError(MOTE_IO, why);
-      loaded.model = LoadModelBytes(options, memory->data(), memory->size());
+      if (!RepackToMemory(job, bytes, memory.get(), &why)) return RepackError(MOTE_IO, why);
+      loaded.model = LoadModelInPlace(options, memory->data(), memory->size());
       loaded.backing = memory;
     } else {
       options.path = RepackedPath(settings, file, precision);
       const bool there = access(options.path.c_str(), R_OK) == 0;
-      if (!there && !RepackToFile(job, options.path, &why)) return RepackError(MOTE_IO, why);
+      if (!there && !RepackToFile(job, bytes, options.path, &why)) return RepackError(MOTE_IO, why);
       loaded.model = LoadModelQuietly(options);
     }
     loaded.path = file.path;

@@ -12,20 +12,22 @@ using namespace mote::api;  // NOLINT
 extern "C" {
 
 size_t mote_gpu_count(mote_error* error) {
-  const Result<std::vector<GpuInfo>> gpus = ListGpus();
-  if (gpus.ok()) return gpus->size();
-  Report(gpus.status(), error);
+  const Result<int> count = CountGpus();
+  if (count.ok()) return static_cast<size_t>(*count);
+  Report(count.status(), error);
   return 0;
 }
 
 mote_status mote_gpu_get(size_t index, mote_gpu* gpu, mote_error* error) {
   if (const Status status = CheckResultStruct(gpu, "mote_gpu"); !status.ok()) return Report(status, error);
-  const Result<std::vector<GpuInfo>> gpus = ListGpus();
-  if (!gpus.ok()) return Report(gpus.status(), error);
-  if (index >= gpus->size()) {
-    return Report(Error(Code::kNotFound, "there is no GPU %zu; this machine has %zu", index, gpus->size()), error);
+  const Result<int> count = CountGpus();
+  if (!count.ok()) return Report(count.status(), error);
+  if (index >= static_cast<size_t>(*count)) {
+    return Report(Error(Code::kNotFound, "there is no GPU %zu; this machine has %d", index, *count), error);
   }
-  const GpuInfo& info = (*gpus)[index];
+  const Result<GpuInfo> gpu_info = ReadGpu(static_cast<int>(index));
+  if (!gpu_info.ok()) return Report(gpu_info.status(), error);
+  const GpuInfo& info = *gpu_info;
   mote_gpu filled = {};
   snprintf(filled.name, sizeof(filled.name), "%s", info.name.c_str());
   snprintf(filled.unusable, sizeof(filled.unusable), "%s", info.unusable.c_str());

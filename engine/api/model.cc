@@ -141,6 +141,11 @@ Result<ModelParams> ConvertModelParams(const mote_model_params& given, Loaded* l
                  given.sparse_path);
   }
   params.sparse = static_cast<SparsePath>(given.sparse_path);
+  if (given.dynamic_sparsity != 0 && given.dynamic_sparsity != 1) {
+    return Error(Code::kInvalidArgument, "dynamic_sparsity is %d; it must be 0 (off) or 1 (on)",
+                 given.dynamic_sparsity);
+  }
+  params.dynamic_sparsity = given.dynamic_sparsity == 1;
   static_assert(MOTE_GPU_LAYERS_AUTO == kLayersThatFit && MOTE_GPU_LAYERS_ALL == kAllLayers);
   params.device.device = given.device != nullptr ? given.device : "auto";
   params.device.gpu_layers = given.gpu_layers;
@@ -294,6 +299,9 @@ mote_status mote_model_get_info(const mote_model* model, mote_model_info* info, 
     filled.cache_bytes = m.memory().cache_bytes;
     filled.device_reason = m.device().reason.c_str();
     filled.gpu_layers = m.device().gpu_layers;
+    const Program::LiveCount count = m.program().live_count();
+    filled.activations_met = count.met;
+    filled.activations_zero = count.zero;
   }
   WriteResult(filled, info);
   return MOTE_OK;

@@ -125,8 +125,12 @@ typedef struct mote_model_params {
   const char* device; /* "cpu", "cuda", "cuda:1", ...; NULL or "auto": a GPU where there is one that can, else the CPU.
                          Read during the call only */
   int32_t gpu_layers; /* on the GPU: the last so many; MOTE_GPU_LAYERS_AUTO (default): what fits; ..._ALL */
-  const char* split;  /* with `link`: "auto" (also NULL), "12" (layers on the lead, of two ranks) or shares as "3:2".
-                         Read during the call only */
+  /* 1: activations below the thresholds that the file has (mote sparsify --activations) count as zero, and tokens that
+   * are computed one by one pass over the weights that they would be multiplied with. Changes the results. On the CPU;
+   * MOTE_NOT_FOUND where the file has no thresholds. 0 (default): off */
+  int32_t dynamic_sparsity;
+  const char* split; /* with `link`: "auto" (also NULL), "12" (layers on the lead, of two ranks) or shares as "3:2".
+                        Read during the call only */
   const struct mote_link* link; /* to the other processes that hold the model's layers; NULL: all are here. Copied; what
                                    it points to is used as long as the model lives. See mote_split.h */
 } mote_model_params;
@@ -194,6 +198,10 @@ typedef struct mote_model_info {
   const char* weight_type;   /* the type of most of the tensors' bytes, as GGUF names it: "Q8_0" */
   const char* device_reason; /* why it runs on this device, for people */
   uint32_t gpu_layers;       /* of `layers` */
+  /* With dynamic_sparsity, in all steps of one token so far: groups of activations (of one float, or of four of 8 bits)
+   * that matrices were multiplied with, and of these the ones that were all zero. */
+  uint64_t activations_met;
+  uint64_t activations_zero;
 } mote_model_info;
 
 /* info->struct_size must be set. */

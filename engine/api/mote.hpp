@@ -239,8 +239,10 @@ class Model {
     params.cache_type_k = options.cache_type_k;
     params.cache_type_v = options.cache_type_v;
     params.isa = options.isa.empty() ? nullptr : options.isa.c_str();
+    params.sparse_path = options.sparse_path;
     params.device = options.device.empty() ? nullptr : options.device.c_str();
     params.gpu_layers = options.gpu_layers;
+    params.dynamic_sparsity = options.dynamic_sparsity ? 1 : 0;
     params.split = options.split.empty() ? nullptr : options.split.c_str();
     params.link = options.link;
     if (log != nullptr) {

@@ -22,10 +22,11 @@ typedef struct mote_gpu {
   char unusable[128];      /* why mote does not run on it; empty where it does */
 } mote_gpu;
 
-/* How many there are. 0 with a reason in `error` (which may be NULL) where there can be none: no kernels in this build,
-   or no driver. Asks the driver: any thread, milliseconds (the first time up to seconds). */
+/* How many there are, in CUDA's order. 0 with a reason in `error` (which may be NULL) where there is none: no kernels
+   in this build, no driver, or no GPU. Asks the driver: any thread, milliseconds (the first time up to seconds). */
 MOTE_API size_t mote_gpu_count(mote_error* error);
-/* MOTE_NOT_FOUND past the end. gpu->struct_size must be set. */
+/* MOTE_NOT_FOUND past the end. gpu->struct_size must be set. Takes some memory of that GPU, and of no other, for as
+   long as the process lives. */
 MOTE_API mote_status mote_gpu_get(size_t index, mote_gpu* gpu, mote_error* error);
 
 #ifdef __cplusplus

@@ -19,9 +19,11 @@ struct ModelOptions {
   uint64_t memory_limit = 0;
   mote_cache_type cache_type_k = MOTE_CACHE_F16;
   mote_cache_type cache_type_v = MOTE_CACHE_F16;
-  std::string isa;     // empty: the best one
+  std::string isa;  // empty: the best one
+  mote_sparse_path sparse_path = MOTE_SPARSE_AUTO;
   std::string device;  // empty: auto; see mote_model_params
   int32_t gpu_layers = MOTE_GPU_LAYERS_AUTO;
+  bool dynamic_sparsity = false;    // see mote_model_params
   std::string split;                // with `link`; see mote_model_params
   const mote_link* link = nullptr;  // to the other processes that hold layers; kept by the caller
   std::function<void(mote_log_level, std::string_view)> log;    // kept while the model lives; called from any thread

@@ -84,6 +84,13 @@ class Program {
   // The part at `part` of the step, cut into `parts` of about the same length (some may be empty). All parts of a step,
   // in their order and with no other step of the program between them, are what Run does.
   virtual Status RunPart(const Step& step, uint32_t part, uint32_t parts) = 0;
+  // Of dynamic sparsity (Plan::activations), in all steps of one row so far: steps of the products' inputs (a value of
+  // floats, four of 8 bits), and those whose activations were all zero. From any thread.
+  struct LiveCount {
+    uint64_t met = 0;
+    uint64_t zero = 0;
+  };
+  virtual LiveCount live_count() const { return {}; }
   // From the next Run on; a null function ends it.
   void Observe(const ActivationObserver& observer) { observer_ = observer; }
 

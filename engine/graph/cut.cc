@@ -103,8 +103,9 @@ Result<GraphHalves> CutGraph(const Graph& graph, uint32_t layer) {
     return Error(Code::kUnsupported, "the model cannot be cut below layer %u: layers behind it read pictures' features",
                  layer);
   }
-  // The last such place: the end of the layer below, and not the middle of it.
-  for (uint32_t at = end; at > std::max(first, last_input); --at) {
+  // The last such place: the end of the layer below, and not the middle of it. Right behind what reads the input is
+  // one.
+  for (uint32_t at = end; at >= std::max({first, last_input, 1u}); --at) {
     const Crossing crossing = CrossingAt(graph, at);
     if (crossing.count != 1 || graph.value(crossing.value).rows != Rows::kTokens) continue;
     GraphHalves halves;

@@ -7,7 +7,6 @@
 
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "engine/core/status.h"
 #include "engine/graph/backend.h"
@@ -26,15 +25,14 @@ struct GpuInfo {
   uint32_t block_bytes = 0;     // of the memory that a kernel's block has to itself
   double bytes_per_second = 0;  // of its memory, at best; 0: not told
   int driver = 0;               // CUDA version, 12040 for 12.4
-  int runtime = 0;
-  std::string unusable;  // why mote does not run on it; empty where it does
+  std::string unusable;         // why mote does not run on it; empty where it does
 };
 
-// True where this build has kernels for GPUs.
-bool HasGpuBackend();
-// kUnsupported tells why there can be none: this build has no kernels, or there is no driver.
-Result<std::vector<GpuInfo>> ListGpus();
-// One of them, without touching the others. kInvalidArgument where there is no such GPU.
+// At least 1, in CUDA's order, and none of them touched. kUnsupported tells why there is none: this build has no
+// kernels, or there is no driver, or no GPU.
+Result<int> CountGpus();
+// One of them, without touching the others: that takes some of its memory for as long as the process lives.
+// kInvalidArgument where there is no such GPU.
 Result<GpuInfo> ReadGpu(int index);
 // `pixels` must outlive the backend: pictures stay with the CPU.
 Result<std::unique_ptr<Backend>> CreateGpuBackend(const GpuInfo& gpu, const PixelKernels& pixels);

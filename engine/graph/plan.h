@@ -11,6 +11,8 @@
 
 namespace mote {
 
+struct ActivationRules;  // engine/format/activation_rules.h
+
 // One or more nodes that a backend runs as one: matrix products that read the same input (Q, K, V; gate and up), with
 // weights of the same block size, become one instruction, so that the input is prepared once and the workers meet once.
 // An activation that alone reads a product belongs to the product's instruction: it is applied to each tile while that
@@ -48,6 +50,8 @@ struct Plan {
   std::vector<uint64_t> value_offset;
   uint64_t arena_bytes = 0;
   CacheTypes cache;  // for the backend to take or refuse
+  // Dynamic sparsity: activations that count as zero, in every step. Null: off. For the backend to take or refuse.
+  const ActivationRules* activations = nullptr;
 };
 
 Result<Plan> MakePlan(const Graph& graph, uint32_t max_tokens, uint32_t max_outputs);

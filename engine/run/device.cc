@@ -43,16 +43,20 @@ std::string Table(const MemoryNeed& need, uint64_t free_bytes) {
 // The most layers, at most `most`, that fit; 0: none.
 Result<uint32_t> LayersThatFit(const Backend& cpu, const Backend& gpu, const Plan& plan, uint32_t context,
                                uint32_t most, uint64_t free_bytes) {
-  uint32_t fits = 0, too_many = most + 1;
+  const auto fits_with = [&](uint32_t layers) -> Result<bool> {
+    const Result<MemoryNeed> need = NeedOf(cpu, gpu, plan, context, layers);
+    if (!need.ok() && need.status().code() != Code::kUnsupported) return need.status();
+    return need.ok() && Total(*need) + kReserveBytes <= free_bytes;
+  };
+  // All of them first: there is no order among those that cannot be cut. Where the first layers read pictures'
+  // features, all but one is impossible and all is not.
+  MOTE_ASSIGN_OR_RETURN(const bool all, fits_with(most));
+  if (all) return most;
+  uint32_t fits = 0, too_many = most;
   while (too_many - fits > 1) {
     const uint32_t middle = fits + (too_many - fits) / 2;
-    const Result<MemoryNeed> need = NeedOf(cpu, gpu, plan, context, middle);
-    if (!need.ok() && need.status().code() != Code::kUnsupported) return need.status();
-    if (need.ok() && Total(*need) + kReserveBytes <= free_bytes) {
-      fits = middle;
-    } else {
-      too_many = middle;
-    }
+    MOTE_ASSIGN_OR_RETURN(const bool fit, fits_with(middle));
+    (fit ? fits : too_many) = middle;
   }
   return fits;
 }
@@ -76,8 +80,13 @@ Result<DeviceChoice> ChooseGpu(const DeviceRequest& request, int index, const Pl
       choice.gpu.reset();
       return choice;
     }
-    MOTE_ASSIGN_OR_RETURN(const MemoryNeed need, NeedOf(cpu, *choice.gpu, plan, context, layers > 1 ? 1 : layers));
-    return Error(Code::kOutOfMemory, "not even one layer fits the GPU: %s", Table(need, choice.gpu_free).c_str());
+    const Result<MemoryNeed> one = NeedOf(cpu, *choice.gpu, plan, context, 1);
+    if (!one.ok()) {
+      MOTE_ASSIGN_OR_RETURN(const MemoryNeed whole, choice.gpu->Measure(plan, context));
+      return Error(Code::kOutOfMemory, "the whole does not fit the GPU: %s; nor can a part: %s",
+                   Table(whole, choice.gpu_free).c_str(), one.status().message().c_str());
+    }
+    return Error(Code::kOutOfMemory, "not even one layer fits the GPU: %s", Table(*one, choice.gpu_free).c_str());
   }
   MOTE_ASSIGN_OR_RETURN(choice.gpu_need, NeedOf(cpu, *choice.gpu, plan, context, wanted));
   if (Total(choice.gpu_need) + kReserveBytes > choice.gpu_free) {

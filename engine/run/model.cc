@@ -54,6 +54,18 @@ Result<std::unique_ptr<Model>> Model::Prepare(std::unique_ptr<GgufFile> file, co
   const uint32_t batch = std::min(params.max_batch, m.context_);
   MOTE_ASSIGN_OR_RETURN(m.plan_, MakePlan(m.graph_, batch, batch));
   m.plan_.cache = params.cache;
+  DeviceRequest device = params.device;
+  if (params.dynamic_sparsity) {
+    if (device.device != "auto" && device.device != "cpu") {
+      return Error(Code::kUnsupported, "device \"%s\": dynamic sparsity runs on the CPU alone",
+                   device.device.substr(0, 64).c_str());
+    }
+    if (params.chain.transport != nullptr) {
+      return Error(Code::kUnsupported, "dynamic sparsity needs all layers in one process; leave out one of the two");
+    }
+    MOTE_RETURN_IF_ERROR(m.TakeActivationRules());
+    device.device = "cpu";
+  }
 
   MOTE_ASSIGN_OR_RETURN(m.pool_, m.platform_->CreateThreadPool(params.threads));
   m.log_ = params.log;
@@ -64,7 +76,7 @@ Result<std::unique_ptr<Model>> Model::Prepare(std::unique_ptr<GgufFile> file, co
     MOTE_ASSIGN_OR_RETURN(
         m.chain_, ChainLead::Create(params.chain, params.device, *m.file_, m.plan_, m.context_, *m.cpu_, context));
   } else {
-    MOTE_ASSIGN_OR_RETURN(m.device_, ChooseDevice(params.device, m.plan_, m.context_, *m.cpu_));
+    MOTE_ASSIGN_OR_RETURN(m.device_, ChooseDevice(device, m.plan_, m.context_, *m.cpu_));
   }
   MOTE_ASSIGN_OR_RETURN(const MemoryNeed need, m.backend().Measure(m.plan_, m.context_));
   // The scheduler's results are as much scratch as the backend's arena.
@@ -73,6 +85,17 @@ Result<std::unique_ptr<Model>> Model::Prepare(std::unique_ptr<GgufFile> file, co
   const uint64_t hidden_bytes = uint64_t{batch} * m.hyper_.width * sizeof(float);
   m.memory_ = {need.weight_bytes, need.scratch_bytes + logits_bytes + hidden_bytes, need.cache_bytes};
   return model;
+}
+
+Status Model::TakeActivationRules() {
+  MOTE_ASSIGN_OR_RETURN(activations_, ReadActivationRules(*file_));
+  if (activations_.rules.empty()) {
+    return Error(Code::kNotFound,
+                 "%s has no thresholds for dynamic sparsity (mote.dynamic.*); mote sparsify --activations makes them",
+                 file_->name().c_str());
+  }
+  plan_.activations = &activations_;
+  return Status();
 }
 
 Context Model::MakeContext() const {

@@ -13,6 +13,7 @@
 #include "engine/arch/arch.h"
 #include "engine/core/context.h"
 #include "engine/core/status.h"
+#include "engine/format/activation_rules.h"
 #include "engine/format/gguf.h"
 #include "engine/graph/backend.h"
 #include "engine/graph/plan.h"
@@ -36,6 +37,7 @@ struct ModelParams {
   uint64_t memory_limit = 0;  // bytes for weights, scratch and one session's cache; 0: no limit
   std::string isa;            // see CreateCpuBackend
   SparsePath sparse = SparsePath::kAuto;
+  bool dynamic_sparsity = false;  // as the file's activation rules say; on the CPU
   DeviceRequest device;
   ChainParams chain;  // of the lead: others hold some of the layers
   LogSink log;
@@ -81,6 +83,7 @@ class Model {
   Scheduler& scheduler() { return *scheduler_; }
   Stepper& stepper() { return *stepper_; }
   Program& program() { return *program_; }
+  const Program& program() const { return *program_; }
   const Platform& platform() const { return *platform_; }
 
   // Gives the model eyes: `file` is the vision file ("mmproj") that belongs to it. Once, before anything else uses the
@@ -105,6 +108,7 @@ class Model {
   // Everything up to the point where weights would be loaded.
   static Result<std::unique_ptr<Model>> Prepare(std::unique_ptr<GgufFile> file, const ModelParams& params,
                                                 bool shapes_only);
+  Status TakeActivationRules();
   Context MakeContext() const;
   Backend& local_backend() const { return device().backend != nullptr ? *device().backend : *cpu_; }
   Backend& backend() const { return chain_ != nullptr ? chain_->backend() : local_backend(); }
@@ -120,6 +124,7 @@ class Model {
   std::string template_error_;
   HyperParams hyper_;
   Graph graph_;
+  ActivationRules activations_;  // read where dynamic sparsity is on
   Plan plan_;
   std::unique_ptr<Backend> cpu_;
   DeviceChoice device_;

@@ -81,8 +81,7 @@ PlanBytes BytesOf(const PlanModel& m, DType type) {
   return bytes;
 }
 
-SpeedLimit LimitOf(const PlanDevice& device, const PlanModel& model, DType type, uint32_t gpu_layers,
-                   uint32_t positions) {
+double LimitOf(const PlanDevice& device, const PlanModel& model, DType type, uint32_t gpu_layers, uint32_t positions) {
   const PlanBytes bytes = BytesOf(model, type);
   const double layer = static_cast<double>(bytes.layer + bytes.cache_position * positions);
   const uint32_t on_gpu = device.has_gpu ? std::min(gpu_layers, model.layers) : 0;
@@ -92,17 +91,7 @@ SpeedLimit LimitOf(const PlanDevice& device, const PlanModel& model, DType type,
   const double cpu_speed =
       device.has_gpu && !device.shared_memory ? device.host_bytes_per_second : device.bytes_per_second;
   // One after the other: a layer needs what the one before it says.
-  return SpeedLimit(1 / (gpu_bytes / device.bytes_per_second + cpu_bytes / cpu_speed));
-}
-
-Result<std::string> SpeedLimit::Claim(double tokens_per_second) const {
-  if (!(tokens_per_second > 0) || tokens_per_second > tokens_per_second_) {
-    return Error(Code::kInvalidArgument, "%.1f tokens/s cannot be: the memory allows at most %.1f", tokens_per_second,
-                 tokens_per_second_);
-  }
-  const Status text = Error(Code::kInternal, "%.1f tokens/s, %.0f %% of the limit", tokens_per_second,
-                            100 * tokens_per_second / tokens_per_second_);
-  return text.message();
+  return 1 / (gpu_bytes / device.bytes_per_second + cpu_bytes / cpu_speed);
 }
 
 uint32_t PlanLayers(const PlanDevice& device, const PlanModel& model, DType type, uint32_t positions) {

@@ -49,23 +49,9 @@ struct PlanBytes {
 };
 PlanBytes BytesOf(const PlanModel& model, DType type);
 
-// The most tokens a second that bandwidth allows. Made by LimitOf alone; a speed can be told only as a share of one.
-class SpeedLimit {
- public:
-  double tokens_per_second() const { return tokens_per_second_; }
-  // "41.2 tokens/s, 63 % of the limit". kInvalidArgument for a speed above the limit (or none): such a claim is wrong,
-  // and there is no way to print it.
-  Result<std::string> Claim(double tokens_per_second) const;
-
- private:
-  friend SpeedLimit LimitOf(const PlanDevice&, const PlanModel&, DType, uint32_t, uint32_t);
-  explicit SpeedLimit(double limit) : tokens_per_second_(limit) {}
-  double tokens_per_second_;
-};
-
-// With the last `gpu_layers` layers (and, with any, the output) on the GPU, and `positions` in the cache.
-SpeedLimit LimitOf(const PlanDevice& device, const PlanModel& model, DType type, uint32_t gpu_layers,
-                   uint32_t positions);
+// The most tokens a second that bandwidth allows, with the last `gpu_layers` layers (and, with any, the output) on the
+// GPU, and `positions` in the cache.
+double LimitOf(const PlanDevice& device, const PlanModel& model, DType type, uint32_t gpu_layers, uint32_t positions);
 
 // Layers that fit the device with a session of `positions`, at most all; of a CPU, all or none.
 uint32_t PlanLayers(const PlanDevice& device, const PlanModel& model, DType type, uint32_t positions);

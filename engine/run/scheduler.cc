@@ -1,6 +1,7 @@
 #include "engine/run/scheduler.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "engine/run/prompt.h"
 
@@ -157,8 +158,32 @@ void Scheduler::RunBetweenSteps(void (*body)(void* user), void* user) {
   monitor_->NotifyAll();
 }
 
+// The oldest of the prompts goes first, but leaves up to half of `rows` to the shortest of the others, and then come
+// these, shortest first: who asks briefly while a book is being read does not wait for its end. Nobody starves: see
+// kPatience.
+void Scheduler::FillPrompts(std::vector<Entry*> prompts, uint32_t rows, bool alone, Batch* batch) {
+  if (prompts.empty()) return;
+  std::stable_sort(prompts.begin() + 1, prompts.end(),
+                   [](const Entry* a, const Entry* b) { return a->todo() < b->todo(); });
+  uint32_t left = std::min(rows, limits_.max_batch - batch->rows());
+  bool none = alone;
+  for (size_t i = 0; i < prompts.size() && left > 0; ++i) {
+    Entry& entry = *prompts[i];
+    const uint32_t together = entry.Together(entry.job->done);
+    uint32_t limit = left;
+    if (i == 0 && prompts.size() > 1 && prompts[1]->todo() < entry.todo()) {
+      limit = std::max(left - std::min(prompts[1]->todo(), left / 2), std::min(together, left));
+    }
+    // Rows that cannot be parted come in a step of their own, however many.
+    if (none) limit = std::max(limit, std::min(together, limits_.max_batch - batch->rows()));
+    batch->Take(entry, limit, limits_.max_outputs);
+    left -= std::min(left, entry.rows);
+    none = none && entry.rows == 0;
+  }
+}
+
 // Running streams first, so that a long prompt never stalls them, those that waited longest before the others; then
-// prompts, oldest first.
+// prompts.
 void Scheduler::Fill(const std::vector<Entry*>& present, Batch* batch) {
   uint32_t max_prefill = limits_.max_batch;
   for (const Entry* entry : present) {
@@ -184,16 +209,11 @@ void Scheduler::Fill(const std::vector<Entry*>& present, Batch* batch) {
     if (entry->job->finished || entry->rows > 0 || room == 0 || entry->todo() != 1) continue;
     batch->Take(*entry, room, limits_.max_outputs);
   }
+  std::vector<Entry*> prompts;
   for (Entry* entry : present) {
-    const uint32_t room = limits_.max_batch - batch->rows();
-    if (entry->job->finished || entry->rows > 0 || entry->todo() == 1) continue;
-    uint32_t limit = max_prefill - std::min(prefill, max_prefill);
-    // Rows that cannot be parted come in a step of their own, however many.
-    if (prefill == 0) limit = std::max(limit, entry->Together(entry->job->done));
-    if (std::min(room, limit) == 0) break;
-    batch->Take(*entry, std::min(room, limit), limits_.max_outputs);
-    prefill += entry->rows;
+    if (!entry->job->finished && entry->rows == 0 && entry->todo() != 1) prompts.push_back(entry);
   }
+  FillPrompts(std::move(prompts), max_prefill - std::min(prefill, max_prefill), prefill == 0, batch);
 }
 
 Status Scheduler::Compute(const Batch& batch) {

@@ -94,6 +94,7 @@ class Scheduler {
   void Lead(const Entry& until);
   void StepOnce(std::vector<Entry*> present);
   void Fill(const std::vector<Entry*>& present, Batch* batch);
+  void FillPrompts(std::vector<Entry*> prompts, uint32_t rows, bool alone, Batch* batch);
   Status Compute(const Batch& batch);
   void Deliver(Entry& entry, const Batch& batch);
   void MakeReady(const std::vector<Entry*>& done);

@@ -41,6 +41,58 @@ bool IsDecimalNumber(std::string_view text) {
   return i == text.size();
 }
 
+// Room for 309 digits before the point and 400 after it.
+using NumberText = char[720];
+
+#if defined(__cpp_lib_to_chars)
+// The value as printf's %.*e, %.*f or %.*g has it, whatever the locale.
+std::string_view Print(double value, char type, int precision, NumberText& buffer) {
+  const std::chars_format format = type == 'e'   ? std::chars_format::scientific
+                                   : type == 'f' ? std::chars_format::fixed
+                                                 : std::chars_format::general;
+  const std::to_chars_result end = std::to_chars(buffer, buffer + sizeof(buffer), value, format, precision);
+  return {buffer, static_cast<size_t>(end.ptr - buffer)};
+}
+
+// d.ddde[+-]xx with the fewest digits that mean this value and no other.
+std::string_view PrintShortest(double value, NumberText& buffer) {
+  const std::to_chars_result end = std::to_chars(buffer, buffer + sizeof(buffer), value, std::chars_format::scientific);
+  return {buffer, static_cast<size_t>(end.ptr - buffer)};
+}
+#else
+// libc++, whose users here (wasm) know no locale but "C": its own functions bring 120 KB of tables along.
+std::string_view Print(double value, char type, int precision, NumberText& buffer) {
+  const char format[] = {'%', '.', '*', type, '\0'};
+  return {buffer, static_cast<size_t>(snprintf(buffer, sizeof(buffer), format, precision, value))};
+}
+
+// The next number up or down from zero with as many digits. False: it has one digit more before the point.
+bool NextDigit(char* text) {
+  char* at = strchr(text, 'e');
+  while (at-- > text) {
+    if (!IsDecimal(*at)) continue;
+    if (*at != '9') {
+      ++*at;
+      return true;
+    }
+    *at = '0';
+  }
+  return false;
+}
+
+std::string_view PrintShortest(double value, NumberText& buffer) {
+  constexpr int kMostDigits = 17;
+  for (int digits = 1; digits < kMostDigits; ++digits) {
+    const std::string_view text = Print(value, 'e', digits - 1, buffer);
+    if (strtod(buffer, nullptr) == value) return text;
+    // The doubles below a power of two stand closer together than those above it: where the nearest number of so many
+    // digits is below and means another double, the next one up may still mean this one.
+    if (NextDigit(buffer) && strtod(buffer, nullptr) == value) return text;
+  }
+  return Print(value, 'e', kMostDigits - 1, buffer);
+}
+#endif
+
 }  // namespace
 
 int HexDigit(char c) {
@@ -111,10 +163,8 @@ bool ParseDouble(std::string_view text, double* out) {
 std::string FormatDouble(double value) {
   if (isnan(value)) return "nan";
   if (isinf(value)) return value < 0 ? "-inf" : "inf";
-  char buffer[40];
-  const std::to_chars_result end = std::to_chars(buffer, buffer + sizeof(buffer), value, std::chars_format::scientific);
-  // d.ddde[+-]xx
-  std::string_view text(buffer, static_cast<size_t>(end.ptr - buffer));
+  NumberText buffer;
+  std::string_view text = PrintShortest(value, buffer);
   std::string out;
   if (text[0] == '-') {
     out = "-";
@@ -143,12 +193,8 @@ std::string FormatDouble(double value) {
 std::string FormatDoubleFixed(double value, char type, int precision) {
   if (isnan(value)) return "nan";
   if (isinf(value)) return value < 0 ? "-inf" : "inf";
-  const std::chars_format format = type == 'e'   ? std::chars_format::scientific
-                                   : type == 'f' ? std::chars_format::fixed
-                                                 : std::chars_format::general;
-  char buffer[480];  // 309 digits before the point, 100 after it
-  const std::to_chars_result end = std::to_chars(buffer, buffer + sizeof(buffer), value, format, precision);
-  return std::string(buffer, static_cast<size_t>(end.ptr - buffer));
+  NumberText buffer;
+  return std::string(Print(value, type, precision, buffer));
 }
 
 double RoundDouble(double value, int64_t digits) {
@@ -157,10 +203,8 @@ double RoundDouble(double value, int64_t digits) {
   if (digits < -308) return copysign(0.0, value);
   if (digits >= 0) {
     double rounded = value;
-    char buffer[720];
-    const std::to_chars_result end =
-        std::to_chars(buffer, buffer + sizeof(buffer), value, std::chars_format::fixed, static_cast<int>(digits));
-    ParseDouble({buffer, static_cast<size_t>(end.ptr - buffer)}, &rounded);
+    NumberText buffer;
+    ParseDouble(Print(value, 'f', static_cast<int>(digits), buffer), &rounded);
     return rounded;
   }
   const double scale = pow(10.0, static_cast<double>(-digits));

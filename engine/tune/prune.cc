@@ -50,92 +50,120 @@ uint32_t RoundsFor(const PruneOptions& options, uint64_t cols) {
   return static_cast<uint32_t>(std::clamp<uint64_t>(kColumnsOfOneRound / std::max<uint64_t>(cols, 1), 1, kMostRounds));
 }
 
-Pruned Finish(const PruneInput& input, BlockMask mask, std::vector<float> weights, ThreadPool* pool) {
+double SumOf(const std::vector<double>& values) {
+  double sum = 0;
+  for (const double value : values) sum += value;
+  return sum;
+}
+
+// Of each row of `weights`, or of their difference to the input's; added up row by row, whatever the pool.
+double OutputEnergy(const PruneInput& input, const float* weights, bool difference, ThreadPool* pool) {
+  const uint64_t rows = input.grid.rows;
+  const uint64_t cols = input.grid.cols;
+  std::vector<double> energies(static_cast<size_t>(rows));
+  std::vector<std::vector<double>> lines(static_cast<size_t>(NumWorkers(pool)),
+                                         std::vector<double>(static_cast<size_t>(cols)));
+  ForEach(pool, rows, [&](uint64_t row, int worker) {
+    std::vector<double>& line = lines[static_cast<size_t>(worker)];
+    const float* from = input.weights + row * cols;
+    const float* to = weights + row * cols;
+    for (uint64_t i = 0; i < cols; ++i) {
+      line[static_cast<size_t>(i)] = static_cast<double>(to[i]) - (difference ? static_cast<double>(from[i]) : 0.0);
+    }
+    energies[static_cast<size_t>(row)] = RowEnergy(input.gram, line.data(), cols);
+  });
+  return SumOf(energies);
+}
+
+// A matrix that is pruned several ways: what its output was is known once for all of them.
+struct Subject {
+  Subject(const PruneInput& in, ThreadPool* workers)
+      : input(in), pool(workers), before(OutputEnergy(in, in.weights, /*difference=*/false, workers)) {}
+
+  double Loss(const float* weights) const {
+    const double difference = OutputEnergy(input, weights, /*difference=*/true, pool);
+    if (difference == 0) return 0;
+    return before > 0 ? sqrt(difference / before) : 1.0;
+  }
+
+  const PruneInput& input;
+  ThreadPool* pool;
+  double before;
+};
+
+Pruned Finish(const Subject& subject, BlockMask mask, std::vector<float> weights) {
   Pruned pruned;
   pruned.kept = CountKept(mask);
   pruned.mask = std::move(mask);
   pruned.weights = std::move(weights);
-  pruned.loss = OutputLoss(input, pruned.weights.data(), pool);
+  pruned.loss = subject.Loss(pruned.weights.data());
   return pruned;
 }
 
-Pruned Masked(const PruneInput& input, BlockMask mask, ThreadPool* pool) {
+Pruned Masked(const Subject& subject, BlockMask mask) {
+  const PruneInput& input = subject.input;
   std::vector<float> weights(input.weights, input.weights + input.grid.rows * input.grid.cols);
   ApplyMask(input.grid, mask, weights.data());
-  return Finish(input, std::move(mask), std::move(weights), pool);
+  return Finish(subject, std::move(mask), std::move(weights));
 }
 
-Pruned PruneByScore(const PruneInput& input, uint64_t keep, bool by_activation, ThreadPool* pool) {
+Pruned PruneByScore(const Subject& subject, uint64_t keep, bool by_activation) {
+  const PruneInput& input = subject.input;
   const std::vector<double> squares = by_activation ? input.gram->Diagonal() : std::vector<double>();
-  return Masked(input, KeepHighest(ScoreBlocks(input.grid, input.weights, squares), {}, keep), pool);
+  return Masked(subject, KeepHighest(ScoreBlocks(input.grid, input.weights, squares), {}, keep));
 }
 
-Result<Pruned> Reconstruct(const PruneInput& input, uint64_t keep, const PruneOptions& options, ThreadPool* pool) {
-  MOTE_ASSIGN_OR_RETURN(Reconstruction fit, Reconstruction::Create(input, options.damping, pool));
+Result<Pruned> Reconstruct(const Subject& subject, uint64_t keep, const PruneOptions& options) {
+  const PruneInput& input = subject.input;
+  MOTE_ASSIGN_OR_RETURN(Reconstruction fit, Reconstruction::Create(input, options.damping, subject.pool));
   MOTE_RETURN_IF_ERROR(fit.RemoveTo(keep, RoundsFor(options, input.grid.cols)));
-  Pruned best = Finish(input, fit.mask(), fit.Weights(), pool);
+  Pruned best = Finish(subject, fit.mask(), fit.Weights());
   // Taking blocks away greedily finds good masks, not always the best: where the simple one is better, it is taken.
-  Pruned simple = PruneByScore(input, keep, /*by_activation=*/true, pool);
+  Pruned simple = PruneByScore(subject, keep, /*by_activation=*/true);
   if (best.loss <= simple.loss) return best;
   MOTE_RETURN_IF_ERROR(fit.FitTo(simple.mask));
-  best = Finish(input, simple.mask, fit.Weights(), pool);
+  best = Finish(subject, simple.mask, fit.Weights());
   if (best.loss <= simple.loss) return best;
   return simple;
+}
+
+Result<Pruned> PruneSubject(const Subject& subject, double density, const PruneOptions& options) {
+  const PruneInput& input = subject.input;
+  const uint64_t keep = KeptAt(density, input.grid.blocks());
+  switch (options.method) {
+    case PruneMethod::kMagnitude:
+      return PruneByScore(subject, keep, /*by_activation=*/false);
+    case PruneMethod::kWanda:
+      return PruneByScore(subject, keep, /*by_activation=*/true);
+    case PruneMethod::kReconstruct:
+      return Reconstruct(subject, keep, options);
+    case PruneMethod::kZeros:
+      return Masked(subject, NonZeroBlocks(input.grid, input.weights));
+  }
+  return Error(Code::kInternal, "no such method of pruning");
 }
 
 }  // namespace
 
 double OutputLoss(const PruneInput& input, const float* weights, ThreadPool* pool) {
-  const uint64_t rows = input.grid.rows;
-  const uint64_t cols = input.grid.cols;
-  std::vector<double> was(static_cast<size_t>(rows));
-  std::vector<double> off(static_cast<size_t>(rows));
-  std::vector<std::vector<double>> lines(static_cast<size_t>(NumWorkers(pool)),
-                                         std::vector<double>(static_cast<size_t>(cols)));
-  ForEach(pool, rows, [&](uint64_t row, int worker) {
-    std::vector<double>& line = lines[static_cast<size_t>(worker)];
-    const float* before = input.weights + row * cols;
-    const float* after = weights + row * cols;
-    for (uint64_t i = 0; i < cols; ++i) line[static_cast<size_t>(i)] = static_cast<double>(before[i]);
-    was[static_cast<size_t>(row)] = RowEnergy(input.gram, line.data(), cols);
-    for (uint64_t i = 0; i < cols; ++i) {
-      line[static_cast<size_t>(i)] = static_cast<double>(after[i]) - static_cast<double>(before[i]);
-    }
-    off[static_cast<size_t>(row)] = RowEnergy(input.gram, line.data(), cols);
-  });
-  double before = 0;
-  double difference = 0;
-  for (size_t row = 0; row < was.size(); ++row) {
-    before += was[row];
-    difference += off[row];
-  }
-  if (difference == 0) return 0;
-  return before > 0 ? sqrt(difference / before) : 1.0;
+  return Subject(input, pool).Loss(weights);
 }
 
 Result<Pruned> Prune(const PruneInput& input, double density, const PruneOptions& options, ThreadPool* pool) {
   MOTE_RETURN_IF_ERROR(CheckInput(input, density, options));
-  const uint64_t keep = KeptAt(density, input.grid.blocks());
-  switch (options.method) {
-    case PruneMethod::kMagnitude:
-      return PruneByScore(input, keep, /*by_activation=*/false, pool);
-    case PruneMethod::kWanda:
-      return PruneByScore(input, keep, /*by_activation=*/true, pool);
-    case PruneMethod::kReconstruct:
-      return Reconstruct(input, keep, options, pool);
-    case PruneMethod::kZeros:
-      return Masked(input, NonZeroBlocks(input.grid, input.weights), pool);
-  }
-  return Error(Code::kInternal, "no such method of pruning");
+  return PruneSubject(Subject(input, pool), density, options);
 }
 
 Result<Pruned> PruneToLoss(const PruneInput& input, double max_loss, const PruneOptions& options, ThreadPool* pool) {
+  MOTE_RETURN_IF_ERROR(CheckInput(input, 1.0, options));
+  const Subject subject(input, pool);
   int low = 0;  // the densities tried that lost too much end here
   int high = kDensitySteps;
-  MOTE_ASSIGN_OR_RETURN(Pruned best, Prune(input, 1.0, options, pool));
+  MOTE_ASSIGN_OR_RETURN(Pruned best, PruneSubject(subject, 1.0, options));
   while (low < high) {
     const int middle = (low + high) / 2;
-    MOTE_ASSIGN_OR_RETURN(Pruned tried, Prune(input, static_cast<double>(middle) / kDensitySteps, options, pool));
+    const double density = static_cast<double>(middle) / kDensitySteps;
+    MOTE_ASSIGN_OR_RETURN(Pruned tried, PruneSubject(subject, density, options));
     if (tried.loss <= max_loss) {
       best = std::move(tried);
       high = middle;

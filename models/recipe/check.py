@@ -52,6 +52,17 @@ class Check(unittest.TestCase):
         names = sparse.prunable(Eye())
         self.assertEqual(len(names), 4 * 7 + 6 * 6 + 1)
 
+    def test_layers_are_held_against_the_teachers(self):
+        run = sparse.SparseRun.__new__(sparse.SparseRun)
+        a, b = torch.randn(4, 6), torch.randn(3, 2)
+        run.layers, run.true_layers = [a, b], [a, b]
+        self.assertEqual(float(run.apart()), 0)
+        self.assertEqual((run.layers, run.true_layers), ([], []))
+        run.layers, run.true_layers = [a + 2 * a.std(), b], [a, b]
+        self.assertAlmostEqual(float(run.apart()), 4 / 2, 3)  # of two layers one, off by two deviations
+        run.layers = [a]
+        self.assertRaises(ValueError, run.apart)
+
     def test_held_out_things_are_never_trained(self):
         seen = [scenes.draw((4, i), held="never")[1] for i in range(150)]
         pairs = {(s["colour"], s["shape"]) for scene in seen for s in scene["shapes"]}

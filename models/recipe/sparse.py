@@ -7,7 +7,7 @@
 Gradual pruning (Zhu and Gupta 2017, arXiv 1710.01878): the density falls along a cubic, fast at first and ever slower, while
 the blocks that are left go on learning. Blocks of 16 rows by 4 columns, as int8 kernels want them, the same share in every
 matrix; what goes are the blocks with the least sum of (weight x norm of its input)^2. A block that is gone stays gone. The dense
-model teaches: its answers' distributions, and what its tower makes of the pictures.
+model teaches: its answers' distributions, what comes out of each of its layers, and what its tower makes of the pictures.
 """
 
 import os
@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 
 import train
+from evaluate import load
 from model import Eye
 
 ROWS, COLS = 16, 4
@@ -64,9 +65,8 @@ def blocks_of(weight):
 class SparseRun(train.Run):
     def __init__(self, a):
         super().__init__(a)
-        self.teacher = Eye()
-        self.teacher.load_state_dict(dict(torch.load(a.teacher, map_location="cpu")["mean"]))
-        self.teacher.eval().requires_grad_(False)
+        self.teacher = load(gguf=a.teacher) if len(a.teacher) == 2 else load(checkpoint=a.teacher[0])
+        self.teacher.requires_grad_(False)
         if self.step == 0:
             with torch.no_grad():
                 for n, p in self.teacher.named_parameters():
@@ -75,9 +75,13 @@ class SparseRun(train.Run):
         self.bridged = True
         self.kept = {n: blocks_of(self.named[n].detach()).share_memory_() for n in prunable(self.model)}
         self.squares = {}
+        self.layers, self.true_layers = [], []
 
     def join(self, rank):
         super().join(rank)
+        for model, out in ((self.model, self.layers), (self.teacher, self.true_layers)):
+            for block in [*model.tower.blocks, *model.blocks]:
+                block.register_forward_hook(lambda _, inputs, x, out=out: out.append(x[0] if isinstance(x, tuple) else x))
         modules = dict(self.model.named_modules())
         for n in self.kept:
             modules[n[:-len(".weight")]].register_forward_pre_hook(lambda _, inputs, n=n: self.watch(n, inputs[0]))
@@ -90,7 +94,18 @@ class SparseRun(train.Run):
         now = x.flatten(0, -2).pow(2).mean(0)
         self.squares[name] = now if name not in self.squares else self.squares[name].lerp_(now, 0.05)
 
+    def apart(self):
+        """How far the layers' outputs are from the teacher's, of their variance, since the last call."""
+        if len(self.layers) != len(self.true_layers):
+            raise ValueError("the twin went through %d layers, the teacher through %d" % (len(self.layers), len(self.true_layers)))
+        far = sum(F.mse_loss(x, true) / true.var() for x, true in zip(self.layers, self.true_layers)) / len(self.layers)
+        self.layers.clear()
+        self.true_layers.clear()
+        return far
+
     def loss(self, images, labels, rows):
+        self.layers.clear()
+        self.true_layers.clear()
         pictures, patches = self.model.tower(images)
         with torch.no_grad():
             true_pictures, true_patches = self.teacher.tower(images)
@@ -106,6 +121,7 @@ class SparseRun(train.Run):
             taught = F.kl_div(F.log_softmax(logits / t, 1), F.log_softmax(said / t, 1), reduction="batchmean", log_target=True) * t * t
             answer = F.cross_entropy(logits, batch.targets[batch.targets >= 0])
             loss = loss + self.a.distil * taught + (1 - self.a.distil) * answer + self.a.look * look
+        loss = loss + self.a.layers * self.apart()
         return loss, (float(answer), float(taught), float(seen))
 
     def density(self):
@@ -131,16 +147,20 @@ class SparseRun(train.Run):
 
 def main():
     p = train.options("train a block-sparse twin of a trained model")
-    p.add_argument("--teacher", required=True, metavar="CHECKPOINT", help="of the dense model, which is also where the twin starts")
+    p.add_argument("--teacher", required=True, nargs="+", metavar="FILE",
+                   help="the dense model, which is also where the twin starts: a checkpoint, or the two files TEXT MMPROJ")
     p.add_argument("--density", type=float, default=0.5, help="share of the blocks that is left in the end")
     p.add_argument("--begin", type=float, default=0.02, help="share of the run after which blocks begin to go")
     p.add_argument("--end", type=float, default=0.6, help="share of the run after which none goes any more")
     p.add_argument("--prune-every", type=int, default=10, help="steps between two times that blocks go")
     p.add_argument("--distil", type=float, default=0.7, help="share of the loss on answers that is the teacher's, and not the truth's")
     p.add_argument("--temperature", type=float, default=2.0, help="at which the teacher's answers are softened")
+    p.add_argument("--layers", type=float, default=1.0, help="weight of the loss on what comes out of each layer")
     p.add_argument("--feature", type=float, default=0.5, help="weight of the loss on what the tower makes of pictures")
     p.set_defaults(tower_minutes=0.0, frozen_minutes=0.0, rate=8e-4, dense=0.1)
     a = p.parse_args()
+    if len(a.teacher) > 2:
+        p.error("--teacher: one checkpoint or the two files TEXT MMPROJ, not %d files" % len(a.teacher))
     os.makedirs(a.run, exist_ok=True)
     train.train(SparseRun(a))
 

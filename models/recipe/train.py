@@ -256,7 +256,9 @@ class Run:
             if float(self.clock[0]) // (a.every * 60) > mark:
                 mark = float(self.clock[0]) // (a.every * 60)
                 self.save()
+                self.clock[0] += time.time() - last
                 self.report(check)
+                last = time.time()  # an evaluation is no training
             if not self.bridged and float(self.clock[0]) >= a.tower_minutes * 60:
                 self.bridge()
             self.clock[0] += time.time() - last

@@ -2,11 +2,10 @@
 
     bundle.py STAGE TARGET OUT
 
-STAGE holds bin/mote, lib/libmote.a, lib/cmake, lib/pkgconfig, include, and lib/libcudart_static.a where there is a GPU backend. Fails where anything needs a newer system than
-promised: an 8 GB Jetson runs Ubuntu 22.04, whose C library is 2.35 and whose C++ library is that of GCC 12.
+STAGE holds bin/mote, lib/libmote.a, lib/cmake, lib/pkgconfig, include, and lib/libcudart_static.a where there is a GPU
+backend. Fails where anything needs a newer system than promised: an 8 GB Jetson runs Ubuntu 22.04, whose C library is 2.35 and whose C++ library is that of GCC 12.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -15,7 +14,8 @@ import subprocess
 import sys
 import time
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from shipped import DEBIAN_ARCH, ROOT, digest, full_name
+
 NEWEST = {"GLIBC": (2, 35), "GLIBCXX": (3, 4, 30), "CXXABI": (1, 3, 13), "OPENSSL": (3, 0, 0)}
 # What a system of that age has of its own. OpenSSL stays the system's, so that its security updates count for us.
 SYSTEM = re.compile(r"^(ld-linux.*|lib(c|m|dl|rt|pthread|gcc_s|stdc\+\+|ssl|crypto|z)\.so\..*)$")
@@ -26,7 +26,7 @@ COMPILED_IN = ("libhwy-dev", "libxsimd-dev", "nlohmann-json3-dev", "libcli11-dev
 
 class Target:
     def __init__(self, name):
-        self.name, self.deb = name, {"x86_64": "amd64", "aarch64": "arm64"}[name]
+        self.name, self.deb = name, DEBIAN_ARCH[name]
         self.folders = ["/usr/lib/%s-linux-gnu" % name, "/lib/%s-linux-gnu" % name]
 
 
@@ -122,11 +122,6 @@ def documents(stage, parts):
     shutil.copy(os.path.join(ROOT, "deploy/systemd/mote.conf"), os.path.join(example, "mote.conf"))
 
 
-def digest(path):
-    with open(path, "rb") as f:
-        return hashlib.sha256(f.read()).hexdigest()
-
-
 def sbom(stage, target, version, brought, compiled, cuda, when):
     """SPDX 2.3: what is in the package, where it comes from."""
     def entry(ident, name, version, files=(), purpose="LIBRARY", licence="NOASSERTION"):
@@ -169,7 +164,7 @@ def sbom(stage, target, version, brought, compiled, cuda, when):
             packages.append(entry("model-" + name, name, version, [os.path.join(ROOT, "models", name)], "DATA", "Apache-2.0"))
             links.append((program["SPDXID"], "CONTAINS", packages[-1]["SPDXID"]))
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(when))
-    name = "mote-%s-linux-%s" % (version, target.name)
+    name = full_name(version, target.name)
     told = [{"licenseId": "LicenseRef-NVIDIA-CUDA-EULA", "name": "NVIDIA CUDA Toolkit End User License Agreement",
              "extractedText": "https://docs.nvidia.com/cuda/eula"}] if cuda else []
     return {"spdxVersion": "SPDX-2.3", "hasExtractedLicensingInfos": told, "dataLicense": "CC0-1.0", "SPDXID": "SPDXRef-DOCUMENT", "name": name,
@@ -210,7 +205,7 @@ def main():
     brought = bring_in(stage, target)
     compiled = [facts(p) for p in COMPILED_IN]
     documents(stage, [part for _, part in brought] + compiled)
-    full = "mote-%s-linux-%s" % (version, target.name)
+    full = full_name(version, target.name)
     cuda = cuda_runtime(stage)
     bill = json.dumps(sbom(stage, target, version, brought, compiled, cuda, when), indent=1) + "\n"
     for path in (os.path.join(stage, "share", "doc", "mote", "sbom.spdx.json"), os.path.join(out, full + ".spdx.json")):

@@ -4,7 +4,6 @@
 """
 
 import glob
-import hashlib
 import json
 import os
 import platform
@@ -14,9 +13,11 @@ import subprocess
 import sys
 import tempfile
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from shipped import DEBIAN_ARCH, ROOT, digest, full_name
+
 PACKAGES, TARGET = os.path.abspath(sys.argv[1]), sys.argv[2]
-DEB = {"x86_64": "amd64", "aarch64": "arm64"}[TARGET]
+DEB = DEBIAN_ARCH[TARGET]
+TARBALL = full_name("*", TARGET) + ".tar.gz"
 
 
 def need(true, text):
@@ -65,11 +66,10 @@ def main():
     with open(os.path.join(PACKAGES, "SHA256SUMS")) as f:
         sums = dict(reversed(line.split()) for line in f)
     with tempfile.TemporaryDirectory() as where:
-        for name in ("mote-*-linux-%s.tar.gz" % TARGET, "mote_*_%s.deb" % DEB, "libmote-dev_*_%s.deb" % DEB):
+        for name in (TARBALL, "mote_*_%s.deb" % DEB, "libmote-dev_*_%s.deb" % DEB):
             path = one(name)
-            with open(path, "rb") as f:
-                need(sums.get(os.path.basename(path)) == hashlib.sha256(f.read()).hexdigest(), "SHA256SUMS is not right for " + path)
-        tarball = one("mote-*-linux-%s.tar.gz" % TARGET)
+            need(sums.get(os.path.basename(path)) == digest(path), "SHA256SUMS is not right for " + path)
+        tarball = one(TARBALL)
         subprocess.run(["tar", "-C", where, "-xzf", tarball], check=True)
         top = os.path.join(where, os.path.basename(tarball)[:-len(".tar.gz")])
         with open(os.path.join(top, "share/doc/mote/sbom.spdx.json")) as f:

@@ -12,7 +12,8 @@ namespace {
 struct Walk {
   const SparseMatMulArgs& args;
   uint64_t group;
-  uint64_t block;
+  uint64_t block;      // in the values
+  uint64_t entry = 0;  // in the index, where it is that of every group
 
   Walk(const SparseMatMulArgs& a, uint64_t g)
       : args(a),
@@ -22,6 +23,13 @@ struct Walk {
   // Calls use(place, the block's values) for all blocks of stretch s, and goes on to the next.
   template <class Use>
   void Stretch(uint64_t s, Use use) {
+    if (args.same_places) {
+      for (uint64_t b = 0; b < args.counts[s]; ++b, ++entry) {
+        use(args.index[entry], args.values + (block + args.index[entry]) * kSparseBlockBytes);
+      }
+      block += args.shape.places(s);
+      return;
+    }
     const uint64_t count =
         args.index != nullptr ? args.counts[group * args.shape.stretches() + s] : args.shape.places(s);
     for (uint64_t b = 0; b < count; ++b, ++block) {

@@ -38,6 +38,7 @@ CpuScratch::CpuScratch(const Plan& plan, int num_workers) : arena_bytes(plan.are
     moe_bytes = std::max(moe_bytes, CpuProgram::MoeBytes(node, plan.max_tokens, static_cast<uint32_t>(width), ff));
   }
   acts_bytes = std::max(acts_bytes, plan.max_tokens * widest);
+  live_bytes = LiveInput::Bytes(plan, workers);
   own_acts_bytes = std::max(kOwnActsRows * widest, looked_up);
   attention_bytes = CpuProgram::AttentionScratch(graph);
   for (const RopeTable& table : graph.ropes()) {
@@ -59,6 +60,7 @@ Status CpuProgram::AllocateScratch() {
   MOTE_ASSIGN_OR_RETURN(arena_, Buffer::CreateZeroed(sizes.arena_bytes, "working memory"));
   MOTE_ASSIGN_OR_RETURN(acts_, Buffer::CreateZeroed(sizes.acts_bytes, "quantised activations"));
   MOTE_ASSIGN_OR_RETURN(rope_memory_, Buffer::CreateZeroed(sizes.rope_bytes, "rotary tables"));
+  MOTE_RETURN_IF_ERROR(live_.Create(plan_, pool_.num_workers()));
   MOTE_ASSIGN_OR_RETURN(moe_memory_, Buffer::CreateZeroed(sizes.moe_bytes, "mixture of experts"));
   for (int worker = 0; worker < pool_.num_workers(); ++worker) {
     MOTE_ASSIGN_OR_RETURN(Buffer own, Buffer::CreateZeroed(sizes.own_acts_bytes, "quantised activations of a worker"));

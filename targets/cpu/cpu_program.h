@@ -19,6 +19,7 @@
 #include "engine/graph/backend.h"
 #include "simd/kernels.h"
 #include "targets/cpu/kv_cache.h"
+#include "targets/cpu/live_input.h"
 #include "targets/cpu/weights.h"
 
 namespace mote {
@@ -32,9 +33,10 @@ struct CpuScratch {
   uint64_t rope_bytes = 0;      // cos and sin of every table
   uint64_t moe_bytes = 0;
   uint64_t attention_bytes = 0;  // per worker
+  uint64_t live_bytes = 0;       // thinned rows, of all workers
   uint64_t workers = 0;
   uint64_t total_bytes() const {
-    return arena_bytes + acts_bytes + rope_bytes + moe_bytes +
+    return arena_bytes + acts_bytes + rope_bytes + moe_bytes + live_bytes +
            (own_acts_bytes + attention_bytes + simd::kMatMulScratchBytes) * workers;
   }
 };
@@ -56,6 +58,7 @@ class CpuProgram : public Program {
                                                     const Context& context, const LoadProgress& progress);
   Result<std::unique_ptr<KvCache>> CreateKvCache(uint32_t context) override;
   Status RunPart(const Step& step, uint32_t part, uint32_t parts) override;
+  LiveCount live_count() const override;
 
  private:
   struct RopeScratch {
@@ -77,12 +80,23 @@ class CpuProgram : public Program {
   void RunMovingRow(const Node& node, uint32_t row, float* y);
   void WriteCache(const Node& node, uint32_t begin, uint32_t end);
   void RunMatMul(const Instruction& instruction, uint32_t index, int worker);
-  void MatMulTile(const Node& node, const Node* activation, uint32_t tile, uint32_t tile_rows, const uint8_t* acts,
-                  int worker);
-  // Multiplies tile number `tile` of a weight with `m` rows at `acts`; `out` is where the weight's first row goes.
-  // Gives the rows of the tile: first, count.
+  // The input of an instruction's products, as they want it.
+  struct ProductInput {
+    const void* acts = nullptr;
+    const LiveList* live = nullptr;  // null: no zeros that are worth passing over
+  };
+  ProductInput PrepareInput(const Instruction& instruction, uint32_t index, uint32_t rows, int worker);
+  // The same rows, thinned.
+  const float* ThinRows(const float* x, uint32_t cols, uint32_t rows, float threshold, bool meet, int worker);
+  const LiveList* ListLive(const Instruction& instruction, ActKind kind, const void* acts, uint32_t cols, int worker);
+  void MatMulTile(const Node& node, const Node* activation, uint32_t tile, uint32_t tile_rows,
+                  const ProductInput& input, int worker);
+  // Multiplies tile number `tile` of a weight with `m` rows; `out` is where the weight's first row goes. Gives the rows
+  // of the tile: first, count.
   std::pair<uint64_t, uint64_t> MultiplyTile(const CpuWeight& weight, uint32_t tile, uint32_t tile_rows,
-                                             const void* acts, size_t m, float* out, int worker);
+                                             const ProductInput& input, size_t m, float* out, int worker);
+  std::pair<uint64_t, uint64_t> MultiplySparseTile(const CpuWeight& weight, uint32_t tile, uint64_t tiles,
+                                                   const ProductInput& input, size_t m, float* out, int worker);
   uint32_t NextOwnTile(uint32_t index, uint32_t tiles, int worker);
   // Rows of a step that belong to one session; they stand together, in the order of their positions.
   struct Segment {
@@ -163,6 +177,7 @@ class CpuProgram : public Program {
   std::vector<Buffer> own_acts_;           // per worker
   std::vector<Buffer> unpacked_;           // per worker: scratch of the matrix product
   std::vector<Buffer> attention_scratch_;  // per worker
+  LiveInput live_;
   Buffer rope_memory_;
   std::vector<RopeScratch> rope_;
   Buffer moe_memory_;

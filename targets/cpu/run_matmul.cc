@@ -3,6 +3,9 @@
 
 #include <algorithm>
 
+#include "engine/format/activation_rules.h"
+#include "simd/live.h"
+#include "simd/unpack.h"
 #include "targets/cpu/cpu_program.h"
 
 namespace mote {
@@ -57,57 +60,114 @@ uint32_t CpuProgram::NextOwnTile(uint32_t index, uint32_t tiles, int worker) {
   return tiles;
 }
 
-std::pair<uint64_t, uint64_t> CpuProgram::MultiplyTile(const CpuWeight& weight, uint32_t tile, uint32_t tile_rows,
-                                                       const void* acts, size_t m, float* out, int worker) {
-  const size_t act_stride = ActRowBytes(weight.acts, weight.cols);
-  uint8_t* scratch = unpacked_[static_cast<size_t>(worker)].data();
-  if (weight.sparse == nullptr) {
-    const uint64_t row_begin = uint64_t{tile} * tile_rows;
-    simd::MatMulArgs args;
-    args.panels = weight.PanelsAt(0, row_begin);
-    args.rows = std::min<uint64_t>(tile_rows, weight.rows - row_begin);
-    args.k = weight.cols;
-    args.acts = acts;
-    args.act_stride_bytes = act_stride;
-    args.m = m;
-    args.out = out + row_begin;
-    args.out_stride = weight.rows;
-    args.scratch = scratch;
-    weight.matmul(args);
-    return {row_begin, args.rows};
+const float* CpuProgram::ThinRows(const float* x, uint32_t cols, uint32_t rows, float threshold, bool meet,
+                                  int worker) {
+  const bool own = rows <= kOwnActsRows;
+  float* out = own ? live_.workers[static_cast<size_t>(worker)].rows.As<float>() : live_.rows.As<float>();
+  const Range range = own ? Range{0, rows} : Split(rows, worker);
+  for (uint32_t row = range.begin; row < range.end; ++row) {
+    ThinRow(x + uint64_t{row} * cols, cols, plan_.activations->width, threshold, out + uint64_t{row} * cols);
   }
-  // As many tiles, cut where they have as many blocks.
-  const uint64_t tiles = (weight.rows + tile_rows - 1) / tile_rows;
+  if (!own && meet) pool_.Sync();
+  return out;
+}
+
+const LiveList* CpuProgram::ListLive(const Instruction& instruction, ActKind kind, const void* acts, uint32_t cols,
+                                     int worker) {
+  LiveList& list = live_.workers[static_cast<size_t>(worker)].list;
+  list.Fill(kind, acts, cols, simd::RaisesQ8(kernels_));
+  if (worker == 0) {
+    const uint64_t products = instruction.nodes.size();
+    live_.met.fetch_add(products * list.all, std::memory_order_relaxed);
+    live_.passed_over.fetch_add(products * (list.all - list.live), std::memory_order_relaxed);
+  }
+  return list.pays() ? &list : nullptr;
+}
+
+Program::LiveCount CpuProgram::live_count() const {
+  return {live_.met.load(std::memory_order_relaxed), live_.passed_over.load(std::memory_order_relaxed)};
+}
+
+CpuProgram::ProductInput CpuProgram::PrepareInput(const Instruction& instruction, uint32_t index, uint32_t rows,
+                                                  int worker) {
+  const Node& first = graph_.nodes()[instruction.nodes[0]];
+  const uint32_t cols = graph_.value(first.in[0]).cols;
+  const ActKind kind = weights_[first.weights[0]].acts;  // of all: see plan.cc
+  const float threshold = live_.on() ? live_.thresholds[index] : -1.0f;
+  const float* x = Values(first.in[0]);
+  // Each worker quantises the rows that it has thinned.
+  if (threshold >= 0) x = ThinRows(x, cols, rows, threshold, /*meet=*/kind == ActKind::kFloat, worker);
+  ProductInput input;
+  input.acts = x;
+  if (kind != ActKind::kFloat) input.acts = QuantizeRows(x, cols, rows, kind, worker);
+  if (threshold >= 0 && rows == 1) input.live = ListLive(instruction, kind, input.acts, cols, worker);
+  return input;
+}
+
+std::pair<uint64_t, uint64_t> CpuProgram::MultiplyTile(const CpuWeight& weight, uint32_t tile, uint32_t tile_rows,
+                                                       const ProductInput& input, size_t m, float* out, int worker) {
+  if (weight.sparse != nullptr) {
+    const uint64_t tiles = (weight.rows + tile_rows - 1) / tile_rows;
+    return MultiplySparseTile(weight, tile, tiles, input, m, out, worker);
+  }
+  const uint64_t row_begin = uint64_t{tile} * tile_rows;
+  const uint64_t rows = std::min<uint64_t>(tile_rows, weight.rows - row_begin);
+  if (input.live != nullptr && CanPassOver(weight)) {
+    simd::LiveMatMulArgs args;
+    args.panels = weight.PanelsAt(0, row_begin);
+    args.rows = rows;
+    args.k = weight.cols;
+    args.acts = input.acts;
+    args.live = input.live->steps.data();
+    args.num_live = input.live->steps.size();
+    args.out = out + row_begin;
+    simd::LiveKernelsOf(kernels_).Of(weight.type)(args);
+    return {row_begin, rows};
+  }
+  simd::MatMulArgs args;
+  args.panels = weight.PanelsAt(0, row_begin);
+  args.rows = rows;
+  args.k = weight.cols;
+  args.acts = input.acts;
+  args.act_stride_bytes = ActRowBytes(weight.acts, weight.cols);
+  args.m = m;
+  args.out = out + row_begin;
+  args.out_stride = weight.rows;
+  args.scratch = unpacked_[static_cast<size_t>(worker)].data();
+  weight.matmul(args);
+  return {row_begin, rows};
+}
+
+// As many tiles, cut where they have as many blocks.
+std::pair<uint64_t, uint64_t> CpuProgram::MultiplySparseTile(const CpuWeight& weight, uint32_t tile, uint64_t tiles,
+                                                             const ProductInput& input, size_t m, float* out,
+                                                             int worker) {
   const uint64_t begin = weight.GroupOfTile(tile, tiles);
   const uint64_t end = weight.GroupOfTile(tile + 1, tiles);
   if (begin == end) return {0, 0};
   const CpuSparse& sparse = *weight.sparse;
-  simd::SparseMatMulArgs args;
-  args.shape = sparse.view.shape;
-  args.values = sparse.view.values.data();
-  args.scales = sparse.view.scales.data();
-  if (!sparse.all) {
-    args.index = sparse.view.index.data();
-    args.counts = sparse.view.counts.data();
-    args.starts = sparse.starts.data();
+  simd::SparseMatMulArgs args = simd::SparseArgs(sparse.view, sparse.all ? nullptr : sparse.starts.data());
+  if (input.live != nullptr && CanPassOver(weight)) {
+    args.same_places = true;
+    args.index = input.live->index.data();
+    args.counts = input.live->counts.data();
   }
   args.first_group = weight.first_group + begin;
   args.groups = end - begin;
-  args.acts = acts;
-  args.act_stride_bytes = act_stride;
+  args.acts = input.acts;
+  args.act_stride_bytes = ActRowBytes(weight.acts, weight.cols);
   args.m = m;
   args.out = out + begin * kSparseRows;
   args.out_stride = weight.rows;
-  args.scratch = scratch;
+  args.scratch = unpacked_[static_cast<size_t>(worker)].data();
   weight.sparse_matmul(args);
   return {begin * kSparseRows, std::min(end * kSparseRows, weight.rows) - begin * kSparseRows};
 }
 
 // One tile of one product, for all rows of the step.
 void CpuProgram::MatMulTile(const Node& node, const Node* activation, uint32_t tile, uint32_t tile_rows,
-                            const uint8_t* acts, int worker) {
+                            const ProductInput& input, int worker) {
   const CpuWeight& weight = weights_[node.weights[0]];
-  const void* input = weight.quantises() ? static_cast<const void*>(acts) : Values(node.in[0]);
   const size_t m = NumRows(graph_.value(node.out).rows);
   float* out = Values(activation != nullptr ? activation->out : node.out);
   const auto [row_begin, rows] = MultiplyTile(weight, tile, tile_rows, input, m, out, worker);
@@ -122,7 +182,6 @@ void CpuProgram::MatMulTile(const Node& node, const Node* activation, uint32_t t
 
 void CpuProgram::RunMatMul(const Instruction& instruction, uint32_t index, int worker) {
   const Node& first = graph_.nodes()[instruction.nodes[0]];
-  const uint32_t cols = graph_.value(first.in[0]).cols;
   const uint32_t rows = NumRows(graph_.value(first.in[0]).rows);
   if (rows == 0) return;
   if (worker == 0) ObserveProducts(instruction);
@@ -133,9 +192,7 @@ void CpuProgram::RunMatMul(const Instruction& instruction, uint32_t index, int w
     total += weight.rows;
     panel_rows = std::max(panel_rows, weight.panel_rows);
   }
-  const ActKind kind = weights_[first.weights[0]].acts;  // of all: see plan.cc
-  const uint8_t* acts = kind != ActKind::kFloat ? QuantizeRows(Values(first.in[0]), cols, rows, kind, worker) : nullptr;
-
+  const ProductInput input = PrepareInput(instruction, index, rows, worker);
   const Node* activation = instruction.activation == kNone ? nullptr : &graph_.nodes()[instruction.activation];
   // Tiles are numbered through all products of the instruction.
   const uint32_t tile_rows = TileRows(total, pool_.num_workers(), rows > kFewRows ? 2 * panel_rows : panel_rows);
@@ -148,7 +205,7 @@ void CpuProgram::RunMatMul(const Instruction& instruction, uint32_t index, int w
     uint32_t at = tile;
     size_t which = 0;
     while (at >= tiles_of(instruction.nodes[which])) at -= tiles_of(instruction.nodes[which++]);
-    MatMulTile(graph_.nodes()[instruction.nodes[which]], activation, at, tile_rows, acts, worker);
+    MatMulTile(graph_.nodes()[instruction.nodes[which]], activation, at, tile_rows, input, worker);
   }
 }
 

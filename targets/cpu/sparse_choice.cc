@@ -35,8 +35,13 @@ struct Probe {
 Status MakeProbe(DType type, const simd::KernelTable& kernels, Probe* probe) {
   probe->matrix.shape = {type, kProbeRows, kProbeCols};
   const SparseShape& shape = probe->matrix.shape;
-  std::vector<float> row(kProbeCols * kSparseRows, 0.01f);
-  for (uint64_t g = 0; g < shape.groups(); ++g) AppendSparseGroupOfFloats(row.data(), kSparseRows, &probe->matrix);
+  // Bytes that are small numbers, scales and codes in every type, so that no program which only loads models needs the
+  // encoders of weights.
+  const size_t row_bytes = shape.DenseRowBytes();
+  const std::vector<uint8_t> dense(kProbeRows * row_bytes, 0x2c);
+  for (uint64_t row = 0; row < kProbeRows; row += kSparseRows) {
+    AppendSparseGroup(dense.data() + row * row_bytes, row_bytes, kSparseRows, &probe->matrix);
+  }
   probe->starts = SparseStarts(probe->matrix.view());
   MOTE_ASSIGN_OR_RETURN(probe->acts, Buffer::CreateZeroed(kProbeTokens * kProbeCols * sizeof(float), "a measurement"));
   MOTE_ASSIGN_OR_RETURN(probe->out, Buffer::CreateZeroed(kProbeTokens * kProbeRows * sizeof(float), "a measurement"));
@@ -44,10 +49,6 @@ Status MakeProbe(DType type, const simd::KernelTable& kernels, Probe* probe) {
   if (type == DType::kI8) return Status();
   MOTE_ASSIGN_OR_RETURN(probe->panels,
                         Buffer::Create(simd::PackedBytes(kernels, type, kProbeRows, kProbeCols), "a measurement"));
-  std::vector<uint8_t> dense(kProbeRows * shape.DenseRowBytes());
-  for (uint64_t r = 0; r < kProbeRows; ++r) {
-    DecodeSparseRow(probe->matrix.view(), r, probe->starts[r / kSparseRows], &dense[r * shape.DenseRowBytes()]);
-  }
   kernels.pack({type, dense.data(), kProbeRows, kProbeCols, probe->panels.data()});
   return Status();
 }
@@ -70,14 +71,7 @@ void RunProbe(const simd::KernelTable& kernels, Probe* probe, bool sparse) {
     simd::MatMulOf(kernels, type)(args);
     return;
   }
-  simd::SparseMatMulArgs args;
-  args.shape = shape;
-  args.values = probe->matrix.values.data();
-  args.index = sparse ? probe->matrix.index.data() : nullptr;
-  args.counts = probe->matrix.counts.data();
-  args.scales = probe->matrix.scales.data();
-  args.starts = sparse ? probe->starts.data() : nullptr;
-  args.groups = shape.groups();
+  simd::SparseMatMulArgs args = simd::SparseArgs(probe->matrix.view(), sparse ? probe->starts.data() : nullptr);
   args.acts = probe->acts.data();
   args.act_stride_bytes = stride;
   args.m = kProbeTokens;

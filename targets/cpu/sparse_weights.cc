@@ -18,7 +18,7 @@ uint64_t AlignLine(uint64_t bytes) {
 }
 
 std::span<const uint8_t> CopyTo(std::span<const uint8_t> from, uint8_t** at) {
-  memcpy(*at, from.data(), from.size());
+  if (!from.empty()) memcpy(*at, from.data(), from.size());  // no scales, or no blocks at all
   const std::span<const uint8_t> copy(*at, from.size());
   *at += AlignLine(from.size());
   return copy;
@@ -35,7 +35,7 @@ struct CopyJob {
     const uint64_t blocks = job.from.size() / kSparseBlockBytes;
     const uint64_t begin = blocks * static_cast<uint64_t>(worker) / job.workers * kSparseBlockBytes;
     const uint64_t end = blocks * (static_cast<uint64_t>(worker) + 1) / job.workers * kSparseBlockBytes;
-    memcpy(job.to + begin, job.from.data() + begin, end - begin);
+    if (begin < end) memcpy(job.to + begin, job.from.data() + begin, end - begin);
   }
 };
 
@@ -105,6 +105,19 @@ Checked64 SparsePlan::Item::bytes() const {
                   Checked64(2 * shape.num_scales()).AlignUp(kCacheLineBytes);
   if (keep)
     sum = sum + Checked64(blocks).AlignUp(kCacheLineBytes) + Checked64(shape.num_counts()).AlignUp(kCacheLineBytes);
+  return sum;
+}
+
+Checked64 SparsePlan::bytes_beside() const {
+  Checked64 sum = 0;
+  for (const Item& item : items_) {
+    if (item.product && !item.in_buffer()) continue;  // becomes panels
+    const SparseShape shape = ShapeOf(*item.tensor);
+    sum = sum + (Checked64(shape.groups()) + 1) * sizeof(uint64_t);
+    if (item.keep) continue;
+    sum = sum + shape.num_counts() + (item.all() ? shape.all_blocks() : item.tensor->sparse->blocks);
+    if (!item.product) sum = sum + item.tensor->bytes;
+  }
   return sum;
 }
 

@@ -25,6 +25,9 @@ class SparsePlan {
   bool Holds(const Weight& weight, uint32_t parts) const;
   // Of the buffer of the weights, whose first ones they are.
   Checked64 bytes() const { return bytes_; }
+  // Beside the buffer: the lists of where groups begin, those of places that are not in it, and of what is only looked
+  // up all of the file's bytes.
+  Checked64 bytes_beside() const;
   Result<std::vector<std::unique_ptr<CpuSparse>>> Load(const GgufFile& file, const Context& context,
                                                        uint8_t* memory) const;
   const CpuSparse* Find(const Weight& weight, std::span<const std::unique_ptr<CpuSparse>> loaded) const;

@@ -156,7 +156,7 @@ void CpuWeight::LookUp(uint64_t row, float* values) const {
 uint64_t CpuWeights::ResidentBytes(const Graph& graph, const simd::KernelTable& kernels, SparseChoice* choice) {
   const std::vector<uint32_t> parts = PartsOf(graph);
   const SparsePlan sparse(graph, parts, choice);
-  Checked64 bytes = sparse.bytes();
+  Checked64 bytes = sparse.bytes() + sparse.bytes_beside();
   for (size_t i = 0; i < parts.size(); ++i) {
     const Weight& weight = graph.weight(static_cast<WeightId>(i));
     if (sparse.Holds(weight, parts[i])) continue;

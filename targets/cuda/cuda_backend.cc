@@ -37,7 +37,6 @@ GpuInfo InfoOf(int index, const DeviceFacts& facts) {
   // Both edges of the clock.
   info.bytes_per_second = 2.0 * facts.memory_khz * 1e3 * facts.bus_bits / 8;
   info.driver = facts.driver;
-  info.runtime = facts.runtime;
   if (facts.major < kLeastMajor || (facts.major == kLeastMajor && facts.minor < kLeastMinor)) {
     info.unusable = "compute capability " + std::to_string(facts.major) + "." + std::to_string(facts.minor) +
                     "; mote needs 7.5 (Turing) or newer";
@@ -47,24 +46,6 @@ GpuInfo InfoOf(int index, const DeviceFacts& facts) {
                     " runs; build it with MOTE_CUDA_ARCHS=all";
   }
   return info;
-}
-
-// Asking a GPU takes some of its memory for as long as the process lives: only those that must be are asked.
-GpuInfo ReadInfo(int index) {
-  DeviceFacts facts;
-  if (const char* text = cuda::ReadDevice(index, &facts); text != nullptr) {
-    GpuInfo broken;
-    broken.index = index;
-    broken.unusable = text;
-    return broken;
-  }
-  return InfoOf(index, facts);
-}
-
-Result<int> Count() {
-  int count = 0;
-  if (const char* text = cuda::CountDevices(&count); text != nullptr) return Error(Code::kUnsupported, "%s", text);
-  return count;
 }
 
 class CudaBackend : public Backend {
@@ -145,24 +126,26 @@ class CudaBackend : public Backend {
 
 }  // namespace
 
-bool HasGpuBackend() {
-  return true;
-}
-
-Result<std::vector<GpuInfo>> ListGpus() {
-  MOTE_ASSIGN_OR_RETURN(const int count, Count());
-  std::vector<GpuInfo> gpus;
-  for (int i = 0; i < count; ++i) gpus.push_back(ReadInfo(i));
-  return gpus;
+Result<int> CountGpus() {
+  int count = 0;
+  if (const char* text = cuda::CountDevices(&count); text != nullptr) return Error(Code::kUnsupported, "%s", text);
+  if (count == 0) return Error(Code::kUnsupported, "there is a driver, but no NVIDIA GPU");
+  return count;
 }
 
 Result<GpuInfo> ReadGpu(int index) {
-  MOTE_ASSIGN_OR_RETURN(const int count, Count());
-  if (count == 0) return Error(Code::kUnsupported, "there is a driver, but no NVIDIA GPU");
+  MOTE_ASSIGN_OR_RETURN(const int count, CountGpus());
   if (index < 0 || index >= count) {
     return Error(Code::kInvalidArgument, "there is no GPU %d; this machine has %d, from 0 on", index, count);
   }
-  return ReadInfo(index);
+  DeviceFacts facts;
+  if (const char* text = cuda::ReadDevice(index, &facts); text != nullptr) {
+    GpuInfo broken;
+    broken.index = index;
+    broken.unusable = text;
+    return broken;
+  }
+  return InfoOf(index, facts);
 }
 
 Result<std::unique_ptr<Backend>> CreateGpuBackend(const GpuInfo& gpu, const PixelKernels& pixels) {

@@ -25,19 +25,18 @@ uint32_t Attribute(cudaDeviceAttr which, int device) {
   return cudaDeviceGetAttribute(&value, which, device) == cudaSuccess && value > 0 ? static_cast<uint32_t>(value) : 0;
 }
 
-}  // namespace
-
-void ReadVersions(int* driver, int* runtime) {
-  *driver = *runtime = 0;
-  cudaDriverGetVersion(driver);
-  cudaRuntimeGetVersion(runtime);
+// CUDA version; 0 without a driver.
+int DriverVersion() {
+  int version = 0;
+  cudaDriverGetVersion(&version);
+  return version;
 }
+
+}  // namespace
 
 const char* CountDevices(int* count) {
   *count = 0;
-  int driver = 0, runtime = 0;
-  ReadVersions(&driver, &runtime);
-  if (driver == 0) return "no NVIDIA driver (libcuda.so.1) was found";
+  if (DriverVersion() == 0) return "no NVIDIA driver (libcuda.so.1) was found";
   const cudaError_t error = cudaGetDeviceCount(count);
   if (error == cudaErrorNoDevice) return nullptr;
   return Text(error);
@@ -56,7 +55,7 @@ const char* ReadDevice(int device, DeviceFacts* facts) {
   facts->integrated = properties.integrated != 0;
   facts->memory_khz = Attribute(cudaDevAttrMemoryClockRate, device);
   facts->bus_bits = Attribute(cudaDevAttrGlobalMemoryBusWidth, device);
-  ReadVersions(&facts->driver, &facts->runtime);
+  facts->driver = DriverVersion();
   facts->total_bytes = properties.totalGlobalMem;
   if (const char* text = UseDevice(device); text != nullptr) return text;
   size_t free_bytes = 0, total_bytes = 0;

@@ -21,13 +21,10 @@ struct DeviceFacts {
   bool has_kernels;         // this build has code for it, or code that its driver can compile for it
   const char* kernels_for;  // the compute capabilities of this build, "80 87"
   int driver;               // CUDA version of the driver, 12040 for 12.4; 0: no driver
-  int runtime;
 };
 
 // 0 where there is a driver but no GPU.
 const char* CountDevices(int* count);
-// The driver's CUDA version, 0 without a driver; and the runtime's.
-void ReadVersions(int* driver, int* runtime);
 const char* ReadDevice(int device, DeviceFacts* facts);
 const char* UseDevice(int device);
 

@@ -10,11 +10,7 @@ Status NoGpu() {
 
 }  // namespace
 
-bool HasGpuBackend() {
-  return false;
-}
-
-Result<std::vector<GpuInfo>> ListGpus() {
+Result<int> CountGpus() {
   return NoGpu();
 }
 

@@ -25,6 +25,17 @@ class MoteHppTest : public ::testing::Test {
   api::ModelOptions options_;
 };
 
+TEST_F(MoteHppTest, HandsThePathOfSparseMatricesOn) {
+  for (const mote_sparse_path path : {MOTE_SPARSE_AUTO, MOTE_SPARSE_SPARSE, MOTE_SPARSE_DENSE}) {
+    options_.sparse_path = path;
+    EXPECT_TRUE(api::Model::LoadMemory(bytes_.data(), bytes_.size(), options_).ok()) << path;
+  }
+  options_.sparse_path = static_cast<mote_sparse_path>(3);
+  const auto refused = api::Model::LoadMemory(bytes_.data(), bytes_.size(), options_);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_NE(refused.error().message.find("sparse_path"), std::string::npos) << refused.error().message;
+}
+
 TEST_F(MoteHppTest, LoadsGeneratesAndStreams) {
   int lines = 0;
   uint64_t total = 0;

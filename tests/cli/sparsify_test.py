@@ -146,6 +146,34 @@ class Sparsify(unittest.TestCase):
             self.assertEqual(f.names(), ["out.gguf"])
             self.assertEqual(mote("sparsify", MODEL, f("out.gguf"), *words, "--density", "0.9", "--floor", "perplexity:100000").returncode, 0)
 
+    def test_activations(self):
+        with Folder() as f:
+            told = f.sparsify("--activations", "0.4", "--width", "1", "--calibration", f.text, "--test", f.test, "--dense", "attn_v")
+            self.assertAlmostEqual(told["share"], 0.4, 1)
+            self.assertNotIn("blk.0.attn_v.weight", [m["name"] for m in told["matrices"]])
+            self.assertGreater(told["after"]["perplexity"], told["before"]["perplexity"] * 1.0001)
+            shown = json.loads(mote("show", f("out.gguf"), "--json").stdout)["dynamic"]
+            self.assertEqual(shown["width"], 1)
+            self.assertEqual(len(shown["matrices"]), len(told["matrices"]))
+            self.assertAlmostEqual(shown["perplexity_after"], told["after"]["perplexity"], 3)
+
+            def perplexity(*words):
+                done = mote("perplexity", f("out.gguf"), "-f", f.test, "-c", "64", "--json", *words)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                return json.loads(done.stdout)["perplexity"]
+            self.assertAlmostEqual(perplexity(), told["before"]["perplexity"], 3)
+            self.assertAlmostEqual(perplexity("--dynamic-sparsity"), told["after"]["perplexity"], 3)
+            bench = json.loads(mote("bench", f("out.gguf"), "--dynamic-sparsity", "-p", "0", "-n", "16", "-r", "1", "-o", "json").stdout)
+            self.assertGreater(bench[0]["activations_zero"], 0.1)
+            self.assertEqual(len(bench[0]["without_samples_ts"]), 1)
+            off = mote("perplexity", MODEL, "-f", f.test, "-c", "64", "--dynamic-sparsity")
+            self.assertEqual(off.returncode, 1)
+            self.assertIn(b"has no thresholds", off.stderr)
+            failed = mote("sparsify", MODEL, f("bad.gguf"), "--activations", "0.9", "--calibration", f.text, "-c", "64", "--floor", "perplexity:5")
+            self.assertEqual(failed.returncode, 1)
+            self.assertIn(b"is above the 5 allowed", failed.stderr)
+            self.assertEqual(f.names(), ["out.gguf"])
+
     def test_wrong_words(self):
         with Folder() as f:
             out = f("out.gguf")
@@ -163,6 +191,10 @@ class Sparsify(unittest.TestCase):
                     ((MODEL, out, "--layer-density", "(=0.5"), b"regular expression"),
                     ((MODEL, out, "--layer-density", "atn=0.5"), b"meets no matrix"),
                     ((MODEL, out, "--dense", "atn"), b"meets no matrix"),
+                    ((MODEL, out, "--activations", "0.5"), b"--calibration"),
+                    ((MODEL, out, "--activations", "0.5", "--density", "0.5"), b"leave --method"),
+                    ((MODEL, out, "--activations", "0.5", "--width", "3", "--calibration", f.text), b"--width"),
+                    ((MODEL, out, "--width", "4"), b"--activations"),
                     ((MODEL, out, "--floor", "perplexity:5"), b"--test"),
                     ((MODEL, out, "--floor", "speed:5", "--test", f.test), b"perplexity:X"),
                     ((MODEL, out, "--decoder", MODEL), b"is none"),

@@ -94,6 +94,19 @@ TEST_F(CudaMemory, LayersThatFit) {
   }
 }
 
+// Qwen3-VL's first layers read pictures' features, so that all layers are possible where all but one are not.
+TEST_F(CudaMemory, AllLayersThatFitWhereNotEveryCutIsPossible) {
+  TinyModelOptions options;
+  options.architecture = "qwen3vl";
+  options.type = DType::kQ8_0;
+  options.rope_sections = {4, 2, 2, 0};
+  options.layers = 4;
+  options.deepstack = 2;
+  const auto model = Load(MakeTinyModel(options), "cuda");
+  ASSERT_TRUE(model.ok()) << model.status().message();
+  EXPECT_EQ((*model)->device().gpu_layers, 4u);
+}
+
 TEST_F(CudaMemory, NoRoomAtAll) {
   Device().total_bytes = kReserve;
   const std::vector<uint8_t> bytes = Bytes();

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <algorithm>
+#include <string_view>
 
 #include "engine/graph/gpu.h"
 #include "engine/run/session.h"
@@ -106,8 +107,7 @@ std::vector<std::vector<float>> LogitsAfter(Model& model, std::span<const int32_
 }
 
 bool HasGpu() {
-  const Result<std::vector<GpuInfo>> gpus = ListGpus();
-  return gpus.ok() && !gpus->empty();
+  return CountGpus().ok();
 }
 
 double ErrorOf(const TinyModelOptions& options, const Where& where, size_t count, size_t chunk = 0) {
@@ -250,21 +250,25 @@ TEST_F(CudaModel, PrefixesAreCopied) {
     const std::unique_ptr<Model> model = LoadOn(bytes, {.cache = cache, .context = 300});
     ASSERT_NE(model, nullptr);
     const std::vector<int32_t> tokens = SomeTokens(280, model->vocab_size());
-    const auto want = AllLogits(*model, tokens);
     std::unique_ptr<Session> source = std::move(Session::Create(*model, 0)).value();
     ASSERT_TRUE(source->Eval(tokens, {}).ok());
-    for (const uint32_t length : {1u, 65u, 270u}) {
+    const std::vector<float> want(source->logits().begin(), source->logits().end());
+    for (const uint32_t length : {65u, 270u}) {
       std::unique_ptr<Session> session = std::move(Session::Create(*model, 0)).value();
       ASSERT_EQ(session->CopyPrefix(*source, length), length);
       ASSERT_TRUE(session->Eval(std::span(tokens).subspan(length), {}).ok());
-      EXPECT_EQ(std::vector<float>(session->logits().begin(), session->logits().end()), want.back()) << length;
+      EXPECT_EQ(std::vector<float>(session->logits().begin(), session->logits().end()), want) << length;
     }
   }
 }
 
-// Towers: their rows beside the CPU's, for every way of joining patches.
+// Towers: their rows beside the CPU's, for every way of joining patches. One type of weights for each: the products of
+// all are in matmul_test.cc.
 TEST_F(CudaModel, PicturesAgreeWithTheCpu) {
+  constexpr std::string_view kAgain[] = {"idefics3", "idefics3-F16", "idefics3-single", "qwen2.5vl-F16",
+                                         "qwen2.5vl-Q8_0"};
   for (const PeerVisionModel& peer : PeerVisionModels()) {
+    if (std::find(std::begin(kAgain), std::end(kAgain), peer.name) != std::end(kAgain)) continue;
     std::vector<EncodedImage> rows[2];
     for (const bool on_gpu : {false, true}) {
       LoadOptions options{.threads = 2};

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/format/activation_rules.h"
 #include "engine/format/gguf.h"
 #include "quant/block_sparse.h"
 
@@ -62,6 +63,13 @@ void TryFile(std::span<const uint8_t> bytes) {
   if (!file.ok()) {
     Require(!file.status().message().empty(), "an error without a message");
     return;
+  }
+  const Result<ActivationRules> rules = ReadActivationRules(**file);
+  for (size_t i = 0; rules.ok() && i < rules->rules.size(); ++i) {
+    const ActivationRule& rule = rules->rules[i];
+    Require(IsActivationWidth(rules->width), "a width that is none");
+    Require((*file)->FindTensor(rule.tensor->name) == rule.tensor, "a rule of a matrix that is not there");
+    Require(rule.threshold >= 0 && rule.share >= 0 && rule.share <= 1, "a rule that makes no sense");
   }
   for (const TensorInfo& tensor : (*file)->sparse_tensors()) {
     Require((*file)->FindTensor(tensor.name) == &tensor, "a matrix that is not found by its name");

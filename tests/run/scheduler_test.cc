@@ -147,6 +147,36 @@ TEST(Scheduler, StepsAreMadeBetweenBodies) {
   stream.join();
 }
 
+// Who asks briefly while a long prompt is read shares its steps, and does not wait for its end.
+TEST(Scheduler, AShortPromptDoesNotWaitForALongOne) {
+  FakeProgram program;
+  const std::unique_ptr<Platform> platform = CreatePlatform();
+  Scheduler scheduler(program, platform->CreateMonitor(), nullptr, {16, 4, FakeProgram::kVocab, 1});
+  FakeCache cache;
+  const std::vector<int32_t> tokens(200, 2);
+  float logits[FakeProgram::kVocab];
+  Job jobs[3];
+  Job* all[3];
+  for (int i = 0; i < 3; ++i) {
+    jobs[i].tokens = std::span(tokens).first(i == 0 ? 200 : i == 1 ? 60 : 12);
+    jobs[i].cache = &cache;
+    jobs[i].last_logits = logits;
+    all[i] = &jobs[i];
+  }
+  scheduler.RunOnce(all);
+  EXPECT_EQ(jobs[0].done, 8u) << "half for the oldest";
+  EXPECT_EQ(jobs[1].done, 0u);
+  EXPECT_EQ(jobs[2].done, 8u) << "the rest for the shortest of the others";
+  scheduler.RunOnce(all);
+  EXPECT_TRUE(jobs[2].finished);
+  EXPECT_EQ(jobs[0].done, 20u) << "what the shortest does not need is the oldest's";
+  Job* two[] = {&jobs[0], &jobs[1]};
+  for (int i = 0; i < 8; ++i) scheduler.RunOnce(two);
+  EXPECT_TRUE(jobs[1].finished);
+  EXPECT_FALSE(jobs[0].finished);
+  EXPECT_GE(jobs[0].done, 20u + 8 * 8);
+}
+
 // Jobs that come together, with one that is too long for a step.
 TEST(Scheduler, OnceIsOneStepForAll) {
   FakeProgram program;

@@ -112,5 +112,22 @@ TEST(Split, EachHalfHasItsOwnWeightsAndCache) {
   }
 }
 
+// Qwen3-VL adds a picture's features behind its first layers: a cut is possible right behind the last of them.
+TEST(Split, BehindTheLayersThatReadPictures) {
+  TinyModelOptions options;
+  options.architecture = "qwen3vl";
+  options.rope_sections = {4, 2, 2, 0};
+  options.layers = 4;
+  options.deepstack = 2;
+  const std::vector<uint8_t> bytes = MakeTinyModel(options);
+  Parts parts(bytes);
+  EXPECT_EQ(CutGraph(parts.graph, 1).status().code(), Code::kUnsupported);
+  for (const uint32_t layer : {2u, 3u}) {
+    const Result<GraphHalves> halves = CutGraph(parts.graph, layer);
+    ASSERT_TRUE(halves.ok()) << layer << ": " << halves.status().message();
+    EXPECT_EQ(halves->front.cache_layers().size(), layer);
+  }
+}
+
 }  // namespace
 }  // namespace mote::testing

@@ -233,15 +233,15 @@ class Limits(Case):
 
 
     def test_a_rate_holds_over_time(self):
-        """MOTE_SOAK: so many seconds."""
-        seconds = float(os.environ.get("MOTE_SOAK", "3"))
+        """MOTE_SOAK: so many seconds, and more on a machine that is too busy to ask too often."""
+        seconds = float(os.environ.get("MOTE_SOAK", "1"))
         key = self.new_key("first", "--rate-limit", "20/s")
         with self.server("--key-file", self.keys) as server:
             statuses = []
             begin = time.monotonic()
 
             def ask():
-                while time.monotonic() < begin + seconds:
+                while time.monotonic() < begin + seconds or (429 not in statuses and time.monotonic() < begin + 60):
                     statuses.append(server.request("GET", CHEAP, headers=bearer(key))[0])
 
             threads = [threading.Thread(target=ask) for _ in range(4)]

@@ -1,6 +1,8 @@
 #!/usr/bin/python3
 """Two instances of mote behind Debian's haproxy with deploy/proxies/haproxy.cfg, one killed under load.
 
+Two things of the file are another here: it checks its servers five times a second, and tells over a socket what it knows.
+
 failover_test.py --program MOTE. Exits 77, aloud, without haproxy or without a model in the program.
 
 Killed (SIGKILL): requests that were on it are told (an error in OpenAI's shape, or a body that ends before its end), all
@@ -87,6 +89,36 @@ def await_that(what, seconds=60):
             return True
         time.sleep(0.05)
     return False
+
+
+class Haproxy:
+    """Debian's, with our file."""
+
+    def __init__(self, program, folder, environment):
+        with open(os.path.join(ROOT, "deploy/proxies/haproxy.cfg"), encoding="utf-8") as file:
+            config = file.read()
+        self.socket = os.path.join(folder, "haproxy.sock")
+        for place, other in [("\nglobal\n", f"\nglobal\n  stats socket {self.socket}\n"), (" inter 1s ", " inter 200ms ")]:
+            check(config.count(place) == 1, f"haproxy.cfg has one {place!r}")
+            config = config.replace(place, other)
+        path = os.path.join(folder, "haproxy.cfg")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(config)
+        with open(os.path.join(folder, "haproxy.log"), "wb") as log:
+            self.process = subprocess.Popen([program, "-db", "-f", path], env=environment, stdout=log, stderr=log)
+
+    def up(self):
+        """Names of the servers that it gives requests to, by its own checks."""
+        try:
+            with socket.socket(socket.AF_UNIX) as sock:
+                sock.connect(self.socket)
+                sock.sendall(b"show stat\n")
+                text = b"".join(iter(lambda: sock.recv(65536), b"")).decode()
+        except OSError:
+            return set()
+        rows = [line.split(",") for line in text.splitlines() if line.startswith("mote,mote-")]
+        # status, and how the last check ended: before the first check all count as up
+        return {row[1] for row in rows if row[17] == "UP" and row[36] == "L7OK"}
 
 
 class Load:
@@ -236,18 +268,16 @@ def main():
             instances = [start(1), start(2)]
             environment = dict(os.environ, LISTEN=f"127.0.0.1:{front}", MOTE_1=f"127.0.0.1:{ports[0]}",
                                MOTE_2=f"127.0.0.1:{ports[1]}")
-            with open(os.path.join(folder, "haproxy.log"), "wb") as log:
-                processes.append(subprocess.Popen(
-                    [haproxy, "-db", "-f", os.path.join(ROOT, "deploy/proxies/haproxy.cfg")], env=environment,
-                    stdout=log, stderr=log))
-            up = all(await_that(lambda port=port: get(port, "/ready") == 200) for port in ports + [front])
+            proxy = Haproxy(haproxy, folder, environment)
+            processes.append(proxy.process)
+            both = {"mote-1", "mote-2"}
+            up = await_that(lambda: proxy.up() == both) and await_that(lambda: get(front, "/ready") == 200)
             check(up, "the instances and haproxy start:\n" + "".join(instance.log() for instance in instances))
             if up:
-                time.sleep(3)  # haproxy's checks: both are in
                 killed(front, instances)
+                check(await_that(lambda: proxy.up() == {"mote-2"}), "haproxy knows that one is gone")
                 instances[0] = start(1)
-                check(await_that(lambda: get(ports[0], "/ready") == 200), "the killed one starts again")
-                time.sleep(4)  # rise 2, inter 1s
+                check(await_that(lambda: proxy.up() == both), "the killed one starts again")
                 ended(front, instances)
                 nobody_left(front, instances)
         finally:

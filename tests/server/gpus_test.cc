@@ -33,5 +33,16 @@ TEST(GpuSensors, SayWhyThereAreNone) {
   EXPECT_NE(other.reason().find("lacks"), std::string::npos);
 }
 
+// CUDA is not asked where NVML tells: its order is another one.
+TEST(ReadGpus, TellsWhatNvmlTellsOrWhyNothing) {
+  const GpuFacts told = ReadGpus(GpuSensors(MOTE_FAKE_NVML), Machine("/nowhere"));
+  ASSERT_EQ(told.devices.size(), 1u);
+  EXPECT_EQ(told.devices[0].name, "Fake GPU");
+  EXPECT_EQ(told.devices[0].memory_used, 600u);
+  EXPECT_EQ(told.reason, "");
+  const GpuFacts none = ReadGpus(GpuSensors("libno-such-library.so.1"), Machine("/nowhere"));
+  EXPECT_TRUE(none.devices.size() == 1 || !none.reason.empty());
+}
+
 }  // namespace
 }  // namespace mote::server

@@ -420,6 +420,7 @@ const char kHelp[] =
 bool ReadFile(const std::string& path, std::string* text) {
   FILE* file = fopen(path.c_str(), "rb");
   if (file == nullptr) return false;
+  text->clear();  // the default
   char chunk[65536];
   while (const size_t got = fread(chunk, 1, sizeof(chunk), file)) text->append(chunk, got);
   fclose(file);

@@ -25,7 +25,8 @@ const {ChatOpenAI} = require('@langchain/openai');
 // The server on a free port, and how to end it.
 async function start() {
   if (option('--url')) return {url: option('--url'), stop: async () => {}};
-  const words = ['serve', ...(option('--model') ? [option('--model')] : []), '--port', '0'];
+  const words = ['serve', ...(option('--model') ? [option('--model')] : []), '--port', '0',
+                 '--threads', '1', '--lame-duck', '0'];
   const child = spawn(option('--program'), words, {stdio: ['ignore', 'ignore', 'pipe']});
   let log = '';
   const url = await new Promise((found, failed) => {

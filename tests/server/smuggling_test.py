@@ -141,7 +141,8 @@ def second_reading(data):
 
 
 def in_parallel(function, items):
-    with concurrent.futures.ThreadPoolExecutor(24) as pool:
+    # Nearly all of the time of each is the two seconds after which an idle connection is closed.
+    with concurrent.futures.ThreadPoolExecutor(150) as pool:
         return list(pool.map(function, items))
 
 
@@ -276,7 +277,7 @@ class BehindHaproxy(Behind):
 
     @staticmethod
     def config(folder, port, back):
-        return (f"global\n  maxconn 500\ndefaults\n  mode http\n  timeout connect 20s\n  timeout client 20s\n"
+        return (f"global\n  maxconn 500\ndefaults\n  mode http\n  timeout connect 20s\n  timeout client 5s\n"
                 f"  timeout server 30s\n  timeout http-request 2s\n  timeout http-keep-alive 2s\n  http-reuse always\n"
                 f"frontend f\n  bind 127.0.0.1:{port}\n  default_backend b\n"
                 f"backend b\n  retries 0\n  server s 127.0.0.1:{back}\n")
@@ -294,7 +295,7 @@ class BehindNginx(Behind):
         temporary = "".join(f"  {kind}_temp_path {folder}/{kind};\n" for kind in
                             ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"])
         return (f"daemon off;\nmaster_process off;\npid {folder}/pid;\nerror_log {folder}/error.log;\n"
-                f"events {{ worker_connections 500; }}\nhttp {{\n  access_log off;\n{temporary}"
+                f"events {{ worker_connections 1000; }}\nhttp {{\n  access_log off;\n{temporary}"
                 f"  client_header_timeout 2s;\n  client_body_timeout 2s;\n  keepalive_timeout 2s;\n"
                 f"  upstream back {{ server 127.0.0.1:{back}; keepalive 8; }}\n"
                 f"  server {{\n    listen 127.0.0.1:{port};\n    location / {{\n      proxy_pass http://back;\n"

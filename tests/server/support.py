@@ -18,10 +18,17 @@ PATIENCE = float(os.environ.get("MOTE_PATIENCE", "60"))
 
 
 class Server:
-    """`mote serve` on a free port of loopback, as a context."""
+    """`mote serve` on a free port of loopback, as a context.
+
+    One thread, where nothing else is said: on a busy machine two that wait for each other after each layer of a tiny
+    model are ten times slower. It ends at once when it is told to.
+    """
 
     def __init__(self, *words, env=None, model=None, log_file=None):
         self.words = [options.program, "serve", *([model] if model else []), "--port", "0", *words]
+        for name, value in [("--threads", "1"), ("--lame-duck", "0")]:
+            if name not in words:
+                self.words += [name, value]
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("MOTE_")}
         self.env.update(env or {})
         self.log = ""

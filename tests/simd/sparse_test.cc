@@ -119,13 +119,7 @@ struct SparseProblem {
                 size_t first_token, size_t tokens, uint64_t first_group, uint64_t groups) const {
     // Exactly as long as promised.
     const std::unique_ptr<SparseScratch> scratch(new SparseScratch);
-    simd::SparseMatMulArgs args;
-    args.shape = shape();
-    args.values = matrix.values.data();
-    args.index = matrix.index.data();
-    args.counts = matrix.counts.data();
-    args.scales = matrix.scales.data();
-    args.starts = starts.data();
+    simd::SparseMatMulArgs args = simd::SparseArgs(matrix.view(), starts.data());
     args.first_group = first_group;
     args.groups = groups;
     args.acts = acts.data() + first_token * ActStride();
@@ -144,11 +138,7 @@ struct SparseProblem {
     if (shape().type == DType::kI8) {
       // Every place kept.
       const SparseMatrix full = Full();
-      simd::SparseMatMulArgs args;
-      args.shape = shape();
-      args.values = full.values.data();
-      args.scales = full.scales.data();
-      args.groups = shape().groups();
+      simd::SparseMatMulArgs args = simd::SparseArgs(full.view(), nullptr);
       args.acts = acts.data();
       args.act_stride_bytes = ActStride();
       args.m = m;

@@ -32,6 +32,15 @@ TEST(JsonReader, Values) {
   EXPECT_EQ(Repr("123456789012345678.0"), "1.2345678901234568e+17");
 }
 
+TEST(JsonReader, FewestDigitsThatMeanTheNumber) {
+  // Below a power of two (the last two of these: 2^-44, 2^-1022) doubles stand closer together: the nearest number of
+  // 16 digits may mean another one, where one farther up does not.
+  for (const char* text : {"1e+23", "4.35", "9.5e-05", "0.30000000000000004", "1.7976931348623157e+308", "1e-323",
+                           "5.684341886080802e-14", "2.2250738585072014e-308"}) {
+    EXPECT_EQ(Repr(text), text);
+  }
+}
+
 TEST(JsonReader, Refuses) {
   for (const char* text : {"",
                            " ",

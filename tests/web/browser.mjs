@@ -14,7 +14,7 @@ export function option(name) {
 }
 
 export function skip(why) {
-  console.log(`SKIPPED, ${why}`);
+  console.log(`skipped: ${why}`);
   process.exit(77);
 }
 

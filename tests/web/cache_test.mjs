@@ -264,3 +264,22 @@ test('list, delete, clear', async () => {
   await store.clear();
   assert.equal(disk.files.size, 0);
 });
+
+test('a server that answers nothing but parts, or another file each time, is given up', async () => {
+  const {server, load} = await setUp();
+  const part = (body, headers) => async () => {
+    server.requests.push({});
+    return new Response(body, {status: 206, headers});
+  };
+  await rejects(load({mode: 'no-store', fetch: part('GGUF', {})}), 'network', /206, a part.*4 times/);
+  assert.equal(server.requests.length, 4);
+  // Each try gets further than where the last one began anew, and no further than the first.
+  let tags = 0;
+  const changing = async (url, options) => {
+    server.tag = `"${++tags}"`;
+    server.cuts = [PIECE];
+    return server.fetch(url, {...options, headers: {Range: options.headers.Range}});
+  };
+  await rejects(load({mode: 'no-store', fetch: changing}), 'network', /4 times/);
+  assert.ok(tags <= 5, `${tags} requests`);
+});

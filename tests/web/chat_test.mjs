@@ -185,25 +185,60 @@ test('an AbortSignal stops an answer, and so does leaving the loop', async () =>
 });
 
 test('a request to stop goes to the stopper, which sets the flag of the call that runs, and of no other', async () => {
-  const memory = new SharedArrayBuffer(256);
+  const memory = new WebAssembly.Memory({initial: 1, maximum: 4, shared: true});
   const active = new SharedArrayBuffer(4);
   const {port1, port2} = new MessageChannel();
   runStopper({stopper: true, memory, active, port: port2});
   const worker = new FakeWorker({generate: () => undefined});
   const channel = new Channel(worker, () => {});
   channel.stopper = port1;
-  const stopped = async (running) => {
+  const stopped = async (running, cancelFlag = 64) => {
     const controller = new AbortController();
-    channel.call('generate', {}, {signal: controller.signal, cancelFlag: 64}).catch(() => {});
+    channel.call('generate', {}, {signal: controller.signal, cancelFlag}).catch(() => {});
     Atomics.store(new Int32Array(active), 0, running(worker.sent.at(-1).id));
     controller.abort();
     await new Promise((resolve) => setTimeout(resolve, 20));
-    return Atomics.load(new Uint8Array(memory), 64);
+    return Atomics.load(new Uint8Array(memory.buffer), cancelFlag);
   };
   assert.equal(await stopped((id) => id + 1), 0, 'another one runs');
   assert.equal(await stopped((id) => id), 1);
+  memory.grow(2);
+  assert.equal(await stopped((id) => id, 65536 + 64), 1, 'a flag in memory that was added since');
   channel.fail(makeError('disposed', 'x'));
   port2.close();
+});
+
+test('a chat whose session could not be made is told so, and the next one tries again', async () => {
+  let tries = 0;
+  const {chat: completions} = chat({generate: speak, chatSession: () => {
+    if (++tries === 1) throw makeError('out-of-memory', 'no room');
+    return {cancelFlag: 64};
+  }});
+  await refused(() => completions.create({messages: hello}), 'out-of-memory', /no room/);
+  assert.equal((await completions.create({messages: hello})).choices[0].message.content, ' blue sky');
+});
+
+test('a refused prompt leaves no rejection behind, whatever became of the session', async () => {
+  const unhandled = [];
+  const hear = (error) => unhandled.push(error);
+  process.on('unhandledRejection', hear);
+  const {chat: completions} = chat({chatSession: () => { throw makeError('out-of-memory', 'no room'); }});
+  await refused(() => completions.create({messages: hello, images: ['data:nothing']}), 'invalid-argument', /data: URL/);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  process.off('unhandledRejection', hear);
+  assert.deepEqual(unhandled, []);
+});
+
+test('renderChat keeps the parts of messages and their further fields', async () => {
+  const worker = new FakeWorker({load: () => ({version: '1', model: {name: 'm'}, stop: null}), renderChat: () => 'text'});
+  const model = new LoadedModel(await load({start: () => worker}, 'https://x/', {}));
+  const pixels = {data: new Uint8Array(4), width: 1, height: 1};
+  await model.renderChat([{role: 'developer', content: 'Be brief.'}, {role: 'user', name: 'Ann', content: [
+    {type: 'text', text: 'a '}, {type: 'image', image: pixels}, {type: 'text', text: ' b'}]}]);
+  assert.deepEqual(worker.calls('renderChat')[0].messages, [
+    {role: 'system', content: 'Be brief.'}, {role: 'user', content: 'a <__media__> b', extra: {name: 'Ann'}}]);
+  await refused(() => model.renderChat([{role: 'user', content: 5}]), 'invalid-argument', /a string or a list of parts/);
+  await model.dispose();
 });
 
 test('a worker that dies and a Mote that is disposed of end every call', async () => {

@@ -1,7 +1,7 @@
 // The way of a file's bytes into the module's memory, while the module may still be starting.
 import assert from 'node:assert/strict';
 import {test} from 'node:test';
-import {MemorySink} from '../../web/src/worker/sources.ts';
+import {MemorySink, readParts, readSource, together} from '../../web/src/worker/sources.ts';
 
 // A module whose allocations are arrays.
 class FakeModule {
@@ -70,4 +70,33 @@ test('too few and too many bytes, and none, are refused', async () => {
   await assert.rejects(sink.take(), {code: 'invalid-argument', message: /ended at byte 1; 2 were announced/});
   sink.free();
   assert.equal(module.live, 0);
+});
+
+test('a job that fails stops the others, and its failure is the one that is told', async () => {
+  const waits = (signal) => new Promise((_, reject) => {
+    signal.addEventListener('abort', () => reject(new DOMException('stopped', 'AbortError')));
+  });
+  const fails = async () => { throw new Error('the first'); };
+  await assert.rejects(together(new AbortController().signal, [waits, fails, waits]), /the first/);
+  const stop = new AbortController();
+  const waiting = together(stop.signal, [waits, async () => 1]);
+  stop.abort();
+  await assert.rejects(waiting, {name: 'AbortError'});
+  assert.deepEqual(await together(new AbortController().signal, [async () => 1, async () => 2]), [1, 2]);
+});
+
+test('a part that fails ends the load, though the page never sends the rest of another', async () => {
+  const module = new FakeModule();
+  const lost = new Blob([new Uint8Array(8)]);
+  lost.slice = () => { throw new Error('gone'); };
+  const sources = [{kind: 'feed', feed: 1, size: 8, name: 'stalled'}, {kind: 'blob', blob: lost, name: 'lost'}];
+  const optionsOf = (part, signal) => ({
+    cache: 'no-store', store: null, signal, onProgress: () => {}, log: () => {}, pull: () => new Promise(() => {}),
+  });
+  await assert.rejects(readParts(sources, Promise.resolve(module), new AbortController().signal, optionsOf), {code: 'not-found'});
+  assert.equal(module.live, 0, 'its memory is given back');
+  const controller = new AbortController();
+  const reading = readSource(sources[0], new MemorySink(Promise.resolve(module)), optionsOf(0, controller.signal));
+  controller.abort();
+  await assert.rejects(reading, {name: 'AbortError'});
 });

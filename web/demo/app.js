@@ -1,5 +1,6 @@
 // The page: a picture, a question, an answer as it comes, all on this device.
 import {takePicture} from './camera.js';
+import {Latest} from './latest.js';
 import {Progress, ask, facts, forget, isStop, loadModel} from './model.js';
 import {questionsAbout} from './questions.js';
 import {Stage} from './stage.js';
@@ -9,6 +10,7 @@ const find = (id) => document.getElementById(id);
 const question = find('question');
 const stage = new Stage();
 
+const loads = new Latest();
 let mote = null;
 let running = null;  // AbortController
 
@@ -47,19 +49,29 @@ async function showFacts() {
   }));
 }
 
-async function load(files = null) {
+// A model that is chosen while another one is loading takes its place.
+async function load(files, signal) {
   const progress = new Progress();
+  running?.abort();
+  document.body.dataset.ready = 'false';
   find('loading').hidden = false;
   state('wait', 'loading the model');
+  const before = mote;
+  mote = null;
+  enable();
   try {
-    await mote?.dispose();
-    mote = null;
-    const loaded = await loadModel(files, (told) => {
+    await before?.dispose();
+    const loaded = await loadModel(files, signal, (told) => {
+      if (signal.aborted) return;
       const {words, share} = progress.take(told);
       find('loading-text').textContent = words;
       if (share > 0) state('wait', `loading the model, ${Math.floor(share * 100)} %`);
       showShare(share);
     });
+    if (signal.aborted) {
+      await loaded.mote.dispose();
+      return;
+    }
     mote = loaded.mote;
     const {info} = mote;
     const threads = `${info.threads} ${info.threads === 1 ? 'thread' : 'threads'}`;
@@ -68,6 +80,7 @@ async function load(files = null) {
     complain(loaded.kept || files ? '' : 'The browser has no room to keep the model: it runs, but must be fetched again next time.');
     say('The model is ready.');
   } catch (error) {
+    if (signal.aborted) return;
     state('bad', 'not running');
     find('loading-text').textContent = 'The model could not be loaded.';
     complain(error.message);
@@ -211,7 +224,7 @@ function listen() {
     find('own-file').value = '';
     if (files.length === 0) return;
     find('opening').hidden = false;
-    void load(files);
+    void loads.run((signal) => load(files, signal));
   });
 }
 
@@ -220,6 +233,6 @@ if (matchMedia('(max-width: 34rem)').matches) find('tools').open = false;
 listen();
 listenForPictures();
 stage.another();
-void load();
+void loads.run((signal) => load(null, signal));
 // Only over HTTPS or from this machine do browsers have it; the page works without.
 navigator.serviceWorker?.register('sw.js').catch(() => {});

@@ -15,26 +15,31 @@ export async function takePicture() {
   const [lens, take, turn, close] = ['lens', 'lens-take', 'lens-turn', 'lens-close'].map(find);
   let stream = null;
   let facing = 'environment';
+  const gone = new AbortController();
 
+  const stop = (one) => { for (const track of one?.getTracks() ?? []) track.stop(); };
   const end = () => {
-    for (const track of stream?.getTracks() ?? []) track.stop();
+    stop(stream);
     stream = null;
     video.srcObject = null;
   };
   const begin = async () => {
     end();
-    take.disabled = true;
-    stream = await navigator.mediaDevices.getUserMedia({video: {facingMode: facing, width: {ideal: 1280}}});
+    take.disabled = turn.disabled = true;
+    const given = await navigator.mediaDevices.getUserMedia({video: {facingMode: facing, width: {ideal: 1280}}});
+    // People may take minutes to allow it, and have left by then: nobody else would ever switch it off.
+    if (gone.signal.aborted) return stop(given);
+    stream = given;
     video.srcObject = stream;
     await video.play();
-    take.disabled = false;
+    if (gone.signal.aborted) return;
+    take.disabled = turn.disabled = false;
     take.focus();
     const devices = await navigator.mediaDevices.enumerateDevices();
     turn.hidden = devices.filter((device) => device.kind === 'videoinput').length < 2;
   };
 
   video.hidden = lens.hidden = false;
-  const gone = new AbortController();
   try {
     return await new Promise((resolve, reject) => {
       const on = (target, type, listener) => target.addEventListener(type, listener, {signal: gone.signal});
@@ -42,7 +47,11 @@ export async function takePicture() {
       on(take, 'click', () => {
         const {videoWidth: width, videoHeight: height} = video;
         const side = Math.min(width, height);
-        createImageBitmap(video, (width - side) / 2, (height - side) / 2, side, side).then(resolve, reject);
+        take.disabled = true;
+        createImageBitmap(video, (width - side) / 2, (height - side) / 2, side, side).then((bitmap) => {
+          if (gone.signal.aborted) bitmap.close();
+          resolve(bitmap);
+        }, reject);
       });
       on(turn, 'click', () => {
         facing = facing === 'environment' ? 'user' : 'environment';

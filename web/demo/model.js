@@ -30,8 +30,8 @@ export class Progress {
 }
 
 // `files`: GGUF files of the visitor, or null for the model in the box.
-export async function loadModel(files, onProgress) {
-  const options = {onProgress, context: 1024};
+export async function loadModel(files, signal, onProgress) {
+  const options = {onProgress, signal, context: 1024};
   if (files) {
     const mmproj = files.find((file) => /mmproj/i.test(file.name));
     const parts = files.filter((file) => file !== mmproj).sort((a, b) => a.name.localeCompare(b.name));

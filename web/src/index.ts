@@ -3,7 +3,7 @@ import {CspError} from './errors.ts';
 import {browserWorker} from './page/channel.ts';
 import {ModelCache} from './page/model_cache.ts';
 import {LoadedModel, load, type LoadOptions, type Platform} from './page/mote.ts';
-import type {ModelFiles, ModelSource} from './page/sources.ts';
+import {pageBase, type ModelFiles, type ModelSource} from './page/sources.ts';
 
 export * from './public.ts';
 
@@ -34,6 +34,6 @@ export class Mote extends LoadedModel {
 /** The model in the box, which knows drawn scenes: `base` is where the package's folder models/ is served, by default
  * models/ beside the page. */
 export function builtIn(base: string | URL = 'models/'): ModelFiles {
-  const folder = new URL(base, globalThis.document?.baseURI ?? globalThis.location?.href);
+  const folder = new URL(base, pageBase());
   return {model: new URL('mote-eye-q8_0.gguf', folder), mmproj: new URL('mmproj-mote-eye-q8_0.gguf', folder)};
 }

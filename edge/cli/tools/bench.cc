@@ -19,6 +19,7 @@
 #include "edge/cli/tools/model_file.h"
 #include "edge/cli/tools/peaks_report.h"
 #include "edge/cli/tools/power_meter.h"
+#include "edge/cli/tools/sparsify_activations.h"
 #include "engine/api/mote.h"
 #include "targets/cpu/peaks.h"
 
@@ -44,7 +45,7 @@ struct Row {
   int prompt = 0;               // tokens read in one evaluation, or
   int generated = 0;            // tokens written one by one; neither: the img row
   std::vector<double> samples;  // tokens per second
-  // Of a block-sparse model made dense, measured in the same rounds.
+  // Of a block-sparse model made dense, or of a model without its dynamic sparsity, measured in the same rounds.
   std::vector<double> dense_samples;
 
   // Share of the limit, 0 to 1, and the limit's name; empty if it could not be measured.
@@ -92,11 +93,12 @@ void Check(mote_status status, const mote_error& error) {
   if (status != MOTE_OK) FailWith(status, error.message);
 }
 
-// `dense`: block-sparse matrices made dense.
-void Load(const BenchOptions& options, bool dense, Bench* bench) {
+// `other`: what it is compared with: without dynamic sparsity, or block-sparse matrices made dense.
+void Load(const BenchOptions& options, bool other, Bench* bench) {
   mote_error error = {};
   mote_model_params params = options.model.Params();
-  if (dense) params.sparse_path = MOTE_SPARSE_DENSE;
+  if (other && params.dynamic_sparsity == 0) params.sparse_path = MOTE_SPARSE_DENSE;
+  if (other) params.dynamic_sparsity = 0;
   if (params.context == 0)
     params.context =
         static_cast<uint32_t>(std::max(1, options.depth + std::max(options.prompt_tokens, options.generated_tokens)));
@@ -172,6 +174,17 @@ Saved SavedBy(const Row& row, const TokenWork& work) {
   return saved;
 }
 
+// Of the activations that steps of one token have met, those that counted as zero.
+double ZeroShare(const Bench& bench) {
+  mote_model_info info = {};
+  info.struct_size = sizeof(info);
+  mote_error error = {};
+  Check(mote_model_get_info(bench.model, &info, &error), error);
+  return info.activations_met == 0
+             ? 0
+             : static_cast<double>(info.activations_zero) / static_cast<double>(info.activations_met);
+}
+
 // Of the rounds whose power is known; 0: of none. `watts`: of each of row.samples.
 double TokensPerJoule(const Row& row) {
   double tokens_per_second = 0, watts = 0;
@@ -203,7 +216,11 @@ nlohmann::ordered_json RowToJson(const Row& row, const BenchOptions& options, co
                                  {"backend", bench.info.backend},
                                  {"n_threads", bench.info.threads},
                                  {"read_bandwidth_bytes_per_second", bandwidth}};
-  if (const Saved saved = SavedBy(row, work); !row.dense_samples.empty()) {
+  if (const Saved saved = SavedBy(row, work); !row.dense_samples.empty() && options.model.dynamic_sparsity) {
+    json["without_samples_ts"] = row.dense_samples;
+    json["activations_zero"] = ZeroShare(bench);
+    json["time_saved"] = saved.time;
+  } else if (!row.dense_samples.empty()) {
     json["dense_samples_ts"] = row.dense_samples;
     json["compute_saved"] = saved.compute;
     json["bytes_saved"] = saved.bytes;
@@ -264,8 +281,27 @@ void PrintSaved(const std::vector<Row>& rows, const TokenWork& work) {
   }
 }
 
+// Of a model with dynamic sparsity.
+void PrintDynamic(const std::vector<Row>& rows, const TokenWork& work, const Bench& bench, const GgufFile& file) {
+  Write("\ndynamic sparsity, beside the same model without it in the same rounds:\n\n");
+  Write("| test | t/s without | time saved | times as fast |\n| --- | ---: | ---: | ---: |\n");
+  for (const Row& row : rows) {
+    if (row.dense_samples.empty()) continue;
+    const Saved saved = SavedBy(row, work);
+    Write(Format("| %s | %.2f | %.1f %% | %.2f |\n", row.name.c_str(), StatsOf(row.dense_samples).median,
+                 saved.time * 100, 1 / (1 - saved.time)));
+  }
+  Write(Format("\nactivations passed over, one token at a time: %.1f %% (random tokens)", 100 * ZeroShare(bench)));
+  const Result<double> before = file.FloatOr(kPerplexityBeforeKey, -1);
+  const Result<double> after = file.FloatOr(kPerplexityAfterKey, -1);
+  if (before.ok() && after.ok() && *before >= 0 && *after >= 0) {
+    Write(Format("; perplexity %.4f without, %.4f with it, as the file says", *before, *after));
+  }
+  Write("\n");
+}
+
 void PrintMarkdown(const std::vector<Row>& rows, const Bench& bench, const TokenWork& work, const std::string& type,
-                   uint64_t bytes, const Stats& bandwidth, const ImageBench* image) {
+                   uint64_t bytes, const Stats& bandwidth, const ImageBench* image, const GgufFile* dynamic) {
   Write("| model | size | params | backend | threads | test | t/s | share of limit |\n");
   Write("| --- | ---: | ---: | --- | ---: | ---: | ---: | --- |\n");
   for (const Row& row : rows) {
@@ -276,7 +312,11 @@ void PrintMarkdown(const std::vector<Row>& rows, const Bench& bench, const Token
                  bench.info.threads, row.name.c_str(), stats.mean, stats.deviation, share.c_str()));
   }
   if (image != nullptr) Write("\n" + image->Describe() + "\n");
-  PrintSaved(rows, work);
+  if (dynamic != nullptr) {
+    PrintDynamic(rows, work, bench, *dynamic);
+  } else {
+    PrintSaved(rows, work);
+  }
   Write(Format("\nread bandwidth %.1f GB/s (median; %.1f to %.1f)\n", bandwidth.median / 1e9, bandwidth.min / 1e9,
                bandwidth.max / 1e9));
 }
@@ -319,20 +359,31 @@ void ShareOut(std::vector<Row>* rows, const BenchOptions& options, const Bench& 
   }
 }
 
-// Raises `peaks`, as ShareOut has them, to what this round reaches. Returns the read bandwidth; 0: unknown.
-double MeasureLimits(ThreadPool& pool, const Clock& clock, const cpu::CpuInfo& info, double peaks[2]) {
-  cpu::PeakOptions options;
-  options.bandwidth = false;
-  options.rounds = 5;
-  options.isa = ForcedIsa();
-  const Result<cpu::Rate> rate = cpu::MeasureReadBandwidth(pool, clock, cpu::MemoryTestBytes(info), /*rounds=*/2);
-  const Result<cpu::Peaks> measured = cpu::MeasurePeaks(pool, clock, info, options);
-  for (const bool int8 : {false, true}) {
-    const cpu::ComputeRow* row = measured.ok() ? measured->Compute(int8 ? "int8" : "f32") : nullptr;
-    if (row != nullptr) peaks[int8] = std::max(peaks[int8], row->ops_per_second.max);
-  }
-  return rate.ok() ? rate->max : 0;
+uint64_t BytesOf(const std::vector<TypeBytes>& types) {
+  uint64_t bytes = 0;
+  for (const TypeBytes& row : types) bytes += row.bytes;
+  return bytes;
 }
+
+// What the machine can do, measured beside what is done.
+struct Limits {
+  std::vector<double> bandwidth;
+  double peaks[2] = {0, 0};  // of float32 and int8, the best of all rounds
+
+  void Measure(ThreadPool& pool, const Clock& clock, const cpu::CpuInfo& cpu_info, bool keep) {
+    const Result<cpu::Rate> rate = cpu::MeasureReadBandwidth(pool, clock, cpu::MemoryTestBytes(cpu_info), /*rounds=*/2);
+    if (rate.ok() && keep) bandwidth.push_back(rate->max);
+    cpu::PeakOptions options;
+    options.bandwidth = false;
+    options.rounds = 5;
+    options.isa = ForcedIsa();
+    const Result<cpu::Peaks> measured = cpu::MeasurePeaks(pool, clock, cpu_info, options);
+    for (const bool int8 : {false, true}) {
+      const cpu::ComputeRow* row = measured.ok() ? measured->Compute(int8 ? "int8" : "f32") : nullptr;
+      if (row != nullptr) peaks[int8] = std::max(peaks[int8], row->ops_per_second.max);
+    }
+  }
+};
 
 int RunBench(const BenchOptions& options) {
   options.model.PathOrUsage("bench");
@@ -345,7 +396,7 @@ int RunBench(const BenchOptions& options) {
   if (rows.empty() && !options.has_images()) WrongWords("-p 0 and -n 0 leave nothing to measure");
 
   Bench bench;
-  Load(options, /*dense=*/false, &bench);
+  Load(options, /*other=*/false, &bench);
   const std::unique_ptr<Platform> platform = CreatePlatform();
   std::optional<ImageBench> image;
   if (options.has_images()) {
@@ -354,26 +405,21 @@ int RunBench(const BenchOptions& options) {
   }
   const std::unique_ptr<GgufFile> file = OpenModelFile(*platform, options.model.path);
   const TokenWork work = WorkPerToken(*file);
+  const bool dynamic = options.model.dynamic_sparsity;
   std::optional<Bench> dense;
-  if (!file->sparse_tensors().empty()) Load(options, /*dense=*/true, &dense.emplace());
+  if (dynamic || !file->sparse_tensors().empty()) Load(options, /*other=*/true, &dense.emplace());
   const std::vector<TypeBytes> types = BytesByType(*file);
   const std::string type = types.empty() ? "" : types[0].type;
-  uint64_t bytes = 0;
-  for (const TypeBytes& row : types) bytes += row.bytes;
 
   const cpu::CpuInfo cpu_info = cpu::DetectCpu();
   Result<std::unique_ptr<ThreadPool>> pool = platform->CreateThreadPool(bench.info.threads);
-  std::vector<double> bandwidth_samples;
-  double peaks[2] = {0, 0};  // of float32 and int8, the best of all rounds: what the machine can do
-  std::mt19937 random(42);   // the same tokens each time
+  Limits limits;
+  std::mt19937 random(42);  // the same tokens each time
   PowerMeter power;
   Progress progress("measuring");
   const uint64_t steps = static_cast<uint64_t>(options.rounds) + 1;
   for (uint64_t round = 0; round < steps; ++round) {
-    if (pool.ok()) {
-      const double bandwidth = MeasureLimits(**pool, platform->clock(), cpu_info, peaks);
-      if (bandwidth > 0 && round > 0) bandwidth_samples.push_back(bandwidth);
-    }
+    if (pool.ok()) limits.Measure(**pool, platform->clock(), cpu_info, round > 0);
     for (Row& row : rows) {
       const bool is_image = row.prompt + row.generated == 0;
       power.Start();
@@ -391,16 +437,17 @@ int RunBench(const BenchOptions& options) {
   }
   progress.Clear();
 
-  const Stats bandwidth = StatsOf(bandwidth_samples);
-  ShareOut(&rows, options, bench, work, image.has_value() ? &*image : nullptr, peaks, bandwidth.median);
+  const Stats bandwidth = StatsOf(limits.bandwidth);
+  ShareOut(&rows, options, bench, work, image.has_value() ? &*image : nullptr, limits.peaks, bandwidth.median);
 
   if (options.format == "md") {
-    PrintMarkdown(rows, bench, work, type, bytes, bandwidth, image.has_value() ? &*image : nullptr);
+    PrintMarkdown(rows, bench, work, type, BytesOf(types), bandwidth, image.has_value() ? &*image : nullptr,
+                  dynamic ? file.get() : nullptr);
     PrintPower(rows, power.sensors());
   } else {
     nlohmann::ordered_json list = nlohmann::ordered_json::array();
     for (const Row& row : rows) {
-      list.push_back(RowToJson(row, options, bench, work, type, bytes, bandwidth.median));
+      list.push_back(RowToJson(row, options, bench, work, type, BytesOf(types), bandwidth.median));
       const bool is_image = row.prompt + row.generated == 0;
       if (image.has_value()) ImageBench::AddToJson(is_image ? &*image : nullptr, &list.back());
     }

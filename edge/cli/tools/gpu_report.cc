@@ -10,9 +10,7 @@ Json GpusToJson() {
   mote_error error = {};
   const size_t count = mote_gpu_count(&error);
   Json json = {{"gpus", Json::array()}};
-  if (count == 0) {
-    json["reason"] = error.message[0] != '\0' ? error.message : "there is a driver, but no NVIDIA GPU";
-  }
+  if (count == 0) json["reason"] = error.message;
   for (size_t i = 0; i < count; ++i) {
     mote_gpu gpu = {};
     gpu.struct_size = sizeof(gpu);

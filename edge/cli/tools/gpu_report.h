@@ -1,4 +1,4 @@
-// GPUs and sensors for mote doctor and mote bench.
+// GPUs for mote doctor.
 #ifndef MOTE_EDGE_CLI_TOOLS_GPU_REPORT_H_
 #define MOTE_EDGE_CLI_TOOLS_GPU_REPORT_H_
 

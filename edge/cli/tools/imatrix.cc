@@ -14,6 +14,7 @@
 #include "edge/cli/console.h"
 #include "edge/cli/interrupt.h"
 #include "edge/cli/options.h"
+#include "edge/cli/tools/engine_params.h"
 #include "edge/cli/tools/new_file.h"
 #include "engine/run/importance.h"
 #include "engine/run/model.h"
@@ -43,13 +44,7 @@ void OrFail(const Status& status) {
 }
 
 std::unique_ptr<mote::Model> Load(const ImatrixOptions& options, FileSystem& files) {
-  const mote_model_params given = options.model.Params();
-  ModelParams params;
-  params.threads = given.threads;
-  params.context = given.context;
-  params.max_batch = given.max_batch;
-  params.memory_limit = given.memory_limit;
-  if (given.isa != nullptr) params.isa = given.isa;
+  ModelParams params = EngineParams(options.model);
   Progress progress("loading");
   params.progress.user = &progress;
   params.progress.report = [](void* user, uint64_t done, uint64_t total) {

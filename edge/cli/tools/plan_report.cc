@@ -15,9 +15,7 @@ constexpr uint32_t kPositions = 2048;  // in the session's cache
 
 Json RowToJson(const PlanDevice& device, const PlanModel& model, DType type) {
   const uint32_t layers = PlanLayers(device, model, type, kPositions);
-  const auto limit = [&](uint32_t on_gpu) {
-    return LimitOf(device, model, type, on_gpu, kPositions).tokens_per_second();
-  };
+  const auto limit = [&](uint32_t on_gpu) { return LimitOf(device, model, type, on_gpu, kPositions); };
   Json row = {{"model", model.name},
               {"type", DTypeName(type)},
               {"bytes", BytesOf(model, type).total(model.layers)},

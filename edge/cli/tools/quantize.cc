@@ -2,7 +2,6 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <regex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,6 +10,7 @@
 #include "edge/cli/console.h"
 #include "edge/cli/interrupt.h"
 #include "edge/cli/options.h"
+#include "edge/cli/tools/name_rules.h"
 #include "edge/cli/tools/new_file.h"
 #include "engine/core/context.h"
 #include "engine/format/convert.h"
@@ -43,53 +43,17 @@ DType TypeNamed(const std::string& option, const std::string& name) {
 }
 
 // The choices of --tensor-type: the first pattern found in a tensor's name decides.
-class TypeRules {
- public:
-  explicit TypeRules(const std::vector<std::string>& words) {
-    for (const std::string& word : words) {
-      const size_t sign = word.rfind('=');
-      if (sign == std::string::npos || sign == 0) {
-        WrongWords("--tensor-type: \"" + word + "\" is not PATTERN=TYPE; try --tensor-type attn_v=Q8_0");
-      }
-      try {
-        rules_.push_back({std::regex(word.substr(0, sign), std::regex::ECMAScript | std::regex::icase),
-                          TypeNamed("--tensor-type", word.substr(sign + 1)), word, false});
-      } catch (const std::regex_error& error) {
-        WrongWords("--tensor-type: \"" + word.substr(0, sign) + "\" is no regular expression: " + error.what());
-      }
+NameRules<DType> TypeRules(const std::vector<std::string>& words) {
+  NameRules<DType> rules("--tensor-type");
+  for (const std::string& word : words) {
+    const size_t sign = word.rfind('=');
+    if (sign == std::string::npos || sign == 0) {
+      WrongWords("--tensor-type: \"" + word + "\" is not PATTERN=TYPE; try --tensor-type attn_v=Q8_0");
     }
+    rules.Add(word.substr(0, sign), word, TypeNamed("--tensor-type", word.substr(sign + 1)));
   }
-
-  bool Choose(std::string_view tensor, DType* type) {
-    for (Rule& rule : rules_) {
-      if (!std::regex_search(tensor.begin(), tensor.end(), rule.pattern)) continue;
-      rule.met = true;
-      *type = rule.type;
-      return true;
-    }
-    return false;
-  }
-
-  // A pattern that is written wrong would otherwise be noticed when the model is done, or never.
-  void RequireAllMet() const {
-    for (const Rule& rule : rules_) {
-      if (!rule.met) {
-        WrongWords("--tensor-type " + rule.word +
-                   " meets no tensor that is encoded (or earlier patterns took them); "
-                   "mote show lists the names");
-      }
-    }
-  }
-
- private:
-  struct Rule {
-    std::regex pattern;
-    DType type;
-    std::string word;
-    bool met;
-  };
-  std::vector<Rule> rules_;
-};
+  return rules;
+}
 
 struct Work {
   NewFile file;
@@ -190,10 +154,12 @@ int Quantize(QuantizeFlags flags) {
   if (!flags.embedding_type.empty()) {
     options.token_embedding_type = TypeNamed("--token-embedding-type", flags.embedding_type);
   }
-  TypeRules rules(flags.tensor_types);
+  NameRules<DType> rules = TypeRules(flags.tensor_types);
   options.choose_user = &rules;
   options.choose = [](void* user, std::string_view tensor, DType* type) {
-    return static_cast<TypeRules*>(user)->Choose(tensor, type);
+    const DType* chosen = static_cast<NameRules<DType>*>(user)->Find(tensor);
+    if (chosen != nullptr) *type = *chosen;
+    return chosen != nullptr;
   };
   const std::unique_ptr<Platform> platform = CreatePlatform();
   const Result<std::unique_ptr<GgufFile>> in = GgufFile::Open(platform->files(), flags.in);
@@ -208,7 +174,7 @@ int Quantize(QuantizeFlags flags) {
   // Everything that can be told without work comes before OUT is touched.
   const Result<QuantizePlan> plan = PlanQuantization(**in, options);
   if (!plan.ok()) FailPlan(plan.status());
-  rules.RequireAllMet();
+  rules.RequireAllMet("tensor that is encoded");
   nlohmann::json described = Describe(flags, **in, *plan);
   NotePlan(**in, *plan);
   if (flags.dry_run) {

@@ -92,9 +92,7 @@ bool MeasureRepack(const RepackJob& job, uint64_t* bytes, std::string* why) {
   }
 }
 
-bool RepackToMemory(const RepackJob& job, std::string* out, std::string* why) {
-  uint64_t bytes = 0;
-  if (!MeasureRepack(job, &bytes, why)) return false;
+bool RepackToMemory(const RepackJob& job, uint64_t bytes, std::string* out, std::string* why) {
   return Nicely(
       [&] {
         out->clear();
@@ -104,9 +102,7 @@ bool RepackToMemory(const RepackJob& job, std::string* out, std::string* why) {
       why);
 }
 
-bool RepackToFile(const RepackJob& job, const std::string& file, std::string* why) {
-  uint64_t bytes = 0;
-  if (!MeasureRepack(job, &bytes, why)) return false;
+bool RepackToFile(const RepackJob& job, uint64_t bytes, const std::string& file, std::string* why) {
   return Nicely(
       [&] {
         NewFile target(file, bytes);

@@ -4,13 +4,17 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "edge/cli/commands.h"
 #include "edge/cli/console.h"
 #include "edge/cli/options.h"
+#include "edge/cli/tools/engine_params.h"
 #include "edge/cli/tools/model_file.h"
+#include "edge/cli/tools/sparsify_activations.h"
 #include "engine/api/mote.h"
 #include "engine/arch/tower.h"
+#include "engine/format/activation_rules.h"
 #include "engine/run/model.h"
 #include "quant/dtype.h"
 
@@ -113,19 +117,6 @@ std::string ForeignTypes(const GgufFile& file) {
                    static_cast<unsigned long long>(row.tensors), row.tensors == 1 ? "" : "s");
   }
   return text;
-}
-
-ModelParams EngineParams(const ModelOptions& options) {
-  const mote_model_params given = options.Params();
-  ModelParams params;
-  params.threads = given.threads;
-  params.context = given.context;
-  params.max_batch = given.max_batch;
-  params.cache.keys = given.cache_type_k == MOTE_CACHE_Q8_0 ? DType::kQ8_0 : DType::kF16;
-  params.cache.values = given.cache_type_v == MOTE_CACHE_Q8_0 ? DType::kQ8_0 : DType::kF16;
-  if (given.isa != nullptr) params.isa = given.isa;
-  params.sparse = static_cast<SparsePath>(given.sparse_path);
-  return params;
 }
 
 // What would become of block-sparse matrices here; none where the file has none.
@@ -245,6 +236,49 @@ void PrintSparse(const std::vector<SparseDecision>& decisions) {
                100 * OverallDensity(decisions), kept, decisions.size()));
 }
 
+// What the file says of dynamic sparsity; no rules where it says nothing.
+ActivationRules Rules(const GgufFile& file) {
+  Result<ActivationRules> rules = ReadActivationRules(file);
+  if (!rules.ok()) Fail(rules.status().message());
+  return std::move(rules).value();
+}
+
+double AverageShare(const ActivationRules& rules) {
+  double sum = 0;
+  for (const ActivationRule& rule : rules.rules) sum += static_cast<double>(rule.share);
+  return sum / static_cast<double>(rules.rules.size());
+}
+
+Json RulesToJson(const GgufFile& file, const ActivationRules& rules) {
+  Json matrices = Json::array();
+  for (const ActivationRule& rule : rules.rules) {
+    matrices.push_back({{"name", rule.tensor->name}, {"threshold", rule.threshold}, {"share", rule.share}});
+  }
+  Json json = {{"width", rules.width}, {"share", AverageShare(rules)}, {"matrices", matrices}};
+  for (const auto& [name, key] :
+       {std::pair{"perplexity_before", kPerplexityBeforeKey}, {"perplexity_after", kPerplexityAfterKey}}) {
+    const Result<double> value = file.FloatOr(key, -1);
+    if (value.ok() && *value >= 0) json[name] = *value;
+  }
+  return json;
+}
+
+void PrintRules(const GgufFile& file, const ActivationRules& rules) {
+  for (const ActivationRule& rule : rules.rules) {
+    Write(Format("  %-40s zero up to %-10.4g %.1f %% of them in the calibration\n",
+                 Printable(rule.tensor->name).c_str(), static_cast<double>(rule.threshold),
+                 100 * static_cast<double>(rule.share)));
+  }
+  std::string line = Format("  %u by %u, %.1f %% on average; off without --dynamic-sparsity", rules.width, rules.width,
+                            100 * AverageShare(rules));
+  const Result<double> before = file.FloatOr(kPerplexityBeforeKey, -1);
+  const Result<double> after = file.FloatOr(kPerplexityAfterKey, -1);
+  if (before.ok() && after.ok() && *before >= 0 && *after >= 0) {
+    line += Format("; perplexity %.4f without, %.4f with it", *before, *after);
+  }
+  Write(line + "\n");
+}
+
 void PrintJson(const GgufFile& file, const Need& need, const std::vector<SparseDecision>& sparse) {
   Json json;
   json["file"] = file.name();
@@ -281,6 +315,7 @@ void PrintJson(const GgufFile& file, const Need& need, const std::vector<SparseD
   }
   if (need.tower.has_value()) json["tower"] = TowerToJson(*need.tower);
   if (!sparse.empty()) json["sparse"] = SparseToJson(sparse);
+  if (const ActivationRules rules = Rules(file); !rules.rules.empty()) json["dynamic"] = RulesToJson(file, rules);
   Write(Dump(json, 1) + "\n");
 }
 
@@ -301,6 +336,10 @@ void PrintText(const GgufFile& file, const Need& need, const std::vector<SparseD
   if (!sparse.empty()) {
     heading(Format("block-sparse matrices (%zu), made of the tensors .sparse_* above", sparse.size()));
     PrintSparse(sparse);
+  }
+  if (const ActivationRules rules = Rules(file); !rules.rules.empty()) {
+    heading(Format("dynamic sparsity: small activations of %zu matrices", rules.rules.size()));
+    PrintRules(file, rules);
   }
   heading("bytes by type");
   uint64_t values = 0;

@@ -17,6 +17,7 @@
 #include "edge/cli/console.h"
 #include "edge/cli/interrupt.h"
 #include "edge/cli/tools/new_file.h"
+#include "edge/cli/tools/sparsify_activations.h"
 #include "edge/cli/tools/sparsify_flags.h"
 #include "edge/cli/tools/sparsify_material.h"
 #include "edge/cli/tools/sparsify_plan.h"
@@ -75,7 +76,8 @@ void CalibrateLayer(SparsifyWork* work, int64_t layer, const std::vector<Sparsif
     const uint32_t layers = cut ? static_cast<uint32_t>(layer) + 1 : 0;
     *collector = std::make_unique<tune::GramCollector>(names);
     std::unique_ptr<GgufFile> altered = OrFailure(tune::AlterFile(work->in, {&work->weights, layers}));
-    if (!work->subject->Calibrate(std::move(altered), cut, work->pool, collector->get())) continue;
+    const auto flush = [&] { OrFailure((*collector)->Flush(work->pool)); };
+    if (!work->subject->Calibrate(std::move(altered), cut, (*collector)->observer(), flush)) continue;
     (*collector)->Finish();
     bool all_seen = true;
     for (const std::string& name : names) all_seen = all_seen && (*collector)->Find(name, 0) != nullptr;
@@ -104,7 +106,6 @@ void PruneMatrix(SparsifyWork* work, SparsifyMatrix* matrix, const tune::GramCol
   matrix->kept = pruned->kept;
   // As a state file holds it, so that a run that went on tells the same.
   matrix->loss = static_cast<double>(static_cast<float>(pruned->loss));
-  matrix->done = true;
   work->weights[name] = std::move(pruned->weights);
 }
 
@@ -170,6 +171,10 @@ int Sparsify(SparsifyFlags flags) {
   if (!tower && !flags.decoder.empty()) WrongWords("--decoder is for vision files; " + flags.in + " is none");
   if (tower && !flags.calibration.empty())
     WrongWords("--calibration TEXT says nothing to a vision file; try --images DIR");
+  if (flags.has_activations) {
+    if (tower) WrongWords("--activations is for language models; " + flags.in + " is a vision file");
+    return SparsifyActivations(flags, floors, *in, *platform);
+  }
   SparsifyPlan plan = MakeSparsifyPlan(*in, flags);
   NoteDense(plan);
   const SparsifyMaterials materials = ReadMaterials(flags);
@@ -224,6 +229,7 @@ SparsifyFloors CheckSparsifyFlags(SparsifyFlags* flags) {
     WrongWords("sparsify needs IN and OUT; try mote sparsify IN.gguf OUT.gguf --calibration TEXT");
   }
   if (SameFile(flags->in, flags->out)) WrongWords("IN and OUT are the same file; try another name for OUT");
+  CheckActivationFlags(*flags);
   if (flags->method.empty()) flags->method = flags->calibrates() ? "reconstruct" : "magnitude";
   const bool needs_activations = flags->method == "wanda" || flags->method == "reconstruct";
   if (needs_activations && !flags->calibrates()) {
@@ -285,6 +291,13 @@ void AddSparsify(CLI::App& app, Action* action) {
   CLI::Option* max_loss = command->add_option(
       "--max-loss", flags->max_loss, "For each matrix, the least density that changes its output by no more: 0.2");
   max_loss->check(Within(0, 10));
+  CLI::Option* activations = command->add_option(
+      "--activations", flags->activations,
+      "Dynamic sparsity: the share of activations that become zero. OUT has the weights of IN, and the thresholds");
+  activations->check(Within(0, 1));
+  CLI::Option* width =
+      command->add_option("--width", flags->width, "Of --activations: how many in a row stand or fall together; 4");
+  width->check(CLI::IsMember({"1", "2", "4", "8", "16", "32"}));
   many("--dense", &flags->dense, "PATTERN: matrices that stay dense; repeatable");
   many("--also", &flags->also, "PATTERN: output.weight or token_embd.weight, which stay dense otherwise");
   command->add_option("--calibration", flags->calibration, "A text that the model reads");
@@ -309,6 +322,8 @@ void AddSparsify(CLI::App& app, Action* action) {
   command->callback([=] {
     flags->has_density = density->count() > 0;
     flags->has_max_loss = max_loss->count() > 0;
+    flags->has_activations = activations->count() > 0;
+    flags->has_width = width->count() > 0;
     *action = [=] { return Sparsify(*flags); };
   });
 }

@@ -30,6 +30,12 @@ struct SparsifyFlags {
   std::vector<std::string> dense;            // patterns of matrices that stay dense
   std::vector<std::string> also;             // patterns of matrices outside layers that do not
 
+  // Dynamic sparsity instead of sparse weights: this share of the activations becomes zero, `width` by `width`.
+  double activations = 0;
+  bool has_activations = false;
+  uint32_t width = 4;
+  bool has_width = false;
+
   std::string calibration;
   std::string images;
   std::string test;

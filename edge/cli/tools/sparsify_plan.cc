@@ -4,17 +4,19 @@
 
 #include <algorithm>
 #include <map>
-#include <regex>
 #include <sstream>
 #include <utility>
 
 #include "edge/cli/console.h"
+#include "edge/cli/tools/name_rules.h"
 #include "engine/format/convert.h"
 #include "engine/format/sparse_tensors.h"
 #include "engine/tune/altered_file.h"
 
 namespace mote::cli {
 namespace {
+
+constexpr char kMatrixOfInterest[] = "matrix that could be sparse";
 
 struct TypeChoice {
   const char* name;
@@ -28,52 +30,7 @@ constexpr TypeChoice kTypes[] = {
     {"q4_0", DType::kQ4_0, "Q4_0"},
 };
 
-// Patterns as people give them, each of which must be found somewhere.
-class Patterns {
- public:
-  Patterns(std::string option, const std::vector<std::string>& words) : option_(std::move(option)) {
-    for (const std::string& word : words) Add(word, word, 0);
-  }
-
-  void Add(const std::string& pattern, const std::string& word, double value) {
-    try {
-      rules_.push_back({std::regex(pattern, std::regex::ECMAScript | std::regex::icase), word, value, false});
-    } catch (const std::regex_error& error) {
-      WrongWords(option_ + ": \"" + pattern + "\" is no regular expression: " + error.what());
-    }
-  }
-
-  bool Find(const std::string& name, double* value = nullptr) {
-    for (Rule& rule : rules_) {
-      if (!std::regex_search(name, rule.pattern)) continue;
-      rule.met = true;
-      if (value != nullptr) *value = rule.value;
-      return true;
-    }
-    return false;
-  }
-
-  void RequireAllMet() const {
-    for (const Rule& rule : rules_) {
-      if (!rule.met) {
-        WrongWords(option_ + " " + rule.word +
-                   " meets no matrix that could be sparse (or earlier patterns took them); mote show lists the names");
-      }
-    }
-  }
-
- private:
-  struct Rule {
-    std::regex pattern;
-    std::string word;
-    double value;
-    bool met;
-  };
-  std::string option_;
-  std::vector<Rule> rules_;
-};
-
-void AddDensityRule(const std::string& word, Patterns* patterns) {
+void AddDensityRule(const std::string& word, NameRules<double>* rules) {
   const size_t sign = word.rfind('=');
   char* end = nullptr;
   const double density = sign == std::string::npos ? -1 : strtod(word.c_str() + sign + 1, &end);
@@ -82,23 +39,23 @@ void AddDensityRule(const std::string& word, Patterns* patterns) {
     WrongWords("--layer-density: \"" + word + "\" is not PATTERN=DENSITY with a density of 0 to 1; try " +
                "--layer-density ffn_down=0.6");
   }
-  patterns->Add(word.substr(0, sign), word, density);
+  rules->Add(word.substr(0, sign), word, density);
 }
 
-Patterns DensityRules(const SparsifyFlags& flags) {
-  Patterns patterns("--layer-density", {});
+NameRules<double> DensityRules(const SparsifyFlags& flags) {
+  NameRules<double> rules("--layer-density");
   for (const std::string& word : flags.layer_densities) {
     if (word.empty() || word[0] != '@') {
-      AddDensityRule(word, &patterns);
+      AddDensityRule(word, &rules);
       continue;
     }
     std::istringstream lines(ReadText(word.substr(1)));
     for (std::string line; std::getline(lines, line);) {
       while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.pop_back();
-      if (!line.empty() && line[0] != '#') AddDensityRule(line, &patterns);
+      if (!line.empty() && line[0] != '#') AddDensityRule(line, &rules);
     }
   }
-  return patterns;
+  return rules;
 }
 
 bool IsFloatWeight(DType type) {
@@ -131,13 +88,13 @@ void ChooseMatrices(const GgufFile& in, const SparsifyFlags& flags, SparsifyPlan
   if (!in.sparse_tensors().empty()) {
     Fail(in.name() + " is block-sparse already; mote sparsify wants the float model that it was made from");
   }
-  Patterns dense("--dense", flags.dense);
-  Patterns also("--also", flags.also);
+  NameRules<bool> dense("--dense", flags.dense);
+  NameRules<bool> also("--also", flags.also);
   for (const TensorInfo& tensor : in.tensors()) {
     // An embedding that is not the output matrix as well is looked up, and multiplied with nothing.
     const bool outside = tensor.name == "output.weight" ||
                          (tensor.name == "token_embd.weight" && in.FindTensor("output.weight") == nullptr);
-    if (!IsMatrixOfInterest(tensor) && !(outside && also.Find(tensor.name))) continue;
+    if (!IsMatrixOfInterest(tensor) && !(outside && also.Find(tensor.name) != nullptr)) continue;
     if (!IsFloatWeight(tensor.type)) {
       Fail(Format("%s is %s already; mote sparsify wants a model in F32, F16 or BF16", tensor.name.c_str(),
                   DTypeName(tensor.type)));
@@ -145,7 +102,7 @@ void ChooseMatrices(const GgufFile& in, const SparsifyFlags& flags, SparsifyPlan
     SparsifyMatrix matrix;
     if (const char* why = WhyDense(tensor); why != nullptr) {
       plan->dense.push_back({tensor.name, why});
-    } else if (dense.Find(tensor.name)) {
+    } else if (dense.Find(tensor.name) != nullptr) {
       plan->dense.push_back({tensor.name, "as --dense says"});
     } else if (!Fits(plan->type, tensor, &matrix.shape)) {
       plan->dense.push_back({tensor.name, Format("its %llu columns are no whole blocks",
@@ -156,8 +113,8 @@ void ChooseMatrices(const GgufFile& in, const SparsifyFlags& flags, SparsifyPlan
       plan->matrices.push_back(matrix);
     }
   }
-  dense.RequireAllMet();
-  also.RequireAllMet();
+  dense.RequireAllMet(kMatrixOfInterest);
+  also.RequireAllMet(kMatrixOfInterest);
   if (plan->matrices.empty()) Fail(in.name() + " has no matrix that could be sparse");
   std::stable_sort(plan->matrices.begin(), plan->matrices.end(), [](const SparsifyMatrix& a, const SparsifyMatrix& b) {
     return static_cast<uint64_t>(a.layer) < static_cast<uint64_t>(b.layer);  // -1 is the last
@@ -227,11 +184,13 @@ SparsifyPlan MakeSparsifyPlan(const GgufFile& in, const SparsifyFlags& flags) {
   plan.type = chosen->type;
   ChooseMatrices(in, flags, &plan);
   PlanOthers(in, chosen->quantize_type, &plan);
-  Patterns densities = DensityRules(flags);
+  NameRules<double> densities = DensityRules(flags);
   for (SparsifyMatrix& matrix : plan.matrices) {
-    matrix.has_own_density = densities.Find(matrix.tensor->name, &matrix.density);
+    const double* own = densities.Find(matrix.tensor->name);
+    matrix.has_own_density = own != nullptr;
+    if (own != nullptr) matrix.density = *own;
   }
-  densities.RequireAllMet();
+  densities.RequireAllMet(kMatrixOfInterest);
   double overall = flags.has_max_loss ? 1.0 : flags.density;
   if (!flags.size.empty()) overall = DensityForSize(in, plan, ParseBytes("--size", flags.size));
   for (SparsifyMatrix& matrix : plan.matrices) {

@@ -23,9 +23,9 @@ struct SparsifyMatrix {
   double density = 1;            // wanted; where losses decide, what they made of it
   bool has_own_density = false;  // a pattern gave it
 
-  uint64_t kept = 0;  // blocks; done where `done`
+  // Once it is pruned.
+  uint64_t kept = 0;  // blocks
   double loss = 0;    // see tune::Pruned
-  bool done = false;
 
   tune::BlockGrid grid() const {
     return {shape.rows,

@@ -20,22 +20,6 @@ double DensityOf(const SparsifiedModel& model) {
   return static_cast<double>(model.kept_blocks) / static_cast<double>(model.all_blocks);
 }
 
-nlohmann::json ToJson(const ExamResult& result) {
-  nlohmann::json object = nlohmann::json::object();
-  if (result.perplexity) object["perplexity"] = *result.perplexity;
-  if (result.accuracy) object["accuracy"] = *result.accuracy;
-  object["tokens_scored"] = result.scored_tokens;
-  object["answers_scored"] = result.scored_answers;
-  return object;
-}
-
-std::string InWords(const ExamResult& result) {
-  std::string words;
-  if (result.perplexity) words += Format("perplexity %.4f", *result.perplexity);
-  if (result.accuracy) words += Format("%s%.1f %% of answers right", words.empty() ? "" : ", ", *result.accuracy);
-  return words;
-}
-
 void PrintJson(const GgufFile& in, const SparsifyFlags& flags, const SparsifyPlan& plan, const SparsifiedModel& model,
                const SparsifyMaterials& materials, const SparsifyOutcome& outcome) {
   nlohmann::json matrices = nlohmann::json::array();
@@ -58,8 +42,8 @@ void PrintJson(const GgufFile& in, const SparsifyFlags& flags, const SparsifyPla
                                  {"bytes_out", model.layout.file_bytes},
                                  {"matrices", std::move(matrices)},
                                  {"dense", std::move(dense)},
-                                 {"before", ToJson(outcome.before)},
-                                 {"after", ToJson(outcome.after)},
+                                 {"before", ExamToJson(outcome.before)},
+                                 {"after", ExamToJson(outcome.after)},
                                  {"held_back_text", materials.held_back_text},
                                  {"held_back_pictures", materials.held_back_pictures},
                                  {"failed_floor", outcome.failed_floor},
@@ -83,6 +67,22 @@ std::string TestInWords(const SparsifyFlags& flags, const SparsifyMaterials& m) 
 }
 
 }  // namespace
+
+nlohmann::json ExamToJson(const ExamResult& result) {
+  nlohmann::json object = nlohmann::json::object();
+  if (result.perplexity) object["perplexity"] = *result.perplexity;
+  if (result.accuracy) object["accuracy"] = *result.accuracy;
+  object["tokens_scored"] = result.scored_tokens;
+  object["answers_scored"] = result.scored_answers;
+  return object;
+}
+
+std::string ExamInWords(const ExamResult& result) {
+  std::string words;
+  if (result.perplexity) words += Format("perplexity %.4f", *result.perplexity);
+  if (result.accuracy) words += Format("%s%.1f %% of answers right", words.empty() ? "" : ", ", *result.accuracy);
+  return words;
+}
 
 void NoteLayer(int64_t layer, const std::vector<SparsifyMatrix*>& matrices, bool from_state) {
   double worst = 0;
@@ -131,10 +131,10 @@ void PrintSparsified(const GgufFile& in, const SparsifyFlags& flags, const Spars
                static_cast<unsigned long long>(model.layout.file_bytes),
                static_cast<double>(model.layout.file_bytes) / static_cast<double>(in.file_bytes())));
   Write(Format("density: %.4f of the blocks of %zu matrices; 1 before\n", DensityOf(model), plan.matrices.size()));
-  const std::string before = InWords(outcome.before);
+  const std::string before = ExamInWords(outcome.before);
   if (!before.empty()) {
     Write("before: " + before + "\n");
-    Write("after: " + InWords(outcome.after) + "\n");
+    Write("after: " + ExamInWords(outcome.after) + "\n");
     const std::string test = TestInWords(flags, materials);
     if (!test.empty()) Write("measured on: " + test + "\n");
   }

@@ -2,6 +2,7 @@
 #ifndef MOTE_EDGE_CLI_TOOLS_SPARSIFY_REPORT_H_
 #define MOTE_EDGE_CLI_TOOLS_SPARSIFY_REPORT_H_
 
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "edge/cli/tools/sparsify_flags.h"
@@ -21,6 +22,9 @@ struct SparsifyOutcome {
 
 // One line on stderr: what a layer lost.
 void NoteLayer(int64_t layer, const std::vector<SparsifyMatrix*>& matrices, bool from_state);
+
+nlohmann::json ExamToJson(const ExamResult& result);
+std::string ExamInWords(const ExamResult& result);  // empty: nothing was examined
 
 // The floor that was not reached, in words; empty if none.
 std::string FailedFloor(const SparsifyFloors& floors, const ExamResult& after);

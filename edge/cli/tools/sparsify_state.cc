@@ -54,7 +54,6 @@ bool SparsifyState::Load(Platform& platform, int64_t layer, std::vector<Sparsify
     memcpy(values.data(), bytes->data(), bytes->size());
     matrix->loss = *loss;
     matrix->kept = *kept;
-    matrix->done = true;
   }
   return true;
 }

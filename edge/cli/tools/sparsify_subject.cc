@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "edge/cli/console.h"
+#include "edge/cli/tools/engine_params.h"
 #include "engine/run/generate.h"
 #include "engine/run/session.h"
 
@@ -38,13 +39,10 @@ void SparsifySubject::CheckStop() const {
     Fail("stopped; " + flags_.out + " was not written. The same command goes on with the next layer");
 }
 
-Result<std::unique_ptr<mote::Model>> SparsifySubject::Load(std::unique_ptr<GgufFile> file) {
-  const mote_model_params given = flags_.model.Params();
-  ModelParams params;
-  params.threads = given.threads;
-  params.max_batch = given.max_batch;
-  params.memory_limit = given.memory_limit;
-  if (given.isa != nullptr) params.isa = given.isa;
+Result<std::unique_ptr<mote::Model>> SparsifySubject::Load(std::unique_ptr<GgufFile> file, bool dynamic) {
+  ModelParams params = EngineParams(flags_.model);
+  params.device = {};  // the CPU: the same bytes come out on every machine
+  params.dynamic_sparsity = dynamic;
   std::unique_ptr<GgufFile> text;
   std::unique_ptr<GgufFile> vision;
   if (tower_) {
@@ -56,7 +54,6 @@ Result<std::unique_ptr<mote::Model>> SparsifySubject::Load(std::unique_ptr<GgufF
   }
   const Result<std::string> architecture = text->StringOr("general.architecture", "");
   const Result<uint64_t> trained = text->UintOr((architecture.ok() ? *architecture : "") + ".context_length", 0);
-  params.context = given.context;
   if (params.context == 0) {
     const uint64_t most = trained.ok() && *trained > 0 ? *trained : kDefaultContext;
     params.context = static_cast<uint32_t>(std::min<uint64_t>(most, kDefaultContext));
@@ -173,8 +170,8 @@ void SparsifySubject::Prepare(std::unique_ptr<GgufFile> in, const SparsifyMateri
   AddQuestions(*model, answered, /*with_answers=*/false, &exam_);
 }
 
-bool SparsifySubject::Calibrate(std::unique_ptr<GgufFile> altered, bool may_fail, ThreadPool* pool,
-                                tune::GramCollector* collector) {
+bool SparsifySubject::Calibrate(std::unique_ptr<GgufFile> altered, bool may_fail, const ActivationObserver& observer,
+                                const std::function<void()>& flush) {
   Result<std::unique_ptr<mote::Model>> loaded = Load(std::move(altered));
   if (!loaded.ok() && may_fail) return false;
   const std::unique_ptr<mote::Model> model = OrFailure(std::move(loaded));
@@ -182,24 +179,24 @@ bool SparsifySubject::Calibrate(std::unique_ptr<GgufFile> altered, bool may_fail
   Progress progress("calibrating");
   size_t done = 0;
   if (tower_) {
-    model->vision()->program().Observe(collector->observer());
+    model->vision()->program().Observe(observer);
     for (const Picture& picture : pictures_) {
       CheckStop();
       const ImageView view = ViewOf(picture);
       ReadStats stats;
       OrFailure(model->vision()->Encode({&view, 1}, {}, &stats).status());
-      OrFailure(collector->Flush(pool));
+      flush();
       progress.Update(++done, pieces);
     }
     model->vision()->program().Observe({});
     return true;
   }
   const std::unique_ptr<mote::Session> session = OrFailure(mote::Session::Create(*model, 0));
-  model->program().Observe(collector->observer());
+  model->program().Observe(observer);
   for (const Piece& piece : calibration_) {
     session->Truncate(0);
     Eval(*session, piece.prompt, nullptr);
-    OrFailure(collector->Flush(pool));
+    flush();
     progress.Update(++done, pieces);
   }
   model->program().Observe({});
@@ -225,10 +222,10 @@ bool SparsifySubject::Answers(mote::Session& session, const Prompt& prompt, cons
   return Trimmed(result.text) == Trimmed(answer);
 }
 
-ExamResult SparsifySubject::Examine(std::unique_ptr<GgufFile> file, const char* what) {
+ExamResult SparsifySubject::Examine(std::unique_ptr<GgufFile> file, const char* what, bool dynamic) {
   ExamResult result;
   if (exam_.empty()) return result;
-  const std::unique_ptr<mote::Model> model = OrFailure(Load(std::move(file)));
+  const std::unique_ptr<mote::Model> model = OrFailure(Load(std::move(file), dynamic));
   const std::unique_ptr<mote::Session> session = OrFailure(mote::Session::Create(*model, 0));
   Progress progress(what);
   double sum = 0;

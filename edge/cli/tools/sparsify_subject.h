@@ -15,8 +15,8 @@
 #include "edge/cli/tools/sparsify_material.h"
 #include "engine/core/context.h"
 #include "engine/format/gguf.h"
+#include "engine/graph/backend.h"
 #include "engine/run/model.h"
-#include "engine/tune/gram.h"
 
 namespace mote::cli {
 
@@ -38,11 +38,12 @@ class SparsifySubject {
 
   // What the material is to this model: once, with the weights as they are in IN. Failure where it does not fit.
   void Prepare(std::unique_ptr<GgufFile> in, const SparsifyMaterials& materials);
-  // Reads the calibration with these weights. False, nothing read, where the engine does not take the file: it may have
-  // been cut to fewer layers than the family needs.
-  bool Calibrate(std::unique_ptr<GgufFile> altered, bool may_fail, ThreadPool* pool, tune::GramCollector* collector);
-  // Reads the examination.
-  ExamResult Examine(std::unique_ptr<GgufFile> file, const char* what);
+  // Reads the calibration with these weights, before the observer's eyes; `flush` is called after each piece. False,
+  // nothing read, where the engine does not take the file: it may have been cut to fewer layers than the family needs.
+  bool Calibrate(std::unique_ptr<GgufFile> altered, bool may_fail, const ActivationObserver& observer,
+                 const std::function<void()>& flush);
+  // Reads the examination. `dynamic`: with the file's dynamic sparsity.
+  ExamResult Examine(std::unique_ptr<GgufFile> file, const char* what, bool dynamic = false);
 
   size_t calibration_pieces() const { return calibration_.size() + pictures_.size(); }
 
@@ -57,7 +58,7 @@ class SparsifySubject {
     bool is_text = false;
   };
 
-  Result<std::unique_ptr<mote::Model>> Load(std::unique_ptr<GgufFile> file);
+  Result<std::unique_ptr<mote::Model>> Load(std::unique_ptr<GgufFile> file, bool dynamic = false);
   void AddTexts(const mote::Model& model, const std::string& text, const std::string& name, std::vector<Piece>* pieces);
   void AddQuestions(mote::Model& model, const SparsifyMaterial& material, bool with_answers,
                     std::vector<Piece>* pieces);

@@ -129,4 +129,14 @@ void WriteSparsified(const GgufFile& in, const SparsifyPlan& plan, const Sparsif
   writer.PadTo(layout.file_bytes);
 }
 
+void WriteCopied(const GgufFile& in, const GgufWriter::Layout& layout, const StopGuard& stop, NewFile* file) {
+  Writer writer(file, layout.file_bytes, stop);
+  writer.Put(layout.header.data(), layout.header.size());
+  for (const TensorInfo& tensor : layout.tensors) {
+    writer.PadTo(tensor.offset);
+    PutDense(in, tensor, &writer);
+  }
+  writer.PadTo(layout.file_bytes);
+}
+
 }  // namespace mote::cli

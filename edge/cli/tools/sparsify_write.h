@@ -28,6 +28,9 @@ SparsifiedModel EncodeSparsified(const GgufFile& in, const SparsifyPlan& plan, c
 void WriteSparsified(const GgufFile& in, const SparsifyPlan& plan, const SparsifiedModel& model, const StopGuard& stop,
                      NewFile* file);
 
+// The tensors of IN as they are, after another header with the same tensors.
+void WriteCopied(const GgufFile& in, const GgufWriter::Layout& layout, const StopGuard& stop, NewFile* file);
+
 }  // namespace mote::cli
 
 #endif  // MOTE_EDGE_CLI_TOOLS_SPARSIFY_WRITE_H_

@@ -137,8 +137,7 @@ Result<void> CheckSizes(const Settings& s) {
 Result<void> CheckModels(const Settings& s) {
   mote_error error = {};
   if (s.device == Device::kCuda && mote_gpu_count(&error) == 0) {
-    const std::string why = error.message[0] != '\0' ? error.message : "there is a driver, but no NVIDIA GPU";
-    return Refuse("device is cuda, but " + why + ": must be auto or cpu");
+    return Refuse(std::string("device is cuda, but ") + error.message + ": must be auto or cpu");
   }
   if (s.mmproj != "auto" && s.mmproj != "none" && !s.models.empty() && !s.models[0].mmproj.empty()) {
     return Refuse("mmproj and the first model's mmproj= both name its vision file: leave one out");

@@ -1,6 +1,9 @@
 #include "edge/server/fetch/fetching_service.h"
 
 #include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
 #include <utility>
 
 #include "edge/server/clock.h"
@@ -8,12 +11,35 @@
 
 namespace mote::server {
 
+struct FetchingService::Queue {
+  std::mutex mutex;
+  std::condition_variable came;
+  std::deque<std::shared_ptr<Fetching>> waiting;
+
+  // What waits no longer; null where it does not.
+  std::shared_ptr<Fetching> Remove(const Fetching* fetching) {
+    const std::lock_guard lock(mutex);
+    const auto is_it = [&](const std::shared_ptr<Fetching>& one) { return one.get() == fetching; };
+    const auto found = std::find_if(waiting.begin(), waiting.end(), is_it);
+    if (found == waiting.end()) return nullptr;
+    std::shared_ptr<Fetching> removed = std::move(*found);
+    waiting.erase(found);
+    return removed;
+  }
+};
+
 class FetchingService::Fetching : public Ticket {
  public:
-  Fetching(Task task, std::shared_ptr<Receiver> receiver) : task(std::move(task)), receiver(std::move(receiver)) {}
+  Fetching(Task task, std::shared_ptr<Receiver> receiver, std::shared_ptr<Queue> queue)
+      : task(std::move(task)), receiver(std::move(receiver)), queue_(std::move(queue)) {}
 
   void Cancel() override {
     cancelled = true;
+    // The receiver holds what holds this ticket, which must live to the end of this function.
+    if (const std::shared_ptr<Fetching> mine = queue_->Remove(this); mine != nullptr) {
+      mine->receiver = nullptr;
+      return;
+    }
     std::shared_ptr<Ticket> further;
     {
       const std::lock_guard lock(mutex_);
@@ -36,34 +62,44 @@ class FetchingService::Fetching : public Ticket {
   std::atomic<bool> cancelled = false;
 
  private:
+  const std::shared_ptr<Queue> queue_;
   std::mutex mutex_;
   std::shared_ptr<Ticket> inner_;
 };
 
 FetchingService::FetchingService(Service* inner, FetchOptions options, std::shared_ptr<TlsTrust> trust,
                                  Metrics* metrics)
-    : inner_(inner), options_(std::move(options)), trust_(std::move(trust)), metrics_(metrics) {
+    : inner_(inner),
+      options_(std::move(options)),
+      trust_(std::move(trust)),
+      metrics_(metrics),
+      queue_(std::make_shared<Queue>()) {
   for (size_t i = 0; i < options_.threads; ++i) threads_.emplace_back([this] { Work(); });
 }
 
 FetchingService::~FetchingService() {
   {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(queue_->mutex);
     stop_ = true;
   }
-  came_.notify_all();
+  queue_->came.notify_all();
   for (std::thread& thread : threads_) thread.join();
-  for (const auto& fetching : queue_) fetching->receiver->OnFailed(ShuttingDown());
+  std::deque<std::shared_ptr<Fetching>> left;
+  {
+    const std::lock_guard lock(queue_->mutex);
+    left.swap(queue_->waiting);
+  }
+  for (const auto& fetching : left) std::exchange(fetching->receiver, nullptr)->OnFailed(ShuttingDown());
 }
 
 std::shared_ptr<Ticket> FetchingService::Submit(Task task, std::shared_ptr<Receiver> receiver) {
   if (task.remote_images.empty()) return inner_->Submit(std::move(task), std::move(receiver));
-  auto fetching = std::make_shared<Fetching>(std::move(task), std::move(receiver));
+  auto fetching = std::make_shared<Fetching>(std::move(task), std::move(receiver), queue_);
   bool full = false;
   {
-    const std::lock_guard lock(mutex_);
-    full = queue_.size() >= options_.queue_length;
-    if (!full) queue_.push_back(fetching);
+    const std::lock_guard lock(queue_->mutex);
+    full = queue_->waiting.size() >= options_.queue_length;
+    if (!full) queue_->waiting.push_back(fetching);
   }
   if (full) {
     const ApiError refusal = {
@@ -72,7 +108,7 @@ std::shared_ptr<Ticket> FetchingService::Submit(Task task, std::shared_ptr<Recei
     if (metrics_ != nullptr) metrics_->AddRefusal(refusal.code);
     std::exchange(fetching->receiver, nullptr)->OnFailed(refusal);
   }
-  came_.notify_one();
+  queue_->came.notify_one();
   return fetching;
 }
 
@@ -80,11 +116,11 @@ void FetchingService::Work() {
   while (true) {
     std::shared_ptr<Fetching> fetching;
     {
-      std::unique_lock lock(mutex_);
-      came_.wait(lock, [&] { return stop_ || !queue_.empty(); });
+      std::unique_lock lock(queue_->mutex);
+      queue_->came.wait(lock, [&] { return stop_ || !queue_->waiting.empty(); });
       if (stop_) return;
-      fetching = std::move(queue_.front());
-      queue_.pop_front();
+      fetching = std::move(queue_->waiting.front());
+      queue_->waiting.pop_front();
     }
     Serve(*fetching);
   }

@@ -3,10 +3,7 @@
 #define MOTE_EDGE_SERVER_FETCH_FETCHING_SERVICE_H_
 
 #include <atomic>
-#include <condition_variable>
-#include <deque>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -28,7 +25,8 @@ struct FetchOptions {
 };
 
 // Task::remote_images come from hosts that the protocol has held against the list; here only where a name leads is
-// looked at. A request that is cancelled is let go of within a tenth of a second.
+// looked at. A request that is cancelled while it waits for a thread is let go of at once, and told nothing more; while
+// its images come, within a tenth of a second; while the system looks a host's name up, when it has.
 class FetchingService : public Service {
  public:
   FetchingService(Service* inner, FetchOptions options, std::shared_ptr<TlsTrust> trust, Metrics* metrics);
@@ -54,6 +52,7 @@ class FetchingService : public Service {
 
  private:
   class Fetching;  // one request; its ticket
+  struct Queue;    // those that wait for a thread; tickets know it, too
 
   void Work();
   void Serve(Fetching& fetching);
@@ -63,9 +62,7 @@ class FetchingService : public Service {
   const FetchOptions options_;
   const std::shared_ptr<TlsTrust> trust_;
   Metrics* const metrics_;
-  std::mutex mutex_;
-  std::condition_variable came_;
-  std::deque<std::shared_ptr<Fetching>> queue_;
+  const std::shared_ptr<Queue> queue_;
   std::atomic<bool> stop_ = false;
   std::vector<std::thread> threads_;
 };

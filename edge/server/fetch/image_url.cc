@@ -33,7 +33,7 @@ bool IsName(std::string_view name) {
   return !(last.find_first_not_of("0123456789") == std::string_view::npos || last.starts_with("0x"));
 }
 
-// Host and port; `needs_port`: where it is an address.
+// Host and port. `address_needs_port`: one that is no name must tell it.
 bool ReadAuthority(std::string_view text, bool address_needs_port, ImageHost* place) {
   std::string_view host = text;
   std::string_view port;

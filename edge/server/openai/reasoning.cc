@@ -29,16 +29,16 @@ void AddReasoningFields(Table* table) {
 
 std::optional<ApiError> ReadReasoning(Service& service, const Json& body, Task* task, AnswerForm* form) {
   form->tell_thoughts = GetBool(body, "include_reasoning", true);
+  const bool told_apart = GetString(body, "reasoning_format", "auto") != "none";
+  const bool constrained = task->constraint != Constraint::kNone && task->constraint_trigger.empty();
+  if (!told_apart && !constrained) return std::nullopt;  // nothing hangs on how the prompt ends
   if (TemplateOf(service, task->model).find(kBegin) == std::string::npos) return std::nullopt;
   const Result<std::string> prompt = service.ApplyTemplate(task->model, *task);
   const size_t last = prompt.ok() ? prompt->find_last_not_of(kBlanks) : std::string::npos;
   const bool begun = last != std::string::npos && std::string_view(*prompt).substr(0, last + 1).ends_with(kBegin);
   // Thoughts that the prompt has begun are no part of what must have a form.
-  if (begun && task->constraint != Constraint::kNone && task->constraint_trigger.empty()) {
-    task->constraint_trigger = kEnd;
-  }
-  if (GetString(body, "reasoning_format", "auto") == "none") return std::nullopt;
-  form->thinking = begun ? Thinking::kBegun : Thinking::kPossible;
+  if (begun && constrained) task->constraint_trigger = kEnd;
+  if (told_apart) form->thinking = begun ? Thinking::kBegun : Thinking::kPossible;
   return std::nullopt;
 }
 

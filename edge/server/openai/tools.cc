@@ -188,8 +188,10 @@ std::optional<ApiError> ReadTools(const Json& body, const OpenAiLimits& limits, 
                     "a constraint (response_format, grammar, json_schema) leaves no room for calls: leave out "
                     "tools, or the constraint, or set tool_choice to \"none\"");
   }
+  use->strict = std::any_of(functions.begin(), functions.end(), [](const Function& f) { return f.strict; });
+  const bool held = use->forced || use->single || use->strict;
   for (Function& function : functions) {
-    use->strict = use->strict || function.strict;
+    if (!held) break;
     // Who has not asked for it is not held to it, where the model itself decides to call.
     if (!use->forced && !function.strict) function.parameters = Json::object({{"type", "object"}});
     task->constraint_parts.push_back({function.path, Dump(function.parameters)});
@@ -198,7 +200,7 @@ std::optional<ApiError> ReadTools(const Json& body, const OpenAiLimits& limits, 
     task->constraint = Constraint::kSchema;
     task->constraint_text = Dump(CallSchema(functions));
     task->constraint_field = "tools";
-  } else if (use->single || use->strict) {
+  } else if (held) {
     use->call_schema = Dump(CallSchema(functions));
   }
   task->tools_json = std::move(json);

@@ -112,23 +112,25 @@ void GpuSensors::Read(size_t index, GpuDevice* device) const {
 
 GpuFacts ReadGpus(const GpuSensors& sensors, const Machine& machine) {
   GpuFacts facts;
+  facts.devices.resize(sensors.count());
+  for (size_t i = 0; i < sensors.count(); ++i) sensors.Read(i, &facts.devices[i]);
+  // NVML and CUDA number GPUs in orders of their own, and what CUDA is asked about takes some of its memory for good:
+  // so it is asked only where NVML does not tell and there is but one.
+  const bool told = !facts.devices.empty() && facts.devices[0].memory_total != 0;
+  if (told || facts.devices.size() > 1) return facts;
   mote_error error = {};
+  mote_gpu gpu = {};
+  gpu.struct_size = sizeof(gpu);
   const size_t count = mote_gpu_count(&error);
-  for (size_t i = 0; i < std::max(count, sensors.count()); ++i) {
-    GpuDevice device;
-    mote_gpu gpu = {};
-    gpu.struct_size = sizeof(gpu);
-    if (i < count && mote_gpu_get(i, &gpu, nullptr) == MOTE_OK) {
-      device.name = gpu.name;
-      device.memory_total = gpu.memory_total;
-      device.memory_used = gpu.memory_total - gpu.memory_free;
-    }
-    sensors.Read(i, &device);
+  if (count == 1 && mote_gpu_get(0, &gpu, &error) == MOTE_OK) {
+    facts.devices.resize(1);
+    GpuDevice& device = facts.devices[0];
+    if (device.name.empty()) device.name = gpu.name;
+    device.memory_total = gpu.memory_total;
+    device.memory_used = gpu.memory_total - gpu.memory_free;
     if (gpu.shared_memory != 0) machine.ReadBoardGpu(&device.utilization, &device.clock);
-    facts.devices.push_back(std::move(device));
-  }
-  if (facts.devices.empty()) {
-    facts.reason = error.message[0] != '\0' ? error.message : "there is a driver, but no NVIDIA GPU";
+  } else if (facts.devices.empty()) {
+    facts.reason = count > 1 ? "there are " + std::to_string(count) + " GPUs, but " + sensors.reason() : error.message;
   }
   return facts;
 }

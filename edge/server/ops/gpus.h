@@ -1,5 +1,5 @@
-// GPUs as the server tells of them: memory as mote knows it, and what NVIDIA's management library, opened at run time,
-// says of heat, power and load. On a Jetson, which has no such library, the board's own files do.
+// GPUs as the server tells of them: what NVIDIA's management library, opened at run time, says of memory, heat, power
+// and load, in its own order (nvidia-smi's). On a Jetson, which has no such library, CUDA and the board's files do.
 #ifndef MOTE_EDGE_SERVER_OPS_GPUS_H_
 #define MOTE_EDGE_SERVER_OPS_GPUS_H_
 
@@ -33,7 +33,8 @@ class GpuSensors {
   size_t count_ = 0;
 };
 
-// All of it together. `machine` is asked for a board's load and clock where NVML has nothing.
+// All of it together. `machine` is asked for a board's load and clock where NVML has nothing. With no NVML and more
+// than one GPU there are no figures, but a reason.
 GpuFacts ReadGpus(const GpuSensors& sensors, const Machine& machine);
 
 }  // namespace mote::server

@@ -207,18 +207,15 @@ void Machine::ReadPowerSensors(MachineFacts* facts) const {
 void Machine::ReadClocks(MachineFacts* facts) const {
   const std::string cpus = root_ + "sys/devices/system/cpu/";
   for (const std::string& cpu : Entries(cpus, "cpu")) {
-    const std::string base = cpus + cpu + "/cpufreq/";
-    const auto kilohertz = ReadNumber(base + "scaling_cur_freq");
+    const auto kilohertz = ReadNumber(cpus + cpu + "/cpufreq/scaling_cur_freq");
     if (!kilohertz) continue;
-    ClockSensor clock{cpu, *kilohertz * 1e3, std::nullopt};
-    if (const auto most = ReadNumber(base + "cpuinfo_max_freq")) clock.most = *most * 1e3;
-    facts->clocks.push_back(std::move(clock));
+    facts->clocks.push_back({cpu, *kilohertz * 1e3});
   }
   const std::string devices = root_ + "sys/class/devfreq/";
   for (const std::string& device : Entries(devices, "")) {
     const auto hertz = ReadNumber(devices + device + "/cur_freq");
     if (!hertz) continue;
-    facts->clocks.push_back({device, *hertz, ReadNumber(devices + device + "/max_freq")});
+    facts->clocks.push_back({device, *hertz});
   }
 }
 

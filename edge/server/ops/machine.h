@@ -24,7 +24,6 @@ struct Sensor {
 struct ClockSensor {
   std::string id;  // "cpu0", "17000000.gpu"
   double hertz = 0;
-  std::optional<double> most;  // that it can have; below it for long is throttling, or thrift
 };
 
 struct ProcessFacts {

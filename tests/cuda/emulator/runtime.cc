@@ -57,10 +57,6 @@ const char* CountDevices(int* count) {
   *count = Device().devices;
   return Device().no_driver;
 }
-void ReadVersions(int* driver, int* runtime) {
-  *driver = Device().no_driver == nullptr ? 12040 : 0;
-  *runtime = 12040;
-}
 const char* ReadDevice(int device, DeviceFacts* facts) {
   *facts = {};
   if (device >= Device().devices) return "invalid device ordinal";
@@ -74,7 +70,7 @@ const char* ReadDevice(int device, DeviceFacts* facts) {
   facts->integrated = Device().integrated;
   facts->has_kernels = Device().has_kernels;
   facts->kernels_for = "80 90";
-  ReadVersions(&facts->driver, &facts->runtime);
+  facts->driver = 12040;
   return nullptr;
 }
 const char* UseDevice(int device) {

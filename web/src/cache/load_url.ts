@@ -5,7 +5,7 @@ import {Sha256, digest} from './sha256.ts';
 import {DIGEST, PIECE, Store, asQuota, type Entry, type Writer} from './store.ts';
 import {Transfer, factsOf, sameFile, type Facts, type Receiver, type Resume} from './transfer.ts';
 
-export interface UrlOptions {
+interface UrlOptions {
   mode: CacheMode;
   /** Of the whole file, lower-case hexadecimal; null: not known. */
   sha256: string | null;

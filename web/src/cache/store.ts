@@ -36,13 +36,13 @@ export interface Entry extends CachedFile {
 }
 
 /** What is used of the browser, so that tests can stand in for it. */
-export interface StoreSystem {
+interface StoreSystem {
   root(): Promise<FileSystemDirectoryHandle>;
   locks: Pick<LockManager, 'request'> | undefined;
   estimate(): Promise<StorageEstimate>;
 }
 
-export function browserSystem(): StoreSystem | null {
+function browserSystem(): StoreSystem | null {
   const storage = globalThis.navigator?.storage;
   if (!storage?.getDirectory || !globalThis.crypto?.subtle) return null;
   return {

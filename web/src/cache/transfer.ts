@@ -22,7 +22,7 @@ export interface Resume {
   facts: Facts;
 }
 
-export interface TransferOptions {
+interface TransferOptions {
   fetch: typeof fetch;
   headers: Record<string, string>;
   signal: AbortSignal | undefined;
@@ -31,7 +31,7 @@ export interface TransferOptions {
   onResume(at: number): void;
 }
 
-// Tries without a single new byte. Each byte that comes makes the count begin again.
+// Tries without a single byte beyond all that came before. Each such byte makes the count begin again.
 const TRIES = 4;
 const TRANSIENT = new Set([408, 425, 429, 500, 502, 503, 504]);
 
@@ -76,6 +76,7 @@ export class Transfer {
   readonly #options: TransferOptions;
   readonly #receiver: Receiver;
   #at = 0;
+  #furthest = 0;  // where #at was at most: a file that begins again is no progress before that
   #facts: Facts | null = null;
 
   constructor(url: string, receiver: Receiver, options: TransferOptions) {
@@ -91,14 +92,15 @@ export class Transfer {
       this.#facts = resume.facts;
     }
     for (let failures = 0;;) {
-      const before = this.#at;
+      const before = this.#furthest = Math.max(this.#furthest, this.#at);
       try {
-        if (await this.#attempt()) return this.#facts!;
+        await this.#attempt();
+        return this.#facts!;
       } catch (error) {
         throwIfAborted(this.#options.signal, this.#url);
         if (error instanceof MoteError && !(error instanceof Break)) throw error;
         if (!(error instanceof Break) && !(error instanceof TypeError)) throw error;
-        failures = this.#at > before ? 1 : failures + 1;
+        failures = this.#furthest > before ? 1 : failures + 1;
         if (failures >= TRIES) throw this.#failure(error);
       }
       throwIfAborted(this.#options.signal, this.#url);
@@ -117,24 +119,24 @@ export class Transfer {
       `page read it (CORS)? Loading again goes on where this ended`, {url: this.#url, status}, cause);
   }
 
-  // True: the file is whole.
-  async #attempt(): Promise<boolean> {
+  // Returns when the file is whole.
+  async #attempt(): Promise<void> {
     const {signal} = this.#options;
     const ranged = this.#at > 0 && this.#facts !== null;
-    if (ranged && this.#at === this.#facts!.total) return true;
+    if (ranged && this.#at === this.#facts!.total) return;
     const headers = {...this.#options.headers, ...(ranged ? rangeHeaders(this.#url, this.#at, this.#facts!) : {})};
     // `no-store`: the bytes are kept here; the browser's own cache would keep a model a second time.
     const response = await this.#options.fetch(this.#url, {headers, cache: 'no-store', ...(signal ? {signal} : {})});
     if (response.status === 206) {
       const range = contentRange(response);
+      if (!ranged) return this.#again(response, 'the server answered 206, a part, where the whole file was asked for');
       const facts = {...factsOf(response), total: range?.total ?? this.#facts!.total};
-      if (!ranged || !sameFile(this.#facts!, facts) || (range && range.from !== this.#at)) {
-        await response.body?.cancel();
-        return this.#again();
+      if (!sameFile(this.#facts!, facts)) return this.#again(response, 'the server has another file by now');
+      if (range && range.from !== this.#at) {
+        return this.#again(response, `the server answered from byte ${range.from} on, where ${this.#at} was asked for`);
       }
     } else if (response.status === 416 && ranged) {
-      await response.body?.cancel();
-      return this.#again();
+      return this.#again(response, `the server has no byte ${this.#at}`);
     } else if (response.ok) {
       this.#at = 0;
       this.#facts = factsOf(response);
@@ -148,13 +150,15 @@ export class Transfer {
     return this.#read(response);
   }
 
-  #again(): false {
+  // All anew, with the next try.
+  async #again(response: Response, why: string): Promise<never> {
+    await response.body?.cancel();
     this.#at = 0;
     this.#facts = null;
-    return false;
+    throw new Break(why, response.status);
   }
 
-  async #read(response: Response): Promise<boolean> {
+  async #read(response: Response): Promise<void> {
     if (!response.body) throw new Break('the answer has no body', response.status);
     const reader = response.body.getReader();
     try {
@@ -164,6 +168,7 @@ export class Transfer {
         throwIfAborted(this.#options.signal, this.#url);
         if (this.#at === 0) checkMagic(this.#url, value, response);
         this.#at += value.length;
+        this.#furthest = Math.max(this.#furthest, this.#at);
         await this.#receiver.take(value);
       }
     } finally {
@@ -177,7 +182,6 @@ export class Transfer {
     }
     if (total && this.#at < total) throw new Break('the connection ended early', response.status);
     this.#facts = {...this.#facts!, total: this.#at};
-    return true;
   }
 }
 

@@ -47,9 +47,6 @@ function dotIsRight(run: (n: number) => void, memory: WebAssembly.Memory, seed: 
   return true;
 }
 
-// Bytes of a module with the instruction, for those who look for it by its code.
-export const relaxedDotModule = kDotModule;
-
 // `simd`: 128-bit vectors. `relaxed`: the relaxed dot product as well, and it computes what it should (that of Node 20
 // does not).
 export async function probe(): Promise<{simd: boolean, relaxed: boolean}> {

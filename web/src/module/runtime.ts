@@ -25,7 +25,7 @@ export interface Listener {
 }
 // The same as pointers to functions, in the order of Callbacks in targets/wasm/module/module.cc.
 const kCallbackNames = ['log', 'loadProgress', 'imageProgress', 'logits', 'progress', 'text', 'token', 'done'] as const;
-export type CallbackName = typeof kCallbackNames[number];
+type CallbackName = typeof kCallbackNames[number];
 
 // Something that free() ends, and that ends with its owner.
 export interface Freeable {

@@ -159,7 +159,7 @@ export interface PromptInfo {
   encodeSeconds: number;
 }
 
-export interface SamplingOptions {
+interface SamplingOptions {
   temperature?: number;
   topK?: number;
   topP?: number;

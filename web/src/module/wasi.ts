@@ -6,9 +6,9 @@ type Imports = Record<string, Record<string, WebAssembly.ImportValue>>;
 const kBadDescriptor = 8, kNotSupported = 58;
 
 // Thrown by proxies of exit(), which nothing in the engine calls.
-export class ModuleExit extends Error {}
+class ModuleExit extends Error {}
 
-export interface WasiHooks {
+interface WasiHooks {
   memory: WebAssembly.Memory;
   print: (line: string) => void;
 }

@@ -1,5 +1,5 @@
 // The page's side of the channel to the worker: calls that return promises, events on the way, and requests to stop.
-import {AbortedError, CspError, DisposedError, ModuleError, fromRecord, type MoteError} from '../errors.ts';
+import {CspError, DisposedError, ModuleError, fromRecord, throwIfAborted, type MoteError} from '../errors.ts';
 import type {LogFunction} from '../cache/progress.ts';
 import type {Event, FromWorker, Method, Methods, ToWorker} from '../protocol.ts';
 import type {StopRequest} from '../worker/stopper.ts';
@@ -13,7 +13,7 @@ export interface WorkerHandle {
   terminate(): void;
 }
 
-export interface CallOptions {
+interface CallOptions {
   signal?: AbortSignal | undefined;
   onEvent?: ((event: Event) => void) | undefined;
   transfer?: Transferable[];
@@ -29,7 +29,7 @@ interface Pending {
 }
 
 /** The next piece of what the page feeds to the worker; null: its end. */
-export type Puller = () => Promise<Uint8Array | null>;
+type Puller = () => Promise<Uint8Array | null>;
 
 export class Channel {
   readonly #worker: WorkerHandle;
@@ -95,7 +95,7 @@ export class Channel {
   async call<M extends Method>(method: M, args: Methods[M][0], options: CallOptions = {}): Promise<Methods[M][1]> {
     const {signal, onEvent, transfer = [], cancelFlag} = options;
     if (this.#failure) throw this.#failure;
-    if (signal?.aborted) throw new AbortedError(`${method}: stopped by the caller's AbortSignal`, {}, signal.reason);
+    throwIfAborted(signal, method);
     const id = this.#next++;
     const result = new Promise<unknown>((resolve, reject) => {
       const stop = () => this.#stop(id, cancelFlag);

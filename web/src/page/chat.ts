@@ -198,8 +198,17 @@ export class Completions {
     const {messages, images, chat_template_kwargs: template} = params;
     const prepared = prepare({messages, ...(images ? {images} : {}), ...(template ? {template} : {})}, params.signal);
     prepared.catch(() => {});
-    this.#flag ??= this.#channel.call('chatSession', {}).then(({cancelFlag}) => cancelFlag);
-    return new Generation(this.#channel, {id: 0, cancelFlag: this.#flag}, prepared, options);
+    return new Generation(this.#channel, {id: 0, cancelFlag: this.#cancelFlag()}, prepared, options);
+  }
+
+  // Asked for once; where that fails (there was no memory for the session), the next answer asks anew.
+  #cancelFlag(): Promise<number> {
+    if (this.#flag) return this.#flag;
+    const flag = this.#channel.call('chatSession', {}).then(({cancelFlag}) => cancelFlag);
+    // Whoever generates hears of it; where the prompt was refused before, nobody does.
+    flag.catch(() => { this.#flag = null; });
+    this.#flag = flag;
+    return flag;
   }
 
   #head(params: ChatParams) {

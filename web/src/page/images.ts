@@ -16,7 +16,7 @@ export interface PixelSource {
 export type ImageInput = ImageBitmap | HTMLCanvasElement | OffscreenCanvas | ImageData | VideoFrame | HTMLImageElement |
     HTMLVideoElement | Blob | PixelSource | string | URL;
 
-export interface Sendable {
+interface Sendable {
   image: WireImage;
   transfer: Transferable[];
 }
@@ -68,7 +68,7 @@ async function element(input: HTMLImageElement | HTMLVideoElement | HTMLCanvasEl
   }
 }
 
-export async function toSendable(input: ImageInput, signal?: AbortSignal): Promise<Sendable> {
+async function toSendable(input: ImageInput, signal?: AbortSignal): Promise<Sendable> {
   if (typeof input === 'string' || input instanceof URL) {
     return {image: {kind: 'blob', blob: await fetchBlob(String(input), signal)}, transfer: []};
   }

@@ -1,13 +1,13 @@
 // A loaded model: one worker with one WebAssembly module.
 import type {CacheMode, LoadProgress, LogFunction} from '../cache/progress.ts';
-import {AbortedError, InvalidArgumentError} from '../errors.ts';
+import {AbortedError, InvalidArgumentError, throwIfAborted} from '../errors.ts';
 import type {ModelInfo, Variant, VisionInfo} from '../module/types.ts';
 import type {Loaded, LoadTimings, MemoryUse, WireLoad} from '../protocol.ts';
 import {Channel, type WorkerHandle} from './channel.ts';
 import {Completions} from './chat.ts';
-import {prepare, type ChatMessage, type PromptInput} from './prompt.ts';
+import {prepare, withoutPixels, type ChatMessage, type PromptInput} from './prompt.ts';
 import {Session} from './session.ts';
-import {splitSource, toWire, type FileSource, type ModelSource} from './sources.ts';
+import {pageBase, splitSource, toWire, type FileSource, type ModelSource} from './sources.ts';
 
 export interface LoadOptions {
   /** The model's vision file: without it, it reads no pictures. */
@@ -99,9 +99,8 @@ function wireOf(options: LoadOptions, assets: string | null): Omit<WireLoad, 'pa
 export async function load(platform: Platform, source: ModelSource,
                            options: LoadOptions): Promise<{channel: Channel; loaded: Loaded}> {
   const {signal, onProgress} = options;
-  if (signal?.aborted) throw new AbortedError('load: stopped by the caller\'s AbortSignal', {}, signal.reason);
-  const assets = options.assets === undefined ? null
-    : new URL(options.assets, globalThis.document?.baseURI ?? globalThis.location?.href).href;
+  throwIfAborted(signal, 'load');
+  const assets = options.assets === undefined ? null : new URL(options.assets, pageBase()).href;
   const wire = wireOf(options, assets);
   const files = splitSource(source, options.mmproj);
   const channel = new Channel(platform.start(assets), options.log ?? toConsole);
@@ -149,10 +148,9 @@ export class LoadedModel {
     return this.#channel.call('detokenize', {tokens: Int32Array.from(tokens), showSpecial: options.showSpecial ?? false});
   }
 
-  /** Messages to the text that the model's template makes of them; for people. */
-  renderChat(messages: readonly ChatMessage[]): Promise<string> {
-    const plain = messages.map(({role, content}) => ({role, content: typeof content === 'string' ? content : ''}));
-    return this.#channel.call('renderChat', {messages: plain, extra: null});
+  /** Messages to the text that the model's template makes of them, with IMAGE_MARK where pictures stand; for people. */
+  async renderChat(messages: readonly ChatMessage[]): Promise<string> {
+    return this.#channel.call('renderChat', {messages: withoutPixels(messages), extra: null});
   }
 
   /** What the input means, as one vector of info.model.width values, of length 1 unless `normalize` is false. */

@@ -65,6 +65,11 @@ function readMessage(message: ChatMessage, at: number, images: ImageInput[]): Wi
   return {role: role === 'developer' ? 'system' : role, content: text, ...(Object.keys(extra).length > 0 ? {extra} : {})};
 }
 
+/** Messages as the model's template takes them: with IMAGE_MARK for each picture, whose pixels are left out. */
+export function withoutPixels(messages: readonly ChatMessage[]): WireMessage[] {
+  return chat({messages}).messages;
+}
+
 // A text that holds the mark itself would move the pictures elsewhere.
 function checkMarks(texts: readonly string[], images: number): void {
   const marks = texts.reduce((sum, text) => sum + text.split(IMAGE_MARK).length - 1, 0);

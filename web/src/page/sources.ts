@@ -43,8 +43,13 @@ function urlSource(url: string, {sha256 = '', headers = {}}: Partial<UrlSource>)
   return {kind: 'url', url, sha256: hash || null, headers};
 }
 
+/** What relative addresses start from; undefined in Node. */
+export function pageBase(): string | undefined {
+  return globalThis.document?.baseURI ?? globalThis.location?.href;
+}
+
 function fromText(text: string, rest: Partial<UrlSource>): WireSource {
-  const base = globalThis.document?.baseURI ?? globalThis.location?.href;
+  const base = pageBase();
   if (base !== undefined) return urlSource(new URL(text, base).href, rest);
   if (/^file:/.test(text)) return {kind: 'path', path: decodeURIComponent(new URL(text).pathname)};
   return /^[a-z][a-z0-9+.-]+:/i.test(text) ? urlSource(text, rest) : {kind: 'path', path: text};

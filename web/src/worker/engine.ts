@@ -9,7 +9,7 @@ import {translate} from './errors.ts';
 import {closeImage, readPixels} from './pixels.ts';
 import {Sessions, checkFits} from './sessions.ts';
 import type {StopperStart} from './stopper.ts';
-import {MemorySink, nameOf, readParts, readSource, type SourceOptions} from './sources.ts';
+import {MemorySink, nameOf, readParts, readSource, together, type OptionsOf} from './sources.ts';
 
 /** What differs between a browser's worker and Node's. */
 export interface Surroundings {
@@ -83,42 +83,37 @@ export class Engine {
     const {parts, mmproj} = args;
     const sources = [...parts, ...(mmproj ? [mmproj] : [])];
     const store = sources.some(({kind}) => kind === 'url') && args.cache !== 'no-store' ? await Store.open() : null;
-    const failed = new AbortController();
-    const signal = AbortSignal.any([call.signal, failed.signal]);
-    const optionsOf = (file: number): SourceOptions => ({
+    const optionsOf: OptionsOf = (file, signal) => ({
       cache: args.cache, store, signal, log: this.#log, pull: call.pull, openPath: this.#around.openPath,
       onProgress: (phase: LoadPhase, loaded: number, total: number) => call.tell({
         type: 'load', progress: {phase, loaded, total, file, files: sources.length, name: nameOf(sources[file]!)},
       }),
     });
-    const one = async (file: number) => {
+    const read: Allocation[] = [];
+    const keep = (file: Allocation) => {
+      read.push(file);
+      return file;
+    };
+    const one = (file: number) => async (signal: AbortSignal) => {
       const sink = new MemorySink(starting);
       try {
-        await readSource(sources[file]!, sink, optionsOf(file));
-        return await sink.take();
+        await readSource(sources[file]!, sink, optionsOf(file, signal));
+        return keep(await sink.take());
       } catch (error) {
         sink.free();
         throw error;
       }
     };
-    const stopping = async (reading: Promise<Allocation>) => {
-      try {
-        return await reading;
-      } catch (error) {
-        failed.abort();
-        throw error;
-      }
-    };
-    const results = await Promise.allSettled([
-      stopping(parts.length > 1 ? readParts(parts, starting, optionsOf) : one(0)), ...(mmproj ? [stopping(one(parts.length))] : []),
-    ]);
-    const reasons = results.flatMap((result) => result.status === 'rejected' ? [result.reason as unknown] : []);
-    const [file, vision = null] = results.map((result) => result.status === 'fulfilled' ? result.value : null);
-    if (reasons.length === 0) return {file: file!, vision};
-    file?.free();
-    vision?.free();
-    // The first that failed made the others stop; its reason is the one that is not about stopping.
-    throw reasons.find((reason) => !(reason instanceof Error && reason.name === 'AbortError')) ?? reasons[0];
+    const model = async (signal: AbortSignal) => keep(await readParts(parts, starting, signal, optionsOf));
+    try {
+      const [file, vision = null] = await together(call.signal, [
+        parts.length > 1 ? model : one(0), ...(mmproj ? [one(parts.length)] : []),
+      ]);
+      return {file: file!, vision};
+    } catch (error) {
+      for (const file of read) file.free();
+      throw error;
+    }
   }
 
   #prepare(module: Module, file: Allocation, vision: Allocation | null, args: WireLoad, call: Call): Model {
@@ -140,7 +135,7 @@ export class Engine {
     const active = new SharedArrayBuffer(4);
     const {port1, port2} = new MessageChannel();
     this.#active = new Int32Array(active);
-    this.#around.startStopper({stopper: true, memory: module.memory.buffer as unknown as SharedArrayBuffer, active, port: port2});
+    this.#around.startStopper({stopper: true, memory: module.memory, active, port: port2});
     return port1;
   }
 

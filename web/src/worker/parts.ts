@@ -10,7 +10,7 @@ import {MalformedError} from '../errors.ts';
 
 const ALIGNMENT = 32;
 // Room before the first part for the tensors of the others; they take about 70 bytes each.
-export const HEAD_ROOM = 1 << 20;
+const HEAD_ROOM = 1 << 20;
 const FILL = 'general.fill';
 const [UINT8, STRING, ARRAY] = [0, 8, 9];
 // Bytes of a value of each type; strings and arrays have lengths of their own.
@@ -22,7 +22,7 @@ interface Tensor {
   offset: number;  // from the data's begin
 }
 
-export interface Header {
+interface Header {
   version: number;
   pairs: {key: string; begin: number; end: number}[];
   tensors: Tensor[];

@@ -1,6 +1,6 @@
 // Sessions, and the one loop that makes steps for all that generate. Between two steps the worker looks at its messages:
 // that is how a request to stop gets through within one token where no memory is shared.
-import {AbortedError, ContextFullError, InternalError, NotFoundError} from '../errors.ts';
+import {ContextFullError, InternalError, NotFoundError, throwIfAborted} from '../errors.ts';
 import type {GenerateOptions, GenerateResult, Grammar, Model, Prompt, Session} from '../module/types.ts';
 import type {WireGrammar} from '../protocol.ts';
 import {translate} from './errors.ts';
@@ -10,7 +10,7 @@ const {port1, port2} = new MessageChannel();
 const waiting: (() => void)[] = [];
 port1.onmessage = () => waiting.shift()?.();
 
-export function nextTurn(): Promise<void> {
+function nextTurn(): Promise<void> {
   return new Promise((resolve) => {
     waiting.push(resolve);
     port2.postMessage(null);
@@ -51,7 +51,7 @@ export class Sessions {
   async exclusive<T>(id: number, signal: AbortSignal, body: (session: Session) => Promise<T> | T): Promise<T> {
     const before = this.#tails.get(id) ?? Promise.resolve();
     const mine = before.then(async () => {
-      if (signal.aborted) throw new AbortedError('stopped before its turn came');
+      throwIfAborted(signal, 'waiting for the session');
       return body(this.get(id));
     });
     const tail = mine.catch(() => {});

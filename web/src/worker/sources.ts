@@ -4,7 +4,7 @@ import {loadUrl} from '../cache/load_url.ts';
 import type {CacheMode, LoadPhase, LogFunction, Sink} from '../cache/progress.ts';
 import {Store} from '../cache/store.ts';
 import {factsOf} from '../cache/transfer.ts';
-import {InvalidArgumentError, NetworkError, NotFoundError, throwIfAborted} from '../errors.ts';
+import {AbortedError, InvalidArgumentError, NetworkError, NotFoundError, throwIfAborted} from '../errors.ts';
 import type {Allocation, Module} from '../module/types.ts';
 import type {WireSource} from '../protocol.ts';
 import {joinHeaders, placeParts} from './parts.ts';
@@ -20,6 +20,9 @@ export interface SourceOptions {
   /** A file of Node's file system. */
   openPath: (path: string) => Promise<Blob>;
 }
+
+/** The options of one file of several, which `signal` stops. */
+export type OptionsOf = (file: number, signal: AbortSignal) => SourceOptions;
 
 // What may wait for the module to start. A browser holds little itself, and drops it where the connection breaks.
 const MOST_WAITING = 16 << 20;
@@ -145,18 +148,32 @@ async function sizeOf(source: WireSource, options: SourceOptions): Promise<numbe
     'streams want {stream, size}, servers must announce a Content-Length');
 }
 
+/** Runs all jobs at once, with a signal that stops the others when one fails; all have ended when this does. Throws the
+ * failure that was the first. */
+export async function together<T>(signal: AbortSignal, jobs: readonly ((signal: AbortSignal) => Promise<T>)[]): Promise<T[]> {
+  const failed = new AbortController();
+  const both = AbortSignal.any([signal, failed.signal]);
+  let first: {error: unknown} | null = null;
+  const ended = await Promise.allSettled(jobs.map((job) => job(both).catch((error: unknown) => {
+    first ??= {error};
+    failed.abort();
+    throw error;
+  })));
+  if (first !== null) throw (first as {error: unknown}).error;
+  return ended.map((one) => (one as PromiseFulfilledResult<T>).value);
+}
+
 /** Several parts, one behind the other, joined into one file. */
 export async function readParts(sources: readonly WireSource[], starting: Promise<Module>,
-                                optionsOf: (part: number) => SourceOptions): Promise<Allocation> {
-  const sizes = await Promise.all(sources.map((source, part) => sizeOf(source, optionsOf(part))));
+                                signal: AbortSignal, optionsOf: OptionsOf): Promise<Allocation> {
+  const sizes = await Promise.all(sources.map((source, part) => sizeOf(source, optionsOf(part, signal))));
   const {places, total} = placeParts(sizes);
   const file = (await starting).allocate(total);
   const names = sources.map((source, part) => nameOf(source) || `part ${part + 1}`);
   try {
     // A part that is refused must have ended the others before their memory goes.
-    const read = await Promise.allSettled(sources.map((source, part) =>
-      readSource(source, new PartSink(file, places[part]!, sizes[part]!, names[part]!), optionsOf(part))));
-    for (const result of read) if (result.status === 'rejected') throw result.reason;
+    await together(signal, sources.map((source, part) => (stop) =>
+      readSource(source, new PartSink(file, places[part]!, sizes[part]!, names[part]!), optionsOf(part, stop))));
     file.write(0, joinHeaders(sizes, names, (at, size) => file.bytes(at, size)));
     return file;
   } catch (error) {
@@ -182,13 +199,22 @@ async function readBlob(blob: Blob, sink: Sink, options: SourceOptions): Promise
   }
 }
 
+// A page's stream may take any time for its next piece; nobody waits for that who was told to stop.
+function unlessStopped<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const stop = () => reject(new AbortedError('reading the stream: stopped', {}, signal.reason));
+    if (signal.aborted) stop();
+    signal.addEventListener('abort', stop);
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop));
+  });
+}
+
 async function readFeed(source: Extract<WireSource, {kind: 'feed'}>, sink: Sink, options: SourceOptions): Promise<void> {
   const held: Uint8Array[] = [];
   let loaded = 0;
   if (source.size) await sink.begin(source.size);
   for (;;) {
-    const piece = await options.pull(source.feed);
-    throwIfAborted(options.signal, 'reading the stream');
+    const piece = await unlessStopped(options.pull(source.feed), options.signal);
     if (!piece) break;
     loaded += piece.length;
     if (source.size) {

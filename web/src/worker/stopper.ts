@@ -1,10 +1,11 @@
 // A thread that only sets flags: requests to stop, while the worker computes and hears nothing. The page cannot do it
 // itself: who has seen a shared memory keeps it alive until the garbage collector comes by, long after dispose().
 
-/** What the thread is started with. `active`: the id of the request that may be stopped. */
+/** What the thread is started with. `memory`: the memory, not its buffer, which ends where the memory ended when it was
+ * taken. `active`: the id of the request that may be stopped. */
 export interface StopperStart {
   stopper: true;
-  memory: SharedArrayBuffer;
+  memory: WebAssembly.Memory;
   active: SharedArrayBuffer;
   port: MessagePort;
 }
@@ -23,6 +24,6 @@ export function runStopper({memory, active, port}: StopperStart): void {
   port.onmessage = ({data}: MessageEvent<StopRequest>) => {
     // A late request must not stop the next answer.
     if (Atomics.load(new Int32Array(active), 0) !== data.id) return;
-    Atomics.store(new Uint8Array(memory), data.flag, 1);
+    Atomics.store(new Uint8Array(memory.buffer), data.flag, 1);
   };
 }
