@@ -1,8 +1,8 @@
 // mote_link over MPI.
 //
 // One thread makes all calls of MPI, so that any MPI will do; it looks for what comes, sends what is posted, and says
-// every half second that this process lives. A process that is silent for too long is lost, also where MPI itself would
-// wait for ever: cables are pulled, and boards lose power, without a farewell.
+// every half second that this process lives. Another watches the others. A process that is silent for too long is lost,
+// also where MPI itself would wait for ever: cables are pulled, and boards lose power, without a farewell.
 #include "edge/mpi/mote_mpi.h"
 
 #include <errno.h>
@@ -34,7 +34,7 @@ using std::chrono::steady_clock;
 enum Tag : int { kLetter = 1, kAlive = 2, kFarewell = 3 };
 
 constexpr milliseconds kHeartbeat{500};
-constexpr milliseconds kLookForProcesses{200};
+constexpr milliseconds kLookForProcesses{20};
 // mpirun kills one second after SIGTERM; by then the reason has to be told.
 constexpr milliseconds kBeforeKill{600};
 // After this much looking in vain the processor is left to others for as long.
@@ -62,10 +62,6 @@ class Speaker {
   Speaker()
       : silence_(static_cast<int64_t>(1000 * Setting("MOTE_MPI_TIMEOUT", 20, 1, 3600))),
         delay_(static_cast<int64_t>(1000 * Setting("MOTE_MPI_DELAY_MS", 0, 0, 1000))) {}
-  ~Speaker() {
-    if (thread_.joinable()) thread_.join();
-  }
-
   bool Open(std::string* why) {
     sigset_t ending;
     sigemptyset(&ending);
@@ -79,9 +75,13 @@ class Speaker {
     return false;
   }
 
+  // After a loss nothing is waited for: the thread may be inside MPI, which waits for who is lost.
   bool Close() {
     closing_ = true;
-    if (thread_.joinable()) thread_.join();
+    while (!mailbox_->lost() && !done_) std::this_thread::sleep_for(milliseconds(1));
+    if (mailbox_->lost()) return false;
+    thread_.join();
+    watcher_.join();
     return finalized_;
   }
 
@@ -120,13 +120,19 @@ class Speaker {
     MPI_Get_processor_name(own.host, &length);
     own.pid = static_cast<int>(getpid());
     MPI_Allgather(&own, sizeof(own), MPI_BYTE, peers_.data(), sizeof(own), MPI_BYTE, MPI_COMM_WORLD);
-    heard_.assign(peers_.size(), steady_clock::now());
-    left_.assign(peers_.size(), false);
+    heard_ = std::make_unique<std::atomic<Instant>[]>(peers_.size());
+    left_ = std::make_unique<std::atomic<bool>[]>(peers_.size());
+    for (size_t peer = 0; peer < peers_.size(); ++peer) {
+      heard_[peer] = steady_clock::now();
+      left_[peer] = false;
+    }
+    watcher_ = std::thread([this] { Watch(); });
     Opened("");
     while (!closing_ && !mailbox_->lost()) Turn();
-    while (!closing_ && mailbox_->lost()) TellInTime();
     if (!mailbox_->lost()) SayFarewell();
-    if (!mailbox_->lost()) finalized_ = MPI_Finalize() == MPI_SUCCESS;
+    if (mailbox_->lost()) return;
+    finalized_ = MPI_Finalize() == MPI_SUCCESS;
+    done_ = true;
   }
 
   // One look at everything; naps where there is nothing.
@@ -140,7 +146,7 @@ class Speaker {
     event = Progress() || event;
     if (event) last_event_ = now;
     if (!event && !rest) sched_yield();
-    Watch(now);
+    SayAlive(now);
   }
 
   void Send(Letter letter, int tag) {
@@ -193,12 +199,13 @@ class Speaker {
 
   void Arrived(Transfer transfer) {
     const size_t peer = static_cast<size_t>(transfer.letter.peer);
-    heard_[peer] = steady_clock::now();
+    const Instant now = steady_clock::now();
+    heard_[peer] = now;
     if (transfer.tag == kFarewell) {
       left_[peer] = true;
       mailbox_->Leave(transfer.letter.peer, Name(peer) + " has ended");
     } else if (transfer.tag == kLetter) {
-      transfer.letter.ready = heard_[peer] + delay_;
+      transfer.letter.ready = now + delay_;
       mailbox_->Deliver(std::move(transfer.letter));
     }
   }
@@ -225,27 +232,34 @@ class Speaker {
     return -1;
   }
 
-  void Watch(Instant now) {
-    if (now >= next_heartbeat_) {
-      next_heartbeat_ = now + kHeartbeat;
-      for (int peer = 0; peer < ranks_; ++peer) {
-        if (peer == rank_ || left_[static_cast<size_t>(peer)]) continue;
-        Letter alive;
-        alive.peer = peer;
-        Send(std::move(alive), kAlive);
-      }
+  void SayAlive(Instant now) {
+    if (now < next_heartbeat_) return;
+    next_heartbeat_ = now + kHeartbeat;
+    for (int peer = 0; peer < ranks_; ++peer) {
+      if (peer == rank_ || left_[static_cast<size_t>(peer)]) continue;
+      Letter alive;
+      alive.peer = peer;
+      Send(std::move(alive), kAlive);
     }
-    if (now >= next_look_) {
-      next_look_ = now + kLookForProcesses;
+  }
+
+  // In a thread of its own: MPI may wait, for as long as it likes, for a process that has died.
+  void Watch() {
+    for (; !done_; std::this_thread::sleep_for(kLookForProcesses)) {
+      TakeSignal();
+      if (mailbox_->lost()) {
+        TellInTime();
+        continue;
+      }
       const int gone = GoneProcess();
       if (gone >= 0) mailbox_->Lose(Name(static_cast<size_t>(gone)) + " is lost: it has died");
+      for (size_t peer = 0; peer < peers_.size(); ++peer) {
+        const bool expected = static_cast<int>(peer) != rank_ && !left_[peer];
+        if (!expected || steady_clock::now() - heard_[peer].load() < silence_) continue;
+        const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(silence_).count();
+        mailbox_->Lose(Name(peer) + " is lost: nothing was heard of it for " + std::to_string(seconds) + " s");
+      }
     }
-    for (size_t peer = 0; peer < heard_.size(); ++peer) {
-      if (static_cast<int>(peer) == rank_ || left_[peer] || now - heard_[peer] < silence_) continue;
-      const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(silence_).count();
-      mailbox_->Lose(Name(peer) + " is lost: nothing was heard of it for " + std::to_string(seconds) + " s");
-    }
-    TakeSignal();
   }
 
   void TakeSignal() {
@@ -263,14 +277,12 @@ class Speaker {
   // After a loss: the program hears of it when it asks. Where it computes for longer than there is time, it is told
   // here.
   void TellInTime() {
-    TakeSignal();
     if (signalled_ != Instant() && steady_clock::now() - signalled_ > kBeforeKill && !mailbox_->told()) {
       std::string why;
       mailbox_->Post({}, &why);
       fprintf(stderr, "mote: %s\n", why.c_str());
       _exit(1);
     }
-    std::this_thread::sleep_for(milliseconds(10));
   }
 
   // Until all have said it, so that nothing that was sent is lost; MPI's own end waits for all as well.
@@ -284,31 +296,34 @@ class Speaker {
       Send(std::move(farewell), kFarewell);
     }
     left_[static_cast<size_t>(rank_)] = true;
-    const auto all_left = [&] { return std::find(left_.begin(), left_.end(), false) == left_.end(); };
+    const auto all_left = [&] {
+      return std::all_of(&left_[0], &left_[0] + ranks_, [](const auto& l) { return l.load(); });
+    };
     while (!mailbox_->lost() && !(all_left() && sending_.empty())) Turn();
   }
 
   const milliseconds silence_;
   const microseconds delay_;
   std::thread thread_;
+  std::thread watcher_;
   std::mutex mutex_;
   std::condition_variable changed_;
   bool opened_ = false;
   std::string failure_;
   std::atomic<bool> closing_{false};
+  std::atomic<bool> done_{false};
   bool finalized_ = false;
   int rank_ = 0;
   int ranks_ = 0;
   std::unique_ptr<Mailbox> mailbox_;
   std::vector<Peer> peers_;
-  std::vector<Instant> heard_;
-  std::vector<bool> left_;
+  std::unique_ptr<std::atomic<Instant>[]> heard_;
+  std::unique_ptr<std::atomic<bool>[]> left_;
   std::deque<Letter> posted_;
   std::deque<Transfer> sending_;
   std::deque<Transfer> receiving_;
   Instant last_event_;
   Instant next_heartbeat_;
-  Instant next_look_;
   Instant signalled_;
 };
 
@@ -379,7 +394,7 @@ const mote_link* mote_mpi_open(char* error, size_t error_bytes) {
 }
 
 bool mote_mpi_close() {
-  return speaker == nullptr || speaker->Close();
+  return own_link.struct_size == 0 || speaker->Close();
 }
 
 }  // extern "C"
