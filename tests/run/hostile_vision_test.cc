@@ -70,6 +70,7 @@ TEST_F(HostileVision, EveryCountAtEveryValue) {
       const std::string full = std::string("clip.vision.") + key;
       for (const uint64_t value : {uint64_t{0}, uint64_t{1}, uint64_t{3}, uint64_t{5}, uint64_t{1} << 14,
                                    uint64_t{1} << 28, uint64_t{UINT32_MAX}, UINT64_MAX}) {
+        if (kSlowTests && (value == 1 || value == 5 || value == UINT32_MAX)) continue;
         ExpectHandled(Rewrite(good_, [&](GgufWriter& w) { w.SetUint64(full, value); }),
                       std::string(name) + " " + full + " = " + std::to_string(value));
       }
@@ -107,11 +108,12 @@ TEST_F(HostileVision, EveryTensorMissingAndMisshapen) {
       };
       const std::string what = std::string(name) + " " + tensor.name;
       ExpectHandled(changed([](TensorInfo&) { return false; }), what + " missing");
+      ExpectHandled(changed([](TensorInfo& t) { return t.type = DType::kQ4_0, true; }), what + " as Q4_0");
       ExpectHandled(changed([](TensorInfo& t) { return t.shape[0] += 1, true; }), what + " a column more");
+      if (kSlowTests) continue;
       ExpectHandled(changed([](TensorInfo& t) { return t.shape[1] += 1, true; }), what + " a row more");
       ExpectHandled(changed([](TensorInfo& t) { return std::swap(t.shape[0], t.shape[1]), true; }), what + " turned");
       ExpectHandled(changed([](TensorInfo& t) { return t.type = DType::kF16, true; }), what + " as F16");
-      ExpectHandled(changed([](TensorInfo& t) { return t.type = DType::kQ4_0, true; }), what + " as Q4_0");
     }
   }
 }
