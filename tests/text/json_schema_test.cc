@@ -10,6 +10,7 @@
 #include "engine/text/grammar.h"
 #include "engine/text/grammar_matcher.h"
 #include "tests/text/walk.h"
+#include "tests/support/effort.h"
 
 namespace mote {
 namespace {
@@ -101,7 +102,7 @@ TEST(JsonSchema, Numbers) {
                                                    ",\"maximum\":" + std::to_string(high) + "}");
       ASSERT_EQ(grammar.ok(), low <= high) << grammar.status().message();
       if (!grammar.ok()) continue;
-      for (int64_t value = -1300; value <= 1300; value += value > -130 && value < 130 ? 1 : 7) {
+      for (int64_t value = -1300; value <= 1300; value += value > -130 && value < 130 ? Effort(1, 7) : Effort(7, 77)) {
         ASSERT_EQ(Matches(*grammar, std::to_string(value)), low <= value && value <= high)
             << value << " in " << low << ".." << high;
       }
@@ -117,7 +118,7 @@ TEST(JsonSchema, Numbers) {
         const auto grammar = Grammar::FromJsonSchema(source);
         ASSERT_EQ(grammar.ok(), exclusive ? low < high : low <= high) << source << grammar.status().message();
         if (!grammar.ok()) continue;
-        for (int hundredths = -1310; hundredths <= 1310; hundredths += 1) {
+        for (int hundredths = -1310; hundredths <= 1310; hundredths += Effort(1, 5)) {
           if (hundredths == 0) continue;
           char text[40];
           snprintf(text, sizeof(text), "%s%d.%02d", hundredths < 0 ? "-" : "", abs(hundredths) / 100,
