@@ -9,8 +9,8 @@
 
 #include "engine/text/grammar.h"
 #include "engine/text/grammar_matcher.h"
-#include "tests/text/walk.h"
 #include "tests/support/effort.h"
+#include "tests/text/walk.h"
 
 namespace mote {
 namespace {
