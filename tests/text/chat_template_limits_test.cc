@@ -134,6 +134,7 @@ TEST(ChatTemplateLimits, LongTextIsPaidFor) {
   limits.fuel = Effort(100000, 8000);
   const std::string head = "{% set s = 'a' * " + std::to_string(limits.fuel * 4) +
                            " %}{% set t = s ~ '' %}{% set d = {s: 1} %}{% set l = [s, t] %}";
+  [[maybe_unused]] int number = 0;
   for (const char* work : {"s|safe",
                            "d[t]",
                            "d.get(t)",
@@ -193,6 +194,7 @@ TEST(ChatTemplateLimits, LongTextIsPaidFor) {
                            "l|map('upper')|list",
                            "l|select('eq', t)|list",
                            "s|string ~ s"}) {
+    if (kSlowTests && ++number % 3 != 0) continue;
     ExpectCode(head + "{% for i in range(1000000) %}{% set x = " + work + " %}{% endfor %}", Code::kInvalidArgument,
                limits);
   }
