@@ -74,13 +74,7 @@ struct Job {
         simd::MatMulOf(*job.kernels, matrix.dense_type)(args);
         continue;
       }
-      simd::SparseMatMulArgs args;
-      args.shape = matrix.sparse.shape;
-      args.values = matrix.sparse.values.data();
-      args.index = matrix.all ? nullptr : matrix.sparse.index.data();
-      args.counts = matrix.sparse.counts.data();
-      args.scales = matrix.sparse.scales.data();
-      args.starts = matrix.starts.data();
+      simd::SparseMatMulArgs args = simd::SparseArgs(matrix.sparse.view(), matrix.all ? nullptr : matrix.starts.data());
       args.first_group = group;
       args.groups = kTileGroups;
       args.acts = matrix.acts;

@@ -159,9 +159,9 @@ class Conversation {
       return written;
     };
     const Result<Generation> generation = session_.Generate(*prompt, generate_);
-    if (!written) Fail(std::string("standard output: ") + strerror(errno));
+    if (!written) FailOutput();
     if (!generation.ok()) return Refuse(generation.error().message);
-    if (!WriteNow("\n")) Fail(std::string("standard output: ") + strerror(errno));
+    if (!WriteNow("\n")) FailOutput();
     Note(Summary(*generation, info, decode_seconds));
     messages_.push_back({"assistant", generation->text, ""});
     counts_.resize(messages_.size());

@@ -16,6 +16,10 @@ void Fail(const std::string& message) {
   throw Failure(kFailed, message);
 }
 
+void FailOutput() {
+  Fail(std::string("standard output: ") + strerror(errno));
+}
+
 void WrongWords(const std::string& message) {
   throw Failure(kWrongWords, message);
 }
@@ -51,12 +55,12 @@ Colors::Colors(FILE* stream) {
 
 void Write(std::string_view text) {
   if (fwrite(text.data(), 1, text.size(), stdout) != text.size()) {
-    Fail(std::string("standard output: ") + strerror(errno));
+    FailOutput();
   }
 }
 
 void FlushOutput() {
-  if (fflush(stdout) != 0) Fail(std::string("standard output: ") + strerror(errno));
+  if (fflush(stdout) != 0) FailOutput();
 }
 
 bool WriteNow(std::string_view text) {

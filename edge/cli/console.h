@@ -24,6 +24,7 @@ class Failure : public std::runtime_error {
   ExitCode code_;
 };
 [[noreturn]] void Fail(const std::string& message);        // kFailed
+[[noreturn]] void FailOutput();                            // kFailed: stdout, because of errno
 [[noreturn]] void WrongWords(const std::string& message);  // kWrongWords
 
 [[gnu::format(printf, 1, 2)]] std::string Format(const char* format, ...);

@@ -1,7 +1,4 @@
 // mote run: a prompt in, text out.
-#include <errno.h>
-#include <string.h>
-
 #include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
@@ -108,7 +105,7 @@ int Answer(const RunOptions& options, const Model& model, const std::string& tex
   }
   const Generation generation = Take(session.Generate(prompt, generate));
   progress.Clear();
-  if (!written) Fail(std::string("standard output: ") + strerror(errno));
+  if (!written) FailOutput();
   if (options.json) {
     Write(ToJson(generation, load_seconds, prompt, pictures).dump(-1, ' ', false, Json::error_handler_t::replace) +
           "\n");

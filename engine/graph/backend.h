@@ -103,6 +103,7 @@ struct MemoryNeed {
   uint64_t weight_bytes = 0;   // resident; mapped file pages count
   uint64_t scratch_bytes = 0;  // arena and per-worker scratch
   uint64_t cache_bytes = 0;    // of one session
+  uint64_t total() const { return weight_bytes + scratch_bytes + cache_bytes; }
 };
 
 struct LoadProgress {

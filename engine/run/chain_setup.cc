@@ -1,6 +1,5 @@
 #include "engine/run/chain_setup.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include <algorithm>
@@ -69,8 +68,7 @@ Result<ChainAbility> MeasureAbility(const DeviceRequest& device, uint64_t free_b
                                     const Context& context) {
   ChainAbility ability;
   if (device.device != "cpu" && device.gpu_layers != 0) {
-    const int index = device.device.size() > 5 ? atoi(device.device.c_str() + 5) : 0;
-    const Result<GpuInfo> gpu = ReadGpu(index);
+    const Result<GpuInfo> gpu = ReadGpu(GpuIndex(device.device));
     if (gpu.ok() && gpu->unusable.empty() && gpu->bytes_per_second > 0) {
       return ChainAbility{gpu->bytes_per_second, gpu->free_bytes, gpu->name};
     }
@@ -128,6 +126,10 @@ Result<ChainShare> ReadShare(WireReader& reader) {
   return share;
 }
 
+std::string NameOf(int rank) {
+  return "rank " + std::to_string(rank);
+}
+
 // What the rank behind, at `first`, makes of the model.
 Result<Graph> GraphOf(const Graph& whole, uint32_t first, uint32_t layers) {
   MOTE_ASSIGN_OR_RETURN(GraphHalves halves, CutGraph(whole, first));
@@ -174,16 +176,22 @@ Result<std::unique_ptr<ChainLead>> ChainLead::Create(const ChainParams& params, 
   return made;
 }
 
+Result<ChainLead::Answer> ChainLead::Hear(int rank) {
+  MOTE_ASSIGN_OR_RETURN(const std::span<const uint8_t> message, transport_.Receive(rank));
+  Answer answer = {WireReader(message), ChainWord::kFailed};
+  answer.word = answer.rest.Word();
+  uint32_t chunk = 0;
+  if (answer.word == ChainWord::kFailed) return ReadFailure(answer.rest, &chunk).Within(NameOf(rank));
+  return answer;
+}
+
 Status ChainLead::HearAll(const GgufFile& file) {
   MOTE_ASSIGN_OR_RETURN(const Sha256Digest own, Fingerprint(file));
   for (int rank = 1; rank < transport_.ranks(); ++rank) {
-    MOTE_ASSIGN_OR_RETURN(const std::span<const uint8_t> message, transport_.Receive(rank));
-    WireReader reader(message);
-    const ChainWord word = reader.Word();
-    uint32_t chunk = 0;
-    const std::string name = "rank " + std::to_string(rank);
-    if (word == ChainWord::kFailed) return ReadFailure(reader, &chunk).Within(name);
-    if (word != ChainWord::kHello) {
+    const std::string name = NameOf(rank);
+    MOTE_ASSIGN_OR_RETURN(Answer answer, Hear(rank));
+    WireReader& reader = answer.rest;
+    if (answer.word != ChainWord::kHello) {
       return Error(Code::kUnsupported, "%s: runs another version of mote; all must run the same", name.c_str());
     }
     const std::span<const uint32_t> file_words = reader.TakeAll<uint32_t>(own.size() / sizeof(uint32_t));
@@ -232,13 +240,10 @@ Status ChainLead::Share(const Plan& plan, uint32_t context_tokens) {
 
 Status ChainLead::AwaitReady() {
   for (int rank = 1; rank < transport_.ranks(); ++rank) {
-    MOTE_ASSIGN_OR_RETURN(const std::span<const uint8_t> message, transport_.Receive(rank));
-    WireReader reader(message);
-    const ChainWord word = reader.Word();
-    uint32_t chunk = 0;
-    const std::string name = "rank " + std::to_string(rank);
-    if (word == ChainWord::kFailed) return ReadFailure(reader, &chunk).Within(name);
-    if (word != ChainWord::kReady) return Error(Code::kMalformed, "%s: did not say that it is ready", name.c_str());
+    MOTE_ASSIGN_OR_RETURN(const Answer answer, Hear(rank));
+    if (answer.word != ChainWord::kReady) {
+      return Error(Code::kMalformed, "%s: did not say that it is ready", NameOf(rank).c_str());
+    }
   }
   return Status();
 }
@@ -302,7 +307,7 @@ class ChainFollower {
     MOTE_ASSIGN_OR_RETURN(device_, ChooseDevice(params_.device, plan_, share_.context, *cpu_));
     Backend& backend = device_.backend != nullptr ? *device_.backend : *cpu_;
     MOTE_ASSIGN_OR_RETURN(const MemoryNeed need, backend.Measure(plan_, share_.context));
-    const uint64_t bytes = need.weight_bytes + need.scratch_bytes + need.cache_bytes;
+    const uint64_t bytes = need.total();
     if (params_.memory_limit != 0 && bytes > params_.memory_limit) {
       return Error(Code::kOutOfMemory, "%u layers need %llu MiB, and the limit is %llu MiB", share_.layers,
                    static_cast<unsigned long long>(bytes >> 20),

@@ -14,6 +14,7 @@
 #include "engine/format/gguf.h"
 #include "engine/graph/backend.h"
 #include "engine/graph/chain.h"
+#include "engine/graph/chain_wire.h"
 #include "engine/graph/cut.h"
 #include "engine/graph/transport.h"
 #include "engine/run/chain_share.h"
@@ -42,6 +43,12 @@ class ChainLead {
 
  private:
   ChainLead(const ChainParams& params, Backend& cpu) : params_(params), transport_(*params.transport), cpu_(cpu) {}
+  struct Answer {
+    WireReader rest;  // of the message, behind the word; there until the next one
+    ChainWord word;
+  };
+  // The next message of a rank. A failure that it tells is one here.
+  Result<Answer> Hear(int rank);
   Status HearAll(const GgufFile& file);
   Status Share(const Plan& plan, uint32_t context_tokens);
   Status AwaitReady();

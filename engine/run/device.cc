@@ -18,10 +18,6 @@ unsigned long long Mib(uint64_t bytes) {
   return static_cast<unsigned long long>((bytes + (1 << 20) - 1) >> 20);
 }
 
-uint64_t Total(const MemoryNeed& need) {
-  return need.weight_bytes + need.scratch_bytes + need.cache_bytes;
-}
-
 // What a GPU needs for the last `gpu_layers` layers.
 Result<MemoryNeed> NeedOf(const Backend& cpu, const Backend& gpu, const Plan& plan, uint32_t context,
                           uint32_t gpu_layers) {
@@ -35,7 +31,7 @@ std::string Table(const MemoryNeed& need, uint64_t free_bytes) {
   const Status line = Error(Code::kOutOfMemory,
                             "weights %llu MiB, scratch %llu MiB, cache %llu MiB, together %llu MiB; "
                             "%llu MiB are free, of which %llu MiB stay so",
-                            Mib(need.weight_bytes), Mib(need.scratch_bytes), Mib(need.cache_bytes), Mib(Total(need)),
+                            Mib(need.weight_bytes), Mib(need.scratch_bytes), Mib(need.cache_bytes), Mib(need.total()),
                             Mib(free_bytes), Mib(kReserveBytes));
   return line.message();
 }
@@ -46,7 +42,7 @@ Result<uint32_t> LayersThatFit(const Backend& cpu, const Backend& gpu, const Pla
   const auto fits_with = [&](uint32_t layers) -> Result<bool> {
     const Result<MemoryNeed> need = NeedOf(cpu, gpu, plan, context, layers);
     if (!need.ok() && need.status().code() != Code::kUnsupported) return need.status();
-    return need.ok() && Total(*need) + kReserveBytes <= free_bytes;
+    return need.ok() && need->total() + kReserveBytes <= free_bytes;
   };
   // All of them first: there is no order among those that cannot be cut. Where the first layers read pictures'
   // features, all but one is impossible and all is not.
@@ -89,7 +85,7 @@ Result<DeviceChoice> ChooseGpu(const DeviceRequest& request, int index, const Pl
     return Error(Code::kOutOfMemory, "not even one layer fits the GPU: %s", Table(*one, choice.gpu_free).c_str());
   }
   MOTE_ASSIGN_OR_RETURN(choice.gpu_need, NeedOf(cpu, *choice.gpu, plan, context, wanted));
-  if (Total(choice.gpu_need) + kReserveBytes > choice.gpu_free) {
+  if (choice.gpu_need.total() + kReserveBytes > choice.gpu_free) {
     MOTE_ASSIGN_OR_RETURN(const uint32_t fit, LayersThatFit(cpu, *choice.gpu, plan, context, layers, choice.gpu_free));
     return Error(Code::kOutOfMemory, "%u of %u layers do not fit the GPU: %s. %u would fit", wanted, layers,
                  Table(choice.gpu_need, choice.gpu_free).c_str(), fit);
@@ -117,6 +113,10 @@ Status CheckDevice(const std::string& device) {
                device.substr(0, 64).c_str());
 }
 
+int GpuIndex(const std::string& device) {
+  return device.rfind("cuda:", 0) == 0 ? atoi(device.c_str() + 5) : 0;
+}
+
 Result<DeviceChoice> ChooseDevice(const DeviceRequest& request, const Plan& plan, uint32_t context, Backend& cpu) {
   MOTE_RETURN_IF_ERROR(CheckDevice(request.device));
   DeviceChoice on_cpu;
@@ -124,8 +124,7 @@ Result<DeviceChoice> ChooseDevice(const DeviceRequest& request, const Plan& plan
     on_cpu.reason = request.device == "cpu" ? "device cpu was asked for" : "no layers are wanted on the GPU";
     return on_cpu;
   }
-  const int index = request.device.size() > 5 ? atoi(request.device.c_str() + 5) : 0;
-  Result<DeviceChoice> gpu = ChooseGpu(request, index, plan, context, cpu);
+  Result<DeviceChoice> gpu = ChooseGpu(request, GpuIndex(request.device), plan, context, cpu);
   if (gpu.ok()) return gpu;
   if (request.device != "auto") return gpu.status().Within("device " + request.device);
   on_cpu.reason = "no GPU: " + gpu.status().message();

@@ -24,6 +24,8 @@ struct DeviceRequest {
 
 // "auto", "cpu", "cuda", "cuda:N" with N below 64: kInvalidArgument otherwise.
 Status CheckDevice(const std::string& device);
+// Which GPU a device that CheckDevice takes, and that is not "cpu", stands for.
+int GpuIndex(const std::string& device);
 
 struct DeviceChoice {
   // Null: the CPU's. What a split stands on lies in `gpu`.
