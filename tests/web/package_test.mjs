@@ -149,9 +149,10 @@ test('tokens, vectors, logits, sessions', async () => {
     back: 'What shape is blue?', count: out.count, logits: true, all: true, evaluated: out.count, held: true, kept: 2, prefix: 2, width: true,
     norm: true, finishReason: 'length', made: 5, whole: true, full: 'context-full', gone: 'not-found', sessions: 0, bytes: true,
   });
+  // Room for every blank that the grammar allows, a line's end and 32 of indent at each of four places: this model likes blanks.
   const schema = await page.evaluate(async () => {
     const answer = await window.model.chat.completions.create({
-      messages: [{role: 'user', content: 'Hello'}], temperature: 0, max_tokens: 40, logprobs: true, top_logprobs: 2,
+      messages: [{role: 'user', content: 'Hello'}], temperature: 0, max_tokens: 256, logprobs: true, top_logprobs: 2,
       response_format: {type: 'json_schema', json_schema: {schema: {type: 'object', properties: {n: {type: 'boolean'}}, required: ['n'], additionalProperties: false}}},
     });
     return {content: answer.choices[0].message.content, logprobs: answer.choices[0].logprobs.content};

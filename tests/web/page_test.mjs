@@ -200,8 +200,9 @@ test('a model that cannot be loaded is told in words', async () => {
   };
   try {
     const page = await openPage(browser, server.url);
-    await page.waitForSelector('body[data-ready=false]');
-    assert.match(await page.innerText('#trouble'), /answered 404/);
+    // The page is not ready while it loads either: what ends the wait is the word of trouble.
+    await page.locator('#trouble', {hasText: /answered 404/}).waitFor();
+    assert.equal(await page.getAttribute('body', 'data-ready'), 'false');
     assert.ok(await page.isDisabled('#send'));
     await page.context().close();
   } finally {
