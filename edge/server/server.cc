@@ -11,6 +11,7 @@
 
 #include "edge/server/auth/gate.h"
 #include "edge/server/canary.h"
+#include "edge/server/clock.h"
 #include "edge/server/config/settings.h"
 #include "edge/server/fetch/fetching_service.h"
 #include "edge/server/guard.h"
@@ -63,6 +64,7 @@ EngineOptions EngineOptionsOf(const Settings& settings, const LoadedModel& model
   options.precision = model.precision;
   options.slots = static_cast<int>(settings.slots);
   options.context = static_cast<uint32_t>(settings.context);
+  options.batch = static_cast<uint32_t>(settings.batch_size);
   options.prefill_budget = static_cast<uint32_t>(settings.prefill_budget);
   options.queue_length = static_cast<uint32_t>(settings.queue_length);
   options.queue_timeout = settings.queue_timeout;
@@ -82,30 +84,34 @@ ServiceOptions ServiceOptionsOf(const Settings& settings) {
   return options;
 }
 
-std::shared_ptr<Engine> MakeEngine(const Settings& settings, LoadedModel model, Metrics* metrics) {
-  const EngineOptions options = EngineOptionsOf(settings, model);
+using SharedBackoff = std::shared_ptr<const Backoff>;
+
+std::shared_ptr<Engine> MakeEngine(const Settings& settings, LoadedModel model, Metrics* metrics,
+                                   const SharedBackoff& backoff) {
+  EngineOptions options = EngineOptionsOf(settings, model);
+  options.backoff = backoff;
   return std::make_shared<Engine>(std::move(model.model), options, metrics, std::move(model.backing));
 }
 
 std::unique_ptr<ModelService> MakeService(const Settings& settings, std::vector<LoadedModel> models, Repack repack,
-                                          Metrics* metrics, Log* log) {
+                                          const SharedBackoff& backoff, Metrics* metrics, Log* log) {
   const ServiceOptions options = ServiceOptionsOf(settings);
   auto service = std::make_unique<ModelService>(options, metrics);
   for (LoadedModel& model : models) {
     const int64_t created = model.created;
-    service->Add(MakeEngine(settings, std::move(model), metrics), created);
+    service->Add(MakeEngine(settings, std::move(model), metrics, backoff), created);
   }
   if (!options.adaptive || repack == nullptr || settings.repack.empty()) return service;
   RepackOptions made;
   made.precisions = settings.repack;
   made.idle_seconds = settings.repack_idle;
-  made.make = [settings, metrics, log, repack = std::move(repack)](
+  made.make = [settings, backoff, metrics, log, repack = std::move(repack)](
                   const std::string& name, const std::string& precision,
                   const std::function<bool()>& go_on) -> Result<std::shared_ptr<Engine>> {
     log->Write(LogLevel::kInfo, "repacking", {{"model", name}, {"precision", precision}});
     Result<LoadedModel> model = repack(name, precision, go_on);
     if (!model.ok()) return model.error();
-    return MakeEngine(settings, std::move(*model), metrics);
+    return MakeEngine(settings, std::move(*model), metrics, backoff);
   };
   made.told = [log, metrics](const std::string& name, const std::string& precision, const char* result,
                              const std::string& why) {
@@ -178,6 +184,28 @@ Scope ScopeOf(const std::string& pattern) {
   return kScopeChat;
 }
 
+// Tells of each change, since answers come more slowly.
+void LookAtBrakes(const Machine& machine, Backoff* backoff, Log* log) {
+  const std::vector<std::string> brakes = machine.ReadBrakes();
+  const double before = backoff->share();
+  if (!backoff->Look(!brakes.empty(), Now())) return;
+  const double share = backoff->share();
+  const std::string percent = std::to_string(static_cast<int>(share * 100));
+  if (share < before) {
+    log->Write(LogLevel::kWarn, "throttled by heat or power; computing less",
+               {{"percent", percent}, {"brake", brakes[0]}});
+  } else {
+    log->Write(LogLevel::kInfo, "not throttled; computing more", {{"percent", percent}});
+  }
+}
+
+// Until the handle is let go of.
+std::shared_ptr<void> WatchBrakes(Front* front, std::shared_ptr<Backoff> backoff, Log* log) {
+  return front->Every(Backoff::kLook, [backoff = std::move(backoff), log, machine = std::make_shared<Machine>()] {
+    LookAtBrakes(*machine, backoff.get(), log);
+  });
+}
+
 }  // namespace
 
 struct Server::Parts {
@@ -188,12 +216,14 @@ struct Server::Parts {
   Ledger ledger;
   std::unique_ptr<Log> log;
   std::unique_ptr<Metrics> metrics;
+  const std::shared_ptr<Backoff> backoff = std::make_shared<Backoff>();
   std::unique_ptr<Gate> gate;
   std::unique_ptr<ModelService> service;
   std::unique_ptr<FetchingService> fetching;  // where images of other hosts are allowed
   std::unique_ptr<Front> front;
   std::unique_ptr<Health> health;
-  std::thread waiter;  // for the end of a drain
+  std::shared_ptr<void> looking;  // at the machine's brakes
+  std::thread waiter;             // for the end of a drain
   std::atomic<bool> stopped = false;
   int stops = 0;
 };
@@ -296,7 +326,8 @@ Result<std::unique_ptr<Server>> Server::Start(const Settings& settings, std::vec
   if (!models.empty()) metrics.isa = models[0].isa;
   parts->metrics = std::make_unique<Metrics>(metrics);
 
-  parts->service = MakeService(settings, std::move(models), std::move(repack), parts->metrics.get(), parts->log.get());
+  parts->service = MakeService(settings, std::move(models), std::move(repack), parts->backoff, parts->metrics.get(),
+                               parts->log.get());
   if (const Result<void> checked = parts->service->Check(); !checked.ok()) return checked.error();
   if (!settings.image_hosts.empty()) {
     Result<std::shared_ptr<TlsTrust>> trust = TlsTrust::Load(settings.image_ca);
@@ -342,13 +373,16 @@ Result<std::unique_ptr<Server>> Server::Start(const Settings& settings, std::vec
     return ScreenRequest(*gate, request, reply, refused);
   });
 
-  parts->metrics->SetGauges([service = parts->service.get()] { return service->Gauges(); },
-                            [front] {
-                              return FrontGauges{front->connections(), front->streams()};
-                            });
+  const auto gauges = [service = parts->service.get(), backoff = parts->backoff] {
+    ServiceGauges all = service->Gauges();
+    all.share = backoff->share();
+    return all;
+  };
+  parts->metrics->SetGauges(gauges, [front] { return FrontGauges{front->connections(), front->streams()}; });
   front->SetObserver([parts = parts.get()](const Served& served) { Note(*parts, served); });
   const Result<void> started = front->Start();
   if (!started.ok()) return started.error();
+  if (settings.throttle_backoff) parts->looking = WatchBrakes(front, parts->backoff, parts->log.get());
   parts->log->Write(LogLevel::kInfo, "listening", {{"address", front->addresses()[0]}});
   parts->waiter = std::thread([parts = parts.get()] {
     parts->front->Wait();
@@ -362,6 +396,7 @@ Server::Server(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 Server::~Server() {
   parts_->front->DrainNow();
   parts_->waiter.join();
+  parts_->looking = nullptr;
   parts_->health = nullptr;
   parts_->front = nullptr;
   parts_->fetching = nullptr;

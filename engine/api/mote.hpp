@@ -186,6 +186,11 @@ class Model {
     });
   }
 
+  // At most so many of the model's threads compute from the next step on; 0: all. See mote_model_limit_threads.
+  Result<void> LimitThreads(int32_t threads) {
+    mote_error error = {};
+    return internal::Done(mote_model_limit_threads(handle_.get(), threads, &error), error);
+  }
   // One step of all generations that were started (Session::Start); see mote_model_step.
   Result<mote_step_report> Step(uint32_t max_prefill = 0) {
     mote_step_params params = mote_step_default_params();
@@ -213,9 +218,7 @@ class Model {
   static Result<void> LoadVisionWith(const VisionOptions& options, Call call) {
     const mote_vision_params params = options.ToC();
     mote_error error = {};
-    const mote_status status = call(&params, &error);
-    if (status != MOTE_OK) return internal::Take(status, error);
-    return {};
+    return internal::Done(call(&params, &error), error);
   }
   template <class Call>
   static Result<Model> LoadWith(const ModelOptions& options, Call call) {
@@ -557,9 +560,7 @@ class Session {
       params.user = const_cast<OnLogits*>(&on_logits);
     }
     mote_error error = {};
-    const mote_status status = call(&params, &error);
-    if (status != MOTE_OK) return internal::Take(status, error);
-    return {};
+    return internal::Done(call(&params, &error), error);
   }
 
   std::shared_ptr<Model::Log> log_;

@@ -59,6 +59,11 @@ inline Error Take(mote_status status, const mote_error& error) {
   return Error{status, error.message};
 }
 
+inline Result<void> Done(mote_status status, const mote_error& error) {
+  if (status != MOTE_OK) return Take(status, error);
+  return {};
+}
+
 // Calls `call(buffer, capacity, &size, &error)` for the size, then for the contents.
 template <class Container, class Call>
 Result<Container> Fill(Call call) {

@@ -61,6 +61,11 @@ typedef struct mote_step_report {
 MOTE_API mote_status mote_model_step(mote_model* model, const mote_step_params* params, mote_step_report* report,
                                      mote_error* error);
 
+/* From the model's next step on, at most `threads` of its threads on the CPU compute, whoever asked for the step, those
+ * of a vision tower included; 0, or more than there are: all. Results stay the same, bit for bit. For what shares the
+ * machine, or a board that gets too hot. Any thread, at any time; a step under way ends as it began. */
+MOTE_API mote_status mote_model_limit_threads(mote_model* model, int32_t threads, mote_error* error);
+
 /* Makes `session` hold, instead of what it held, the first `length` tokens of another session of the same model, by
  * copying its keys and values: what would be computed from the same tokens is the same, bit for bit. Returns how many
  * it holds: fewer where the source has fewer, its own context is smaller, or an image would be cut; 0 after an error.

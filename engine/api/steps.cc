@@ -55,6 +55,16 @@ Status MakeStep(mote_model* model, const mote_step_params* given, mote_step_repo
   return {};
 }
 
+Status LimitThreads(mote_model* model, int32_t threads) {
+  if (model == nullptr) return NullArgument("model");
+  if (threads < 0) return Error(Code::kInvalidArgument, "threads is %d; 0 (all) or more", threads);
+  if (model->loaded->model == nullptr) {
+    return Error(Code::kUnsupported, "the model was loaded with vocab_only: it computes nothing");
+  }
+  model->loaded->model->scheduler().LimitWorkers(threads);
+  return {};
+}
+
 Result<uint32_t> CopyPrefix(mote_session* session, const mote_session* source, uint32_t length) {
   if (session == nullptr) return NullArgument("session");
   if (source == nullptr) return NullArgument("source");
@@ -110,6 +120,10 @@ void mote_step_params_init(mote_step_params* params, size_t struct_size) {
 mote_status mote_model_step(mote_model* model, const mote_step_params* params, mote_step_report* report,
                             mote_error* error) {
   return Report(MakeStep(model, params, report), error);
+}
+
+mote_status mote_model_limit_threads(mote_model* model, int32_t threads, mote_error* error) {
+  return Report(LimitThreads(model, threads), error);
 }
 
 uint32_t mote_session_copy_prefix(mote_session* session, const mote_session* source, uint32_t length,

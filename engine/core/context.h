@@ -21,12 +21,13 @@ namespace mote {
 //
 // Run() and Sync() belong together: all workers execute `body`, and may meet at Sync() as often as they like, all of
 // them the same number of times. Run() returns when every worker has returned. One Run at a time; the caller is worker
-// 0.
+// 0. RunSome() is the same with workers 0 to `workers` - 1 alone, in [1, num_workers()]; the others sleep on.
 class ThreadPool {
  public:
   virtual ~ThreadPool() = default;
   virtual int num_workers() const = 0;  // >= 1
-  virtual void Run(void (*body)(void* argument, int worker), void* argument) = 0;
+  void Run(void (*body)(void* argument, int worker), void* argument) { RunSome(num_workers(), body, argument); }
+  virtual void RunSome(int workers, void (*body)(void* argument, int worker), void* argument) = 0;
   // A barrier among the workers of the current Run; memory written before it is visible after it to all of them.
   // Spins for a bounded time, then sleeps.
   virtual void Sync() = 0;

@@ -62,6 +62,7 @@ struct Step {
   std::span<const float* const> inputs;  // Graph::input_cols() floats each; null: a row by its token. May be empty
   std::span<const RopePosition> ropes;   // empty: a row's position on every axis
   Sight sights[2];                       // AttentionParams::sight chooses
+  int max_workers = 0;                   // of the CPU's that take part; 0: all
 };
 
 // Sees the float activations that matrix products multiply weights with: what importance matrices are made of. Costs a

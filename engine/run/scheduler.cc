@@ -234,6 +234,7 @@ Status Scheduler::Compute(const Batch& batch) {
   step.logits = logits_.As<float>();
   step.hidden_rows = batch.hidden_rows;
   step.hidden = hidden_.As<float>();
+  step.max_workers = max_workers();
   if (batch.has_images) {
     step.inputs = batch.inputs;
     step.ropes = batch.ropes;

@@ -79,6 +79,9 @@ class Scheduler {
   // Takes part in one step with all of the jobs, and with whoever else is there. Blocks until it is made. Afterwards
   // each has gone on by its share of it (none, where there was no room), and some are finished.
   void RunOnce(std::span<Job* const> jobs);
+  // From the next step on, at most so many of the CPU's workers take part; 0: all. Any thread.
+  void LimitWorkers(int workers) { max_workers_.store(workers, std::memory_order_relaxed); }
+  int max_workers() const { return max_workers_.load(std::memory_order_relaxed); }
   // Runs `body` between two steps: what else wants the engine's workers. Blocks until it has returned. Bodies and steps
   // take turns where both are waiting.
   void RunBetweenSteps(void (*body)(void* user), void* user);
@@ -103,6 +106,7 @@ class Scheduler {
   std::unique_ptr<Monitor> monitor_;
   ThreadPool* pool_;
   const Limits limits_;
+  std::atomic<int> max_workers_{0};
   bool leading_ = false;
   uint32_t between_ = 0;         // bodies that wait for their turn
   bool steps_turn_ = false;      // the last turn was a body's

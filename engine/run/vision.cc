@@ -234,6 +234,7 @@ Status Vision::RunViews(std::span<Work> works, const std::atomic<bool>* cancel,
       return Error(Code::kCancelled, "cancelled in part %u of %u of a step of the tower", part, parts);
     }
     Status status;
+    step.max_workers = host_.scheduler->max_workers();
     host_.scheduler->BetweenSteps([&] { status = program_->RunPart(step, part, parts); });
     MOTE_RETURN_IF_ERROR(status);
   }

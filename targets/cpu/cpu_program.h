@@ -153,7 +153,7 @@ class CpuProgram : public Program {
     uint32_t begin, end;
   };
   Range Split(uint32_t count, int worker) const {
-    const uint64_t workers = static_cast<uint64_t>(pool_.num_workers());
+    const uint64_t workers = static_cast<uint64_t>(workers_);
     const uint64_t w = static_cast<uint64_t>(worker);
     return {static_cast<uint32_t>(count * w / workers), static_cast<uint32_t>(count * (w + 1) / workers)};
   }
@@ -167,6 +167,7 @@ class CpuProgram : public Program {
   const Graph& graph_;
   const simd::KernelTable& kernels_;
   ThreadPool& pool_;
+  int workers_ = 1;  // of the pool, in this step
   CpuWeights weights_;
   std::unique_ptr<std::atomic<uint32_t>[]> counters_;  // lanes of lane_counters_ each, 0 before a step
   uint32_t lane_counters_ = 0;

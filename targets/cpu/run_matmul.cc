@@ -50,7 +50,7 @@ const uint8_t* CpuProgram::QuantizeRows(const float* x, uint32_t cols, uint32_t 
 // Each worker walks a region of its own, so that it reads one long stream, and helps out in the others' when it is
 // done.
 uint32_t CpuProgram::NextOwnTile(uint32_t index, uint32_t tiles, int worker) {
-  const uint32_t workers = static_cast<uint32_t>(pool_.num_workers());
+  const uint32_t workers = static_cast<uint32_t>(workers_);
   for (uint32_t i = 0; i < workers; ++i) {
     const uint32_t region = (static_cast<uint32_t>(worker) + i) % workers;
     const Range range = Split(tiles, static_cast<int>(region));
@@ -195,7 +195,7 @@ void CpuProgram::RunMatMul(const Instruction& instruction, uint32_t index, int w
   const ProductInput input = PrepareInput(instruction, index, rows, worker);
   const Node* activation = instruction.activation == kNone ? nullptr : &graph_.nodes()[instruction.activation];
   // Tiles are numbered through all products of the instruction.
-  const uint32_t tile_rows = TileRows(total, pool_.num_workers(), rows > kFewRows ? 2 * panel_rows : panel_rows);
+  const uint32_t tile_rows = TileRows(total, workers_, rows > kFewRows ? 2 * panel_rows : panel_rows);
   const auto tiles_of = [&](uint32_t n) {
     return static_cast<uint32_t>((weights_[graph_.nodes()[n].weights[0]].rows + tile_rows - 1) / tile_rows);
   };

@@ -39,7 +39,8 @@ Status CpuProgram::RunPart(const Step& step, uint32_t part, uint32_t parts) {
   step_ = &step;
   FindSegments();
   for (uint32_t i = 0; i < num_counters_; ++i) counters_[i].store(0, std::memory_order_relaxed);
-  pool_.Run(&CpuProgram::RunWorker, this);
+  workers_ = step.max_workers > 0 ? std::min(step.max_workers, pool_.num_workers()) : pool_.num_workers();
+  pool_.RunSome(workers_, &CpuProgram::RunWorker, this);
   step_ = nullptr;
   return Status();
 }

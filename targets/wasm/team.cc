@@ -43,8 +43,9 @@ class TeamPool final : public ThreadPool {
   explicit TeamPool(int workers) : num_workers_(workers) {}
   int num_workers() const override { return num_workers_; }
 
-  void Run(void (*body)(void* argument, int worker), void* argument) override {
-    if (num_workers_ == 1) {
+  void RunSome(int workers, void (*body)(void* argument, int worker), void* argument) override {
+    running_ = workers;
+    if (workers == 1) {
       body(argument, 0);
       return;
     }
@@ -52,9 +53,9 @@ class TeamPool final : public ThreadPool {
     team.running = true;
     team.body = body;
     team.argument = argument;
-    team.unfinished.store(static_cast<uint32_t>(num_workers_ - 1), std::memory_order_relaxed);
+    team.unfinished.store(static_cast<uint32_t>(workers - 1), std::memory_order_relaxed);
     ++team.epoch;
-    for (int i = 1; i < num_workers_; ++i) {
+    for (int i = 1; i < workers; ++i) {
       team.helpers[i].epoch.store(team.epoch, std::memory_order_release);
       WakeSleepers(team.helpers[i].epoch, 1);
     }
@@ -69,10 +70,10 @@ class TeamPool final : public ThreadPool {
   }
 
   void Sync() override {
-    if (num_workers_ == 1) return;
+    if (running_ == 1) return;
     // Cannot change before this worker has arrived.
     const uint32_t generation = generation_.load(std::memory_order_relaxed);
-    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == static_cast<uint32_t>(num_workers_)) {
+    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == static_cast<uint32_t>(running_)) {
       arrived_.store(0, std::memory_order_relaxed);  // before the release below: nobody arrives again until then
       generation_.store(generation + 1, std::memory_order_seq_cst);
       // A worker counts itself before the word is compared for it; we publish the word before we look at the count. One
@@ -88,6 +89,7 @@ class TeamPool final : public ThreadPool {
 
  private:
   const int num_workers_;
+  int running_ = 1;                                  // workers of this Run
   alignas(64) std::atomic<uint32_t> arrived_{0};     // at the barrier
   alignas(64) std::atomic<uint32_t> generation_{0};  // barriers passed
   std::atomic<uint32_t> sleepers_{0};                // workers that sleep, or are about to, on generation_

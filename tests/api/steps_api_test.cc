@@ -255,6 +255,25 @@ TEST_F(StepsTest, AreTheBlockingCallBitForBit) {
   }
 }
 
+// Another number of threads for each step.
+TEST_F(StepsTest, FewerThreadsGiveTheSameBits) {
+  Load(64, 4);
+  const std::vector<Told> want = Blocking(NewStreams(9));
+  const std::vector<std::unique_ptr<Stream>> streams = NewStreams(9);
+  for (const auto& stream : streams) Start(*stream);
+  int32_t threads = 0;
+  do {
+    ASSERT_EQ(mote_model_limit_threads(model_.get(), threads, nullptr), MOTE_OK);
+    threads = (threads + 1) % 7;  // more than there are, too
+  } while (Step(5).running > 0);
+  for (uint32_t i = 0; i < 9; ++i) EXPECT_TRUE(streams[i]->told == want[i]) << i;
+
+  mote_error error = {};
+  EXPECT_EQ(mote_model_limit_threads(model_.get(), -1, &error), MOTE_INVALID_ARGUMENT);
+  EXPECT_STREQ(error.message, "threads is -1; 0 (all) or more");
+  EXPECT_EQ(mote_model_limit_threads(nullptr, 1, &error), MOTE_INVALID_ARGUMENT);
+}
+
 TEST_F(StepsTest, TakeNoMoreOfPromptsThanAsked) {
   const std::vector<std::unique_ptr<Stream>> streams = NewStreams(3);
   for (const auto& stream : streams) stream->prompt = Tokens(50, 3);

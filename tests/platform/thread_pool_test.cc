@@ -121,6 +121,38 @@ TEST_P(ThreadPoolTest, RunAfterRun) {
   EXPECT_EQ(total.load(), int64_t{runs} * pool->num_workers());
 }
 
+// Those that are left out of a Run come in with the next, and the barrier is of those that are there.
+TEST_P(ThreadPoolTest, SomeWorkersRunAndTheOthersSleepOn) {
+  const std::unique_ptr<ThreadPool> pool = NewPool(GetParam());
+  ASSERT_NE(pool, nullptr);
+  const int workers = pool->num_workers();
+  struct Body {
+    ThreadPool* pool;
+    std::vector<int> calls;
+    std::atomic<int> arrived{0};
+    std::atomic<int> early{0};
+    int expected = 0;
+  } body{pool.get(), std::vector<int>(static_cast<size_t>(workers), 0)};
+  std::vector<int> want(static_cast<size_t>(workers), 0);
+  for (int run = 0; run < 200; ++run) {
+    body.expected = run % 3 == 2 ? workers : 1 + run * 7 % workers;
+    body.arrived = 0;
+    for (int worker = 0; worker < body.expected; ++worker) ++want[static_cast<size_t>(worker)];
+    pool->RunSome(
+        body.expected,
+        [](void* argument, int worker) {
+          Body& b = *static_cast<Body*>(argument);
+          ++b.calls[static_cast<size_t>(worker)];
+          ++b.arrived;
+          b.pool->Sync();
+          b.early += b.arrived != b.expected;
+        },
+        &body);
+  }
+  EXPECT_EQ(body.calls, want);
+  EXPECT_EQ(body.early.load(), 0);
+}
+
 TEST_P(ThreadPoolTest, RunsWithAndWithoutBarriersAlternate) {
   const std::unique_ptr<ThreadPool> pool = NewPool(GetParam());
   ASSERT_NE(pool, nullptr);

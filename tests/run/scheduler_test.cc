@@ -24,17 +24,20 @@ class FakeProgram : public Program {
   Result<std::unique_ptr<KvCache>> CreateKvCache(uint32_t) override { return std::unique_ptr<KvCache>(new FakeCache); }
   Status RunPart(const Step& step, uint32_t, uint32_t) override {
     for (int i = 0; i < 50; ++i) sched_yield();
+    max_workers_ = step.max_workers;
     std::fill(step.logits, step.logits + step.outputs.size() * kVocab, 0.0f);
     if (++steps_ >= kMaxSteps) out_of_steps_ = true;
     return Status();
   }
   bool out_of_steps() const { return out_of_steps_; }
+  int max_workers() const { return max_workers_; }  // of the last step
 
   static constexpr uint32_t kVocab = 4;
   static constexpr int kMaxSteps = 3000;
 
  private:
   int steps_ = 0;  // the Scheduler lets one in at a time
+  int max_workers_ = -1;
   std::atomic<bool> out_of_steps_ = false;
 };
 
@@ -92,6 +95,23 @@ TEST(Scheduler, StreamsDoNotStarveAPrompt) {
 
 TEST(Scheduler, StreamsDoNotStarveWhoWantsEveryLogit) {
   ExpectProgress(64, 4, true);
+}
+
+TEST(Scheduler, StepsAreToldHowManyWorkersToTake) {
+  FakeProgram program;
+  Scheduler scheduler(program, CreatePlatform()->CreateMonitor(), nullptr, {4, 4, FakeProgram::kVocab, 1});
+  FakeCache cache;
+  const int32_t token = 1;
+  float logits[FakeProgram::kVocab];
+  for (const int limit : {0, 3, 1, 0}) {
+    scheduler.LimitWorkers(limit);
+    Job job;
+    job.tokens = {&token, 1};
+    job.cache = &cache;
+    job.last_logits = logits;
+    EXPECT_TRUE(scheduler.Run(job).ok());
+    EXPECT_EQ(program.max_workers(), limit);
+  }
 }
 
 void TakeAMoment() {

@@ -318,7 +318,8 @@ void Client::Drip(Connection* connection, double now) {
 void Client::TickAll(double now) {
   const bool opens = now - start_ < options_.seconds;
   const bool speaks = options_.mode == "streams" || options_.mode == "aborts";
-  for (Connection& connection : connections_) {
+  for (size_t i = 0; i < connections_.size(); ++i) {
+    Connection& connection = connections_[i];
     if (connection.state == Connection::State::kBusy) {
       if (connection.abort_at > 0 && now >= connection.abort_at) {
         // Half of them with a reset: what a killed client leaves.
@@ -330,7 +331,9 @@ void Client::TickAll(double now) {
       continue;
     }
     if (!speaks) {
-      if (connection.state == Connection::State::kClosed && opens && begun_ < connections_.size()) {
+      // Opened one after another within a second, so that they do not speak in step: strangers do not.
+      const bool due = now - start_ >= static_cast<double>(i) / static_cast<double>(connections_.size());
+      if (connection.state == Connection::State::kClosed && opens && due && begun_ < connections_.size()) {
         begun_ += Open(&connection);
       }
       if (options_.mode == "drip" && connection.state == Connection::State::kIdle) Drip(&connection, now);

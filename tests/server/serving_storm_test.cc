@@ -89,7 +89,10 @@ TEST(ServingStorm, WhoLeavesTakesNothingFromWhoStays) {
   options.cache_bytes = 1 << 20;  // identical requests join, and are left by some of those who wait
   StormModel made;                // goes after the service, which reads its bytes
   ModelService service(options, &metrics);
-  service.Add(std::make_unique<Engine>(std::move(made.model), OptionsOf("f32", 4), &metrics), 0);
+  const auto backoff = std::make_shared<Backoff>();
+  EngineOptions engine = OptionsOf("f32", 4);
+  engine.backoff = backoff;
+  service.Add(std::make_unique<Engine>(std::move(made.model), engine, &metrics), 0);
 
   constexpr int kSurvivors = 8;
   std::vector<std::string> quiet;
@@ -130,12 +133,15 @@ TEST(ServingStorm, WhoLeavesTakesNothingFromWhoStays) {
   std::vector<std::thread> threads;
   for (unsigned i = 0; i < 4; ++i) threads.emplace_back(storm, i);
   std::thread onlooker([&] {
+    int looks = 0;
     while (!stop) {
       service.Gauges();
       service.Slots();
       service.Models();
       if (!service.Embed("", "", {4, 5, 6}).ok()) ++odd;
       metrics.Text();
+      backoff->Look(looks % 40 < 20, static_cast<double>(looks) * 5);  // threads and steps come and go
+      ++looks;
       std::this_thread::sleep_for(std::chrono::milliseconds(2));
     }
   });

@@ -25,7 +25,8 @@ Image Noise(uint32_t width, uint32_t height) {
 class InTurn : public ThreadPool {
  public:
   int num_workers() const override { return 3; }
-  void Run(void (*body)(void* argument, int worker), void* argument) override {
+  void RunSome(int workers, void (*body)(void* argument, int worker), void* argument) override {
+    ASSERT_EQ(workers, 3);
     for (int worker : {1, 2, 0}) body(argument, worker);
   }
   void Sync() override {}

@@ -66,8 +66,8 @@ class OneAfterAnother : public ThreadPool {
  public:
   explicit OneAfterAnother(int workers) : workers_(workers) {}
   int num_workers() const override { return workers_; }
-  void Run(void (*body)(void* argument, int worker), void* argument) override {
-    for (int worker = workers_ - 1; worker >= 0; --worker) body(argument, worker);
+  void RunSome(int workers, void (*body)(void* argument, int worker), void* argument) override {
+    for (int worker = workers - 1; worker >= 0; --worker) body(argument, worker);
   }
   void Sync() override { FAIL() << "no worker waits for another"; }
 

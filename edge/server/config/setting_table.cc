@@ -221,6 +221,8 @@ const Setting kTable[] = {
     {kOperating, "log_level", "", "", W::kChoice, 0, 0, "error|warn|info|debug", "info", "What is logged", {}, Choice<&S::log_level>},
     {kOperating, "log_format", "", "", W::kChoice, 0, 0, "text|json", "text", "One line, or one JSON object, for each event", {}, Choice<&S::log_format>},
     {kOperating, "metrics_compat", "", "", W::kChoice, 0, 0, "none|vllm|llamacpp", "none", "Also the names that these servers' dashboards ask for", {}, Choice<&S::metrics_compat>},
+    {kOperating, "throttle_backoff", "", "", W::kSwitch, 0, 0, "", "on",
+     "Fewer threads and smaller steps while heat or power lowers the clocks", &S::throttle_backoff},
     {kOperating, "page", "", "", W::kSwitch, 0, 0, "", "on", "The page at /", &S::page},
 };
 // clang-format on

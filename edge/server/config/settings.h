@@ -167,6 +167,7 @@ struct Settings {
   LogLevel log_level = LogLevel::kInfo;
   LogFormat log_format = LogFormat::kText;
   MetricsCompat metrics_compat = MetricsCompat::kNone;
+  bool throttle_backoff = true;
   bool page = true;  // at /
 
   // Not a setting: what should be told at the start, a line each (variables that look like settings and are none).

@@ -127,7 +127,7 @@ MachineFacts Machine::Read(double now) {
   ReadEnergyCounters(now, &facts);
   ReadPowerSensors(&facts);
   ReadClocks(&facts);
-  ReadBrakes(&facts);
+  facts.throttling = ReadBrakes();
   return facts;
 }
 
@@ -219,15 +219,17 @@ void Machine::ReadClocks(MachineFacts* facts) const {
   }
 }
 
-void Machine::ReadBrakes(MachineFacts* facts) const {
+std::vector<std::string> Machine::ReadBrakes() const {
+  std::vector<std::string> brakes;
   const std::string folder = root_ + "sys/class/thermal/";
   for (const std::string& device : Entries(folder, "cooling_device")) {
     const std::string type = ReadLine(folder + device + "/type").value_or(device);
     const auto state = ReadNumber(folder + device + "/cur_state");
     if (!state || *state <= 0 || type.find("fan") != std::string::npos || type.find("Fan") != std::string::npos)
       continue;
-    facts->throttling.push_back(type);
+    brakes.push_back(type);
   }
+  return brakes;
 }
 
 void Machine::ReadBoardGpu(std::optional<double>* load, std::optional<double>* clock) const {

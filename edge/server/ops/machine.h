@@ -56,6 +56,8 @@ class Machine {
   MachineFacts Read(double now);
   // Bytes, as in MachineFacts, without the sensors.
   void ReadMemory(MachineFacts* facts) const;
+  // MachineFacts::throttling alone: a few short files.
+  std::vector<std::string> ReadBrakes() const;
   // A Jetson's GPU, which is a device of the board: load, 0 to 1, and clock in hertz. Untouched where there is none.
   void ReadBoardGpu(std::optional<double>* load, std::optional<double>* clock) const;
 
@@ -69,7 +71,6 @@ class Machine {
   void ReadEnergyCounters(double now, MachineFacts* facts);
   void ReadPowerSensors(MachineFacts* facts) const;
   void ReadClocks(MachineFacts* facts) const;
-  void ReadBrakes(MachineFacts* facts) const;
 
   const std::string root_;
   std::mutex mutex_;

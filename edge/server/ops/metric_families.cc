@@ -80,6 +80,8 @@ void AddServiceFamilies(const ServiceGauges& gauges, const std::string& model, F
   AddGauge("mote:request_cache_entries", "Answers that the request cache holds",
            static_cast<double>(gauges.request_cache_entries), {}, families);
   AddGauge("mote:workers", "Threads that prepare requests", gauges.workers, {}, families);
+  AddGauge("mote:compute_share", "Share of threads and steps in use; below 1 while heat or power lowers the clocks",
+           gauges.share, {}, families);
 }
 
 void AddFrontFamilies(const FrontGauges& gauges, Families* families) {

@@ -21,6 +21,7 @@ struct ServiceGauges {
   uint64_t request_cache_bytes = 0;
   uint64_t request_cache_entries = 0;
   uint32_t workers = 0;
+  double share = 1;  // of threads and steps: see Backoff
 };
 struct FrontGauges {
   uint32_t connections = 0;

@@ -166,6 +166,7 @@ void Engine::Step() {
   const bool streams =
       std::any_of(runs_.begin(), runs_.end(), [](const auto& run) { return run->prefilled && !run->over; });
   params.max_prefill = streams ? options_.prefill_budget : 0;
+  if (options_.backoff != nullptr) BackOff(&params);
   mote_step_report report = {};
   report.struct_size = sizeof(report);
   mote_error error = {};
@@ -179,6 +180,20 @@ void Engine::Step() {
   }
   if (metrics_ != nullptr) metrics_->AddStep(options_.name, report.decode_rows + report.prefill_rows);
   progress_.fetch_add(1, std::memory_order_relaxed);
+}
+
+// Fewer threads, images' included, and shorter steps. Decoding alone is left as it is: a row of it cannot be cut.
+void Engine::BackOff(mote_step_params* params) {
+  const double share = options_.backoff->share();
+  if (share != share_) {
+    share_ = share;
+    const uint32_t threads = static_cast<uint32_t>(model_.info().threads);
+    const int32_t some = share < 1 ? static_cast<int32_t>(options_.backoff->Of(threads)) : 0;
+    (void)model_.LimitThreads(some);  // refused by no model that can step
+  }
+  if (share == 1) return;
+  const uint32_t most = params->max_prefill > 0 ? params->max_prefill : options_.batch;
+  if (most > 0) params->max_prefill = options_.backoff->Of(most);
 }
 
 // Takes what has ended out of the list, and tells whose last choice it was.

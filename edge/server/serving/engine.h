@@ -15,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "edge/server/ops/backoff.h"
 #include "edge/server/ops/metrics.h"
 #include "edge/server/serving/fair_queue.h"
 #include "edge/server/serving/flight.h"
@@ -29,10 +30,12 @@ struct EngineOptions {
   std::string precision;  // of its weights: "q8_0"
   int slots = 8;
   uint32_t context = 0;         // tokens of a session; 0: the model's
+  uint32_t batch = 0;           // rows of a step; 0: as the model was loaded with
   uint32_t prefill_budget = 0;  // rows of prompts in a step while streams are running; 0: what the batch holds
   uint32_t queue_length = 256;  // requests
   double queue_timeout = 30;
   uint64_t max_image_pixels = uint64_t{1} << 24;
+  std::shared_ptr<const Backoff> backoff;  // optional: how much of all this is used
 };
 
 // What an engine says of itself, at any time.
@@ -113,6 +116,7 @@ class Engine {
   void StartReady();
   bool StartRun(std::unique_ptr<Run>& run);
   void Step();
+  void BackOff(mote_step_params* params);
   void EndRun(Run& run, mote_status status, const mote_generate_result* result, const char* message);
   void Sweep();
   void EndChoice(const std::shared_ptr<Work>& work);
@@ -159,6 +163,7 @@ class Engine {
   double next_look_ = 0;                      // at those that wait in the queue
 
   std::atomic<uint64_t> progress_{0};
+  double share_ = 1;  // of the model's threads; the stepping thread's
   std::thread threads_[3];
 };
 

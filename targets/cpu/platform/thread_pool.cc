@@ -109,7 +109,7 @@ NativeThreadPool::~NativeThreadPool() {
 
 void NativeThreadPool::WakeChildren(int worker, uint32_t epoch) {
   const int first = worker * kWakeWidth + 1;
-  const int end = std::min(first + kWakeWidth, num_workers_);
+  const int end = std::min(first + kWakeWidth, running_);
   for (int i = first; i < end; ++i) {
     workers_[static_cast<size_t>(i)].epoch.store(epoch, std::memory_order_release);
     FutexWake(workers_[static_cast<size_t>(i)].epoch, 1);
@@ -165,15 +165,16 @@ bool NativeThreadPool::SpinWhile(const std::atomic<uint32_t>& word, uint32_t val
   return false;
 }
 
-void NativeThreadPool::Run(void (*body)(void* argument, int worker), void* argument) {
+void NativeThreadPool::RunSome(int workers, void (*body)(void* argument, int worker), void* argument) {
   DefaultFloatMode float_mode;
-  if (num_workers_ == 1) {
+  running_ = workers;
+  if (workers == 1) {
     body(argument, 0);
     return;
   }
   body_ = body;
   argument_ = argument;
-  unfinished_.store(static_cast<uint32_t>(num_workers_ - 1), std::memory_order_relaxed);
+  unfinished_.store(static_cast<uint32_t>(workers - 1), std::memory_order_relaxed);
   ++epoch_;
   WakeChildren(0, epoch_);
   body(argument, 0);
@@ -186,10 +187,10 @@ void NativeThreadPool::Run(void (*body)(void* argument, int worker), void* argum
 }
 
 void NativeThreadPool::Sync() {
-  if (num_workers_ == 1) return;
+  if (running_ == 1) return;
   // Cannot change before this worker has arrived.
   const uint32_t generation = generation_.load(std::memory_order_relaxed);
-  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == static_cast<uint32_t>(num_workers_)) {
+  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == static_cast<uint32_t>(running_)) {
     arrived_.store(0, std::memory_order_relaxed);  // before the release below: nobody arrives again until then
     generation_.store(generation + 1, std::memory_order_seq_cst);
     // A worker counts itself before the kernel compares the generation for it; we publish the generation before we look

@@ -26,7 +26,7 @@ class NativeThreadPool final : public ThreadPool {
   NativeThreadPool& operator=(const NativeThreadPool&) = delete;
 
   int num_workers() const override { return num_workers_; }
-  void Run(void (*body)(void* argument, int worker), void* argument) override;
+  void RunSome(int workers, void (*body)(void* argument, int worker), void* argument) override;
   void Sync() override;
 
  private:
@@ -53,6 +53,7 @@ class NativeThreadPool final : public ThreadPool {
   // Written by the caller of Run before it publishes the epoch, read by the workers after.
   void (*body_)(void* argument, int worker) = nullptr;
   void* argument_ = nullptr;
+  int running_ = 1;  // workers of this Run
   bool stop_ = false;
   uint32_t epoch_ = 0;
 
