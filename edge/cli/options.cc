@@ -49,7 +49,7 @@ void ModelOptions::AddPath(CLI::App& command) {
 }
 
 void ModelOptions::AddThreads(CLI::App& command) {
-  command.add_option("-t,--threads", threads, "Threads; 0: one per core that this process may use")
+  command.add_option("-t,--threads", threads, "Threads; 0: one per core that may be used, fewer for small steps")
       ->check(Within(0, 1024));
 }
 

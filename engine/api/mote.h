@@ -109,7 +109,7 @@ typedef enum mote_sparse_path {
 
 typedef struct mote_model_params {
   size_t struct_size;
-  int32_t threads;       /* 0: one per core that this process may use. [0, 1024] */
+  int32_t threads;       /* 0: one per core that may be used, fewer for small steps. [0, 1024] */
   uint32_t context;      /* longest session, in tokens; 0: what the model was trained for, at most 8192 */
   uint32_t max_batch;    /* tokens computed in one step, of all sessions. [1, 8192], default 512 */
   int32_t vocab_only;    /* 1: only vocabulary and chat template: tokens and chats, no sessions; needs no tensors */

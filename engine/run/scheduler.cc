@@ -91,8 +91,9 @@ struct Scheduler::Batch {
   }
 };
 
-Scheduler::Scheduler(Program& program, std::unique_ptr<Monitor> monitor, ThreadPool* pool, const Limits& limits)
-    : program_(program), monitor_(std::move(monitor)), pool_(pool), limits_(limits) {}
+Scheduler::Scheduler(Program& program, std::unique_ptr<Monitor> monitor, ThreadPool* pool, const Limits& limits,
+                     const std::optional<StepWork>& work)
+    : program_(program), monitor_(std::move(monitor)), pool_(pool), limits_(limits), work_(work) {}
 
 Scheduler::~Scheduler() = default;
 
@@ -234,11 +235,15 @@ Status Scheduler::Compute(const Batch& batch) {
   step.logits = logits_.As<float>();
   step.hidden_rows = batch.hidden_rows;
   step.hidden = hidden_.As<float>();
-  step.max_workers = max_workers();
   if (batch.has_images) {
     step.inputs = batch.inputs;
     step.ropes = batch.ropes;
     step.sights[0].ends = batch.ends;
+  }
+  step.max_workers = max_workers();
+  if (work_) {
+    const int worth = work_->Workers(step);
+    step.max_workers = step.max_workers > 0 ? std::min(step.max_workers, worth) : worth;
   }
   return program_.Run(step);
 }

@@ -10,6 +10,7 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -17,6 +18,7 @@
 #include "engine/core/context.h"
 #include "engine/core/status.h"
 #include "engine/graph/backend.h"
+#include "engine/graph/work.h"
 
 namespace mote {
 
@@ -72,7 +74,9 @@ class Scheduler {
     uint32_t width = 0;  // of a hidden state
   };
   // `pool`: of the program, for what jobs have to do when they are ready; null: the leader does it.
-  Scheduler(Program& program, std::unique_ptr<Monitor> monitor, ThreadPool* pool, const Limits& limits);
+  // `work`: where it is given, of the program's graph, no step wakes more workers than its work is worth.
+  Scheduler(Program& program, std::unique_ptr<Monitor> monitor, ThreadPool* pool, const Limits& limits,
+            const std::optional<StepWork>& work = std::nullopt);
   ~Scheduler();
   // Blocks until the job is done, cancelled or failed. From any thread; one job per session at a time.
   Status Run(Job& job);
@@ -106,6 +110,7 @@ class Scheduler {
   std::unique_ptr<Monitor> monitor_;
   ThreadPool* pool_;
   const Limits limits_;
+  const std::optional<StepWork> work_;
   std::atomic<int> max_workers_{0};
   bool leading_ = false;
   uint32_t between_ = 0;         // bodies that wait for their turn

@@ -2,6 +2,7 @@
 #if !defined(__wasi__)
 #include <errno.h>
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -385,6 +386,49 @@ TEST(NativeMonitor, PassesValuesBetweenThreads) {
   pthread_join(producer, nullptr);
   EXPECT_EQ(wrong, 0);
 }
+
+#if defined(__linux__)
+// A worker that wakes on the CPU of its caller leaves it. Here it has nailed itself there before.
+TEST(NativePool, AWorkerLeavesItsCallersCpu) {
+  cpu_set_t cpus;
+  if (sched_getaffinity(0, sizeof(cpus), &cpus) != 0 || CPU_COUNT(&cpus) < 2) GTEST_SKIP() << "one CPU";
+  Result<std::unique_ptr<ThreadPool>> pool = CreatePlatform()->CreateThreadPool(2);
+  ASSERT_TRUE(pool.ok());
+  struct Place {
+    int caller = -1;      // the CPU to be nailed to
+    bool left = false;    // and may not run there any more
+    bool others = false;  // but on all others
+    cpu_set_t* cpus;
+  } place;
+  place.cpus = &cpus;
+  // The caller may wander between two Runs, and then nobody stands in its way.
+  for (int attempt = 0; attempt < 200 && !place.left; ++attempt) {
+    place.caller = sched_getcpu();
+    const auto nail = [](void* argument, int worker) {
+      if (worker == 0) return;
+      cpu_set_t one;
+      CPU_ZERO(&one);
+      CPU_SET(static_cast<size_t>(static_cast<Place*>(argument)->caller), &one);
+      EXPECT_EQ(sched_setaffinity(0, sizeof(one), &one), 0);
+    };
+    const auto look = [](void* argument, int worker) {
+      if (worker == 0) return;
+      Place& p = *static_cast<Place*>(argument);
+      cpu_set_t mine;
+      EXPECT_EQ(sched_getaffinity(0, sizeof(mine), &mine), 0);
+      p.left = CPU_ISSET(static_cast<size_t>(p.caller), &mine) == 0;
+      p.others = CPU_COUNT(&mine) == CPU_COUNT(p.cpus) - 1;
+    };
+    (*pool)->Run(nail, &place);
+    (*pool)->Run(look, &place);
+  }
+  EXPECT_TRUE(place.left);
+  EXPECT_TRUE(place.others);
+  cpu_set_t after;
+  EXPECT_EQ(sched_getaffinity(0, sizeof(after), &after), 0);
+  EXPECT_TRUE(CPU_EQUAL(&after, &cpus)) << "the caller stays as it was";
+}
+#endif
 
 }  // namespace
 }  // namespace mote

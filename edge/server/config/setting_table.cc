@@ -127,7 +127,7 @@ const Setting kTable[] = {
     {kModels, "device", "", "DEVICE", W::kChoice, 0, 0, "auto|cpu|cuda", "auto", "What computes", {}, Choice<&S::device>},
     {kModels, "gpu_layers", "-ngl", "", W::kOwn, 0, 0, "a number, auto (what fits) or all", "auto",
      "Layers of each model on the GPU, the last so many", {}, ParseGpuLayers},
-    {kModels, "threads", "-t", "", W::kCount, 0, 1024, "", "0", "Threads that compute; 0: one per core that the process may use", &S::threads},
+    {kModels, "threads", "-t", "", W::kCount, 0, 1024, "", "0", "Threads that compute; 0: one per core that the process may use, and for small steps fewer", &S::threads},
     {kModels, "ctx_size", "-c", "", W::kCount, 0, 1 << 24, "", "0", "Context of each session in tokens; 0: the model's, at most 8192", &S::context},
     {kModels, "slots", "-np --parallel", "", W::kCount, 1, 4096, "", "8", "Sessions at once; further requests wait", &S::slots},
     {kModels, "batch_size", "-b", "BATCH_SIZE", W::kCount, 1, 8192, "", "512", "Tokens computed in one step, of all sessions", &S::batch_size},

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <new>
@@ -131,10 +132,25 @@ void* NativeThreadPool::ThreadMain(void* argument) {
     }
     seen = epoch;
     if (pool.stop_) return nullptr;
+    pool.LeaveCallersCpu();
     pool.WakeChildren(worker.index, epoch);
     pool.body_(pool.argument_, worker.index);
     if (pool.unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1) FutexWake(pool.unfinished_, 1);
   }
+}
+
+// Called by a worker that has been woken. Where CPUs share no cache that the kernel knows of, as in many virtual
+// machines, it puts the woken on the CPU of the one who woke it, though others are idle, and leaves both there for
+// milliseconds: each barrier then takes a whole spin. (Two CPUs of a Firecracker machine, Linux 6.18, 2026-11: 790 of
+// 800 wakes; steps of a small model took 2.4 ms instead of 0.35.) So the worker leaves, and stays away for as long as
+// the caller is there: with its own old CPU allowed again, the next wake would bring it back. What the caller may use
+// bounds it as well.
+void NativeThreadPool::LeaveCallersCpu() const {
+  if (caller_ == 0 || caller_cpu_ < 0 || sched_getcpu() != caller_cpu_) return;
+  cpu_set_t cpus;
+  if (sched_getaffinity(caller_, sizeof(cpus), &cpus) != 0) return;  // more CPUs than fit
+  CPU_CLR(static_cast<size_t>(caller_cpu_), &cpus);
+  if (CPU_COUNT(&cpus) > 0) sched_setaffinity(0, sizeof(cpus), &cpus);
 }
 
 // True once `word` differs from `value`; false if it has not for the pool's bounds.
@@ -171,6 +187,10 @@ void NativeThreadPool::RunSome(int workers, void (*body)(void* argument, int wor
   if (workers == 1) {
     body(argument, 0);
     return;
+  }
+  if (spin_nanoseconds_ > 0) {
+    caller_ = gettid();
+    caller_cpu_ = sched_getcpu();
   }
   body_ = body;
   argument_ = argument;

@@ -43,6 +43,7 @@ class NativeThreadPool final : public ThreadPool {
   Status StartThreads();
   static void* ThreadMain(void* worker);
   void WakeChildren(int worker, uint32_t epoch);
+  void LeaveCallersCpu() const;
   bool SpinWhile(const std::atomic<uint32_t>& word, uint32_t value) const;
 
   const int num_workers_;
@@ -53,7 +54,9 @@ class NativeThreadPool final : public ThreadPool {
   // Written by the caller of Run before it publishes the epoch, read by the workers after.
   void (*body_)(void* argument, int worker) = nullptr;
   void* argument_ = nullptr;
-  int running_ = 1;  // workers of this Run
+  int running_ = 1;      // workers of this Run
+  int caller_cpu_ = -1;  // where its caller was
+  pid_t caller_ = 0;     // its thread id; 0 where nobody needs to know
   bool stop_ = false;
   uint32_t epoch_ = 0;
 
