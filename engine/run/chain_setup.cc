@@ -6,9 +6,9 @@
 #include <utility>
 
 #include "engine/arch/arch.h"
-#include "engine/core/buffer.h"
 #include "engine/core/sha256.h"
 #include "engine/graph/gpu.h"
+#include "engine/graph/read_rate.h"
 #include "engine/run/model.h"
 
 namespace mote {
@@ -31,39 +31,6 @@ Result<Sha256Digest> Fingerprint(const GgufFile& file) {
   return sha.Finish();
 }
 
-// Larger than the caches of the machines that share models; read in some 10 ms.
-constexpr uint64_t kMeasureBytes = uint64_t{128} << 20;
-constexpr int kMeasureRounds = 3;  // the first touches the pages
-
-// Bytes a second that all workers read together.
-Result<double> MeasureReading(const Context& context) {
-  struct Work {
-    Buffer memory;
-    std::vector<uint64_t> sums;
-    static void Run(void* self, int worker) {
-      Work& w = *static_cast<Work*>(self);
-      const size_t count = w.memory.size() / sizeof(uint64_t) / w.sums.size();
-      const uint64_t* from = w.memory.As<uint64_t>() + count * static_cast<size_t>(worker);
-      uint64_t sums[4] = {};  // so that additions do not wait for each other
-      for (size_t i = 0; i + 4 <= count; i += 4) {
-        for (size_t lane = 0; lane < 4; ++lane) sums[lane] += from[i + lane];
-      }
-      w.sums[static_cast<size_t>(worker)] = sums[0] + sums[1] + sums[2] + sums[3];
-    }
-  } work;
-  MOTE_ASSIGN_OR_RETURN(work.memory, Buffer::Create(kMeasureBytes, "measuring the memory"));
-  memset(work.memory.data(), 1, work.memory.size());  // pages of zeros may be one page
-  work.sums.resize(static_cast<size_t>(context.pool->num_workers()));
-  double best = 0;
-  for (int round = 0; round < kMeasureRounds; ++round) {
-    const double begin = context.platform->clock().Seconds();
-    context.pool->Run(Work::Run, &work);
-    const double seconds = std::max(context.platform->clock().Seconds() - begin, 1e-9);
-    best = std::max(best, static_cast<double>(kMeasureBytes) / seconds);
-  }
-  return best;
-}
-
 Result<ChainAbility> MeasureAbility(const DeviceRequest& device, uint64_t free_bytes, const Backend& cpu,
                                     const Context& context) {
   ChainAbility ability;
@@ -73,7 +40,7 @@ Result<ChainAbility> MeasureAbility(const DeviceRequest& device, uint64_t free_b
       return ChainAbility{gpu->bytes_per_second, gpu->free_bytes, gpu->name};
     }
   }
-  MOTE_ASSIGN_OR_RETURN(ability.bytes_per_second, MeasureReading(context));
+  MOTE_ASSIGN_OR_RETURN(ability.bytes_per_second, MeasureReadRate(context));
   ability.free_bytes = free_bytes;
   ability.description = cpu.description();
   return ability;

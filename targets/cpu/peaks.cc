@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "engine/core/buffer.h"
+#include "engine/graph/read_rate.h"
 #include "simd/peaks.h"
 
 namespace mote::cpu {
@@ -374,3 +375,14 @@ Result<Rate> MeasureReadBandwidth(ThreadPool& pool, const Clock& clock, uint64_t
 }
 
 }  // namespace mote::cpu
+
+namespace mote {
+
+Result<double> MeasureReadRate(const Context& context) {
+  constexpr uint64_t kBytes = uint64_t{128} << 20;
+  MOTE_ASSIGN_OR_RETURN(const cpu::Rate rate,
+                        cpu::MeasureReadBandwidth(*context.pool, context.platform->clock(), kBytes, /*rounds=*/3));
+  return rate.max;
+}
+
+}  // namespace mote
