@@ -63,9 +63,9 @@ Handler Guard(Gate* gate, Ledger* ledger, Scope scope, Handler handler, Refused 
     Request sender;
     sender.peer = request.peer;
     ledger->Open(request.id, request.tenant);
-    request.ended = [gate, ledger, identity, id = request.id, sender = std::move(sender)](const Outcome& outcome) {
-      ledger->Note(id, outcome);
-      gate->Charge(sender, *identity, outcome.prompt_tokens + outcome.completion_tokens, Now());
+    request.ended = [gate, ledger, identity, id = request.id, sender = std::move(sender)](const Outcome& told) {
+      ledger->Note(id, told);
+      gate->Charge(sender, *identity, told.prompt_tokens + told.completion_tokens, Now());
     };
     handler(request, std::move(guarded));
   };
