@@ -147,10 +147,9 @@ Result<std::unique_ptr<Model>> Model::Load(std::unique_ptr<GgufFile> file, const
   }
   const Context context = m.MakeContext();
   MOTE_ASSIGN_OR_RETURN(m.program_, m.backend().Compile(m.plan_, *m.file_, context, params.progress));
-  // Who names a number of threads gets them for every step.
-  std::optional<StepWork> work;
-  if (params.threads == 0) work.emplace(m.graph_);
-  m.scheduler_ = std::make_unique<Scheduler>(*m.program_, m.platform_->CreateMonitor(), m.pool_.get(), m.limits_, work);
+  m.limits_.few_workers = params.threads == 0;  // who names a number of threads gets them for every step
+  m.scheduler_ = std::make_unique<Scheduler>(*m.program_, m.platform_->CreateMonitor(), m.pool_.get(), m.limits_,
+                                             StepWork(m.graph_));
   m.stepper_ = std::make_unique<Stepper>(*m.scheduler_, m.platform_->CreateMonitor());
   if (params.device.device != "cpu") Log(context, LogLevel::kInfo, "device: %s", m.device().reason.c_str());
   Log(context, LogLevel::kInfo, "%s on %s: %s", m.hyper_.architecture.c_str(), m.backend().description().c_str(),

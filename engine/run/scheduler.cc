@@ -11,6 +11,10 @@ namespace {
 // Steps in a row that may pass a job over. Decoding streams alone can take every row or every output of every step;
 // after this many the oldest of those passed over gets its share before them.
 constexpr uint32_t kPatience = 8;
+// Multiplications between two looks at who has left, of a long step: 10 to 60 ms of two to one cores of Zen 3, against
+// which waking the workers anew is nothing. More looks than a graph has phases would be of no use.
+constexpr uint64_t kPartWork = 1'000'000'000;
+constexpr uint64_t kParts = 256;
 // So that what the streams lose is small: an eighth of one step in kPatience.
 uint32_t ShareOf(uint32_t room) {
   return std::max(1u, room / 8);
@@ -217,7 +221,14 @@ void Scheduler::Fill(const std::vector<Entry*>& present, Batch* batch) {
   FillPrompts(std::move(prompts), max_prefill - std::min(prefill, max_prefill), prefill == 0, batch);
 }
 
-Status Scheduler::Compute(const Batch& batch) {
+// Everybody whose rows are in the step has left.
+bool Scheduler::Abandoned(const std::vector<Entry*>& present) {
+  return std::all_of(present.begin(), present.end(), [](const Entry* e) {
+    return e->rows == 0 || (e->job->cancel != nullptr && e->job->cancel->load(std::memory_order_relaxed));
+  });
+}
+
+Status Scheduler::Compute(const std::vector<Entry*>& present, const Batch& batch) {
   if (!batch.outputs.empty() && logits_.size() == 0) {
     const uint64_t bytes = uint64_t{limits_.max_outputs} * limits_.vocab_size * sizeof(float);
     MOTE_ASSIGN_OR_RETURN(logits_, Buffer::Create(bytes, "logits of a step"));
@@ -241,11 +252,18 @@ Status Scheduler::Compute(const Batch& batch) {
     step.sights[0].ends = batch.ends;
   }
   step.max_workers = max_workers();
-  if (work_) {
+  if (work_ && limits_.few_workers) {
     const int worth = work_->Workers(step);
     step.max_workers = step.max_workers > 0 ? std::min(step.max_workers, worth) : worth;
   }
-  return program_.Run(step);
+  const uint32_t parts =
+      work_ ? static_cast<uint32_t>(std::clamp<uint64_t>(work_->Of(step) / kPartWork, 1, kParts)) : 1;
+  for (uint32_t part = 0; part < parts; ++part) {
+    // What it has written into the caches lies behind what they hold.
+    if (part > 0 && Abandoned(present)) return Error(Code::kCancelled, "cancelled in the midst of a step");
+    MOTE_RETURN_IF_ERROR(program_.RunPart(step, part, parts));
+  }
+  return Status();
 }
 
 void Scheduler::StepOnce(std::vector<Entry*> present) {
@@ -262,7 +280,7 @@ void Scheduler::StepOnce(std::vector<Entry*> present) {
   Fill(present, &batch);
   for (Entry* entry : present) entry->job->passed_over = entry->rows > 0 ? 0 : entry->job->passed_over + 1;
   if (batch.tokens.empty()) return;
-  const Status status = Compute(batch);
+  const Status status = Compute(present, batch);
   std::vector<Entry*> done;
   for (Entry* entry : present) {
     if (entry->rows == 0) continue;

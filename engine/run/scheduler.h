@@ -71,10 +71,11 @@ class Scheduler {
     uint32_t max_batch = 0;    // rows of a step
     uint32_t max_outputs = 0;  // of them, with logits
     uint32_t vocab_size = 0;
-    uint32_t width = 0;  // of a hidden state
+    uint32_t width = 0;        // of a hidden state
+    bool few_workers = false;  // no step wakes more workers than its work is worth; only with a StepWork
   };
   // `pool`: of the program, for what jobs have to do when they are ready; null: the leader does it.
-  // `work`: where it is given, of the program's graph, no step wakes more workers than its work is worth.
+  // `work`: of the program's graph. Where it is given, a long step looks on its way whether anybody still waits for it.
   Scheduler(Program& program, std::unique_ptr<Monitor> monitor, ThreadPool* pool, const Limits& limits,
             const std::optional<StepWork>& work = std::nullopt);
   ~Scheduler();
@@ -102,7 +103,8 @@ class Scheduler {
   void StepOnce(std::vector<Entry*> present);
   void Fill(const std::vector<Entry*>& present, Batch* batch);
   void FillPrompts(std::vector<Entry*> prompts, uint32_t rows, bool alone, Batch* batch);
-  Status Compute(const Batch& batch);
+  static bool Abandoned(const std::vector<Entry*>& present);
+  Status Compute(const std::vector<Entry*>& present, const Batch& batch);
   void Deliver(Entry& entry, const Batch& batch);
   void MakeReady(const std::vector<Entry*>& done);
 

@@ -14,6 +14,14 @@
 namespace mote::testing {
 namespace {
 
+TensorInfo Matrix(const char* name, uint64_t rows, uint64_t cols) {
+  TensorInfo t;
+  t.name = name;
+  t.num_dims = 2;
+  t.shape = {cols, rows, 1, 1};
+  return t;
+}
+
 class FakeCache : public KvCache {
   void CopyPrefix(const KvCache&, uint32_t) override {}
 };
@@ -25,12 +33,21 @@ class FakeProgram : public Program {
   Status RunPart(const Step& step, uint32_t, uint32_t) override {
     for (int i = 0; i < 50; ++i) sched_yield();
     max_workers_ = step.max_workers;
+    ++runs_;
+    if (cancel_ != nullptr && runs_ == cancel_in_) *cancel_ = true;
     std::fill(step.logits, step.logits + step.outputs.size() * kVocab, 0.0f);
     if (++steps_ >= kMaxSteps) out_of_steps_ = true;
     return Status();
   }
   bool out_of_steps() const { return out_of_steps_; }
   int max_workers() const { return max_workers_; }  // of the last step
+  // From now on: calls of RunPart; sets `cancel` in that of the number `run`.
+  void CancelIn(int run, std::atomic<bool>* cancel) {
+    runs_ = 0;
+    cancel_in_ = run;
+    cancel_ = cancel;
+  }
+  int runs() const { return runs_; }
 
   static constexpr uint32_t kVocab = 4;
   static constexpr int kMaxSteps = 3000;
@@ -38,6 +55,9 @@ class FakeProgram : public Program {
  private:
   int steps_ = 0;  // the Scheduler lets one in at a time
   int max_workers_ = -1;
+  int runs_ = 0;
+  int cancel_in_ = 0;
+  std::atomic<bool>* cancel_ = nullptr;
   std::atomic<bool> out_of_steps_ = false;
 };
 
@@ -112,6 +132,48 @@ TEST(Scheduler, StepsAreToldHowManyWorkersToTake) {
     EXPECT_TRUE(scheduler.Run(job).ok());
     EXPECT_EQ(program.max_workers(), limit);
   }
+}
+
+// A prompt of one step: who leaves in its midst does not wait for its end, and whoever shares the step gets all of it.
+TEST(Scheduler, AStepThatNobodyWaitsForEndsInItsMidst) {
+  const TensorInfo embed = Matrix("embed", FakeProgram::kVocab, 40000);
+  const TensorInfo square = Matrix("square", 40000, 40000);
+  Graph graph;
+  const ValueId x = graph.Embed(graph.AddWeight(&embed, FakeProgram::kVocab, 40000), 1);
+  const ValueId y = graph.MatMul(x, graph.AddWeight(&square, 40000, 40000));
+  graph.SetResult(graph.MatMul(graph.SelectOutputs(y), graph.AddWeight(&embed, FakeProgram::kVocab, 40000)));
+  ASSERT_TRUE(graph.status().ok()) << graph.status().message();
+  FakeProgram program;
+  Scheduler scheduler(program, CreatePlatform()->CreateMonitor(), nullptr, {8, 8, FakeProgram::kVocab, 1},
+                      StepWork(graph));
+  FakeCache cache[2];
+  const std::vector<int32_t> tokens(4, 2);
+  float logits[2][FakeProgram::kVocab];
+  std::atomic<bool> cancel = false;
+  program.CancelIn(3, &cancel);
+  Job job;
+  job.tokens = tokens;
+  job.cache = &cache[0];
+  job.last_logits = logits[0];
+  job.cancel = &cancel;
+  EXPECT_EQ(scheduler.Run(job).code(), Code::kCancelled);
+  EXPECT_EQ(program.runs(), 3) << "of 6 parts";
+  EXPECT_EQ(job.done, 0u);
+
+  cancel = false;
+  program.CancelIn(3, &cancel);
+  Job jobs[2];
+  for (int i = 0; i < 2; ++i) {
+    jobs[i].tokens = tokens;
+    jobs[i].cache = &cache[i];
+    jobs[i].last_logits = logits[i];
+  }
+  jobs[0].cancel = &cancel;
+  Job* both[] = {&jobs[0], &jobs[1]};
+  scheduler.RunOnce(both);
+  EXPECT_EQ(program.runs(), 12) << "the neighbour's step is made whole";
+  EXPECT_TRUE(jobs[1].status.ok()) << jobs[1].status.message();
+  EXPECT_EQ(jobs[1].done, 4u);
 }
 
 void TakeAMoment() {

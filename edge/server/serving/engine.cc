@@ -86,6 +86,9 @@ void Engine::Wake() {
     wake_ = true;
     const std::shared_ptr<Work>& reading = preparing_[1];
     if (reading != nullptr && reading->given_up && image_guard_.handle() != nullptr) image_guard_.Cancel();
+    for (const auto& [work, session] : computing_) {
+      if (work->given_up) mote_session_cancel(session);
+    }
   }
   ready_came_.notify_one();
 }
@@ -201,6 +204,11 @@ void Engine::Sweep() {
   bool changed = false;
   for (auto& run : runs_) {
     if (!run->over) continue;
+    {
+      const std::lock_guard lock(mutex_);
+      const mote_session* session = run->slot->session.handle();
+      std::erase_if(computing_, [&](const auto& one) { return one.second == session; });
+    }
     slots_.Free(*run->slot);
     const std::shared_ptr<Work> work = run->work;
     run.reset();

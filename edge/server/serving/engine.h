@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "edge/server/ops/backoff.h"
@@ -141,7 +142,9 @@ class Engine {
   std::condition_variable ready_came_;         // for the thread that steps
   FairQueue<std::shared_ptr<Work>> queue_[2];  // without, and with images
   uint32_t admitted_ = 0;                      // choices of works taken from the queue and not ended
-  uint32_t works_ = 0;                         // and the works themselves
+  // Sessions at work, and for whom: whoever leaves ends a step in its midst where it was made for nobody else.
+  std::vector<std::pair<const Work*, mote_session*>> computing_;
+  uint32_t works_ = 0;  // and the works themselves
   std::deque<std::shared_ptr<Work>> ready_;
   bool stop_ = false;
   bool wake_ = false;

@@ -148,6 +148,11 @@ bool Engine::StartRun(std::unique_ptr<Run>& run) {
     slots_.Free(slot);
     return false;
   }
+  {
+    const std::lock_guard lock(mutex_);
+    computing_.emplace_back(&work, slot.session.handle());
+    if (work.given_up) slot.session.Cancel();  // whose Wake came before
+  }
   runs_.push_back(std::move(run));
   return true;
 }
