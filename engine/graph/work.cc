@@ -6,10 +6,11 @@ namespace mote {
 namespace {
 
 // What a worker must get for its waking to pay. A worker that sleeps takes 10 to 100 us to come, and each layer has
-// some six barriers of 1 to 2 us. Two cores of Zen 3, a model of 1.7 million int8 weights, one worker and two: 10.4
-// and 8.4 thousand tokens a second when generating without a pause, 2.9 and 0.4 thousand one step at a time, with
-// pauses between. The same with 16 rows a step, 27 million multiplications: 15 thousand with one, 4 to 14 thousand with
-// two; 64 rows: 20 thousand with one, up to 28 with two. (2026-11)
+// some six barriers of 1 to 2 us. Two virtual CPUs of Zen 3, a model of 1.7 million int8 weights, one worker and two,
+// thousand tokens a second: 1 row a step 3.2 and 3.9, 16 rows 12 to 14 and 17.6, 64 rows 19 to 24 and 31 to 34; a
+// generation without a pause, while the kernel still put both on one CPU now and then, 10.4 and 8.4. So below the bound
+// two gain a fifth of the time for twice the processor's, and a server full of short requests needs the latter: at 1000
+// a second two workers for every step have a p99 of 124 to 164 ms, this has 12 to 38. (2026-11)
 constexpr uint64_t kWorthWaking = 4'000'000;  // a quarter of a millisecond there
 
 }  // namespace

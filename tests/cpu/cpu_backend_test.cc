@@ -3,18 +3,10 @@
 
 #include "engine/graph/backend.h"
 #include "simd/kernels.h"
+#include "tests/support/matrix.h"
 
 namespace mote::testing {
 namespace {
-
-TensorInfo Matrix(const char* name, uint64_t rows, uint64_t cols) {
-  TensorInfo tensor;
-  tensor.name = name;
-  tensor.num_dims = 2;
-  tensor.shape = {cols, rows, 1, 1};
-  tensor.bytes = rows * cols * sizeof(float);
-  return tensor;
-}
 
 // A header without its data may claim any sizes: their sum must not wrap around to a small one.
 TEST(CpuBackend, WeightsBeyond64BitsAreRefused) {

@@ -4,17 +4,12 @@
 
 #include <set>
 
+#include "tests/support/matrix.h"
+
 namespace mote {
 namespace {
 
-TensorInfo Matrix(const char* name, uint64_t rows, uint64_t cols, DType type = DType::kF32) {
-  TensorInfo t;
-  t.name = name;
-  t.type = type;
-  t.num_dims = 2;
-  t.shape = {cols, rows, 1, 1};
-  return t;
-}
+using testing::Matrix;
 
 // Three layers of a small decoder.
 struct Tiny {

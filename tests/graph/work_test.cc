@@ -4,16 +4,12 @@
 
 #include <vector>
 
+#include "tests/support/matrix.h"
+
 namespace mote {
 namespace {
 
-TensorInfo Matrix(const char* name, uint64_t rows, uint64_t cols) {
-  TensorInfo t;
-  t.name = name;
-  t.num_dims = 2;
-  t.shape = {cols, rows, 1, 1};
-  return t;
-}
+using testing::Matrix;
 
 struct Asked {
   std::vector<int32_t> positions;

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/matrix.h"
+
 #ifndef __wasm__
 #include <sched.h>
 
@@ -13,14 +15,6 @@
 
 namespace mote::testing {
 namespace {
-
-TensorInfo Matrix(const char* name, uint64_t rows, uint64_t cols) {
-  TensorInfo t;
-  t.name = name;
-  t.num_dims = 2;
-  t.shape = {cols, rows, 1, 1};
-  return t;
-}
 
 class FakeCache : public KvCache {
   void CopyPrefix(const KvCache&, uint32_t) override {}
