@@ -1,6 +1,8 @@
 // Writes a model with the shape of a real one and random weights: speed depends on shapes and types, not on values.
 //
-//   make_model SHAPE OUT.gguf        F16 weights, F32 norms; a vocabulary of the real size whose words mean nothing
+//   make_model SHAPE OUT.gguf         F16 weights, F32 norms; a vocabulary of the real size whose words mean nothing
+//   make_model SHAPE OUT.gguf TYPE    weights of a type (Q4_0, Q8_0, ..., or Q4_K_M's mix), the same 64 rows of a tensor
+//                                     again and again: made in seconds, for speed alone
 #include <stdio.h>
 #include <string.h>
 
@@ -85,31 +87,60 @@ void AddHyperParams(const Shape& shape, GgufWriter* writer) {
   if (!shape.rope_sections.empty()) writer->SetInt32s(prefix + "rope.dimension_sections", shape.rope_sections);
 }
 
-void AddTensors(const Shape& shape, RandomFile* file) {
+// Weights of all tensors, or those of Q4_K_M: Q6_K for the output and, in half of the layers, for values and ffn_down.
+struct Types {
+  DType most = DType::kF16;
+  bool mixed = false;
+  DType Output() const { return mixed ? DType::kQ6_K : most; }
+  DType Careful(uint32_t layer, uint32_t layers) const {
+    const bool more = layer < layers / 8 || layer >= 7 * layers / 8 || (layer - layers / 8) % 3 == 2;
+    return mixed && more ? DType::kQ6_K : most;
+  }
+};
+
+void AddTensors(const Shape& shape, const Types& types, RandomFile* file) {
   const uint64_t kv = uint64_t{shape.width} / shape.heads * shape.kv_heads;
-  file->Add("token_embd.weight", DType::kF16, {shape.width, shape.vocab});
+  file->Add("token_embd.weight", types.Output(), {shape.width, shape.vocab});
   for (uint32_t layer = 0; layer < shape.layers; ++layer) {
     const std::string b = "blk." + std::to_string(layer) + ".";
+    const DType careful = types.Careful(layer, shape.layers);
     file->Add(b + "attn_norm.weight", DType::kF32, {shape.width});
-    const std::pair<const char*, uint64_t> projections[] = {{"attn_q", shape.width}, {"attn_k", kv}, {"attn_v", kv}};
-    for (const auto& [name, rows] : projections) {
-      file->Add(b + name + ".weight", DType::kF16, {shape.width, rows});
-      if (shape.bias) file->Add(b + name + ".bias", DType::kF32, {rows});
+    struct Projection {
+      const char* name;
+      DType type;
+      uint64_t rows;
+    };
+    for (const Projection& p : {Projection{"attn_q", types.most, shape.width}, Projection{"attn_k", types.most, kv},
+                                Projection{"attn_v", careful, kv}}) {
+      file->Add(b + p.name + ".weight", p.type, {shape.width, p.rows});
+      if (shape.bias) file->Add(b + p.name + ".bias", DType::kF32, {p.rows});
     }
-    file->Add(b + "attn_output.weight", DType::kF16, {shape.width, shape.width});
+    file->Add(b + "attn_output.weight", types.most, {shape.width, shape.width});
     file->Add(b + "ffn_norm.weight", DType::kF32, {shape.width});
-    file->Add(b + "ffn_gate.weight", DType::kF16, {shape.width, shape.ff});
-    file->Add(b + "ffn_up.weight", DType::kF16, {shape.width, shape.ff});
-    file->Add(b + "ffn_down.weight", DType::kF16, {shape.ff, shape.width});
+    file->Add(b + "ffn_gate.weight", types.most, {shape.width, shape.ff});
+    file->Add(b + "ffn_up.weight", types.most, {shape.width, shape.ff});
+    file->Add(b + "ffn_down.weight", careful, {shape.ff, shape.width});
   }
   file->Add("output_norm.weight", DType::kF32, {shape.width});
 }
 
-int Write(const Shape& shape, const char* path) {
-  RandomFile file;
+constexpr uint64_t kRepeatedRows = 64;
+
+int Write(const Shape& shape, const char* path, const char* type) {
+  Types types;
+  types.mixed = type != nullptr && strcmp(type, "Q4_K_M") == 0;
+  if (types.mixed) {
+    types.most = DType::kQ4_K;
+  } else if (type != nullptr) {
+    if (!mote::DTypeFromName(type, &types.most)) {
+      fprintf(stderr, "make_model: there is no type %s\n", type);
+      return 2;
+    }
+  }
+  RandomFile file(type == nullptr ? 0 : kRepeatedRows);
   AddHyperParams(shape, &file.writer());
   AddVocabulary(shape, &file.writer());
-  AddTensors(shape, &file);
+  AddTensors(shape, types, &file);
   return file.Write(path) ? 0 : 1;
 }
 
@@ -118,9 +149,11 @@ int Write(const Shape& shape, const char* path) {
 int main(int argc, char** argv) {
   const std::vector<Shape> shapes = Shapes();
   for (const Shape& shape : shapes) {
-    if (argc == 3 && strcmp(argv[1], shape.name) == 0) return Write(shape, argv[2]);
+    if ((argc == 3 || argc == 4) && strcmp(argv[1], shape.name) == 0) {
+      return Write(shape, argv[2], argc == 4 ? argv[3] : nullptr);
+    }
   }
-  fprintf(stderr, "usage: make_model SHAPE OUT.gguf, where SHAPE is one of");
+  fprintf(stderr, "usage: make_model SHAPE OUT.gguf [TYPE], where SHAPE is one of");
   for (const Shape& shape : shapes) fprintf(stderr, " %s", shape.name);
   fprintf(stderr, "\n");
   return 2;

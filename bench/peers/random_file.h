@@ -37,6 +37,8 @@ class Random {
 
 class RandomFile {
  public:
+  // `repeat`: a tensor of two dimensions is so many rows again and again, which is written as fast as the disk is; 0: no.
+  explicit RandomFile(uint64_t repeat = 0) : repeat_(repeat) {}
   GgufWriter& writer() { return writer_; }
 
   // `shape`: columns first. A quantised type becomes F16 where its blocks do not divide the columns.
@@ -71,11 +73,16 @@ class RandomFile {
     const float mean = norm ? 1.0f : 0.0f;
     const float scale = tensor.num_dims == 1 ? 0.02f : 1 / sqrtf(static_cast<float>(tensor.cols()));
     std::vector<float> row(tensor.cols());
-    std::vector<uint8_t> bytes(RowBytes(tensor.type, tensor.cols()));
+    const size_t row_bytes = RowBytes(tensor.type, tensor.cols());
+    const uint64_t kept = repeat_ != 0 && tensor.num_dims > 1 ? std::min(repeat_, tensor.rows()) : 1;
+    std::vector<uint8_t> bytes(kept * row_bytes);
     for (uint64_t i = 0; i < tensor.rows(); ++i) {
-      for (float& value : row) value = mean + scale * random_.Next();
-      EncodeRow(tensor.type, row.data(), bytes.data(), row.size());
-      if (fwrite(bytes.data(), 1, bytes.size(), file) != bytes.size()) return false;
+      uint8_t* own = bytes.data() + i % kept * row_bytes;
+      if (kept == 1 || i < kept) {
+        for (float& value : row) value = mean + scale * random_.Next();
+        EncodeRow(tensor.type, row.data(), own, row.size());
+      }
+      if (fwrite(own, 1, row_bytes, file) != row_bytes) return false;
     }
     const uint8_t zeros[GgufWriter::alignment()] = {};
     const size_t padding = (GgufWriter::alignment() - tensor.bytes % GgufWriter::alignment()) % GgufWriter::alignment();
@@ -85,6 +92,7 @@ class RandomFile {
     return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
   }
 
+  const uint64_t repeat_;
   GgufWriter writer_;
   Random random_;
 };
