@@ -338,6 +338,8 @@ MOTE_DEVICE bool FindTile(const AttentionArgs& args, uint32_t row, uint32_t y, A
 
 // Grid: (rows of the step, key/value heads x tiles of their heads, splits or 1).
 MOTE_KERNEL(kAttentionThreads, 2) AttentionKernel(const AttentionArgs args) {
+  LetNextBegin();
+  WaitForPrevious();
   AttentionTile tile;
   if (!FindTile(args, blockIdx.x, blockIdx.y, &tile)) return;
   const StepArgs& step = *args.step;
@@ -392,6 +394,8 @@ MOTE_KERNEL(kAttentionThreads, 2) AttentionKernel(const AttentionArgs args) {
 
 // Splits in order. Grid: (rows, heads); a thread has columns.
 MOTE_KERNEL(kAttentionThreads, 1) JoinKernel(const AttentionArgs args) {
+  LetNextBegin();
+  WaitForPrevious();
   const uint32_t row = blockIdx.x, head = blockIdx.y;
   if (row >= args.step->counts->rows[kRowsTokens]) return;
   // The tile's splits begin at that of its first token.

@@ -130,6 +130,8 @@ FewTokensKernel(const MatMulArgs args) {
   constexpr uint32_t kRows = 16 * kRowTiles;
   constexpr uint32_t kTokens = 8 * kTokens8;
   float* sums = reinterpret_cast<float*>(SharedMemory());
+  LetNextBegin();
+  WaitForPrevious();
   const TokenRange all = TokensOfBlock(args, blockIdx.y, kTokens);
   if (all.first >= all.end) return;
   const MatrixArgs& matrix = MatrixOfTile(args, blockIdx.x);
@@ -204,6 +206,8 @@ MOTE_KERNEL(kManyThreads, 1)
 ManyTokensKernel(const MatMulArgs args) {
   constexpr PackedFormat f = FormatOf(kType);
   constexpr int kTokens8 = kManyTokens / 8;
+  LetNextBegin();
+  WaitForPrevious();
   const TokenRange all = TokensOfBlock(args, blockIdx.x, kManyTokens);
   if (all.first >= all.end) return;
   const MatrixArgs& matrix = MatrixOfTile(args, blockIdx.y);

@@ -12,6 +12,8 @@ inline constexpr uint32_t kFloatRows = 16;  // of a block
 inline constexpr uint32_t kFloatTokens = 8;
 
 MOTE_KERNEL(kFloatThreads, 2) FloatWeightsKernel(const MatMulArgs args) {
+  LetNextBegin();
+  WaitForPrevious();
   const TokenRange all = TokensOfBlock(args, blockIdx.y, kFloatTokens);
   if (all.first >= all.end) return;
   const MatrixArgs& matrix = MatrixOfTile(args, blockIdx.x);

@@ -8,6 +8,8 @@ namespace mote::cuda {
 
 // Softmax of the router, the best `used` experts of a row and their weights. Grid: rows; one warp.
 MOTE_KERNEL(kWarp, 1) RouteKernel(const RouteArgs args) {
+  LetNextBegin();
+  WaitForPrevious();
   const uint32_t row = blockIdx.x;
   if (row >= args.counts->rows[args.rows_kind]) return;
   const uint32_t lane = threadIdx.x;
@@ -60,6 +62,8 @@ inline constexpr int kSortThreads = 256;
 
 // Counting sort of all (row, chosen expert) pairs by expert, rows in order. Grid: 1; a thread has experts.
 MOTE_KERNEL(kSortThreads, 1) SortKernel(const RouteArgs args) {
+  LetNextBegin();
+  WaitForPrevious();
   const uint32_t pairs = args.counts->rows[args.rows_kind] * args.used;
   for (uint32_t e = threadIdx.x; e < args.experts; e += kSortThreads) {
     uint32_t count = 0;
@@ -84,6 +88,8 @@ MOTE_KERNEL(kSortThreads, 1) SortKernel(const RouteArgs args) {
 
 // Grid: slots.
 MOTE_KERNEL(kRowThreads, 1) ExpertGateKernel(const ExpertGateArgs args) {
+  LetNextBegin();
+  WaitForPrevious();
   const uint32_t slot = blockIdx.x;
   if (slot >= args.counts->rows[args.rows_kind] * args.used) return;
   float* gate = args.gate + static_cast<uint64_t>(slot) * args.cols;
@@ -97,6 +103,8 @@ MOTE_KERNEL(kRowThreads, 1) ExpertGateKernel(const ExpertGateArgs args) {
 
 // Grid: rows. Best expert first: an order that depends on the row alone.
 MOTE_KERNEL(kRowThreads, 1) CombineKernel(const CombineArgs args) {
+  LetNextBegin();
+  WaitForPrevious();
   const uint32_t row = blockIdx.x;
   if (row >= args.counts->rows[args.rows_kind]) return;
   for (uint32_t c = threadIdx.x; c < args.cols; c += kRowThreads) {

@@ -281,6 +281,8 @@ MOTE_DEVICE void RunRowOp(const RowArgs& args, const RowOp& op, uint32_t row, fl
 
 // Grid: rows.
 MOTE_KERNEL(kRowThreads, 1) RowKernel(const RowArgs args) {
+  LetNextBegin();
+  WaitForPrevious();
   float* places = reinterpret_cast<float*>(SharedMemory());
   const StepCounts& counts = *args.step->counts;
   for (uint32_t i = 0; i < args.num_ops; ++i) {
@@ -292,6 +294,8 @@ MOTE_KERNEL(kRowThreads, 1) RowKernel(const RowArgs args) {
 
 // Angles of all rows of the step; in double, as positions reach millions. Grid: rows.
 MOTE_KERNEL(kRowThreads, 1) RopeKernel(const RopeArgs args) {
+  LetNextBegin();
+  WaitForPrevious();
   const uint32_t row = blockIdx.x;
   if (row >= args.step->counts->rows[kRowsTokens]) return;
   for (uint32_t i = threadIdx.x; i < args.pairs; i += kRowThreads) {

@@ -3,7 +3,10 @@
 #include <cuda_runtime.h>
 #include <string.h>
 
+#include <atomic>
+
 #include "targets/cuda/runtime.h"
+#include "targets/cuda/vocabulary.h"
 
 namespace mote::cuda {
 namespace {
@@ -19,6 +22,10 @@ cudaStream_t Stream(void* stream) {
 }
 // Compiled for the same GPUs as all kernels.
 __global__ void Probe() {}
+
+// 0: not asked yet, 1: no, 2: yes.
+constexpr int kMostDevices = 64;
+std::atomic<int> overlaps[kMostDevices];
 
 uint32_t Attribute(cudaDeviceAttr which, int device) {
   int value = 0;
@@ -74,6 +81,20 @@ const char* ReadDevice(int device, DeviceFacts* facts) {
 
 const char* UseDevice(int device) {
   return Text(cudaSetDevice(device));
+}
+
+bool LaunchesOverlap() {
+  int device = 0;
+  // Graphs keep such launches from CUDA 12.3 on.
+  if (CUDART_VERSION < 12030 || cudaGetDevice(&device) != cudaSuccess || device >= kMostDevices) return false;
+  int known = overlaps[device].load(std::memory_order_relaxed);
+  if (known == 0) {
+    cudaFuncAttributes attributes = {};
+    const bool read = cudaFuncGetAttributes(&attributes, Probe) == cudaSuccess;
+    known = read && attributes.ptxVersion >= 90 && DriverVersion() >= 12030 ? 2 : 1;
+    overlaps[device].store(known, std::memory_order_relaxed);
+  }
+  return known == 2;
 }
 
 const char* Allocate(uint64_t bytes, void** memory) {

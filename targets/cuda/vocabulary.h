@@ -18,12 +18,44 @@
 // At most so many threads in a block, and at least so many blocks on a multiprocessor: what registers are given out by.
 #define MOTE_KERNEL(threads, blocks) static __global__ void __launch_bounds__(threads, blocks)
 #define MOTE_LAUNCH(kernel, grid, threads, shared, stream, ...) \
-  kernel<<<dim3((grid).x, (grid).y, (grid).z), threads, shared, static_cast<cudaStream_t>(stream)>>>(__VA_ARGS__)
+  ::mote::cuda::Launch(kernel, dim3((grid).x, (grid).y, (grid).z), threads, shared, stream, __VA_ARGS__)
 // More shared memory than 48 KiB has to be asked for, once per kernel and device.
 #define MOTE_ALLOW_SHARED(kernel, bytes) \
   cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes))
 
 namespace mote::cuda {
+
+// Whether a kernel may be started while the one before it in its stream still runs: on the GPU in use, with the kernels
+// compiled for it (WaitForPrevious would be missing in others'). Implemented in runtime.cu.
+bool LaunchesOverlap();
+
+template <class Args>
+void Launch(void (*kernel)(Args), dim3 grid, unsigned threads, size_t shared, void* stream, const Args& args) {
+  cudaLaunchConfig_t config = {};
+  config.gridDim = grid;
+  config.blockDim = dim3(threads, 1, 1);
+  config.dynamicSmemBytes = shared;
+  config.stream = static_cast<cudaStream_t>(stream);
+  cudaLaunchAttribute overlap = {};
+  overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  overlap.val.programmaticStreamSerializationAllowed = 1;
+  config.attrs = &overlap;
+  config.numAttrs = LaunchesOverlap() ? 1 : 0;
+  cudaLaunchKernelEx(&config, kernel, args);
+}
+
+// Every kernel says both before it reads or writes what others do. The next kernel's blocks may then take their places
+// while this one runs, and fetch what never changes (weights); and no kernel is over before those before it are.
+MOTE_DEVICE void LetNextBegin() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;\n" ::: "memory");
+#endif
+}
+MOTE_DEVICE void WaitForPrevious() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;\n" ::: "memory");
+#endif
+}
 
 extern __shared__ __align__(16) uint8_t mote_shared[];
 

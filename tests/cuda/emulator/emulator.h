@@ -84,6 +84,8 @@ MOTE_DEVICE uint8_t* SharedMemory() {
 MOTE_DEVICE void SyncBlock() {
   mote_emulator::SyncBlock();
 }
+MOTE_DEVICE void LetNextBegin() {}
+MOTE_DEVICE void WaitForPrevious() {}
 MOTE_DEVICE void SyncWarp() {
   mote_emulator::Exchange("SyncWarp", nullptr, 0);
 }
