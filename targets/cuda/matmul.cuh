@@ -52,21 +52,6 @@ MOTE_DEVICE void StoreOutput(const MatMulArgs& args, const MatrixArgs& matrix, u
   matrix.out[static_cast<uint64_t>(token) * matrix.rows + row] = Activate(args.activation, y);
 }
 
-template <DType kType, int kTokens8, class TokenActs>
-MOTE_DEVICE void AddTile(const uint8_t* tile, const TokenActs& acts, int lane, float sum[kTokens8][4]) {
-  if constexpr (FormatOf(kType).halves) {
-    HalfRegs<kType> low, high;
-    LoadHalfTile<kType>(tile, lane, 0, &low);
-    LoadHalfTile<kType>(tile, lane, 1, &high);
-    HalfTileProduct<kType, kTokens8, TokenActs>(low, 0, acts, lane, sum);
-    HalfTileProduct<kType, kTokens8, TokenActs>(high, 1, acts, lane, sum);
-  } else {
-    TileRegs<kType> regs;
-    LoadTile<kType>(tile, lane, &regs);
-    TileProduct<kType, kTokens8, TokenActs>(regs, acts, lane, sum);
-  }
-}
-
 template <DType kType>
 constexpr uint32_t TileActBytes() {
   return FormatOf(kType).halves ? kTileCols * 2 : kActBlockBytes;
@@ -75,41 +60,102 @@ template <DType kType>
 constexpr uint32_t ActHeader() {
   return FormatOf(kType).halves ? kHalfActHeader : 0;
 }
+// In the values of a tile: of the half's first pair of steps.
+template <DType kType>
+constexpr int FirstPair(int half) {
+  return FormatOf(kType).halves ? half * 4 : half * 2;
+}
 
 inline constexpr int kFewThreads = kStretches * kWarp;
 
-// One stretch of 16 * kRowTiles rows into `sums`, (rows, 8 * kTokens8), of this warp.
+// A warp's part of a product with few tokens: one stretch of the columns of 16 * kRowTiles rows.
+struct Stretch {
+  const uint8_t* weights;
+  uint32_t row_tile;
+  uint32_t last_row_tile;
+  uint32_t tiles;  // of a row
+  uint32_t begin, end;
+};
+template <DType kType>
+MOTE_DEVICE const uint8_t* TileAt(const Stretch& s, uint32_t row, uint32_t tile) {
+  const uint32_t own = s.row_tile + row < s.last_row_tile ? s.row_tile + row : s.last_row_tile;
+  return s.weights + (static_cast<uint64_t>(own) * s.tiles + tile) * FormatOf(kType).tile_bytes();
+}
+
+// Tiles that a warp has asked for at once: what memory has under way is that times the warps, and small tiles would be
+// too little of it. Not measured to help formats whose tiles are more than 2.5 KiB.
+template <DType kType, int kTokens8>
+constexpr int TilesAhead() {
+  const PackedFormat f = FormatOf(kType);
+  return kTokens8 == 1 && !f.halves && !f.bytes && !f.pairs ? 2 : 1;
+}
+template <DType kType, int kTokens8>
+struct TileRing {
+  HalfTile<kType> halves[TilesAhead<kType, kTokens8>()][2];
+};
+
+// The stretch's tiles in the order in which a warp takes them: of one stretch of columns, all of its rows.
+template <DType kType, int kRowTiles>
+MOTE_DEVICE const uint8_t* TileInOrder(const Stretch& s, uint32_t index) {
+  return TileAt<kType>(s, index % kRowTiles, s.begin + index / kRowTiles);
+}
+template <int kRowTiles>
+MOTE_DEVICE uint32_t NumTiles(const Stretch& s) {
+  return (s.end - s.begin) * kRowTiles;
+}
 template <DType kType, int kTokens8, int kRowTiles>
-MOTE_DEVICE void StretchOfRows(const MatMulArgs& args, const uint8_t* weights, uint32_t row_tile,
-                               uint32_t row_tiles_end, TokenRange tokens, uint32_t stretch, float* sums) {
-  constexpr PackedFormat f = FormatOf(kType);
+MOTE_DEVICE void LoadRing(const Stretch& s, int lane, TileRing<kType, kTokens8>* ring) {
+#pragma unroll
+  for (uint32_t i = 0; i < TilesAhead<kType, kTokens8>(); ++i) {
+    if (i >= NumTiles<kRowTiles>(s)) return;
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      LoadHalf<kType>(TileInOrder<kType, kRowTiles>(s, i), half, lane, &ring->halves[i][half]);
+    }
+  }
+}
+
+// Its sums to `out`, (rows, 8 * kTokens8). `ring` holds the first tiles and, as they are used, takes in the next.
+template <DType kType, int kTokens8, int kRowTiles, int kColumns>
+MOTE_DEVICE void MultiplyStretch(const MatMulArgs& args, const Stretch& s, TokenRange tokens,
+                                 TileRing<kType, kTokens8>* ring, float* out) {
+  constexpr uint32_t kAhead = TilesAhead<kType, kTokens8>();
+  constexpr uint32_t kTurn = kAhead > kRowTiles ? kAhead : kRowTiles;  // one is a multiple of the other
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const int g = lane / 4, t = lane % 4;
-  const uint32_t tiles = args.row_tiles;
-  const uint32_t begin = stretch * StretchTiles(tiles);
-  const uint32_t end = begin + StretchTiles(tiles) < tiles ? begin + StretchTiles(tiles) : tiles;
   // Tokens that are not there: the last one again, and nobody looks.
-  const auto token = [&](uint32_t i) { return tokens.first + i < tokens.end ? tokens.first + i : tokens.end - 1; };
   const auto act_row = [&](int i) {
-    return static_cast<uint32_t>(ActRow(args, token(static_cast<uint32_t>(i))) - args.acts);
+    const uint32_t token = tokens.first + static_cast<uint32_t>(i);
+    return static_cast<uint32_t>(ActRow(args, token < tokens.end ? token : tokens.end - 1) - args.acts);
   };
   GlobalActs<kTokens8> acts;
-  acts.base = args.acts + ActHeader<kType>() + begin * TileActBytes<kType>();
+  acts.base = args.acts + ActHeader<kType>() + s.begin * TileActBytes<kType>();
+  acts.lane = lane;
 #pragma unroll
   for (int n = 0; n < kTokens8; ++n) {
     acts.b[n] = act_row(8 * n + g);
-    acts.c[n][0] = act_row(8 * n + 2 * t);
-    acts.c[n][1] = act_row(8 * n + 2 * t + 1);
-  }
-  float sum[kRowTiles][kTokens8][4] = {};
-  for (uint32_t tile = begin; tile < end; ++tile) {
 #pragma unroll
-    for (int r = 0; r < kRowTiles; ++r) {
-      const uint32_t own = row_tile + r < row_tiles_end ? row_tile + r : row_tiles_end - 1;
-      AddTile<kType, kTokens8, GlobalActs<kTokens8>>(
-          weights + (static_cast<uint64_t>(own) * tiles + tile) * f.tile_bytes(), acts, lane, sum[r]);
+    for (int i = 0; i < kColumns; ++i) acts.c[n][i] = act_row(8 * n + 2 * t + i);
+  }
+  const MmaStart start = StartOf(lane);
+  float sum[kRowTiles][kTokens8][4] = {};
+  const uint32_t count = NumTiles<kRowTiles>(s);
+  for (uint32_t turn = 0; turn < count; turn += kTurn) {
+#pragma unroll
+    for (uint32_t i = 0; i < kTurn; ++i) {
+      if (turn + i >= count) break;  // the whole warp
+      constexpr uint32_t kRows = kRowTiles;
+      SuperSums<kTokens8> super[1];
+      const uint8_t* next = turn + i + kAhead < count ? TileInOrder<kType, kRowTiles>(s, turn + i + kAhead) : nullptr;
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        HalfTile<kType>* own = &ring->halves[i % kAhead][half];
+        HalfProduct<kType, 1, kTokens8, kColumns>(own, half, FirstPair<kType>(half), acts, start, super,
+                                                  &sum[i % kRows]);
+        if (next != nullptr) LoadHalf<kType>(next, half, lane, own);
+      }
+      if (i % kRows == kRows - 1) acts.base += TileActBytes<kType>();
     }
-    acts.base += TileActBytes<kType>();
   }
 #pragma unroll
   for (int r = 0; r < kRowTiles; ++r) {
@@ -117,46 +163,65 @@ MOTE_DEVICE void StretchOfRows(const MatMulArgs& args, const uint8_t* weights, u
     for (int n = 0; n < kTokens8; ++n) {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        sums[(r * 16 + g + i / 2 * 8) * (8 * kTokens8) + 8 * n + 2 * t + i % 2] = sum[r][n][i];
+        if (!Looked<kColumns>(i)) continue;
+        out[(r * 16 + g + i / 2 * 8) * (8 * kTokens8) + 8 * n + 2 * t + i % 2] = sum[r][n][i] * Unshift<kType>();
       }
     }
   }
 }
 
-// Grid: (tiles of 16 * kRowTiles rows, chunks of tokens or experts).
-template <DType kType, int kTokens8, int kRowTiles>
-MOTE_KERNEL(kFewThreads, (kTokens8 * kRowTiles == 1 ? 2 : 1))
+// Blocks that a multiprocessor holds at once: what their registers allow without spilling.
+template <int kTokens8>
+constexpr int FewBlocks() {
+  return kTokens8 > 1 ? 1 : 2;
+}
+
+// Grid: (tiles of 16 * kRowTiles rows, chunks of tokens or experts). kColumns: 1 where a chunk is one token, which then
+// is the only one that is added up; else 2.
+template <DType kType, int kTokens8, int kRowTiles, int kColumns>
+MOTE_KERNEL(kFewThreads, FewBlocks<kTokens8>())
 FewTokensKernel(const MatMulArgs args) {
   constexpr uint32_t kRows = 16 * kRowTiles;
-  constexpr uint32_t kTokens = 8 * kTokens8;
-  float* sums = reinterpret_cast<float*>(SharedMemory());
+  constexpr uint32_t kTokens = kColumns == 1 ? 1 : 8 * kTokens8;
+  constexpr uint32_t kPlaces = 8 * kTokens8;
   LetNextBegin();
-  WaitForPrevious();
-  const TokenRange all = TokensOfBlock(args, blockIdx.y, kTokens);
-  if (all.first >= all.end) return;
+  float* sums = reinterpret_cast<float*>(SharedMemory());
   const MatrixArgs& matrix = MatrixOfTile(args, blockIdx.x);
-  const uint32_t row_tile = (blockIdx.x - matrix.first_tile) * kRowTiles;
-  const uint32_t row_tiles_end = (matrix.rows + kTileRows - 1) / kTileRows;
-  const uint8_t* weights =
-      matrix.weights + (args.experts.first == nullptr ? 0 : blockIdx.y * args.experts.weight_bytes);
   const uint32_t stretches = NumStretches(args.row_tiles);
   const uint32_t warp = threadIdx.x / kWarp;
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const bool experts = args.experts.first != nullptr;
+  Stretch s;
+  s.weights = matrix.weights + (experts ? blockIdx.y * args.experts.weight_bytes : 0);
+  s.row_tile = (blockIdx.x - matrix.first_tile) * kRowTiles;
+  s.last_row_tile = (matrix.rows + kTileRows - 1) / kTileRows - 1;
+  s.tiles = args.row_tiles;
+  s.begin = warp * StretchTiles(s.tiles);
+  s.end = s.begin + StretchTiles(s.tiles) < s.tiles ? s.begin + StretchTiles(s.tiles) : s.tiles;
+  TileRing<kType, kTokens8> ring;
+  const auto load_first = [&] {
+    if (warp < stretches) LoadRing<kType, kTokens8, kRowTiles>(s, lane, &ring);
+  };
+  // Weights do not wait for what comes before; which experts are asked for does.
+  if (!experts) load_first();
+  WaitForPrevious();
+  const TokenRange all = TokensOfBlock(args, blockIdx.y, kTokens);
   for (uint32_t first = all.first; first < all.end; first += kTokens) {
     const TokenRange tokens = {first, first + kTokens < all.end ? first + kTokens : all.end};
+    if (experts || first != all.first) load_first();
     if (warp < stretches) {
-      StretchOfRows<kType, kTokens8, kRowTiles>(args, weights, row_tile, row_tiles_end, tokens, warp,
-                                                sums + warp * kRows * kTokens);
+      MultiplyStretch<kType, kTokens8, kRowTiles, kColumns>(args, s, tokens, &ring, sums + warp * kRows * kPlaces);
     }
     SyncBlock();
     for (uint32_t i = threadIdx.x; i < kRows * (tokens.end - tokens.first); i += kFewThreads) {
       const uint32_t row = i % kRows, token = i / kRows;
-      if (row_tile * kTileRows + row >= matrix.rows) continue;
-      const float* own = sums + row * kTokens + token;
+      if (s.row_tile * kTileRows + row >= matrix.rows) continue;
+      const float* own = sums + row * kPlaces + token;
       float sum = own[0];
-      for (uint32_t s = 1; s < stretches; ++s) sum += own[s * kRows * kTokens];
+      for (uint32_t stretch = 1; stretch < stretches; ++stretch) sum += own[stretch * kRows * kPlaces];
       float scale = 1;
       if (FormatOf(kType).halves) scale = *reinterpret_cast<const float*>(ActRow(args, tokens.first + token));
-      StoreOutput(args, matrix, row_tile * kTileRows + row, tokens.first + token, sum, scale);
+      StoreOutput(args, matrix, s.row_tile * kTileRows + row, tokens.first + token, sum, scale);
     }
     SyncBlock();
   }
@@ -166,107 +231,205 @@ constexpr uint32_t FewTokensShared(uint32_t row_tiles) {
   return NumStretches(row_tiles) * 16 * kRowTiles * 8 * kTokens8 * static_cast<uint32_t>(sizeof(float));
 }
 
+// Many tokens. Of a block's warps, half have 32 of its tokens and half the others; a warp has 16 rows, or 32, which
+// share what is read of the activations but leave room for half as many warps.
 inline constexpr uint32_t kManyTokens = 64;
-inline constexpr uint32_t kManyWarps = 8;
-inline constexpr uint32_t kManyRows = kManyWarps * kTileRows;
-inline constexpr uint32_t kManyThreads = kManyWarps * kWarp;
-
-// Activations of a tile of columns for the block's tokens, in shared memory one after the other. 16 halves more than
-// the 256 keep the rows of halves apart: lanes of a quad read 8 bytes each, quads follow each other in different banks.
+inline constexpr int kWarpTokens8 = 4;
+inline constexpr uint32_t kManyRows = 128;
 template <DType kType>
-constexpr uint32_t SharedActBytes() {
-  return FormatOf(kType).halves ? kTileCols * 2 + 32 : kActBlockBytes;
+constexpr int ManyRowTiles() {
+#ifdef MOTE_TWO
+  return 2;
+#else
+  return 1;
+#endif
 }
-// Two of them, one on its way while the other is used; of halves one, since two would not fit sm_75's 64 KiB.
 template <DType kType>
-constexpr uint32_t ActBuffers() {
-  return FormatOf(kType).halves ? 1 : 2;
+constexpr uint32_t ManyRowWarps() {
+  return kManyRows / kTileRows / ManyRowTiles<kType>();
+}
+template <DType kType>
+constexpr int ManyThreads() {
+  return static_cast<int>(2 * ManyRowWarps<kType>()) * kWarp;
+}
+
+// What comes at once of the activations, 256 bytes of values for each token: a tile, or half a tile of halves.
+template <DType kType>
+constexpr uint32_t StagesOfTile() {
+  return FormatOf(kType).halves ? 2 : 1;
+}
+template <DType kType>
+constexpr uint32_t StageBytes() {
+  return kManyTokens * (kSharedValues + (FormatOf(kType).halves ? 0 : kSharedScales));
 }
 template <DType kType>
 constexpr uint32_t ManyTokensShared() {
-  return ActBuffers<kType>() * kManyTokens * SharedActBytes<kType>();
+  return 2 * StageBytes<kType>();
 }
 
+// What a thread copies of each stage: some pieces of 16 bytes of a token's values, and perhaps one of its scales and
+// sums.
+struct ActCopy {
+  const uint8_t* from;
+  uint32_t token;
+  uint32_t byte;
+  bool has_scales;
+};
 template <DType kType>
-MOTE_DEVICE void FetchActs(const MatMulArgs& args, TokenRange tokens, uint32_t tile, uint8_t* shared) {
-  constexpr uint32_t kPieces = TileActBytes<kType>() / 16;
-  for (uint32_t i = threadIdx.x; i < kManyTokens * kPieces; i += kManyThreads) {
-    const uint32_t token = i / kPieces, piece = i % kPieces;
-    const uint32_t from = tokens.first + token < tokens.end ? tokens.first + token : tokens.end - 1;
-    CopyAsync16(shared + token * SharedActBytes<kType>() + piece * 16,
-                ActRow(args, from) + ActHeader<kType>() + tile * TileActBytes<kType>() + piece * 16);
+constexpr uint32_t ThreadsOfToken() {
+  return static_cast<uint32_t>(ManyThreads<kType>()) / kManyTokens;
+}
+template <DType kType>
+MOTE_DEVICE ActCopy CopyOf(const MatMulArgs& args, TokenRange tokens) {
+  constexpr uint32_t kScalePieces = (kActBlockBytes - kSharedValues) / 16;
+  static_assert(ThreadsOfToken<kType>() >= kScalePieces, "one piece of scales at most");
+  ActCopy copy;
+  copy.token = threadIdx.x / ThreadsOfToken<kType>();
+  copy.byte = threadIdx.x % ThreadsOfToken<kType>() * 16;
+  copy.from = ActRow(args, tokens.first + copy.token < tokens.end ? tokens.first + copy.token : tokens.end - 1) +
+              ActHeader<kType>() + copy.byte;
+  copy.has_scales = !FormatOf(kType).halves && copy.byte < kScalePieces * 16;
+  return copy;
+}
+template <DType kType>
+MOTE_DEVICE void FetchActs(ActCopy* copy, uint8_t* stage) {
+#pragma unroll
+  for (uint32_t byte = 0; byte < kSharedValues; byte += ThreadsOfToken<kType>() * 16) {
+    CopyAsync16(stage + SharedPlace(copy->token, byte + copy->byte), copy->from + byte);
   }
+  if (copy->has_scales) {
+    CopyAsync16(stage + kManyTokens * kSharedValues + copy->token * kSharedScales + copy->byte,
+                copy->from + kSharedValues);
+  }
+  copy->from += TileActBytes<kType>() / StagesOfTile<kType>();
   CommitCopies();
+}
+
+// Sums of a warp's rows and tokens over all columns, from stretch to stretch.
+template <int kRowTiles>
+struct ManySums {
+  float total[kRowTiles][kWarpTokens8][4];
+  float sum[kRowTiles][kWarpTokens8][4];
+};
+template <DType kType, int kRowTiles>
+MOTE_DEVICE void EndStretch(bool first, ManySums<kRowTiles>* s) {
+#pragma unroll
+  for (int r = 0; r < kRowTiles; ++r) {
+#pragma unroll
+    for (int n = 0; n < kWarpTokens8; ++n) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const float sum = s->sum[r][n][i] * Unshift<kType>();
+        s->total[r][n][i] = first ? sum : s->total[r][n][i] + sum;
+        s->sum[r][n][i] = 0;
+      }
+    }
+  }
+}
+
+// Where a lane finds what it needs of a stage.
+MOTE_DEVICE SharedActs ActsOfStage(const uint8_t* stage, uint32_t own_token, uint32_t lane) {
+  const uint32_t token = own_token + lane / 4, t = lane % 4;
+  SharedActs acts;
+  acts.even = stage + SharedPlace(token, t * 16);
+  acts.odd = stage + SharedPlace(token, 64 + t * 16) - 64;
+  acts.operand = stage + kManyTokens * kSharedValues + token * kSharedScales;
+  acts.column = stage + kManyTokens * kSharedValues + (own_token + 2 * t) * kSharedScales;
+  return acts;
+}
+
+// A warp's rows: the first byte of each of its tiles, which are `tile_row` bytes apart from one to the next below.
+struct WarpRows {
+  const uint8_t* weights;
+  uint64_t below;
+  uint32_t row_tile;
+};
+
+// Sums of the warp's rows and of the block's tokens, all columns.
+template <DType kType>
+MOTE_DEVICE void MultiplyMany(const MatMulArgs& args, TokenRange tokens, const WarpRows& rows, uint32_t own_token,
+                              const MmaStart& start, ManySums<ManyRowTiles<kType>()>* sums) {
+  constexpr PackedFormat f = FormatOf(kType);
+  constexpr uint32_t kStages = StagesOfTile<kType>();
+  constexpr int kRowTiles = ManyRowTiles<kType>();
+  const uint32_t tiles = args.row_tiles, stretch_tiles = StretchTiles(tiles);
+  const auto buffer = [](uint32_t stage) { return SharedMemory() + stage % 2 * StageBytes<kType>(); };
+  const auto load = [&](const uint8_t* at, int half, HalfTile<kType>* to) {
+#pragma unroll
+    for (int r = 0; r < kRowTiles; ++r) {
+      LoadHalf<kType>(at + static_cast<uint32_t>(r) * rows.below, half, start.lane, to + r);
+    }
+  };
+  ActCopy copy = CopyOf<kType>(args, tokens);
+  HalfTile<kType> regs[2][kRowTiles];
+  SyncBlock();
+  FetchActs<kType>(&copy, buffer(0));
+  const uint8_t* at = rows.weights;
+  load(at, 0, regs[0]);
+  SharedActs acts = {};
+  for (uint32_t tile = 0; tile < tiles; ++tile) {
+    SuperSums<kWarpTokens8> super[kRowTiles];
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      if (half == 0 || kStages == 2) {
+        const uint32_t stage = tile * kStages + static_cast<uint32_t>(half);
+        WaitCopies<0>();
+        SyncBlock();
+        if (stage + 1 < tiles * kStages) FetchActs<kType>(&copy, buffer(stage + 1));
+        acts = ActsOfStage(buffer(stage), own_token, static_cast<uint32_t>(start.lane));
+      }
+      if (half == 1) at += f.tile_bytes();
+      if (half == 0 || tile + 1 < tiles) load(at, 1 - half, regs[1 - half]);
+      HalfProduct<kType, kRowTiles, kWarpTokens8, 2>(regs[half], half, kStages == 2 ? 0 : 2 * half, acts, start, super,
+                                                     sums->sum);
+    }
+    if ((tile + 1) % stretch_tiles == 0 || tile + 1 == tiles) EndStretch<kType>(tile < stretch_tiles, sums);
+  }
 }
 
 // Grid: (chunks of 64 tokens or experts, tiles of 128 rows): neighbouring blocks share weights, which the second-level
 // cache then reads once.
 template <DType kType>
-MOTE_KERNEL(kManyThreads, 1)
+MOTE_KERNEL(ManyThreads<kType>(), 1)
 ManyTokensKernel(const MatMulArgs args) {
   constexpr PackedFormat f = FormatOf(kType);
-  constexpr int kTokens8 = kManyTokens / 8;
+  constexpr int kRowTiles = ManyRowTiles<kType>();
   LetNextBegin();
   WaitForPrevious();
   const TokenRange all = TokensOfBlock(args, blockIdx.x, kManyTokens);
   if (all.first >= all.end) return;
   const MatrixArgs& matrix = MatrixOfTile(args, blockIdx.y);
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const int g = lane / 4, t = lane % 4;
-  const uint32_t tiles = args.row_tiles;
-  const uint32_t stretch_tiles = StretchTiles(tiles);
-  const uint32_t row_tiles_end = (matrix.rows + kTileRows - 1) / kTileRows;
-  const uint32_t row_tile = (blockIdx.y - matrix.first_tile) * kManyWarps + threadIdx.x / kWarp;
-  const uint8_t* weights =
-      matrix.weights + (args.experts.first == nullptr ? 0 : blockIdx.x * args.experts.weight_bytes);
-  const uint8_t* own_weights =
-      weights + static_cast<uint64_t>(row_tile < row_tiles_end ? row_tile : row_tiles_end - 1) * tiles * f.tile_bytes();
+  const uint32_t lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
+  const uint32_t own_token = warp / ManyRowWarps<kType>() * (8 * kWarpTokens8);
+  const uint32_t last_row_tile = (matrix.rows + kTileRows - 1) / kTileRows - 1;
+  WarpRows rows;
+  rows.row_tile = (blockIdx.y - matrix.first_tile) * (kManyRows / kTileRows) + warp % ManyRowWarps<kType>() * kRowTiles;
+  // Rows that are not there: the last ones again, and nobody looks.
+  const uint32_t first_tile = rows.row_tile < last_row_tile ? rows.row_tile : last_row_tile;
+  const uint64_t row_bytes = static_cast<uint64_t>(args.row_tiles) * f.tile_bytes();
+  rows.weights = matrix.weights + (args.experts.first == nullptr ? 0 : blockIdx.x * args.experts.weight_bytes) +
+                 first_tile * row_bytes;
+  rows.below = first_tile < last_row_tile ? row_bytes : 0;
+  const MmaStart start = StartOf(static_cast<int>(lane));
   for (uint32_t first = all.first; first < all.end; first += kManyTokens) {
     const TokenRange tokens = {first, first + kManyTokens < all.end ? first + kManyTokens : all.end};
-    float total[kTokens8][4] = {};
-    float sum[kTokens8][4] = {};
-    constexpr uint32_t kBuffers = ActBuffers<kType>();
-    const auto buffer = [](uint32_t tile) {
-      return SharedMemory() + tile % kBuffers * kManyTokens * SharedActBytes<kType>();
-    };
-    if (kBuffers == 2) FetchActs<kType>(args, tokens, 0, buffer(0));
-    for (uint32_t tile = 0; tile < tiles; ++tile) {
-      const uint8_t* shared = buffer(tile);
-      const uint32_t ahead = tile + kBuffers - 1;
-      if (ahead < tiles) FetchActs<kType>(args, tokens, ahead, buffer(ahead));
-      if (kBuffers == 2 && ahead < tiles) {
-        WaitCopies<1>();
-      } else {
-        WaitCopies<0>();
-      }
-      SyncBlock();
-      constexpr int kStride = static_cast<int>(SharedActBytes<kType>());
-      const SharedActs<kStride> acts = {shared + g * kStride, shared + 2 * t * kStride};
-      AddTile<kType, kTokens8, SharedActs<kStride>>(own_weights + static_cast<uint64_t>(tile) * f.tile_bytes(), acts,
-                                                    lane, sum);
-      if ((tile + 1) % stretch_tiles == 0 || tile + 1 == tiles) {
-        const bool begins = tile < stretch_tiles;
+    ManySums<kRowTiles> sums = {};
+    MultiplyMany<kType>(args, tokens, rows, own_token, start, &sums);
 #pragma unroll
-        for (int n = 0; n < kTokens8; ++n) {
+    for (int r = 0; r < kRowTiles; ++r) {
 #pragma unroll
-          for (int i = 0; i < 4; ++i) {
-            total[n][i] = begins ? sum[n][i] : total[n][i] + sum[n][i];
-            sum[n][i] = 0;
-          }
+      for (int n = 0; n < kWarpTokens8; ++n) {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          const uint32_t row =
+              (rows.row_tile + static_cast<uint32_t>(r)) * kTileRows + lane / 4 + static_cast<uint32_t>(i) / 2 * 8;
+          const uint32_t token =
+              tokens.first + own_token + static_cast<uint32_t>(8 * n) + 2 * (lane % 4) + static_cast<uint32_t>(i) % 2;
+          if (row >= matrix.rows || token >= tokens.end) continue;
+          float scale = 1;
+          if (f.halves) scale = *reinterpret_cast<const float*>(ActRow(args, token));
+          StoreOutput(args, matrix, row, token, sums.total[r][n][i], scale);
         }
-      }
-      SyncBlock();
-    }
-#pragma unroll
-    for (int n = 0; n < kTokens8; ++n) {
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const uint32_t row = row_tile * kTileRows + static_cast<uint32_t>(g + i / 2 * 8);
-        const uint32_t token = tokens.first + static_cast<uint32_t>(8 * n + 2 * t + i % 2);
-        if (row >= matrix.rows || token >= tokens.end) continue;
-        float scale = 1;
-        if (f.halves) scale = *reinterpret_cast<const float*>(ActRow(args, token));
-        StoreOutput(args, matrix, row, token, total[n][i], scale);
       }
     }
   }

@@ -3,6 +3,7 @@
 #define MOTE_TARGETS_CUDA_MATMUL_LAUNCH_CUH_
 
 #include "targets/cuda/matmul.cuh"
+#include "targets/cuda/runtime.h"
 
 namespace mote::cuda {
 
@@ -16,27 +17,51 @@ inline uint32_t NumberTiles(MatMulArgs* args, uint32_t rows) {
   return tiles;
 }
 
-template <DType kType, int kTokens8, int kRowTiles>
+template <DType kType, int kTokens8, int kRowTiles, int kColumns>
 void LaunchFew(MatMulArgs args, uint32_t tokens, uint32_t experts, void* stream) {
   const uint32_t tiles = NumberTiles(&args, 16 * kRowTiles);
-  const uint32_t chunks = (tokens + 8 * kTokens8 - 1) / (8 * kTokens8);
+  const uint32_t chunks = kColumns == 1 ? tokens : (tokens + 8 * kTokens8 - 1) / (8 * kTokens8);
   const Grid grid{tiles, experts != 0 ? experts : chunks, 1};
-  const auto kernel = &FewTokensKernel<kType, kTokens8, kRowTiles>;
+  const auto kernel = &FewTokensKernel<kType, kTokens8, kRowTiles, kColumns>;
   MOTE_LAUNCH(kernel, grid, kFewThreads, (FewTokensShared<kTokens8, kRowTiles>(args.row_tiles)), stream, args);
+}
+
+// Blocks of more rows share what they read of the activations and run longer without a pause in what they ask of
+// memory; of fewer there are more, which fill the GPU with a smaller matrix. It does not show in the results.
+inline bool Fill(const MatMulArgs& args, uint32_t row_tiles, double blocks_of_multiprocessor) {
+  uint32_t blocks = 0;
+  for (uint32_t i = 0; i < args.matrices; ++i) {
+    blocks += (args.matrix[i].rows + row_tiles * kTileRows - 1) / (row_tiles * kTileRows);
+  }
+  return blocks >= blocks_of_multiprocessor * Multiprocessors();
+}
+template <DType kType, int kTokens8>
+void LaunchFewOf(const MatMulArgs& args, uint32_t tokens, uint32_t experts, void* stream) {
+  if (Fill(args, 2, 3)) return LaunchFew<kType, kTokens8, 2, 2>(args, tokens, experts, stream);
+  return LaunchFew<kType, kTokens8, 1, 2>(args, tokens, experts, stream);
+}
+// One token: where a tile is small, the additions for the columns of nobody would be a third of all instructions.
+template <DType kType>
+void LaunchOne(const MatMulArgs& args, void* stream) {
+  constexpr PackedFormat f = FormatOf(kType);
+  if constexpr (f.nibbles && f.act_group == 32) {
+    if (Fill(args, 4, 1.5)) return LaunchFew<kType, 1, 4, 1>(args, 1, 0, stream);
+    return LaunchFew<kType, 1, 1, 1>(args, 1, 0, stream);
+  } else {
+    LaunchFewOf<kType, 1>(args, 1, 0, stream);
+  }
 }
 
 template <DType kType>
 void LaunchMatMulOf(MatMulArgs args, uint32_t tokens, uint32_t experts, void* stream) {
-  // Up to 4 tokens, 16 rows to a block: more blocks to hide the memory's latency. Up to 8, 32 rows share what they read
-  // of the activations, which are by then as many bytes as the weights. Up to 32, four eights of tokens fill the
-  // registers with 16 rows.
-  if (tokens <= 4) return LaunchFew<kType, 1, 1>(args, tokens, experts, stream);
-  if (tokens <= 8) return LaunchFew<kType, 1, 2>(args, tokens, experts, stream);
-  if (tokens <= 32) return LaunchFew<kType, 4, 1>(args, tokens, experts, stream);
+  if (tokens == 1 && experts == 0) return LaunchOne<kType>(args, stream);
+  if (tokens <= 8) return LaunchFewOf<kType, 1>(args, tokens, experts, stream);
+  if (tokens <= 16) return LaunchFewOf<kType, 2>(args, tokens, experts, stream);
+  if (tokens <= 32) return LaunchFewOf<kType, 4>(args, tokens, experts, stream);
   const uint32_t tiles = NumberTiles(&args, kManyRows);
   const Grid grid{experts != 0 ? experts : (tokens + kManyTokens - 1) / kManyTokens, tiles, 1};
   const auto kernel = &ManyTokensKernel<kType>;
-  MOTE_LAUNCH(kernel, grid, kManyThreads, ManyTokensShared<kType>(), stream, args);
+  MOTE_LAUNCH(kernel, grid, ManyThreads<kType>(), ManyTokensShared<kType>(), stream, args);
 }
 
 #define MOTE_MATMUL_OF(name, type)                                                                    \

@@ -20,7 +20,7 @@
 
 namespace mote::cuda {
 
-// The first (or only) 16 of k: bytes a[0], a[1] and b0.
+// Bytes, the first (or only) 16 of k: a0, a1 and b0; added to d.
 MOTE_DEVICE void MmaBytes16(int32_t d[4], uint32_t a0, uint32_t a1, uint32_t b0) {
 #if __CUDA_ARCH__ >= 800
   asm("mma.sync.aligned.m16n8k16.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};\n"
@@ -36,12 +36,44 @@ MOTE_DEVICE void MmaBytes16(int32_t d[4], uint32_t a0, uint32_t a1, uint32_t b0)
 #endif
 }
 
-MOTE_DEVICE void MmaBytes32(int32_t d[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
+// The same with all bytes of A without a sign, and those of B where kUnsignedB.
+template <bool kUnsignedB>
+MOTE_DEVICE void MmaUnsigned16(int32_t d[4], uint32_t a0, uint32_t a1, uint32_t b0) {
 #if __CUDA_ARCH__ >= 800
-  asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};\n"
-      : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+  if (kUnsignedB) {
+    asm("mma.sync.aligned.m16n8k16.row.col.s32.u8.u8.s32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};\n"
+        : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
+        : "r"(a0), "r"(a1), "r"(b0));
+  } else {
+    asm("mma.sync.aligned.m16n8k16.row.col.s32.u8.s8.s32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};\n"
+        : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
+        : "r"(a0), "r"(a1), "r"(b0));
+  }
 #else
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    if (kUnsignedB) {
+      asm("mma.sync.aligned.m8n8k16.row.col.s32.u8.u8.s32 {%0,%1}, {%2}, {%3}, {%0,%1};\n"
+          : "+r"(d[2 * half]), "+r"(d[2 * half + 1])
+          : "r"(half == 0 ? a0 : a1), "r"(b0));
+    } else {
+      asm("mma.sync.aligned.m8n8k16.row.col.s32.u8.s8.s32 {%0,%1}, {%2}, {%3}, {%0,%1};\n"
+          : "+r"(d[2 * half]), "+r"(d[2 * half + 1])
+          : "r"(half == 0 ? a0 : a1), "r"(b0));
+    }
+  }
+#endif
+}
+
+// d = start + product of 32.
+MOTE_DEVICE void MmaBytes32(int32_t d[4], const int32_t start[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
+#if __CUDA_ARCH__ >= 800
+  asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%10,%11,%12,%13};\n"
+      : "=r"(d[0]), "=r"(d[1]), "=r"(d[2]), "=r"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1), "r"(start[0]), "r"(start[1]), "r"(start[2]),
+        "r"(start[3]));
+#else
+  for (int i = 0; i < 4; ++i) d[i] = start[i];
   MmaBytes16(d, a[0], a[1], b0);
   MmaBytes16(d, a[2], a[3], b1);
 #endif

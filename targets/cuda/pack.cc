@@ -158,7 +158,7 @@ void PutCodes(const PackedFormat& f, const uint8_t* codes, uint32_t row, uint32_
   // What the nibbles leave of a code goes to the pairs or bits; a format without nibbles begins with its pairs.
   const int high = f.nibbles ? 4 : 2;
   for (int i = 0; i < 4; ++i) {
-    const uint32_t code = codes[i];
+    const uint32_t code = codes[i] ^ static_cast<uint32_t>(f.offset);
     bytes |= code << 8 * i;
     nibbles |= (code & 15) << (f.table ? reg % 2 * 16 + 4u * static_cast<uint32_t>(i)
                                        : 8u * static_cast<uint32_t>(i) + reg % 2 * 4);

@@ -55,11 +55,16 @@ struct PackedFormat {
   bool bytes = false;    // 8-bit plane
   bool table = false;    // the nibble chooses a value of a table; 4 neighbouring nibbles are those of a register
   bool halves = false;   // 16-bit values, no scales
-  int offset = 0;        // taken off the code
+  int offset = 0;        // taken off the code: half of its range, so that its highest bit, turned round, is a sign
   Scales scales = Scales::kNone;
   uint32_t act_group = 0;  // activations that share a scale: 32 or 256; 0: not integers
 
   constexpr bool integer() const { return act_group != 0; }
+  // Codes with an offset are kept as signed numbers of so few bits, and multiplied with as the highest bits of a byte:
+  // 2^code_shift times too large, which costs no instruction and no rounding.
+  constexpr int code_shift() const {
+    return offset == 8 ? 4 : offset == 16 ? 3 : offset == 4 ? 5 : offset == 32 ? 2 : 0;
+  }
   constexpr uint32_t nibble_bytes() const { return nibbles ? 4 * kChunkBytes : 0; }
   constexpr uint32_t pair_bytes() const { return pairs ? 2 * kChunkBytes : 0; }
   constexpr uint32_t bit_bytes() const { return bits ? kChunkBytes : 0; }
@@ -166,10 +171,10 @@ inline constexpr uint32_t kActSums = 288;
 inline constexpr uint32_t kActBlockBytes = 320;
 
 // Rows of activations as halves: a header of 16 bytes (a float: what sums are multiplied with, a power of two), then
-// the values, in each 16 the pairs (0, 1), (8, 9), (2, 3), (10, 11), ...
+// the values; 16 bytes hold what a lane needs for two steps of 16.
 inline constexpr uint32_t kHalfActHeader = 16;
 constexpr uint32_t HalfActPlace(uint32_t k) {
-  return k / 16 * 16 + k % 8 / 2 * 4 + k % 16 / 8 * 2 + k % 2;
+  return k / 32 * 32 + k % 8 / 2 * 8 + k % 32 / 16 * 4 + k % 16 / 8 * 2 + k % 2;
 }
 // Place of value (row, k) of a tile of halves: 16 k to a chunk.
 constexpr uint32_t HalfTilePlace(uint32_t row, uint32_t k) {

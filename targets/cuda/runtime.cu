@@ -26,6 +26,7 @@ __global__ void Probe() {}
 // 0: not asked yet, 1: no, 2: yes.
 constexpr int kMostDevices = 64;
 std::atomic<int> overlaps[kMostDevices];
+std::atomic<uint32_t> multiprocessors[kMostDevices];
 
 uint32_t Attribute(cudaDeviceAttr which, int device) {
   int value = 0;
@@ -81,6 +82,18 @@ const char* ReadDevice(int device, DeviceFacts* facts) {
 
 const char* UseDevice(int device) {
   return Text(cudaSetDevice(device));
+}
+
+uint32_t Multiprocessors() {
+  int device = 0;
+  if (cudaGetDevice(&device) != cudaSuccess || device >= kMostDevices) return 1;
+  uint32_t known = multiprocessors[device].load(std::memory_order_relaxed);
+  if (known == 0) {
+    known = Attribute(cudaDevAttrMultiProcessorCount, device);
+    if (known == 0) known = 1;
+    multiprocessors[device].store(known, std::memory_order_relaxed);
+  }
+  return known;
 }
 
 bool LaunchesOverlap() {

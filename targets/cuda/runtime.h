@@ -27,6 +27,8 @@ struct DeviceFacts {
 const char* CountDevices(int* count);
 const char* ReadDevice(int device, DeviceFacts* facts);
 const char* UseDevice(int device);
+// Of the device in use; at least 1.
+uint32_t Multiprocessors();
 
 const char* Allocate(uint64_t bytes, void** memory);
 // Memory that host and device both use as it is; to be freed like device memory.

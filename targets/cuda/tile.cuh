@@ -1,4 +1,4 @@
-// A tile of weights in a warp's registers: what a lane reads of it, and the registers that mma.sync multiplies.
+// Half a tile of weights in a warp's registers: what a lane reads of it, and the registers that mma.sync multiplies.
 #ifndef MOTE_TARGETS_CUDA_TILE_CUH_
 #define MOTE_TARGETS_CUDA_TILE_CUH_
 
@@ -24,22 +24,24 @@ MOTE_DEVICE void TableWords(DType type, uint32_t table[4]) {
   }
 }
 
-// Codes of all 256 columns for rows g and g + 8, and their scales: up to 160 bytes of a lane, all asked for at once.
+// 128 columns of rows g and g + 8, and their scales: up to 96 bytes of a lane, all asked for at once. A half of a tile
+// stands for itself: what both halves need is read with each.
 template <DType kType>
-struct TileRegs {
+struct HalfTile {
   static constexpr PackedFormat kFormat = FormatOf(kType);
-  static constexpr int kNibbleWords = kFormat.nibbles ? 16 : 1;
-  static constexpr int kPairWords = kFormat.pairs ? 8 : 1;
-  static constexpr int kBitWords = kFormat.bits ? 4 : 1;
-  static constexpr int kByteWords = kFormat.bytes ? 32 : 1;
+  static constexpr Scales kScales = kFormat.scales;
   static constexpr bool kHalfScales =
-      kFormat.scales == Scales::kHalf32 || kFormat.scales == Scales::kHalfMin32 || kFormat.scales == Scales::kPower32;
-  uint32_t nibbles[kNibbleWords];
-  uint32_t pairs[kPairWords];
-  uint32_t bits[kBitWords];
-  uint32_t bytes[kByteWords];
-  uint32_t scale[8];  // of the steps, both rows; or the bytes of row g, then of row g + 8
-  uint32_t min[kFormat.scales == Scales::kHalfMin32 ? 8 : 1];
+      kScales == Scales::kHalf32 || kScales == Scales::kHalfMin32 || kScales == Scales::kPower32;
+  uint32_t nibbles[kFormat.nibbles ? 8 : 1];
+  uint32_t pairs[kFormat.pairs ? 4 : 1];
+  uint32_t bits[kFormat.bits ? 2 : 1];
+  uint32_t bytes[kFormat.bytes ? 16 : 1];
+  uint4 halves[kFormat.halves ? 8 : 1];
+  // Half scales: of the steps, both rows in a word; bytes: of row g, then of row g + 8; kSixBit32: all of a row's.
+  uint32_t scale[kHalfScales || kScales == Scales::kByte16 || kScales == Scales::kNibble16 ? 4
+                 : kScales == Scales::kSixBit32                                            ? 8
+                                                                                           : 2];
+  uint32_t min[kScales == Scales::kHalfMin32 ? 4 : 1];
   uint32_t super[2];  // kByte32, kByte16: float16 scale; kNibble16: scale and min; of the two rows
 
   MOTE_DEVICE void Load4(const uint8_t* from, uint32_t* to) {
@@ -49,45 +51,31 @@ struct TileRegs {
     to[2] = v.z;
     to[3] = v.w;
   }
+  MOTE_DEVICE void Load2(const uint8_t* from, uint32_t* to) {
+    const uint2 v = *reinterpret_cast<const uint2*>(from);
+    to[0] = v.x;
+    to[1] = v.y;
+  }
 };
 
 template <DType kType>
-MOTE_DEVICE void LoadTile(const uint8_t* tile, int lane, TileRegs<kType>* r) {
+MOTE_DEVICE void LoadHalfScales(const uint8_t* tile, int half, int lane, HalfTile<kType>* r) {
+  using Half = HalfTile<kType>;
   constexpr PackedFormat f = FormatOf(kType);
-  using Regs = TileRegs<kType>;
-  const uint8_t* own = tile + lane * 16;
-  if constexpr (f.nibbles) {
-#pragma unroll
-    for (int c = 0; c < 4; ++c) Regs::Load4(own + c * kChunkBytes, r->nibbles + 4 * c);
-  }
-  if constexpr (f.bytes) {
-#pragma unroll
-    for (int c = 0; c < 8; ++c) Regs::Load4(own + c * kChunkBytes, r->bytes + 4 * c);
-  }
-  if constexpr (f.pairs) {
-#pragma unroll
-    for (int c = 0; c < 2; ++c) Regs::Load4(own + f.pairs_at() + c * kChunkBytes, r->pairs + 4 * c);
-  }
-  if constexpr (f.bits) Regs::Load4(own + f.bits_at(), r->bits);
   const int g = lane / 4;
   const uint8_t* scales = tile + f.scales_at();
-  if constexpr (Regs::kHalfScales) {
-    Regs::Load4(scales + g * 32, r->scale);
-    Regs::Load4(scales + g * 32 + 16, r->scale + 4);
-    if constexpr (f.scales == Scales::kHalfMin32) {
-      Regs::Load4(scales + 256 + g * 32, r->min);
-      Regs::Load4(scales + 256 + g * 32 + 16, r->min + 4);
-    }
+  if constexpr (Half::kHalfScales) {
+    Half::Load4(scales + g * 32 + half * 16, r->scale);
+    if constexpr (f.scales == Scales::kHalfMin32) Half::Load4(scales + 256 + g * 32 + half * 16, r->min);
   } else if constexpr (f.scales == Scales::kByte32) {
-    const uint2 top = *reinterpret_cast<const uint2*>(scales + g * 8);
-    const uint2 bottom = *reinterpret_cast<const uint2*>(scales + (g + 8) * 8);
-    r->scale[0] = top.x;
-    r->scale[1] = top.y;
-    r->scale[4] = bottom.x;
-    r->scale[5] = bottom.y;
+    r->scale[0] = *reinterpret_cast<const uint32_t*>(scales + g * 8 + half * 4);
+    r->scale[1] = *reinterpret_cast<const uint32_t*>(scales + (g + 8) * 8 + half * 4);
+  } else if constexpr (f.scales == Scales::kSixBit32) {
+    Half::Load4(scales + g * 16, r->scale);
+    Half::Load4(scales + (g + 8) * 16, r->scale + 4);
   } else {
-    Regs::Load4(scales + g * 16, r->scale);
-    Regs::Load4(scales + (g + 8) * 16, r->scale + 4);
+    Half::Load2(scales + g * 16 + half * 8, r->scale);
+    Half::Load2(scales + (g + 8) * 16 + half * 8, r->scale + 2);
   }
   constexpr uint32_t super_at = f.scales == Scales::kByte32 ? 128 : 256;
   if constexpr (f.scales == Scales::kByte32 || f.scales == Scales::kByte16) {
@@ -99,6 +87,31 @@ MOTE_DEVICE void LoadTile(const uint8_t* tile, int lane, TileRegs<kType>* r) {
   }
 }
 
+template <DType kType>
+MOTE_DEVICE void LoadHalf(const uint8_t* tile, int half, int lane, HalfTile<kType>* r) {
+  using Half = HalfTile<kType>;
+  constexpr PackedFormat f = FormatOf(kType);
+  const uint8_t* own = tile + lane * 16;
+  if constexpr (f.halves) {
+#pragma unroll
+    for (int c = 0; c < 8; ++c) {
+      r->halves[c] = LoadStreaming(reinterpret_cast<const uint4*>(own + (half * 8 + c) * kChunkBytes));
+    }
+    return;
+  }
+  if constexpr (f.nibbles) {
+#pragma unroll
+    for (int c = 0; c < 2; ++c) Half::Load4(own + (half * 2 + c) * kChunkBytes, r->nibbles + 4 * c);
+  }
+  if constexpr (f.bytes) {
+#pragma unroll
+    for (int c = 0; c < 4; ++c) Half::Load4(own + (half * 4 + c) * kChunkBytes, r->bytes + 4 * c);
+  }
+  if constexpr (f.pairs) Half::Load4(own + f.pairs_at() + half * kChunkBytes, r->pairs);
+  if constexpr (f.bits) Half::Load2(own + f.bits_at() + half * 8, r->bits);
+  LoadHalfScales<kType>(tile, half, lane, r);
+}
+
 // Four values of a table by the four nibbles in the low half of `nibbles`.
 MOTE_DEVICE uint32_t LookUp(const uint32_t table[4], uint32_t nibbles) {
   const uint32_t place = nibbles & 0x7777u;
@@ -107,9 +120,9 @@ MOTE_DEVICE uint32_t LookUp(const uint32_t table[4], uint32_t nibbles) {
   return PickBytes(low, high, 0x3210u | (nibbles & 0x8888u) >> 1);
 }
 
-// The four registers of a step: codes as signed bytes, before any offset.
+// The four registers of a step of the half: codes as signed bytes, code_shift() bits up.
 template <DType kType>
-MOTE_DEVICE void StepCodes(const TileRegs<kType>& r, int step, uint32_t a[4]) {
+MOTE_DEVICE void StepCodes(const HalfTile<kType>& r, int step, uint32_t a[4]) {
   constexpr PackedFormat f = FormatOf(kType);
   if constexpr (f.bytes) {
 #pragma unroll
@@ -124,6 +137,12 @@ MOTE_DEVICE void StepCodes(const TileRegs<kType>& r, int step, uint32_t a[4]) {
       a[i] = LookUp(table, i % 2 == 0 ? word & 0xffffu : word >> 16);
     }
     return;
+  } else if constexpr (f.code_shift() == 4) {  // nibbles alone
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const uint32_t word = r.nibbles[step * 2 + i / 2];
+      a[i] = (i % 2 == 0 ? word << 4 : word) & 0xf0f0f0f0u;
+    }
   } else {
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
@@ -137,7 +156,7 @@ MOTE_DEVICE void StepCodes(const TileRegs<kType>& r, int step, uint32_t a[4]) {
         const uint32_t bit = r.bits[step / 2] >> (i + step % 2 * 4) & 0x01010101u;
         code |= bit << (f.nibbles ? 4 : 2);
       }
-      a[i] = code;
+      a[i] = code << f.code_shift();
     }
   }
 }
@@ -149,12 +168,16 @@ MOTE_DEVICE int UnsignedByte(uint32_t word, int index) {
   return static_cast<int>(word >> 8 * index & 255u);
 }
 
-// kSixBit32: 16 bytes of a row to bytes, 4 scales or minima in a word (UnpackScaleMin of quant/blocks.h, four at once).
-MOTE_DEVICE void UnpackSixBit(const uint32_t row[4], uint32_t scales[2], uint32_t mins[2]) {
-  scales[0] = row[1] & 0x3f3f3f3fu;
-  mins[0] = row[2] & 0x3f3f3f3fu;
-  scales[1] = (row[3] & 0x0f0f0f0fu) | (row[1] >> 2 & 0x30303030u);
-  mins[1] = (row[3] >> 4 & 0x0f0f0f0fu) | (row[2] >> 2 & 0x30303030u);
+// kSixBit32: of the 16 bytes of a row, the scales and minima of a half, a byte each (UnpackScaleMin of quant/blocks.h,
+// four at once).
+MOTE_DEVICE void UnpackSixBit(const uint32_t row[4], int half, uint32_t* scales, uint32_t* mins) {
+  if (half == 0) {
+    *scales = row[1] & 0x3f3f3f3fu;
+    *mins = row[2] & 0x3f3f3f3fu;
+  } else {
+    *scales = (row[3] & 0x0f0f0f0fu) | (row[1] >> 2 & 0x30303030u);
+    *mins = (row[3] >> 4 & 0x0f0f0f0fu) | (row[2] >> 2 & 0x30303030u);
+  }
 }
 
 // One value of a packed matrix, rounded as quant/decode.cc rounds it: for looking rows up.
@@ -188,7 +211,7 @@ MOTE_DEVICE float PackedValue(DType type, const uint8_t* tiles, uint32_t row_til
   if (f.bits) {
     code |= static_cast<int>(word(f.bits_at(), step / 2) >> (8 * byte + reg + step % 2 * 4) & 1) << (f.nibbles ? 4 : 2);
   }
-  const float value = static_cast<float>(code - f.offset);
+  const float value = static_cast<float>((code ^ f.offset) - f.offset);
   const uint8_t* scales = tile + f.scales_at();
   const auto half = [&](uint32_t at) { return HalfToFloat(*reinterpret_cast<const uint16_t*>(scales + at)); };
   const uint32_t pair_at = (row % 8 * kSteps + step) * 4 + row / 8 * 2;
@@ -200,12 +223,11 @@ MOTE_DEVICE float PackedValue(DType type, const uint8_t* tiles, uint32_t row_til
     case Scales::kPower32:
       return BitsToFloat(static_cast<uint32_t>(*reinterpret_cast<const uint16_t*>(scales + pair_at)) << 16) * value;
     case Scales::kSixBit32: {
-      uint32_t packed[4], s[2], m[2];
+      uint32_t packed[4], s, m;
       for (int i = 0; i < 4; ++i) packed[i] = *reinterpret_cast<const uint32_t*>(scales + row * 16 + 4 * i);
-      UnpackSixBit(packed, s, m);
-      const int group = static_cast<int>(step);
-      const float scale = half(row * 16) * static_cast<float>(UnsignedByte(s[group / 4], group % 4));
-      const float min = half(row * 16 + 2) * static_cast<float>(UnsignedByte(m[group / 4], group % 4));
+      UnpackSixBit(packed, static_cast<int>(step / 4), &s, &m);
+      const float scale = half(row * 16) * static_cast<float>(UnsignedByte(s, static_cast<int>(step % 4)));
+      const float min = half(row * 16 + 2) * static_cast<float>(UnsignedByte(m, static_cast<int>(step % 4)));
       return scale * value - min;
     }
     case Scales::kByte32:

@@ -1,4 +1,4 @@
-// One tile of weights times the tokens of a warp, for every type: the arithmetic that decode and prefill share,
+// Half a tile of weights times the tokens of a warp, for every type: the arithmetic that decode and prefill share,
 // operation by operation, so that both give the same bits. (The build forbids the compiler to fuse; what is fused says
 // fmaf.)
 #ifndef MOTE_TARGETS_CUDA_TILE_PRODUCT_CUH_
@@ -8,35 +8,68 @@
 
 namespace mote::cuda {
 
-// Activations of a lane's tokens: B(n) those of its column of B (token 8n + lane / 4), C(n, i) those of its columns of
-// D (token 8n + 2 (lane % 4) + i); each from the tile's first byte on. In global memory a token may be anywhere: 32-bit
-// offsets, since pointers would take twice the registers.
+// Activations of a lane's tokens. A lane multiplies with token 8n + lane / 4 (its column of B) and adds up for tokens
+// 8n + 2 (lane % 4) + i (its columns of D). Values: 16 bytes for two steps; Operand and Column: the scales and sums of
+// the tile for the one and the others.
+//
+// In global memory a token may be anywhere: 32-bit offsets, since pointers would take twice the registers.
 template <int kTokens8>
 struct GlobalActs {
-  const uint8_t* base;
+  const uint8_t* base;  // the tile's first byte of row 0
   uint32_t b[kTokens8];
   uint32_t c[kTokens8][2];
-  MOTE_DEVICE const uint8_t* B(const GlobalActs& acts, int n) { return acts.base + acts.b[n]; }
-  MOTE_DEVICE const uint8_t* C(const GlobalActs& acts, int n, int i) { return acts.base + acts.c[n][i]; }
-};
-// In shared memory they are kStride apart: distances that the compiler writes into the loads.
-template <int kStride>
-struct SharedActs {
-  const uint8_t* b;
-  const uint8_t* c;
-  MOTE_DEVICE const uint8_t* B(const SharedActs& acts, int n) { return acts.b + 8 * kStride * n; }
-  MOTE_DEVICE const uint8_t* C(const SharedActs& acts, int n, int i) { return acts.c + kStride * (8 * n + i); }
+  int lane;
+  MOTE_DEVICE uint4 Values(const GlobalActs& acts, int n, int pair) {
+    return *reinterpret_cast<const uint4*>(acts.base + acts.b[n] + pair * 64 + acts.lane % 4 * 16);
+  }
+  MOTE_DEVICE const uint8_t* Operand(const GlobalActs& acts, int n) { return acts.base + acts.b[n] + kActScales; }
+  MOTE_DEVICE const uint8_t* Column(const GlobalActs& acts, int n, int i) {
+    return acts.base + acts.c[n][i] + kActScales;
+  }
 };
 
-MOTE_DEVICE float ActScale(const uint8_t* block, int step) {
-  return *reinterpret_cast<const float*>(block + kActScales + step * 4);
+// In shared memory: 256 bytes of values for each token, of odd tokens the 64s of a 128 changed over, so that the eight
+// lanes that read at once meet no bank twice; scales and sums elsewhere, 80 bytes apart, for the same reason.
+inline constexpr uint32_t kSharedValues = 256;
+inline constexpr uint32_t kSharedScales = 80;
+constexpr uint32_t SharedPlace(uint32_t token, uint32_t byte) {
+  return token * kSharedValues + (byte ^ token % 2 * 64);
 }
-MOTE_DEVICE int ActSum16(const uint8_t* block, int sixteen) {
-  return *reinterpret_cast<const int16_t*>(block + kActSums + sixteen * 2);
+struct SharedActs {
+  const uint8_t* even;     // values of the lane's first token of B: pairs 0 and 2
+  const uint8_t* odd;      // pairs 1 and 3, less 64
+  const uint8_t* operand;  // its scales and sums
+  const uint8_t* column;   // those of its first token of D
+  MOTE_DEVICE uint4 Values(const SharedActs& acts, int n, int pair) {
+    const uint8_t* at = pair % 2 == 0 ? acts.even : acts.odd;
+    return *reinterpret_cast<const uint4*>(at + 8 * n * static_cast<int>(kSharedValues) + pair * 64);
+  }
+  MOTE_DEVICE const uint8_t* Operand(const SharedActs& acts, int n) {
+    return acts.operand + 8 * n * static_cast<int>(kSharedScales);
+  }
+  MOTE_DEVICE const uint8_t* Column(const SharedActs& acts, int n, int i) {
+    return acts.column + (8 * n + i) * static_cast<int>(kSharedScales);
+  }
+};
+
+// From where scales begin.
+inline constexpr uint32_t kSumsAfterScales = kActSums - kActScales;
+
+MOTE_DEVICE void Scales4(const uint8_t* scales, int half, float out[4]) {
+  const float4 v = *reinterpret_cast<const float4*>(scales + half * 16);
+  out[0] = v.x;
+  out[1] = v.y;
+  out[2] = v.z;
+  out[3] = v.w;
 }
-MOTE_DEVICE int ActSum32(const uint8_t* block, int step) {
-  const uint32_t both = *reinterpret_cast<const uint32_t*>(block + kActSums + step * 4);
-  return static_cast<int16_t>(both & 0xffffu) + static_cast<int16_t>(both >> 16);
+// Sums of 32 codes, of the half's four steps.
+MOTE_DEVICE void Sums4(const uint8_t* scales, int half, float out[4]) {
+  const uint4 v = *reinterpret_cast<const uint4*>(scales + kSumsAfterScales + half * 16);
+  const uint32_t words[4] = {v.x, v.y, v.z, v.w};
+#pragma unroll
+  for (int s = 0; s < 4; ++s) {
+    out[s] = static_cast<float>(static_cast<int16_t>(words[s] & 0xffffu) + static_cast<int16_t>(words[s] >> 16));
+  }
 }
 
 // Both rows' scales of a step.
@@ -51,136 +84,190 @@ MOTE_DEVICE void HalfScales(const uint32_t packed, float scale[2]) {
   }
 }
 
-// Formats with a floating scale for every 32: a product of 32, made a float, scaled and added.
-// sum[n]: D of tokens 8n .. 8n + 7.
-template <DType kType, int kTokens8, class TokenActs>
-MOTE_DEVICE void SimpleTile(const TileRegs<kType>& r, const TokenActs& acts, int lane, float sum[kTokens8][4]) {
-  constexpr PackedFormat f = FormatOf(kType);
-  const int t = lane % 4;
+// 1.5 * 2^23: a whole number added to its bits is a float that much larger (below 2^22), without a conversion; times a
+// scale it is the scaled number and what the constant's share is, which one fmaf takes off again, rounding once.
+inline constexpr int32_t kMagicBits = 0x4b400000;
+inline constexpr float kMagic = 12582912.0f;
+
+// The number that products of bytes begin with, in four registers: as a constant the assembler would write it into them
+// for every instruction, so it comes from where the assembler cannot look.
+struct MmaStart {
+  int32_t bits[4];
+  int lane;
+};
+MOTE_DEVICE MmaStart StartOf(int lane) {
+  MmaStart start;
+  start.lane = lane;
 #pragma unroll
-  for (int pair = 0; pair < static_cast<int>(kSteps) / 2; ++pair) {
-    uint32_t a[2][4];
-    float scale[2][2];
+  for (int i = 0; i < 4; ++i) {
+    start.bits[i] = static_cast<int32_t>(ShuffleFrom(static_cast<uint32_t>(kMagicBits), lane ^ i));
+  }
+  return start;
+}
+
+// What is added up: sum[n][i] of the columns of D that somebody looks at: both, or the first alone.
+template <int kColumns>
+constexpr bool Looked(int i) {
+  return i % 2 < kColumns;
+}
+
+// Formats with a floating scale for every 32: a product of 32 as a float, times the weights' scale, times the tokens',
+// added. sum[r][n]: D of row tile r and tokens 8n .. 8n + 7.
+template <DType kType, int kRowTiles, int kTokens8, int kColumns, class TokenActs>
+MOTE_DEVICE void SimpleHalf(const HalfTile<kType>* tiles, int half, const TokenActs& acts, const MmaStart& magic,
+                            float sum[kRowTiles][kTokens8][4]) {
+  constexpr bool kMins = FormatOf(kType).scales == Scales::kHalfMin32;
+  // The same bits either way; with few tokens the registers are worth more than the conversions. Powers up to 2^127
+  // would overflow.
+  constexpr bool kMagical = kTokens8 > 1 && FormatOf(kType).scales != Scales::kPower32;
+  uint32_t a[kRowTiles][4][4];
+  float scale[kRowTiles][4][2], start[kRowTiles][4][2], min[kRowTiles][4][2];
 #pragma unroll
-    for (int odd = 0; odd < 2; ++odd) {
-      StepCodes<kType>(r, pair * 2 + odd, a[odd]);
-      HalfScales<kType>(r.scale[pair * 2 + odd], scale[odd]);
+  for (int r = 0; r < kRowTiles; ++r) {
+#pragma unroll
+    for (int s = 0; s < 4; ++s) {
+      StepCodes<kType>(tiles[r], s, a[r][s]);
+      HalfScales<kType>(tiles[r].scale[s], scale[r][s]);
+      if constexpr (kMins) HalfScales<kType>(tiles[r].min[s], min[r][s]);
+#pragma unroll
+      for (int row = 0; row < 2; ++row) start[r][s][row] = kMagical ? -kMagic * scale[r][s][row] : 0.0f;  // exact
+    }
+  }
+#pragma unroll
+  for (int n = 0; n < kTokens8; ++n) {
+    float token[2][4], sums[2][4];
+#pragma unroll
+    for (int i = 0; i < kColumns; ++i) {
+      Scales4(TokenActs::Column(acts, n, i), half, token[i]);
+      if constexpr (kMins) Sums4(TokenActs::Column(acts, n, i), half, sums[i]);
     }
 #pragma unroll
-    for (int n = 0; n < kTokens8; ++n) {
-      const uint4 b = *reinterpret_cast<const uint4*>(TokenActs::B(acts, n) + pair * 64 + t * 16);
+    for (int s = 0; s < 4; ++s) {
+      const uint4 b = TokenActs::Values(acts, n, half * 2 + s / 2);
 #pragma unroll
-      for (int odd = 0; odd < 2; ++odd) {
-        const int step = pair * 2 + odd;
-        int32_t d[4] = {0, 0, 0, 0};
-        int tokens_sum[2] = {0, 0};
-        if constexpr (f.offset != 0 || f.scales == Scales::kHalfMin32) {
-          tokens_sum[0] = ActSum32(TokenActs::C(acts, n, 0), step);
-          tokens_sum[1] = ActSum32(TokenActs::C(acts, n, 1), step);
-          d[0] = d[2] = -f.offset * tokens_sum[0];
-          d[1] = d[3] = -f.offset * tokens_sum[1];
-        }
-        MmaBytes32(d, a[odd], odd == 0 ? b.x : b.z, odd == 0 ? b.y : b.w);
-        const float token_scale[2] = {ActScale(TokenActs::C(acts, n, 0), step),
-                                      ActScale(TokenActs::C(acts, n, 1), step)};
+      for (int r = 0; r < kRowTiles; ++r) {
+        const int32_t zero[4] = {0, 0, 0, 0};
+        int32_t d[4];
+        MmaBytes32(d, kMagical ? magic.bits : zero, a[r][s], s % 2 == 0 ? b.x : b.z, s % 2 == 0 ? b.y : b.w);
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
-          sum[n][i] = fmaf(static_cast<float>(d[i]), scale[odd][i / 2] * token_scale[i % 2], sum[n][i]);
-        }
-        if constexpr (f.scales == Scales::kHalfMin32) {
-          float min[2];
-          HalfScales<kType>(r.min[step], min);
-#pragma unroll
-          for (int i = 0; i < 4; ++i) {
-            sum[n][i] = fmaf(static_cast<float>(tokens_sum[i % 2]), min[i / 2] * token_scale[i % 2], sum[n][i]);
-          }
+          if (!Looked<kColumns>(i)) continue;
+          const float scaled =
+              kMagical ? fmaf(BitsToFloat(static_cast<uint32_t>(d[i])), scale[r][s][i / 2], start[r][s][i / 2])
+                       : static_cast<float>(d[i]) * scale[r][s][i / 2];
+          sum[r][n][i] = fmaf(scaled, token[i % 2][s], sum[r][n][i]);
+          if constexpr (kMins) sum[r][n][i] = fmaf(sums[i % 2][s], min[r][s][i / 2] * token[i % 2][s], sum[r][n][i]);
         }
       }
     }
   }
 }
 
-// Scale of a group for row g (top) or g + 8, as an integer; `mins` its minimum.
-template <DType kType>
-struct GroupScales {
-  uint32_t scales[2][4];  // of the two rows
-  uint32_t mins[2][2];
+// Super-blocks: everything up to the sum over 256 is whole numbers (below 2^31: 256 * 128 * 127 * 128 at most), and the
+// sum is scaled once.
+template <int kTokens8>
+struct SuperSums {
+  int32_t whole[kTokens8][4];
+  int32_t mins[kTokens8][4];
+};
 
-  MOTE_DEVICE void Unpack(const TileRegs<kType>& r, GroupScales* s) {
-    constexpr PackedFormat f = FormatOf(kType);
+// Scales of the half's groups of 32 or 16 for row g (top) and g + 8, as numbers.
+template <DType kType, int kGroups>
+MOTE_DEVICE void GroupScales(const HalfTile<kType>& r, int half, int32_t scales[2][kGroups]) {
+  constexpr PackedFormat f = FormatOf(kType);
 #pragma unroll
-    for (int row = 0; row < 2; ++row) {
+  for (int row = 0; row < 2; ++row) {
+    uint32_t six = 0, mins = 0;
+    if constexpr (f.scales == Scales::kSixBit32) UnpackSixBit(r.scale + row * 4, half, &six, &mins);
+#pragma unroll
+    for (int g = 0; g < kGroups; ++g) {
       if constexpr (f.scales == Scales::kSixBit32) {
-        UnpackSixBit(r.scale + row * 4, s->scales[row], s->mins[row]);
+        scales[row][g] = UnsignedByte(six, g);
+      } else if constexpr (f.scales == Scales::kNibble16) {
+        scales[row][g] = UnsignedByte(r.scale[row * 2 + g / 4], g % 4) & 15;
       } else {
-#pragma unroll
-        for (int i = 0; i < 4; ++i) s->scales[row][i] = r.scale[row * 4 + i];
+        scales[row][g] = SignedByte(r.scale[row * (kGroups / 4) + g / 4], g % 4);
       }
     }
   }
-  MOTE_DEVICE int Scale(const GroupScales& s, int row, int group) {
-    constexpr PackedFormat f = FormatOf(kType);
-    if constexpr (f.scales == Scales::kSixBit32) return UnsignedByte(s.scales[row][group / 4], group % 4);
-    if constexpr (f.scales == Scales::kNibble16) return UnsignedByte(s.scales[row][group / 4], group % 4) & 15;
-    return SignedByte(s.scales[row][group / 4], group % 4);
-  }
-  MOTE_DEVICE int Min(const GroupScales& s, int row, int group) {
-    constexpr PackedFormat f = FormatOf(kType);
-    if constexpr (f.scales == Scales::kSixBit32) return UnsignedByte(s.mins[row][group / 4], group % 4);
-    return UnsignedByte(s.scales[row][group / 4], group % 4) >> 4;
-  }
-};
+}
 
-// Super-blocks: everything up to the sum over 256 is whole numbers (below 2^31: 256 * 127 * 127 * 32 at most), and the
-// sum is scaled once.
-template <DType kType, int kTokens8, class TokenActs>
-MOTE_DEVICE void SuperTile(const TileRegs<kType>& r, const TokenActs& acts, int lane, float sum[kTokens8][4]) {
+// The half's minima times the sums of the activations' codes are a matrix product of 8 columns (sums of 16 codes): a
+// minimum in each, and the sums as two bytes, the upper one with a sign. These are a lane's two registers of minima,
+// one for the lower bytes; 8 bits up, they meet the upper ones.
+template <DType kType>
+MOTE_DEVICE void MinOperands(const HalfTile<kType>& r, int half, int lane, uint32_t a[2]) {
+  const int t = lane % 4;
+#pragma unroll
+  for (int row = 0; row < 2; ++row) {
+    if constexpr (FormatOf(kType).scales == Scales::kSixBit32) {
+      uint32_t six, mins;
+      UnpackSixBit(r.scale + row * 4, half, &six, &mins);
+      a[row] = (mins >> 8 * t & 255u) * 0x00010001u;
+    } else {
+      const uint32_t word = t < 2 ? r.scale[row * 2] : r.scale[row * 2 + 1];
+      const uint32_t two = word >> (t % 2 * 16 + 4);
+      a[row] = (two & 15u) | (two & 0x0f00u) << 8;
+    }
+  }
+}
+
+template <DType kType, int kTokens8, int kColumns, class TokenActs>
+MOTE_DEVICE void SuperHalf(const HalfTile<kType>& r, int half, const TokenActs& acts, int lane,
+                           SuperSums<kTokens8>* sums) {
   constexpr PackedFormat f = FormatOf(kType);
   constexpr bool kSixteens = f.scales == Scales::kByte16 || f.scales == Scales::kNibble16;
   constexpr bool kMins = f.scales == Scales::kSixBit32 || f.scales == Scales::kNibble16;
-  const int t = lane % 4;
-  GroupScales<kType> scales;
-  GroupScales<kType>::Unpack(r, &scales);
-  int32_t whole[kTokens8][4] = {};
-  int32_t mins[kTokens8][4] = {};
+  uint32_t a[4][4], min_operands[2];
+  int32_t scales[2][kSixteens ? 8 : 4];
 #pragma unroll
-  for (int pair = 0; pair < static_cast<int>(kSteps) / 2; ++pair) {
-    uint32_t a[2][4];
-    StepCodes<kType>(r, pair * 2, a[0]);
-    StepCodes<kType>(r, pair * 2 + 1, a[1]);
+  for (int s = 0; s < 4; ++s) StepCodes<kType>(r, s, a[s]);
+  GroupScales<kType, kSixteens ? 8 : 4>(r, half, scales);
+  if constexpr (kMins) MinOperands<kType>(r, half, lane, min_operands);
 #pragma unroll
-    for (int n = 0; n < kTokens8; ++n) {
-      const uint4 b = *reinterpret_cast<const uint4*>(TokenActs::B(acts, n) + pair * 64 + t * 16);
-      // The pair's groups: two of 32 columns, or four of 16.
+  for (int n = 0; n < kTokens8; ++n) {
 #pragma unroll
-      for (int part = 0; part < (kSixteens ? 4 : 2); ++part) {
-        const int odd = kSixteens ? part / 2 : part;
-        const int group = pair * (kSixteens ? 4 : 2) + part;
-        const uint32_t b0 = odd == 0 ? b.x : b.z;
-        const uint32_t b1 = odd == 0 ? b.y : b.w;
-        int32_t d[4] = {0, 0, 0, 0};
-        int tokens_sum[2] = {0, 0};
-        if constexpr (f.offset != 0 || kMins) {
+    for (int s = 0; s < 4; ++s) {
+      const uint4 b = TokenActs::Values(acts, n, half * 2 + s / 2);
+      const uint32_t b0 = s % 2 == 0 ? b.x : b.z, b1 = s % 2 == 0 ? b.y : b.w;
+      int32_t d[2][4] = {};
+      const int32_t zero[4] = {0, 0, 0, 0};
+      if constexpr (kSixteens) {
+        MmaBytes16(d[0], a[s][0], a[s][1], b0);
+        MmaBytes16(d[1], a[s][2], a[s][3], b1);
+      } else {
+        MmaBytes32(d[0], zero, a[s], b0, b1);
+      }
 #pragma unroll
-          for (int i = 0; i < 2; ++i) {
-            tokens_sum[i] =
-                kSixteens ? ActSum16(TokenActs::C(acts, n, i), group) : ActSum32(TokenActs::C(acts, n, i), group);
-            d[i] = d[2 + i] = -f.offset * tokens_sum[i];
-          }
-        }
+      for (int i = 0; i < 4; ++i) {
+        if (!Looked<kColumns>(i)) continue;
         if constexpr (kSixteens) {
-          MmaBytes16(d, a[odd][part % 2 * 2], a[odd][part % 2 * 2 + 1], part % 2 == 0 ? b0 : b1);
+          sums->whole[n][i] += scales[i / 2][2 * s] * d[0][i] + scales[i / 2][2 * s + 1] * d[1][i];
         } else {
-          MmaBytes32(d, a[odd], b0, b1);
-        }
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          whole[n][i] += GroupScales<kType>::Scale(scales, i / 2, group) * d[i];
-          if constexpr (kMins) mins[n][i] += GroupScales<kType>::Min(scales, i / 2, group) * tokens_sum[i % 2];
+          sums->whole[n][i] += scales[i / 2][s] * d[0][i];
         }
       }
     }
+    if constexpr (kMins) {
+      const uint32_t bytes =
+          *reinterpret_cast<const uint32_t*>(TokenActs::Operand(acts, n) + kSumsAfterScales + half * 16 + lane % 4 * 4);
+      int32_t upper[4] = {0, 0, 0, 0};
+      MmaUnsigned16<true>(sums->mins[n], min_operands[0], min_operands[1], bytes);
+      MmaUnsigned16<false>(upper, min_operands[0] << 8, min_operands[1] << 8, bytes);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        if (Looked<kColumns>(i)) sums->mins[n][i] += upper[i] * 256;
+      }
+    }
   }
+}
+
+// After the second half, which has the tile's own scale as well.
+template <DType kType, int kTokens8, int kColumns, class TokenActs>
+MOTE_DEVICE void AddSuper(const HalfTile<kType>& r, const SuperSums<kTokens8>& sums, const TokenActs& acts,
+                          float sum[kTokens8][4]) {
+  constexpr PackedFormat f = FormatOf(kType);
+  constexpr bool kMins = f.scales == Scales::kSixBit32 || f.scales == Scales::kNibble16;
   float scale[2], min[2] = {0, 0};
 #pragma unroll
   for (int row = 0; row < 2; ++row) {
@@ -190,54 +277,72 @@ MOTE_DEVICE void SuperTile(const TileRegs<kType>& r, const TokenActs& acts, int 
   }
 #pragma unroll
   for (int n = 0; n < kTokens8; ++n) {
+    float token[2];
+#pragma unroll
+    for (int i = 0; i < kColumns; ++i) token[i] = *reinterpret_cast<const float*>(TokenActs::Column(acts, n, i));
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const float token_scale = ActScale(TokenActs::C(acts, n, i % 2), 0);
-      sum[n][i] = fmaf(static_cast<float>(whole[n][i]), scale[i / 2] * token_scale, sum[n][i]);
-      if constexpr (kMins) sum[n][i] = fmaf(static_cast<float>(-mins[n][i]), min[i / 2] * token_scale, sum[n][i]);
-    }
-  }
-}
-
-template <DType kType, int kTokens8, class TokenActs>
-MOTE_DEVICE void TileProduct(const TileRegs<kType>& r, const TokenActs& acts, int lane, float sum[kTokens8][4]) {
-  if constexpr (FormatOf(kType).act_group == 32) {
-    SimpleTile<kType, kTokens8, TokenActs>(r, acts, lane, sum);
-  } else {
-    SuperTile<kType, kTokens8, TokenActs>(r, acts, lane, sum);
-  }
-}
-
-// Halves: 16 steps of 16 columns, straight into the sums.
-template <DType kType>
-struct HalfRegs {
-  uint4 a[8];
-};
-// Half a tile at a time: 32 registers.
-template <DType kType>
-MOTE_DEVICE void LoadHalfTile(const uint8_t* tile, int lane, int which, HalfRegs<kType>* r) {
-#pragma unroll
-  for (int c = 0; c < 8; ++c) {
-    r->a[c] = LoadStreaming(reinterpret_cast<const uint4*>(tile + (which * 8 + c) * kChunkBytes + lane * 16));
-  }
-}
-template <DType kType, int kTokens8, class TokenActs>
-MOTE_DEVICE void HalfTileProduct(const HalfRegs<kType>& r, int which, const TokenActs& acts, int lane,
-                                 float sum[kTokens8][4]) {
-  const int t = lane % 4;
-#pragma unroll
-  for (int c = 0; c < 8; ++c) {
-    const uint32_t a[4] = {r.a[c].x, r.a[c].y, r.a[c].z, r.a[c].w};
-#pragma unroll
-    for (int n = 0; n < kTokens8; ++n) {
-      const uint2 b = *reinterpret_cast<const uint2*>(TokenActs::B(acts, n) + (which * 8 + c) * 32 + t * 8);
-      if constexpr (kType == DType::kF16) {
-        MmaHalves(sum[n], a, b.x, b.y);
-      } else {
-        MmaBf16(sum[n], a, b.x, b.y);
+      if (!Looked<kColumns>(i)) continue;
+      sum[n][i] = fmaf(static_cast<float>(sums.whole[n][i]), scale[i / 2] * token[i % 2], sum[n][i]);
+      if constexpr (kMins) {
+        sum[n][i] = fmaf(static_cast<float>(-sums.mins[n][i]), min[i / 2] * token[i % 2], sum[n][i]);
       }
     }
   }
+}
+
+// Halves: 8 steps of 16 columns, straight into the sums.
+template <DType kType, int kRowTiles, int kTokens8, class TokenActs>
+MOTE_DEVICE void HalvesHalf(const HalfTile<kType>* tiles, int first_pair, const TokenActs& acts,
+                            float sum[kRowTiles][kTokens8][4]) {
+#pragma unroll
+  for (int pair = 0; pair < 4; ++pair) {
+    uint4 b[kTokens8];
+#pragma unroll
+    for (int n = 0; n < kTokens8; ++n) b[n] = TokenActs::Values(acts, n, first_pair + pair);
+#pragma unroll
+    for (int odd = 0; odd < 2; ++odd) {
+#pragma unroll
+      for (int r = 0; r < kRowTiles; ++r) {
+        const uint4 four = tiles[r].halves[pair * 2 + odd];
+        const uint32_t a[4] = {four.x, four.y, four.z, four.w};
+#pragma unroll
+        for (int n = 0; n < kTokens8; ++n) {  // inside: sums of different tokens do not wait for each other
+          if constexpr (kType == DType::kF16) {
+            MmaHalves(sum[r][n], a, odd == 0 ? b[n].x : b[n].z, odd == 0 ? b[n].y : b[n].w);
+          } else {
+            MmaBf16(sum[r][n], a, odd == 0 ? b[n].x : b[n].z, odd == 0 ? b[n].y : b[n].w);
+          }
+        }
+      }
+    }
+  }
+}
+
+// Halves of kRowTiles tiles one below the other into `sum`; of super-blocks, the second half does that, and the first
+// begins `super`.
+template <DType kType, int kRowTiles, int kTokens8, int kColumns, class TokenActs>
+MOTE_DEVICE void HalfProduct(const HalfTile<kType>* tiles, int half, int first_pair, const TokenActs& acts,
+                             const MmaStart& start, SuperSums<kTokens8> super[kRowTiles],
+                             float sum[kRowTiles][kTokens8][4]) {
+  if constexpr (FormatOf(kType).halves) {
+    HalvesHalf<kType, kRowTiles, kTokens8, TokenActs>(tiles, first_pair, acts, sum);
+  } else if constexpr (FormatOf(kType).act_group == 32) {
+    SimpleHalf<kType, kRowTiles, kTokens8, kColumns, TokenActs>(tiles, half, acts, start, sum);
+  } else {
+#pragma unroll
+    for (int r = 0; r < kRowTiles; ++r) {
+      if (half == 0) super[r] = {};
+      SuperHalf<kType, kTokens8, kColumns, TokenActs>(tiles[r], half, acts, start.lane, &super[r]);
+      if (half == 1) AddSuper<kType, kTokens8, kColumns, TokenActs>(tiles[r], super[r], acts, sum[r]);
+    }
+  }
+}
+
+// What sums are multiplied with in the end: they are 2^code_shift too large.
+template <DType kType>
+constexpr float Unshift() {
+  return 1.0f / static_cast<float>(1 << FormatOf(kType).code_shift());
 }
 
 }  // namespace mote::cuda

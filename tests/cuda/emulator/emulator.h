@@ -151,10 +151,14 @@ MOTE_DEVICE uint32_t WordOf(const uint8_t* places, int lane, int word) {
   memcpy(&value, places + 64 * lane + 4 * word, sizeof(value));
   return value;
 }
-MOTE_DEVICE int ByteAt(uint32_t word, int i) {
-  return static_cast<int8_t>(word >> 8 * i);
+MOTE_DEVICE int ByteAt(uint32_t word, int i, bool has_sign) {
+  const uint8_t byte = static_cast<uint8_t>(word >> 8 * i);
+  return has_sign ? static_cast<int8_t>(byte) : byte;
 }
-MOTE_DEVICE void MmaBytes(const char* word, int32_t d[4], const MmaOperands& mine, int k_halves) {
+struct Signs {
+  bool a = true, b = true;
+};
+MOTE_DEVICE void MmaBytes(const char* word, int32_t d[4], const MmaOperands& mine, int k_halves, Signs signs = {}) {
   const uint8_t* places = mote_emulator::Exchange(word, &mine, sizeof(mine));
   const int lane = static_cast<int>(threadIdx.x % 32);
   const int g = lane / 4, t = lane % 4;
@@ -163,14 +167,19 @@ MOTE_DEVICE void MmaBytes(const char* word, int32_t d[4], const MmaOperands& min
     for (int four = 0; four < 4 * k_halves; ++four) {  // k = 4 four ..
       const uint32_t a = WordOf(places, row % 8 * 4 + four % 4, four / 4 * 2 + row / 8);
       const uint32_t b = WordOf(places, column * 4 + four % 4, 4 + four / 4);
-      for (int k = 0; k < 4; ++k) d[i] += ByteAt(a, k) * ByteAt(b, k);
+      for (int k = 0; k < 4; ++k) d[i] += ByteAt(a, k, signs.a) * ByteAt(b, k, signs.b);
     }
   }
 }
 MOTE_DEVICE void MmaBytes16(int32_t d[4], uint32_t a0, uint32_t a1, uint32_t b0) {
   MmaBytes("MmaBytes16", d, {{a0, a1, 0, 0}, {b0, 0}}, 1);
 }
-MOTE_DEVICE void MmaBytes32(int32_t d[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
+template <bool kUnsignedB>
+MOTE_DEVICE void MmaUnsigned16(int32_t d[4], uint32_t a0, uint32_t a1, uint32_t b0) {
+  MmaBytes("MmaUnsigned16", d, {{a0, a1, 0, 0}, {b0, 0}}, 1, {false, !kUnsignedB});
+}
+MOTE_DEVICE void MmaBytes32(int32_t d[4], const int32_t start[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
+  for (int i = 0; i < 4; ++i) d[i] = start[i];
   MmaBytes("MmaBytes32", d, {{a[0], a[1], a[2], a[3]}, {b0, b1}}, 2);
 }
 template <float (*kConvert)(uint16_t)>

@@ -73,6 +73,10 @@ const char* ReadDevice(int device, DeviceFacts* facts) {
   facts->driver = 12040;
   return nullptr;
 }
+// One, as far as kernels see; but matrices of tests are small, and both sizes of blocks are to be seen.
+uint32_t Multiprocessors() {
+  return 1;
+}
 const char* UseDevice(int device) {
   return device < Device().devices ? nullptr : "invalid device ordinal";
 }
