@@ -151,8 +151,8 @@ void CudaProgram::AddInstruction(const Instruction& instruction, bool row_wise) 
   AddRowOp(RowOpOf(node));
 }
 
-// Operations of one phase of the plan are planned together, and of two phases never: between phases the arena gives bytes out
-// again, and a row of a new value may lie where another row of an old one is still being read.
+// Operations of one phase of the plan are planned together, and of two phases never: between phases the arena gives
+// bytes out again, and a row of a new value may lie where another row of an old one is still being read.
 void CudaProgram::StartRows() {
   const uint32_t at = static_cast<uint32_t>(ops_.size());
   if (phase_begins_) launches_.push_back({LaunchKind::kRows, 0, at, at});

@@ -1,8 +1,8 @@
 // A plan made ready for the GPU: a list of launches, replayed for each step.
 //
-// Row-wise phases of the plan become one launch each, or a few (row_plan.h), products of one input one launch per weight type.
-// Everything that differs from step to step lies in device memory, so that steps of few rows are captured once, for the
-// next power of two of their rows and of their cache's splits, and from then on are one graph launch.
+// Row-wise phases of the plan become one launch each, or a few (row_plan.h), products of one input one launch per
+// weight type. Everything that differs from step to step lies in device memory, so that steps of few rows are captured
+// once, for the next power of two of their rows and of their cache's splits, and from then on are one graph launch.
 #ifndef MOTE_TARGETS_CUDA_CUDA_PROGRAM_H_
 #define MOTE_TARGETS_CUDA_CUDA_PROGRAM_H_
 

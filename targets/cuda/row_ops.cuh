@@ -1,6 +1,6 @@
-// Operations that look at one row at a time, from memory to memory: what wide_rows.cuh has no registers for (heads whose
-// columns are no multiple of 8, rows that are merged or joined). A block carries a track out on its row, with a barrier
-// and a round trip or two to memory for each operation; and the embedding, and the tables of rotary angles.
+// Operations that look at one row at a time, from memory to memory: what wide_rows.cuh has no registers for (heads
+// whose columns are no multiple of 8, rows that are merged or joined). A block carries a track out on its row, with a
+// barrier and a round trip or two to memory for each operation; and the embedding, and the tables of rotary angles.
 #ifndef MOTE_TARGETS_CUDA_ROW_OPS_CUH_
 #define MOTE_TARGETS_CUDA_ROW_OPS_CUH_
 
@@ -45,6 +45,7 @@ MOTE_DEVICE HalfScale HalfScaleOf(float largest) {
   return {BitsToFloat(static_cast<uint32_t>(127 + shift) << 23), BitsToFloat(static_cast<uint32_t>(127 - shift) << 23)};
 }
 
+// Counts are read before WaitForPrevious: the step's upload is over before its first kernel begins.
 MOTE_DEVICE uint32_t CountOf(const StepCounts& counts, uint8_t kind) {
   const uint32_t few = kind == kRowsTokens ? counts.rows[kRowsTokens] : counts.rows[kRowsOutputs];
   const uint32_t other = kind == kRowsLogits ? counts.rows[kRowsLogits] : counts.rows[kRowsMerged];
@@ -140,7 +141,8 @@ MOTE_DEVICE void RmsNormRow(const RowOp& op, const float* x, float* y, float* pl
     squares = BlockSum<kRowThreads>(squares, places);
     const float factor = 1.0f / sqrtf(squares / static_cast<float>(op.cols) + op.value);
     EachColumn(
-        op.cols, [&](uint32_t c) { return x[c] * factor * op.weight[c]; }, [&](uint32_t c, float value) { y[c] = value; });
+        op.cols, [&](uint32_t c) { return x[c] * factor * op.weight[c]; },
+        [&](uint32_t c, float value) { y[c] = value; });
     return;
   }
   const uint32_t lane = threadIdx.x % kWarp;
@@ -313,8 +315,8 @@ MOTE_DEVICE void RunRowOp(const RowArgs& args, const RowOp& op, uint32_t row, fl
     case RowOpKind::kCacheValues:
       return CacheRow(CacheSideOf(*args.step, op, row), op, x);
     case RowOpKind::kQuantize:
-      return QuantizeRow(op.acts, x, op.cols,
-                         reinterpret_cast<uint8_t*>(op.out) + row * ActRowBytes(op.acts, op.cols), places);
+      return QuantizeRow(op.acts, x, op.cols, reinterpret_cast<uint8_t*>(op.out) + row * ActRowBytes(op.acts, op.cols),
+                         places);
     case RowOpKind::kSelect:
     case RowOpKind::kTakeHidden:
     case RowOpKind::kMerge:

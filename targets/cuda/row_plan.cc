@@ -40,7 +40,8 @@ Range Bytes(const void* first, uint64_t bytes) {
 Range OutOf(const RowOp& op, const RowFacts& facts) {
   if (!HasOut(op)) return {};
   const uint64_t rows = facts.rows[op.rows_kind] * facts.per_row;
-  return Bytes(op.out, rows * (op.kind == RowOpKind::kQuantize ? ActRowBytes(op.acts, op.cols) : uint64_t{op.cols} * 4));
+  return Bytes(op.out,
+               rows * (op.kind == RowOpKind::kQuantize ? ActRowBytes(op.acts, op.cols) : uint64_t{op.cols} * 4));
 }
 
 Range InOf(const RowOp& op, const float* in, const RowFacts& facts) {
@@ -145,8 +146,7 @@ bool KeepsToColumns(const Ops& ops, const RowFacts& facts) {
       if (out.Meets(other) && out.begin != other.begin) return false;
       if (!out.Meets(in0)) continue;
       const bool apart = reader.kind == RowOpKind::kRope && reader.flag == 0 && reader.in0_from == From::kMemory;
-      if (out.begin != in0.begin || apart || reader.kind == RowOpKind::kSelect ||
-          writer.kind == RowOpKind::kQuantize) {
+      if (out.begin != in0.begin || apart || reader.kind == RowOpKind::kSelect || writer.kind == RowOpKind::kQuantize) {
         return false;
       }
     }
@@ -241,9 +241,7 @@ class Launches {
   }
 
  private:
-  static uint8_t OpsOf(const RowArgs& args) {
-    return args.num_tracks == 0 ? 0 : args.tracks[args.num_tracks - 1].end;
-  }
+  static uint8_t OpsOf(const RowArgs& args) { return args.num_tracks == 0 ? 0 : args.tracks[args.num_tracks - 1].end; }
   void Open(RowShape shape) {
     RowArgs args = {};
     args.step = facts_.step;
@@ -290,8 +288,7 @@ void AddTracks(std::span<const RowOp> ops, const RowFacts& facts, Launches* laun
     const bool cache = std::any_of(track.ops.begin(), track.ops.end(), IsCache);
     if (track.ops.front().cols <= room && !cache) track.shape = largest;
   }
-  std::stable_sort(tracks.begin(), tracks.end(),
-                   [](const Shaped& a, const Shaped& b) { return a.shape < b.shape; });
+  std::stable_sort(tracks.begin(), tracks.end(), [](const Shaped& a, const Shaped& b) { return a.shape < b.shape; });
   for (Shaped& track : tracks) launches->Add(track.shape, std::move(track.ops));
 }
 

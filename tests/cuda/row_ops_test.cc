@@ -242,8 +242,8 @@ TEST(CudaRows, CachesAreWrittenAsTheCpuRounds) {
       const uint64_t head_bytes = (kPositions * (bytes + (q8 ? bytes / 16 : 0)) + 255) / 256 * 256;
       Values keys(kHeads * dim, 1), values(kHeads * dim, 2);
       DeviceBytes memory(2 * kHeads * head_bytes), layers(2 * sizeof(cuda::CacheLayerArgs));
-      layers.As<cuda::CacheLayerArgs>()[1] = {0,     kHeads * head_bytes, head_bytes, head_bytes, bytes,
-                                              bytes, kHeads,              dim,        dim,        kPositions};
+      layers.As<cuda::CacheLayerArgs>()[1] = {
+          0, kHeads * head_bytes, head_bytes, head_bytes, bytes, bytes, kHeads, dim, dim, kPositions};
       DeviceBytes caches(kRows * 8), layer_places(kRows * 8), positions(kRows * 4);
       for (uint32_t row = 0; row < kRows; ++row) {
         caches.As<uint8_t*>()[row] = memory.data();
@@ -291,13 +291,14 @@ TEST(CudaRows, CachesAreWrittenAsTheCpuRounds) {
 
 // A random list of operations on a few values of one width, each written once as in a graph, and its activations.
 struct Chain {
-  Chain(uint32_t cols, uint32_t seed, uint32_t rows, bool whole) : acts(rows * cuda::ActRowBytes(Acts::kBytes32, cols)) {
+  Chain(uint32_t cols, uint32_t seed, uint32_t rows, bool whole)
+      : acts(rows * cuda::ActRowBytes(Acts::kBytes32, cols)) {
     std::minstd_rand random(seed);
     const auto below = [&](size_t n) { return static_cast<size_t>(random() >> 8) % n; };
     for (uint32_t i = 0; i < 3; ++i) values.push_back(std::make_unique<Values>(cols, 100 + i, rows));
     for (uint32_t i = 0; i < 2; ++i) weights.push_back(std::make_unique<Values>(cols, 200 + i, 1));
-    constexpr RowOpKind kKinds[] = {RowOpKind::kAdd,        RowOpKind::kGate,    RowOpKind::kAdd,
-                                    RowOpKind::kMulVector,  RowOpKind::kSoftcap, RowOpKind::kRmsNorm,
+    constexpr RowOpKind kKinds[] = {RowOpKind::kAdd,       RowOpKind::kGate,    RowOpKind::kAdd,
+                                    RowOpKind::kMulVector, RowOpKind::kSoftcap, RowOpKind::kRmsNorm,
                                     RowOpKind::kLayerNorm, RowOpKind::kRmsNorm};
     const size_t count = 3 + below(8);
     for (size_t i = 0; i < count; ++i) {
@@ -339,8 +340,8 @@ TEST(CudaRows, ATrackIsItsOperationsOneByOne) {
       Chain chain(cols, seed, 2, seed % 4 != 0);
       for (const RowOp& op : chain.ops) RunRows({op}, 2);
       const auto want = chain.Take();
-      for (const auto order : {mote_emulator::Order::kForward, mote_emulator::Order::kReverse,
-                               mote_emulator::Order::kShuffled}) {
+      for (const auto order :
+           {mote_emulator::Order::kForward, mote_emulator::Order::kReverse, mote_emulator::Order::kShuffled}) {
         mote_emulator::SetOrder(order);
         RunRows(chain.ops, 2);
         EXPECT_TRUE(chain.Take() == want) << cols << ", seed " << seed;
