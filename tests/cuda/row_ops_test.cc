@@ -335,7 +335,7 @@ struct Chain {
 };
 
 TEST(CudaRows, ATrackIsItsOperationsOneByOne) {
-  for (const uint32_t cols : {40u, 4096u, 6400u, 16384u}) {
+  for (const uint32_t cols : {40u, 257u, 4096u, 6400u, 16384u}) {
     for (uint32_t seed = 1; seed <= 24; ++seed) {
       Chain chain(cols, seed, 2, seed % 4 != 0);
       for (const RowOp& op : chain.ops) RunRows({op}, 2);
