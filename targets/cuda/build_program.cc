@@ -39,7 +39,7 @@ RowOpKind KindOf(OpKind op) {
     case OpKind::kRope:
       return RowOpKind::kRope;
     case OpKind::kAttention:
-      return RowOpKind::kCache;
+      return RowOpKind::kCacheKeys;
     case OpKind::kSelectOutputs:
       return RowOpKind::kSelect;
     case OpKind::kTakeHidden:
@@ -55,6 +55,17 @@ RowOpKind KindOf(OpKind op) {
   }
 }
 
+RowOp QuantizeOp(const float* values, uint64_t cols, uint8_t rows_kind, Acts acts, uint8_t* out) {
+  RowOp op = {};
+  op.kind = RowOpKind::kQuantize;
+  op.rows_kind = rows_kind;
+  op.cols = static_cast<uint32_t>(cols);
+  op.acts = acts;
+  op.in0 = values;
+  op.out = reinterpret_cast<float*>(out);
+  return op;
+}
+
 }  // namespace
 
 float* CudaProgram::Values(ValueId id) const {
@@ -62,9 +73,10 @@ float* CudaProgram::Values(ValueId id) const {
   return reinterpret_cast<float*>(arena_.data() + plan_.value_offset[id]);
 }
 
-Status CudaProgram::Build() {
+void CudaProgram::Build() {
   launches_.clear();
   ops_.clear();
+  row_launches_.clear();
   products_.clear();
   attentions_.clear();
   experts_.clear();
@@ -73,13 +85,31 @@ Status CudaProgram::Build() {
     phase_begins_ = true;
     for (uint32_t i = phase.begin; i < phase.end; ++i) AddInstruction(plan_.instructions[i], phase.row_wise);
   }
-  const uint64_t bytes = std::max<uint64_t>(ops_.size(), 1) * sizeof(RowOp);
-  if (ops_memory_.size() < bytes) {
-    MOTE_ASSIGN_OR_RETURN(ops_memory_, DeviceMemory::Create(MemoryKind::kDevice, bytes, "operations", device_.index));
+  PlanRowLaunches();
+}
+
+RowFacts CudaProgram::FactsOfRows() const {
+  RowFacts facts;
+  facts.step = step_.As<StepArgs>();
+  facts.counts = CountsOnDevice();
+  facts.rows[kRowsTokens] = plan_.max_tokens;
+  facts.rows[kRowsOutputs] = facts.rows[kRowsLogits] = plan_.max_outputs;
+  facts.rows[kRowsMerged] = plan_.max_outputs / graph_.merge();
+  facts.merge = graph_.merge();
+  return facts;
+}
+
+// Once all operations of each launch are known: quantising is added to the launch before a product.
+void CudaProgram::PlanRowLaunches() {
+  const RowFacts facts = FactsOfRows();
+  for (Launch& launch : launches_) {
+    if (launch.kind != LaunchKind::kRows) continue;
+    const std::vector<RowArgs> planned =
+        PlanRows(std::span(ops_).subspan(launch.begin, launch.end - launch.begin), facts);
+    launch.begin = static_cast<uint32_t>(row_launches_.size());
+    row_launches_.insert(row_launches_.end(), planned.begin(), planned.end());
+    launch.end = static_cast<uint32_t>(row_launches_.size());
   }
-  MOTE_RETURN_IF_ERROR(
-      CudaStatus(CopyIn(ops_memory_.data(), ops_.data(), ops_.size() * sizeof(RowOp), stream_), "copying operations"));
-  return CudaStatus(Wait(stream_), "copying operations");
 }
 
 // Attention comes twice: its writing of the cache ends a row-wise phase.
@@ -90,9 +120,19 @@ void CudaProgram::AddInstruction(const Instruction& instruction, bool row_wise) 
       return AddProducts(instruction);
     case OpKind::kMoe:
       return AddExperts(node, instruction.nodes[0]);
-    case OpKind::kAttention:
+    case OpKind::kAttention: {
       if (!row_wise) return AddAttention(node);
-      break;
+      StartRows();
+      RowOp op = RowOpOf(node);
+      AddRowOp(op);
+      op.kind = RowOpKind::kCacheValues;
+      op.in0 = Values(node.in[2]);
+      op.cols = graph_.value(node.in[2]).cols;
+      op.group = node.attention.value_dim;
+      op.flag = plan_.cache.values == DType::kQ8_0 ? 1 : 0;
+      AddRowOp(op);
+      return;
+    }
     case OpKind::kConcat: {
       StartRows();
       RowOp op = RowOpOf(node);
@@ -111,8 +151,8 @@ void CudaProgram::AddInstruction(const Instruction& instruction, bool row_wise) 
   AddRowOp(RowOpOf(node));
 }
 
-// Operations of one phase of the plan are one launch, and of two phases never: between phases the arena gives bytes out
-// again, and a row of a new value may lie where another row of an old one is still being read.
+// Operations of one phase of the plan are planned together, and of two phases never: between phases the arena gives
+// bytes out again, and a row of a new value may lie where another row of an old one is still being read.
 void CudaProgram::StartRows() {
   const uint32_t at = static_cast<uint32_t>(ops_.size());
   if (phase_begins_) launches_.push_back({LaunchKind::kRows, 0, at, at});
@@ -167,7 +207,10 @@ RowOp CudaProgram::RowOpOf(const Node& node) {
       break;
     case OpKind::kAttention:
       op.in0 = Values(node.in[1]);
-      op.in1 = Values(node.in[2]);
+      op.out = nullptr;
+      op.cols = graph_.value(node.in[1]).cols;
+      op.group = node.attention.key_dim;
+      op.flag = plan_.cache.keys == DType::kQ8_0 ? 1 : 0;
       op.layer = node.attention.layer;
       break;
     case OpKind::kTakeHidden:  // looks at all outputs
@@ -192,15 +235,8 @@ const uint8_t* CudaProgram::PrepareActs(ValueId value, DType type) {
   ValueId& held = held_[static_cast<int>(acts)];
   if (held == value) return out;
   held = value;
-  RowOp op = {};
-  op.kind = RowOpKind::kQuantize;
-  op.rows_kind = RowsOf(value);
-  op.cols = graph_.value(value).cols;
-  op.acts = acts;
-  op.in0 = Values(value);
-  op.out = reinterpret_cast<float*>(out);
-  // Where the launch before is row-wise, the block that has just computed a row quantises it.
-  AddRowOp(op);
+  // Where the launch before is row-wise, the threads that have just computed a row quantise it.
+  AddRowOp(QuantizeOp(Values(value), graph_.value(value).cols, RowsOf(value), acts, out));
   return out;
 }
 
@@ -322,8 +358,21 @@ void CudaProgram::AddExperts(const Node& node, uint32_t index) {
     }
   }
   const Acts down_acts = ActsOf(down.type);
-  moe.gate = {counts,   rows_kind, p.used,    static_cast<uint32_t>(ff), static_cast<uint8_t>(p.activation),
-              gate_out, up_out,    down_acts, slot_acts_.data()};
+  RowOp gate = {};
+  gate.kind = RowOpKind::kGate;
+  gate.rows_kind = rows_kind;
+  gate.activation = static_cast<uint8_t>(p.activation);
+  gate.cols = static_cast<uint32_t>(ff);
+  gate.in0 = gate.out = gate_out;
+  gate.in1 = up_out;
+  std::vector<RowOp> gate_ops = {gate};
+  if (down_acts != Acts::kFloat) {
+    gate_ops.push_back(QuantizeOp(gate_out, ff, rows_kind, down_acts, slot_acts_.data()));
+  }
+  RowFacts facts = FactsOfRows();
+  facts.per_row = p.used;
+  moe.gate = PlanRows(gate_ops, facts);
+  moe.gated = gate_out;
   Product product =
       ProductOf(down.type, down_acts == Acts::kFloat ? reinterpret_cast<const uint8_t*>(gate_out) : slot_acts_.data(),
                 rows_kind, ff);

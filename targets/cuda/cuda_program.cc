@@ -115,7 +115,7 @@ Result<std::unique_ptr<CudaProgram>> CudaProgram::Create(const Plan& plan, const
   MOTE_ASSIGN_OR_RETURN(program->weights_, CudaWeights::Load(*plan.graph, file, context, progress, device.index,
                                                              device.shared, program->stream_));
   MOTE_RETURN_IF_ERROR(program->UploadRopes());
-  MOTE_RETURN_IF_ERROR(program->Build());
+  program->Build();
   return program;
 }
 
@@ -278,7 +278,7 @@ Status CudaProgram::EnsureRooms(const Step& step, uint32_t splits) {
   const uint64_t result_rows =
       result.rows == Rows::kMerged ? step.outputs.size() / graph_.merge() : step.outputs.size();
   MOTE_RETURN_IF_ERROR(grow(&result_, result_rows * result.cols * sizeof(float), "results"));
-  if (changed) MOTE_RETURN_IF_ERROR(Build());
+  if (changed) Build();
   if (step.inputs.size() != 0) {
     MOTE_RETURN_IF_ERROR(grow(&inputs_, uint64_t{plan_.max_tokens} * graph_.input_cols() * sizeof(float), "inputs"));
   }
@@ -366,19 +366,9 @@ Status CudaProgram::LaunchAll(uint32_t rows, uint32_t splits) {
   for (const RopeArgs& rope : rope_args_) LaunchRope(rope, rows, stream_);
   for (const Launch& launch : launches_) {
     switch (launch.kind) {
-      case LaunchKind::kRows: {
-        RowArgs args = {};
-        args.ops = ops_memory_.As<RowOp>() + launch.begin;
-        args.num_ops = launch.end - launch.begin;
-        args.step = step_.As<StepArgs>();
-        args.key_q8 = plan_.cache.keys == DType::kQ8_0 ? 1 : 0;
-        args.value_q8 = plan_.cache.values == DType::kQ8_0 ? 1 : 0;
-        args.merge = graph_.merge();
-        uint32_t most = 1;
-        for (uint32_t i = launch.begin; i < launch.end; ++i) most = std::max(most, Capacity(ops_[i].rows_kind, rows));
-        LaunchRows(args, most, stream_);
+      case LaunchKind::kRows:
+        for (uint32_t i = launch.begin; i < launch.end; ++i) LaunchRowOps(row_launches_[i], rows);
         break;
-      }
       case LaunchKind::kMatMul:
         MOTE_RETURN_IF_ERROR(LaunchProducts(products_, launch.begin, launch.end, Capacity(launch.rows_kind, rows), 0));
         break;
@@ -395,6 +385,14 @@ Status CudaProgram::LaunchAll(uint32_t rows, uint32_t splits) {
     }
   }
   return Status();
+}
+
+void CudaProgram::LaunchRowOps(const RowArgs& args, uint32_t rows) {
+  uint32_t most = 1;
+  for (uint32_t i = 0; i < args.tracks[args.num_tracks - 1].end; ++i) {
+    most = std::max(most, Capacity(args.ops[i].rows_kind, rows) * args.per_row);
+  }
+  LaunchRows(args, most, stream_);
 }
 
 Status CudaProgram::LaunchProducts(const std::vector<Product>& products, uint32_t begin, uint32_t end, uint32_t rows,
@@ -416,7 +414,7 @@ Status CudaProgram::LaunchExperts(const Experts& moe, uint32_t rows) {
   LaunchRoute(moe.route, rows, stream_);
   if (observer_.observe != nullptr) MOTE_RETURN_IF_ERROR(ObserveExperts(moe, false));
   MOTE_RETURN_IF_ERROR(LaunchProducts(moe.inner, 0, static_cast<uint32_t>(moe.inner.size()), usual, moe.experts));
-  LaunchExpertGate(moe.gate, slots, stream_);
+  for (const RowArgs& gate : moe.gate) LaunchRows(gate, slots, stream_);
   if (observer_.observe != nullptr) MOTE_RETURN_IF_ERROR(ObserveExperts(moe, true));
   MOTE_RETURN_IF_ERROR(LaunchProducts(moe.down, 0, 1, usual, moe.experts));
   LaunchCombine(moe.combine, rows, stream_);

@@ -1,8 +1,8 @@
 // A plan made ready for the GPU: a list of launches, replayed for each step.
 //
-// Row-wise phases of the plan become one launch each (row_ops.cuh), products of one input one launch per weight type.
-// Everything that differs from step to step lies in device memory, so that steps of few rows are captured once, for the
-// next power of two of their rows and of their cache's splits, and from then on are one graph launch.
+// Row-wise phases of the plan become one launch each, or a few (row_plan.h), products of one input one launch per
+// weight type. Everything that differs from step to step lies in device memory, so that steps of few rows are captured
+// once, for the next power of two of their rows and of their cache's splits, and from then on are one graph launch.
 #ifndef MOTE_TARGETS_CUDA_CUDA_PROGRAM_H_
 #define MOTE_TARGETS_CUDA_CUDA_PROGRAM_H_
 
@@ -20,6 +20,7 @@
 #include "targets/cuda/cuda_weights.h"
 #include "targets/cuda/device_memory.h"
 #include "targets/cuda/kernel_args.h"
+#include "targets/cuda/row_plan.h"
 
 namespace mote::cuda {
 
@@ -65,7 +66,7 @@ class CudaProgram : public Program {
   struct Launch {
     LaunchKind kind;
     uint8_t rows_kind = 0;
-    // kRows: operations [begin, end); kMatMul: products; kAttention, kMoe: one of those.
+    // kRows: of row_launches_ (and of ops_ while building); kMatMul: products; kAttention, kMoe: one of those.
     uint32_t begin = 0;
     uint32_t end = 0;
   };
@@ -79,7 +80,8 @@ class CudaProgram : public Program {
     uint32_t experts, used;
     std::vector<Product> router, inner, down;
     RouteArgs route;
-    ExpertGateArgs gate;
+    std::vector<RowArgs> gate;  // rows are slots
+    const float* gated;         // its result
     CombineArgs combine;
   };
 
@@ -88,10 +90,12 @@ class CudaProgram : public Program {
   Status UploadRopes();
 
   // Making the list of launches: build_program.cc.
-  Status Build();
+  void Build();
   void AddInstruction(const Instruction& instruction, bool row_wise);
   void StartRows();
   void AddRowOp(RowOp op);
+  void PlanRowLaunches();
+  RowFacts FactsOfRows() const;
   RowOp RowOpOf(const Node& node);
   // Activations of `value` for weights of this type, quantised before what is added next.
   const uint8_t* PrepareActs(ValueId value, DType type);
@@ -113,6 +117,8 @@ class CudaProgram : public Program {
   Status LaunchAll(uint32_t rows, uint32_t splits);
   Status LaunchProducts(const std::vector<Product>& products, uint32_t begin, uint32_t end, uint32_t rows,
                         uint32_t experts);
+  // `rows` that the counts may say.
+  void LaunchRowOps(const RowArgs& args, uint32_t rows);
   Status LaunchExperts(const Experts& moe, uint32_t rows);
   Status ObserveProduct(const Product& product);
   Status ObserveExperts(const Experts& moe, bool down);
@@ -138,15 +144,15 @@ class CudaProgram : public Program {
   DeviceMemory ropes_;
   DeviceMemory step_;
   DeviceMemory step_host_;
-  DeviceMemory ops_memory_;
   std::vector<RopeArgs> rope_args_;
 
   std::vector<Launch> launches_;
-  std::vector<RowOp> ops_;
+  std::vector<RowArgs> row_launches_;
   std::vector<Product> products_;
   std::vector<AttentionArgs> attentions_;
   std::vector<Experts> experts_;
   // While building:
+  std::vector<RowOp> ops_;
   ValueId held_[kActKinds];  // whose activations those of a kind are
   bool phase_begins_ = false;
 

@@ -55,7 +55,7 @@ struct MatMulArgs {
   ExpertArgs experts;
 };
 
-// Operations on one row after the other, by one block each: row_ops.cuh.
+// Operations that look at one row at a time: row_plan.h says how a launch of them is made.
 enum class RowOpKind : uint8_t {
   kEmbed,
   kInput,
@@ -67,7 +67,8 @@ enum class RowOpKind : uint8_t {
   kGate,
   kActivation,
   kRope,
-  kCache,
+  kCacheKeys,
+  kCacheValues,
   kSelect,
   kTakeHidden,
   kMerge,
@@ -77,13 +78,22 @@ enum class RowOpKind : uint8_t {
   kQuantize,
 };
 
+// Where an operation that works in registers (wide_rows.cuh) finds an operand.
+enum class From : uint8_t {
+  kMemory,
+  kRegisters,  // it is what the thread holds
+  kAhead,      // in1: the operation before that has such an operand, or the kernel as it began, has loaded it
+};
+
 struct RowOp {
   RowOpKind kind;
   uint8_t rows_kind;
   uint8_t activation;
-  uint8_t flag;      // kRope: pairs stand side by side; kMerge: interleaved; kConcat: 0
-  Acts acts;         // kQuantize
-  uint32_t cols;     // of the output
+  uint8_t flag;  // kRope: pairs stand side by side; kMerge: interleaved; kCacheKeys, kCacheValues: Q8_0
+  Acts acts;     // kQuantize
+  From in0_from;
+  From in1_from;
+  uint32_t cols;     // of the output; kCacheKeys, kCacheValues, kQuantize: of the input
   uint32_t in_cols;  // of the input, where that is another number
   uint32_t group;    // columns of a norm or of a head
   uint32_t column;   // kInput, kAddInput, kConcat: first column
@@ -92,11 +102,14 @@ struct RowOp {
   const float* in0;
   const float* in1;
   float* out;
-  const float* weight;    // kRope: cos (rows, pairs)
-  const float* bias;      // kRope: sin
-  DType type;             // kEmbed
-  const uint8_t* packed;  // kEmbed
-  uint32_t layer;         // kCache
+  const float* weight;       // kRope: cos (rows, pairs)
+  const float* bias;         // kRope: sin
+  const float* next_weight;  // of norms and kMulVector: what the next of them wants
+  const float* next_in1;     // of kAdd and kGate: what the next of them wants, if ahead
+  uint32_t next_mask;        // of next_weight's columns
+  const uint8_t* packed;     // kEmbed
+  DType type;                // kEmbed
+  uint32_t layer;            // kCacheKeys, kCacheValues
 };
 
 // A layer of a session's cache, head by head: (positions, key_bytes) of keys and the same of values. F16: halves, the
@@ -139,14 +152,58 @@ struct StepArgs {
   float* hidden;              // (hidden rows, width)
 };
 
-struct RowArgs {
-  const RowOp* ops;
-  uint32_t num_ops;
-  const StepArgs* step;
-  uint8_t key_q8;  // kCache
-  uint8_t value_q8;
-  uint32_t merge;
+// How the blocks of a launch of row operations share the work out: blockIdx.x is the row; blockIdx.y the track, or one
+// of the pieces of a track.
+enum class RowShape : uint8_t {
+  kColumns,  // in registers, pieces of kPieceCols columns
+  kRow1,     // in registers, whole rows of up to 4096 columns,
+  kRow2,     // 8192,
+  kRow4,     // and 16384
+  kSteps,    // each operation from memory to memory, for all that registers are not fit for
+  kEmbed,    // one kEmbed, pieces of kEmbedCols columns
 };
+inline constexpr uint32_t kPieceCols = 1024;
+inline constexpr uint32_t kEmbedCols = 256;
+inline constexpr uint32_t kWholeCols = 4096;  // of kRow1
+
+// Norms of so many columns are a few neighbouring lanes', in registers.
+constexpr bool IsLanesNorm(uint32_t group) {
+  return group == 8 || group == 16 || group == 32 || group == 64 || group == 128 || group == 256;
+}
+
+// And heads have the same weights: what a column is masked with.
+constexpr uint32_t WeightMask(RowOpKind kind, uint32_t group) {
+  return kind == RowOpKind::kRmsNorm && IsLanesNorm(group) ? group - 1 : UINT32_MAX;
+}
+
+// Operations [begin, end) that share no memory with those of other tracks, but for what nobody writes.
+struct RowTrack {
+  uint8_t begin;
+  uint8_t end;
+  uint8_t cache_op;      // a kCacheKeys or kCacheValues, in registers; else kNoOp
+  uint32_t first_block;  // of blockIdx.y
+  uint32_t weight_mask;  // of weight's columns: heads have the same
+  const float* weight;   // what the first operation with a weight wants
+  const float* in1;      // what the first operation with an in1 wants, if ahead
+};
+
+// Passed by value, so that a kernel finds its orders in constant memory; together well below the 4 KiB that parameters
+// of a kernel may take on every GPU.
+inline constexpr uint32_t kMaxRowOps = 12;
+inline constexpr uint32_t kMaxRowTracks = 8;
+inline constexpr uint8_t kNoOp = 255;
+struct RowArgs {
+  const StepArgs* step;
+  const StepCounts* counts;
+  RowShape shape;
+  uint8_t num_tracks;
+  uint32_t blocks;   // of blockIdx.y
+  uint32_t per_row;  // rows for each that counts say: experts' slots
+  uint32_t merge;
+  RowTrack tracks[kMaxRowTracks];
+  RowOp ops[kMaxRowOps];
+};
+static_assert(sizeof(RowArgs) < 3 << 10);
 
 struct RopeArgs {
   const StepArgs* step;
@@ -190,19 +247,6 @@ struct RouteArgs {
   uint32_t* slot;        // (rows, used): place of the pair, sorted by expert
   uint32_t* first;       // (experts + 1)
   uint32_t* row_of_slot;
-};
-
-// Slots of experts: hidden = activation(gate) * up, as the next product wants it.
-struct ExpertGateArgs {
-  const StepCounts* counts;
-  uint8_t rows_kind;
-  uint32_t used;
-  uint32_t cols;
-  uint8_t activation;
-  float* gate;  // (slots, cols), and the result
-  const float* up;
-  Acts acts;
-  uint8_t* out;  // (slots) of activations
 };
 
 struct CombineArgs {

@@ -3,6 +3,7 @@
 #include "targets/cuda/launch.h"
 #include "targets/cuda/moe.cuh"
 #include "targets/cuda/row_ops.cuh"
+#include "targets/cuda/wide_rows.cuh"
 
 namespace mote::cuda {
 
@@ -21,8 +22,34 @@ void PrepareKernels(uint32_t shared_bytes) {
 }
 
 void LaunchRows(const RowArgs& args, uint32_t rows, void* stream) {
-  const auto kernel = &RowKernel;
-  MOTE_LAUNCH(kernel, (Grid{rows, 1, 1}), kRowThreads, kRowShared, stream, args);
+  void (*kernel)(RowArgs) = nullptr;
+  uint32_t threads = kRowThreads;
+  switch (args.shape) {
+    case RowShape::kColumns:
+      kernel = &ColumnsKernel;
+      threads = kPieceThreads;
+      break;
+    case RowShape::kRow1:
+      kernel = &WholeRowKernel<1>;
+      threads = kWholeThreads;
+      break;
+    case RowShape::kRow2:
+      kernel = &WholeRowKernel<2>;
+      threads = kWholeThreads;
+      break;
+    case RowShape::kRow4:
+      kernel = &WholeRowKernel<4>;
+      threads = kWholeThreads;
+      break;
+    case RowShape::kSteps:
+      kernel = &RowKernel;
+      break;
+    case RowShape::kEmbed:
+      kernel = &EmbedKernel;
+      threads = kEmbedCols;
+      break;
+  }
+  MOTE_LAUNCH(kernel, (Grid{rows, args.blocks, 1}), threads, kRowShared, stream, args);
 }
 
 void LaunchRope(const RopeArgs& args, uint32_t rows, void* stream) {
@@ -45,11 +72,6 @@ void LaunchRoute(const RouteArgs& args, uint32_t rows, void* stream) {
   MOTE_LAUNCH(route, (Grid{rows, 1, 1}), kWarp, 0, stream, args);
   const auto sort = &SortKernel;
   MOTE_LAUNCH(sort, (Grid{1, 1, 1}), kSortThreads, 0, stream, args);
-}
-
-void LaunchExpertGate(const ExpertGateArgs& args, uint32_t slots, void* stream) {
-  const auto kernel = &ExpertGateKernel;
-  MOTE_LAUNCH(kernel, (Grid{slots, 1, 1}), kRowThreads, kRowShared, stream, args);
 }
 
 void LaunchCombine(const CombineArgs& args, uint32_t rows, void* stream) {

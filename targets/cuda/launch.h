@@ -20,11 +20,11 @@ void PrepareKernels(uint32_t shared_bytes);
 
 // `args` without first_tile. `tokens`: the most that counts may say. `experts`: 0 without. False: not a weight type.
 bool LaunchMatMul(DType type, MatMulArgs args, uint32_t tokens, uint32_t experts, void* stream);
+// `rows`: per_row times the most that counts may say.
 void LaunchRows(const RowArgs& args, uint32_t rows, void* stream);
 void LaunchRope(const RopeArgs& args, uint32_t rows, void* stream);
 void LaunchAttention(const AttentionArgs& args, uint32_t rows, void* stream);
 void LaunchRoute(const RouteArgs& args, uint32_t rows, void* stream);
-void LaunchExpertGate(const ExpertGateArgs& args, uint32_t slots, void* stream);
 void LaunchCombine(const CombineArgs& args, uint32_t rows, void* stream);
 
 }  // namespace mote::cuda

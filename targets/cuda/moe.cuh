@@ -86,21 +86,6 @@ MOTE_KERNEL(kSortThreads, 1) SortKernel(const RouteArgs args) {
   }
 }
 
-// Grid: slots.
-MOTE_KERNEL(kRowThreads, 1) ExpertGateKernel(const ExpertGateArgs args) {
-  LetNextBegin();
-  WaitForPrevious();
-  const uint32_t slot = blockIdx.x;
-  if (slot >= args.counts->rows[args.rows_kind] * args.used) return;
-  float* gate = args.gate + static_cast<uint64_t>(slot) * args.cols;
-  const float* up = args.up + static_cast<uint64_t>(slot) * args.cols;
-  for (uint32_t c = threadIdx.x; c < args.cols; c += kRowThreads) gate[c] = Activate(args.activation, gate[c]) * up[c];
-  SyncBlock();
-  if (args.acts == Acts::kFloat) return;
-  QuantizeRow<kRowThreads>(args.acts, gate, args.cols, args.out + slot * ActRowBytes(args.acts, args.cols),
-                           reinterpret_cast<float*>(SharedMemory()));
-}
-
 // Grid: rows. Best expert first: an order that depends on the row alone.
 MOTE_KERNEL(kRowThreads, 1) CombineKernel(const CombineArgs args) {
   LetNextBegin();

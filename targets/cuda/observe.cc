@@ -62,7 +62,7 @@ Status CudaProgram::ObserveExperts(const Experts& moe, bool down) {
   const Weight& down_weight = graph_.weight(node.weights[3]);
   const uint64_t cols = down ? down_weight.cols : graph_.value(node.in[0]).cols;
   std::vector<float> values;
-  MOTE_RETURN_IF_ERROR(down ? FetchRows(moe.gate.gate, slots, cols, &values)
+  MOTE_RETURN_IF_ERROR(down ? FetchRows(moe.gated, slots, cols, &values)
                             : FetchRows(Values(node.in[0]), tokens, cols, &values));
   for (uint32_t expert = 0; expert < moe.experts; ++expert) {
     std::vector<const float*> rows;

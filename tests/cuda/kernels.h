@@ -11,6 +11,7 @@
 #include "simd/kernels.h"
 #include "targets/cuda/launch.h"
 #include "targets/cuda/packed.h"
+#include "targets/cuda/row_plan.h"
 #include "targets/cuda/runtime.h"
 #include "tests/cuda/emulator/emulator.h"
 
@@ -49,6 +50,31 @@ class DeviceStream {
  private:
   void* stream_ = nullptr;
 };
+
+// Operations on `rows` rows of every kind; `step` may be empty, or hold what they read of it.
+inline void RunRows(const std::vector<cuda::RowOp>& ops, uint32_t rows, cuda::StepArgs step = {}, uint32_t merge = 1) {
+  DeviceStream stream;
+  DeviceBytes counts(sizeof(cuda::StepCounts)), on_device(sizeof(step));
+  for (uint32_t& count : counts.As<cuda::StepCounts>()->rows) count = rows;
+  step.counts = counts.As<cuda::StepCounts>();
+  memcpy(on_device.data(), &step, sizeof(step));
+  cuda::RowFacts facts;
+  facts.step = on_device.As<cuda::StepArgs>();
+  facts.counts = counts.As<cuda::StepCounts>();
+  for (uint64_t& most : facts.rows) most = rows;
+  facts.merge = merge;
+  for (const cuda::RowArgs& args : cuda::PlanRows(ops, facts)) cuda::LaunchRows(args, rows, stream.get());
+}
+
+inline cuda::RowOp QuantizeOp(const float* in, uint32_t cols, cuda::Acts acts, uint8_t* out) {
+  cuda::RowOp op = {};
+  op.kind = cuda::RowOpKind::kQuantize;
+  op.cols = cols;
+  op.acts = acts;
+  op.in0 = in;
+  op.out = reinterpret_cast<float*>(out);
+  return op;
+}
 
 inline std::vector<float> RandomFloats(size_t count, uint32_t seed, float scale = 1) {
   std::minstd_rand random(seed);

@@ -59,21 +59,8 @@ std::vector<float> Multiply(Problem& p, uint32_t first, uint32_t count, const fl
   memset(out.data(), 0xff, out.size());
   const Acts kind = cuda::ActsOf(p.type);
   const uint64_t act_bytes = kind == Acts::kFloat ? p.cols * 4 : cuda::ActRowBytes(kind, p.cols);
-  DeviceBytes acts(act_bytes * count), step(sizeof(cuda::StepArgs)), op(sizeof(cuda::RowOp));
-  if (kind != Acts::kFloat) {
-    step.As<cuda::StepArgs>()->counts = counts.As<StepCounts>();
-    cuda::RowOp& quantize = *op.As<cuda::RowOp>();
-    quantize.kind = cuda::RowOpKind::kQuantize;
-    quantize.acts = kind;
-    quantize.cols = p.cols;
-    quantize.in0 = floats.As<float>();
-    quantize.out = acts.As<float>();
-    cuda::RowArgs rows = {};
-    rows.ops = op.As<cuda::RowOp>();
-    rows.num_ops = 1;
-    rows.step = step.As<cuda::StepArgs>();
-    cuda::LaunchRows(rows, count, stream.get());
-  }
+  DeviceBytes acts(act_bytes * count);
+  if (kind != Acts::kFloat) RunRows({QuantizeOp(floats.As<float>(), p.cols, kind, acts.data())}, count);
   cuda::MatMulArgs args = {};
   args.matrices = 1;
   args.matrix[0].weights = p.packed.data();
@@ -183,23 +170,10 @@ TEST(CudaMatMul, QuantisesAsTheCpuDoes) {
     for (int i = 512; i < 544; ++i) x[static_cast<size_t>(i)] = 1e-35f;
     std::vector<uint8_t> want(simd::A8RowBytes(x.size()));
     simd::ref::QuantizeA8(x.data(), x.size(), group, want.data());
-    DeviceStream stream;
-    DeviceBytes counts(sizeof(StepCounts)), step(sizeof(cuda::StepArgs)), op(sizeof(cuda::RowOp));
     DeviceBytes in(x.size() * 4), out(cuda::ActRowBytes(Acts::kBytes32, x.size()));
     memcpy(in.data(), x.data(), in.size());
-    counts.As<StepCounts>()->rows[0] = 1;
-    step.As<cuda::StepArgs>()->counts = counts.As<StepCounts>();
-    cuda::RowOp& quantize = *op.As<cuda::RowOp>();
-    quantize.kind = cuda::RowOpKind::kQuantize;
-    quantize.acts = group == 32 ? Acts::kBytes32 : Acts::kBytes256;
-    quantize.cols = static_cast<uint32_t>(x.size());
-    quantize.in0 = in.As<float>();
-    quantize.out = out.As<float>();
-    cuda::RowArgs rows = {};
-    rows.ops = op.As<cuda::RowOp>();
-    rows.num_ops = 1;
-    rows.step = step.As<cuda::StepArgs>();
-    cuda::LaunchRows(rows, 1, stream.get());
+    const Acts acts = group == 32 ? Acts::kBytes32 : Acts::kBytes256;
+    RunRows({QuantizeOp(in.As<float>(), static_cast<uint32_t>(x.size()), acts, out.data())}, 1);
     for (uint32_t k = 0; k < x.size(); ++k) {
       simd::A8Block block;
       memcpy(&block, want.data() + k / 32 * sizeof(block), sizeof(block));
