@@ -129,7 +129,7 @@ class Feed:
             self.ready.append(take)
             self.all.append(p)
         atexit.register(self.stop)  # before multiprocessing waits for them
-        self.waited, self.queue, self.device = 0.0, queue.Queue(AHEAD), None
+        self.waited, self.queue, self.device, self.stopped = 0.0, queue.Queue(AHEAD), None, False
 
     def start(self, device):
         self.device = torch.device(device)
@@ -144,7 +144,8 @@ class Feed:
                     slot, layout, sizes, length = pipe.recv()
                 except (EOFError, OSError):
                     open_pipes.remove(pipe)
-                    print("a producer has ended", flush=True)
+                    if not self.stopped:
+                        print("a producer has ended", flush=True)
                     continue
                 rank = self.ready.index(pipe)
                 data = torch.from_numpy(np.frombuffer(self.rooms[rank], np.uint8, length, slot * self.size))
@@ -200,5 +201,6 @@ class Feed:
         return tensors["images"], tensors["labels"], Packed(tensors, sizes)
 
     def stop(self):
+        self.stopped = True
         for p in self.all:
             p.kill()

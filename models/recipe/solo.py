@@ -4,6 +4,7 @@ Nothing in a step waits for a number from the device: how far a run is, it knows
 every few seconds.
 """
 
+import math
 import signal
 import time
 
@@ -100,6 +101,8 @@ class Solo:
     def show(self, totals, now):
         step, seen, then, waited = self.shown
         said = (totals / (self.step - step)).tolist()
+        if not all(math.isfinite(v) for v in said):
+            raise RuntimeError("step %d: the losses are %s; what was saved before stays" % (self.step, said))
         took = time.time() - then  # the list is there when the device has done all this
         print("step %d  %.2f min  %d pictures  answers %.4f  looks %.4f  patches %.4f  %.0f pictures/s  %.1f steps/s  "
               "waited for producers %.0f %%" % (self.step, self.clock[0] / 60, self.seen, *said, (self.seen - seen) / took,

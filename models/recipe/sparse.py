@@ -43,13 +43,10 @@ def scores(weight, squares):
 
 def thin(weight, squares, kept, density):
     """The blocks that stay of those that are `kept`: exactly the share `density` of all, where there are as many."""
-    count = round(density * kept.numel())
-    if count >= int(kept.sum()):
-        return kept
     worth = scores(weight, squares).masked_fill(~kept, -1.0).flatten()
     left = torch.zeros(kept.numel(), dtype=torch.bool, device=kept.device)
-    left[worth.topk(count).indices] = True
-    return left.view_as(kept)
+    left.scatter_(0, worth.topk(round(density * kept.numel())).indices, True)
+    return left.view_as(kept) & kept
 
 
 def spread(kept):

@@ -271,7 +271,8 @@ class Run:
     @torch.no_grad()
     def bridge(self, tower=None):
         """Once the tower has learned alone: lets the decoder start from what it sees, or from what another tower does."""
-        images, labels = self.labelled()
+        device = next(self.model.parameters()).device
+        images, labels = (x.to(device) for x in self.labelled())
         labels = labels.long()
         if tower:
             bridge.graft(self.model, tower, images, labels)
