@@ -4,6 +4,10 @@
 them. No words: the question as a whole means the things.
 """
 
+import bisect
+
+import numpy as np
+
 import wording as W
 from world import COLOUR_NAMES, HELD_PAIRS, PLACES, SHAPES, SIZE
 
@@ -339,11 +343,12 @@ EMPHASIS_LATE = {colour: 0.7, shape: 0.8, count: 1.5, position: 2.0, relation: 3
 
 
 def table(emphasis):
-    """For each kind of scene its askers, and how likely each is."""
+    """For each kind of scene its askers, and how likely it is one of those up to each."""
     out = {}
     for kind, askers in ASKERS.items():
         weights = [w * emphasis.get(f, 1.0) for f, w in askers]
-        out[kind] = [f for f, _ in askers], [w / sum(weights) for w in weights]
+        cdf = np.cumsum([w / sum(weights) for w in weights])
+        out[kind] = [f for f, _ in askers], (cdf / cdf[-1]).tolist()
     return out
 
 
@@ -352,9 +357,9 @@ TABLE, LESSON, LATE = table({}), table(EMPHASIS), table(EMPHASIS_LATE)
 
 def ask(rng, scene, likely=TABLE):
     """One question about the scene: (kind, question, answer, about)."""
-    askers, weights = likely[scene["kind"]]
+    askers, upto = likely[scene["kind"]]
     for _ in range(20):
-        made = askers[int(rng.choice(len(askers), p=weights))](rng, scene)
+        made = askers[bisect.bisect_right(upto, rng.random())](rng, scene)  # rng.choice does the same, ten times slower
         if made:
             return made
     return caption(rng, scene)
