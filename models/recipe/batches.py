@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 import wording
-from model import IMAGE_TOKENS
+from model import CONFIG, IMAGE_TOKENS, LOOKS
 from questions import LESSON, ask, vary
 from world import CLASSES, COLOUR_NAMES, GRID, PLACES, SIZE, SIZE_NAMES
 
@@ -23,7 +23,9 @@ ENGINES = 4  # the prefix that current llama.cpp makes when a prompt starts with
 
 
 class Packer:
-    def __init__(self, tokenizer):
+    def __init__(self, tokenizer, lesson=LESSON):
+        """lesson: how often training asks what, a table of questions.py."""
+        self.lesson = lesson
         self.t = tokenizer
         t = tokenizer
         self.image_id, self.end = t.ids["<image>"], t.ids["<end_of_utterance>"]
@@ -44,7 +46,7 @@ class Packer:
         chained = prefix is None and rng.random() < 0.1
         at = len(p)
         for i in range(count):
-            kind, q, a, about = (*asked[i], []) if asked else ask(rng, scene, LESSON)
+            kind, q, a, about = (*asked[i], []) if asked else ask(rng, scene, self.lesson)
             if not asked and (kind, a) in seen and kind not in ("colour", "shape", "position", "count", "exists", "relation"):
                 continue
             seen.add((kind, a))
@@ -106,67 +108,100 @@ class Packer:
         places = [self.t.encode(" " + PLACES[third[i // GRID]][third[i % GRID]]) for i in range(GRID * GRID)]
         return [{label: v[0] for label, v in plane.items() if len(v) == 1} for plane in ids] + [places]
 
-    def pack(self, rows):
-        return Packed(rows)
+    def pack(self, rows, device="cpu"):
+        arrays, sizes = numbers(rows)
+        return Packed({n: torch.from_numpy(v).to(device) for n, v in arrays.items()}, sizes)
 
 
 class Part:
     """Some of a batch's questions, or its prefixes, padded to one length: what attends, and to what.
 
     queries [n, t] and keys [n, k] number tokens of the batch; mask [n, 1, 1, t, k] is added to the scores; looks are
-    {one of model.LOOKS: (member, place among its queries, shares [m, k])}.
+    {one of model.LOOKS: (lines, shares [m, k], their logarithms)}, where a line is a row of the first head's scores, seen as [., k].
+    Made from a few numbers a member, where the model is: masks are large, and would be slow to bring there.
     """
 
-    def __init__(self, members):
-        """members: (first token of the row, length of the prefix seen, where it starts in the row, its length, looks)."""
-        t, k = max(m[3] for m in members), max(m[1] + m[3] for m in members)
-        queries, keys = np.zeros((len(members), t), np.int64), np.zeros((len(members), k), np.int64)
-        seen = np.zeros((len(members), t, k), bool)
-        looks = {}
-        for i, (row, prefix, start, length, wanted) in enumerate(members):
-            queries[i, :length] = row + start + np.arange(length)
-            keys[i, :prefix + length] = row + np.concatenate((np.arange(prefix), start + np.arange(length)))
-            seen[i, :length, :prefix] = True
-            seen[i, :length, prefix:prefix + length] = np.tri(length, dtype=bool)
-            for which, query, shares in wanted:
-                line = np.zeros(k, np.float32)
-                for at, share in shares.items():
-                    line[at if at < prefix else prefix + at - start] = share
-                looks.setdefault(which, []).append((i, query - start, line))
-        self.queries, self.keys, self.length = torch.from_numpy(queries), torch.from_numpy(keys), [m[3] for m in members]
-        self.mask = torch.zeros(seen.shape).masked_fill_(~torch.from_numpy(seen), -1e9)[:, None, None]
-        self.looks = {w: (torch.tensor([f[0] for f in v]), torch.tensor([f[1] for f in v]), torch.from_numpy(np.stack([f[2] for f in v])))
-                      for w, v in looks.items()}
+    def __init__(self, spans, t, k, looks):
+        """spans [n, 4]: first token of the row, length of the prefix seen, where the member starts in the row, its length."""
+        row, prefix, start, length = spans[:, :, None].unbind(1)
+        at, key = torch.arange(t, device=spans.device), torch.arange(k, device=spans.device)[None]
+        own = key - prefix  # where a key is among the member's own tokens
+        # What pads a member is its last token again: nobody asks for it, and no other token is read or written as often.
+        self.queries = row + start + torch.minimum(at[None], length - 1)
+        self.keys = row + torch.where(own < 0, key, start + torch.minimum(own, length - 1))
+        unseen = own[:, None, :] > at[None, :, None]
+        self.mask = torch.zeros(unseen.shape, device=spans.device).masked_fill_(unseen, -1e9)[:, None, None]
+        self.looks = {}
+        for which, (lines, cells, values) in looks.items():
+            shares = torch.zeros(len(lines) * k, device=spans.device).scatter_(0, cells, values).view(-1, k)
+            self.looks[which] = lines, shares, shares.clamp_min(1e-9).log()
 
 
 class Packed:
     """A batch without padding: the tokens of all rows one after the other, and the parts in which they attend.
 
-    tokens, positions and targets [tokens]; slots [rows, image tokens]: where the image tokens go; starts: each row's first
-    token; home [tokens]: where a token is among the queries of all parts, one part after the other.
+    tokens, positions and targets [tokens]; slots [rows, image tokens]: where the image tokens go; home [tokens]: where a
+    token is among the queries of all parts, one part after the other; wanted: the tokens with a target, and answers: these.
     """
 
-    def __init__(self, rows):
-        self.starts = np.concatenate(([0], np.cumsum([len(r[0]) for r in rows])))
-        self.tokens, self.positions, self.targets = (torch.tensor([v for r in rows for v in r[i]]) for i in (0, 1, 3))
-        self.slots = torch.tensor([r[4] + start for r, start in zip(rows, self.starts)])[:, None] + torch.arange(IMAGE_TOKENS)
-        heads, asks = [], []
-        for row, start in zip(rows, self.starts.tolist()):
-            segments = np.array(row[2])
-            prefix = int((segments == 0).sum())
-            heads.append((start, 0, 0, prefix, []))
-            for segment in sorted(set(row[2]) - {0}):
-                at = np.flatnonzero(segments == segment)
-                first, last = int(at[0]), int(at[-1]) + 1
+    def __init__(self, tensors, sizes):
+        """tensors: what numbers() gives, as tensors of one device; sizes: (t, k) of each part."""
+        self.tokens, self.positions, self.targets, self.slots, self.home, self.wanted, self.answers = (
+            tensors[n] for n in ("tokens", "positions", "targets", "slots", "home", "wanted", "answers"))
+        self.parts = []
+        for i, (t, k) in enumerate(sizes):
+            looks = {w: tuple(tensors["%d.%s.%s" % (i, w, n)] for n in ("lines", "cells", "values"))
+                     for w in LOOKS if "%d.%s.lines" % (i, w) in tensors}
+            self.parts.append(Part(tensors["%d.spans" % i], t, k, looks))
+
+
+def numbers(rows):
+    """A batch as plain arrays, {name: array}, and (t, k) of each of its parts: what travels from process to process."""
+    starts = firsts(rows)
+    tokens, positions, targets = (np.array([v for r in rows for v in r[i]], np.int64) for i in (0, 1, 3))
+    wanted, home = np.flatnonzero(targets >= 0), np.zeros(len(tokens), np.int64)
+    slots = np.array([r[4] + start for r, start in zip(rows, starts)])[:, None] + np.arange(IMAGE_TOKENS)
+    heads, asks = [], []
+    for row, start in zip(rows, starts):
+        segments = np.array(row[2])
+        prefix = int((segments == 0).sum())
+        heads.append((start, 0, 0, prefix, []))
+        edges = [prefix, *(np.flatnonzero(np.diff(segments[prefix:])) + prefix + 1).tolist(), len(segments)]
+        for first, last in zip(edges, edges[1:]):
+            if last > first:
                 looks = [look for look in row[6] if first <= look[1] < last]
-                asks.append((start, prefix if segment < 100 else 0, first, last - first, looks))
-        self.parts = [Part(heads)] + [Part(members) for members in alike(asks)]
-        self.home, base = torch.zeros(len(self.tokens), dtype=torch.long), 0
-        for part in self.parts:
-            n, t = part.queries.shape
-            real = torch.arange(t) < torch.tensor(part.length)[:, None]
-            self.home[part.queries[real]] = (base + torch.arange(n * t).view(n, t))[real]
-            base += n * t
+                asks.append((start, prefix if row[2][first] < 100 else 0, first, last - first, looks))
+    out = {"tokens": tokens, "positions": positions, "targets": targets, "slots": slots, "home": home, "wanted": wanted,
+           "answers": targets[wanted]}
+    sizes, base = [], 0
+    for i, members in enumerate([heads] + alike(asks)):
+        t, k = max(m[3] for m in members), max(m[1] + m[3] for m in members)
+        for j, (row, _, start, length, _) in enumerate(members):
+            home[row + start:row + start + length] = np.arange(base + j * t, base + j * t + length)
+        base += len(members) * t
+        sizes.append((t, k))
+        out["%d.spans" % i] = np.array([m[:4] for m in members], np.int64)
+        out.update(gazes("%d." % i, members, t, k))
+    return out, sizes
+
+
+def firsts(rows):
+    """Each row's first token among all."""
+    return np.concatenate(([0], np.cumsum([len(r[0]) for r in rows])))[:-1].tolist()
+
+
+def gazes(name, members, t, k):
+    """The looks of a part's members as arrays: lines, and of their shares [lines, k] the cells that are not zero."""
+    looks = {}
+    for i, (_, prefix, start, _, wanted) in enumerate(members):
+        for which, query, shares in wanted:
+            lines, cells, values = looks.setdefault(which, ([], [], []))
+            for at, share in shares.items():
+                cells.append(len(lines) * k + (at if at < prefix else prefix + at - start))
+                values.append(share)
+            lines.append(i * CONFIG["heads"] * t + query - start)
+    return {"%s%s.%s" % (name, w, n): np.array(v, np.float32 if n == "values" else np.int64)
+            for w, three in looks.items() for n, v in zip(("lines", "cells", "values"), three)}
 
 
 def alike(members):

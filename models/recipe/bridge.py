@@ -13,14 +13,14 @@ from model import shuffle
 def fit(x, y, weight, ridge=1e-3):
     """The matrix [out, in] with which x gives nearly y."""
     gram = x.t() @ (x * weight[:, None])
-    gram += ridge * gram.diag().mean() * torch.eye(len(gram))
+    gram += ridge * gram.diag().mean() * torch.eye(len(gram), device=gram.device)
     return torch.linalg.solve(gram, x.t() @ (y * weight[:, None])).t()
 
 
 def turned(code):
     """The same words by other directions: a digit in the place of the units, which must not be taken for the tens."""
     turn = torch.linalg.qr(torch.randn(code.shape[-1], code.shape[-1], generator=torch.Generator().manual_seed(5)))[0]
-    return code @ turn
+    return code @ turn.to(code.device)
 
 
 def sayings(model, packer, labels):
@@ -28,7 +28,7 @@ def sayings(model, packer, labels):
     places; and a number's two digits wherever the number stands."""
     scale, (classes, colours, sizes, places) = model.c["scale"], packer.words()
     word = F.normalize(model.embed.detach(), dim=1)
-    said = torch.zeros(len(labels), labels.shape[2], model.c["dim"])
+    said = torch.zeros(len(labels), labels.shape[2], model.c["dim"], device=labels.device)
     for patch, tokens in enumerate(places):
         said[labels[:, 3, patch] == 1, patch] += 0.7 * word[tokens].sum(0)
     for plane, table in enumerate((classes, colours, sizes)):
@@ -53,7 +53,7 @@ def speak(model, packer, images, labels, ridge=3e-3, gain=0.7):
     """Adds the words to the projection; labels: [b, planes, patches] as scenes.draw gives them."""
     want = sayings(model, packer, labels).flatten(0, 1)
     seen = seen_by(model.tower, images).flatten(0, 1)
-    words_in = fit(seen - seen.mean(0), want - want.mean(0), torch.ones(len(seen)), ridge)
+    words_in = fit(seen - seen.mean(0), want - want.mean(0), torch.ones(len(seen), device=seen.device), ridge)
     strength = (seen @ model.tower.project.weight.t()).pow(2).mean().sqrt() / (seen @ words_in.t()).pow(2).mean().sqrt()
     model.tower.project.weight += gain * strength * words_in
 

@@ -183,7 +183,8 @@ class Canvas:
 def text_masks(rng, text, size, turn):
     """The coverage of a text and, for each of its characters, of that character alone, all of one shape."""
     face = font(rng, size)
-    left, top, right, bottom = face.getbbox(text)
+    left, top, right, bottom = face.getbbox(text)  # whole numbers, which releases of Pillow give as floats
+    left, top, right, bottom = math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom)
     w, h = right - left + 4, bottom - top + 4
     image = Image.new("L", (w, h), 0)
     ImageDraw.Draw(image).text((2 - left, 2 - top), text, fill=255, font=face)

@@ -1,27 +1,40 @@
 """Checks of the recipe itself, a minute's worth: python3 check.py"""
 
+import argparse
 import contextlib
 import io
 import os
 import tempfile
 import unittest
+from unittest import mock
 
 import numpy as np
 import torch
 
 import bridge
+import feed
 import gguf
 import scenes
+import solo
 import sparse
 import train
-from batches import Packer
+from batches import Packed, Packer
 from export import export, load_gguf, pair
 from model import CONFIG, Eye, shuffle
+from muon import Flat, Optimiser
 from questions import ASKERS, ask
 from tokenizer import Tokenizer
-from world import HELD_NUMBERS, HELD_PAIRS
+from world import HELD_NUMBERS, HELD_PAIRS, HELD_WORDS
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def asked(**more):
+    """Options of a run with producers."""
+    given = dict(seed=1, batch=12, uses=2, questions=6, practise=0.25, producers=1, workers=1, threads=1, look=0.5, dense=0.3, heads_alone=0.0,
+                 minutes=3, tower_minutes=0, frozen_minutes=0, mean=200, rate=1e-3, feature=0.5, layers=1.0, distil=0.7, temperature=2.0,
+                 prune_every=1, density=0.5, begin=0.02, end=0.6)
+    return argparse.Namespace(**dict(given, **more))
 
 
 class Check(unittest.TestCase):
@@ -175,6 +188,71 @@ class Check(unittest.TestCase):
                         self.assertLessEqual(np.abs(p.detach().numpy() - weights[n]).max(), bound * np.abs(weights[n]).max(), n)
             keys = gguf.Reader(pair(folder, "F32")[0]).keys
             self.assertEqual(keys["tokenizer.ggml.tokens"], self.tokenizer.tokens)
+
+    def test_a_producers_batches_are_its_seeds(self):
+        def batches(rank, count):
+            made = feed.Producer(asked(), rank)
+            return [made.batch()[0] for _ in range(count)], made
+        with mock.patch.object(feed, "FEWEST", 6):
+            (one, maker), (same, _), (other, _) = batches(0, 4), batches(0, 4), batches(1, 1)
+        for a, b in zip(one, same):
+            self.assertEqual(a.keys(), b.keys())
+            self.assertTrue(all(np.array_equal(a[n], b[n]) for n in a))
+        self.assertFalse(np.array_equal(one[0]["images"], other[0]["images"]))
+        self.assertLess(maker.drawn, 48)  # some scenes were asked about twice
+        self.assertEqual(len(one[0]["slots"]), 9)  # nothing is asked about the others
+        shown = [made[1] for made in maker.pool + maker.crowds]
+        self.assertFalse({(s["colour"], s["shape"]) for scene in shown for s in scene["shapes"]} & HELD_PAIRS)
+        self.assertFalse({scene["number"]["text"] for scene in shown if scene.get("number")} & HELD_NUMBERS)
+        self.assertFalse({scene["word"]["text"].lower() for scene in shown if scene.get("word")} & HELD_WORDS)
+
+    def test_a_batch_travels_whole(self):
+        arrays, sizes = feed.Producer(asked(), 0).batch()
+        room = bytearray(1 << 21)
+        layout, length = feed.lay(arrays, memoryview(room))
+        back = feed.unfold(torch.frombuffer(room, dtype=torch.uint8)[:length], layout)
+        self.assertEqual(back.keys(), arrays.keys())
+        self.assertTrue(all(np.array_equal(back[n].numpy(), arrays[n]) for n in arrays))
+        self.assertRaises(ValueError, feed.lay, arrays, memoryview(bytearray(1 << 10)))
+        batch = Packed(back, sizes)
+        self.assertTrue(torch.equal(batch.targets[batch.wanted], batch.answers))
+        self.assertEqual(sum(len(p.queries) for p in batch.parts[:1]), 9)
+
+    def test_all_in_one_tensor_is_the_same_optimiser(self):
+        one, two, alike = Eye(), Eye(), lambda x: x
+        two.load_state_dict(one.state_dict())
+        mean = {n: p.detach().clone() for n, p in two.named_parameters()}
+        plain = Optimiser(one, alike)
+        flat = Flat(two, mean, Optimiser(two, alike), "cpu")
+        for step in range(3):
+            grads = {n: torch.randn_like(p) for n, p in one.named_parameters() if step < 2 or not n.startswith("tower.b")}
+            plain.step(grads, 1e-3)
+            flat.step(grads, 1e-3)
+            flat.average(0.25)
+        for (n, p), q in zip(one.named_parameters(), two.parameters()):
+            self.assertLess(float((p - q).abs().max()), 1e-5, n)
+            self.assertTrue(q.data_ptr() == flat.named[n].data_ptr() and torch.isfinite(mean[n]).all())
+        saved = flat.save()
+        self.assertEqual((saved["state"].keys(), saved["second"].keys()), (plain.state.keys(), plain.second.keys()))
+
+    @unittest.skipUnless(hasattr(torch, "compile"), "older releases cannot compute so much of it without data")
+    def test_no_step_waits_for_a_number(self):
+        arrays, sizes = feed.Producer(asked(), 0).batch()
+        for kind in (train.Run, sparse.SparseRun):
+            run = object.__new__(type("Solo", (solo.Solo, kind), {}))
+            run.a, run.model, run.teacher, run.step, run.seen, run.clock = asked(), Eye().to("meta"), Eye().to("meta"), 0, 0, [60.0, 0]
+            run.named = dict(run.model.named_parameters())
+            run.mean = {n: p.detach().clone() for n, p in run.named.items()}
+            run.opt = Optimiser(run.model, lambda x: x)
+            run.teacher.requires_grad_(False)
+            run.kept = {n: sparse.blocks_of(run.named[n].detach()) for n in sparse.prunable(run.model)}
+            run.squares, run.masks, run.layers, run.true_layers = {}, {}, [], []
+            run.place(torch.device("meta"))
+            run.join(0)
+            # Tensors without data: reading one is an error, and so is to mix them with others.
+            data = {n: torch.from_numpy(np.ascontiguousarray(v)).to("meta") for n, v in arrays.items()}
+            run.feed = argparse.Namespace(next=lambda: (data["images"], data["labels"], Packed(data, sizes)))
+            self.assertEqual([run.learn().shape for _ in range(3)], [(3,)] * 3)
 
     def test_rates_end_at_nothing(self):
         self.assertGreater(train.rate_at(0.2, 1.0), 0.99)

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 import scenes
-from batches import ENGINES, Packer
+from batches import ENGINES, Packer, firsts
 from questions import ask
 from tokenizer import Tokenizer
 
@@ -46,16 +46,15 @@ def held_out(count, held, seed, hard=1.0, questions=6):
 def accuracy(model, packer, check, prefix=ENGINES):
     """{kind: (share right, how many)} of greedy answers: right is every token right, and the end."""
     images, described, asked = check[:3]
-    right = {}
+    right, device = {}, next(model.parameters()).device
     for at in range(0, len(images), BATCH):
         rows = [packer.row(None, s, len(qs), prefix, qs) for s, qs in zip(described[at:at + BATCH], asked[at:at + BATCH])]
-        batch = packer.pack(rows)
-        want = batch.targets >= 0
+        batch = packer.pack(rows, device)
         with torch.no_grad():
-            logits = model(torch.from_numpy(images[at:at + BATCH]), batch)
-        good = torch.ones_like(want)
-        good[want] = logits.argmax(1) == batch.targets[want]
-        for start, r in zip(batch.starts, rows):
+            logits = model(torch.from_numpy(images[at:at + BATCH]).to(device), batch)
+        good = torch.ones(len(batch.tokens), dtype=torch.bool)
+        good[batch.wanted.cpu()] = (logits.argmax(1) == batch.answers).cpu()
+        for start, r in zip(firsts(rows), rows):
             for kind, first, last in r[5]:
                 right.setdefault(kind, []).append(bool(good[start + first:start + last].all()))
     return {k: (sum(v) / len(v), len(v)) for k, v in right.items()}

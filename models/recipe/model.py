@@ -176,10 +176,11 @@ class Block(nn.Module):
             s = (one.reshape(n, self.kv, group * t, self.hd) @ keys.transpose(2, 3)).view(n, self.kv, group, t, -1) + part.mask
             a = torch.softmax(s, -1).view(n, self.kv, group * t, -1) @ values
             out.append(a.view(n, self.heads, t, self.hd).transpose(1, 2).reshape(n * t, -1))
-            for which, (member, place, shares) in part.looks.items():
-                for head in (head for at, head in LOOKS[which] if at == layer):
-                    seen = torch.log_softmax(s[member, head // group, head % group, place], -1)
-                    far = far + (shares * (shares.clamp_min(1e-9).log() - seen)).sum()
+            wanted = [(lines + head * t, shares, logs) for which, (lines, shares, logs) in part.looks.items()
+                      for at, head in LOOKS[which] if at == layer]
+            if wanted:
+                lines, shares, logs = (torch.cat(v) for v in zip(*wanted))
+                far = far + (shares * (logs - torch.log_softmax(pick(s.view(-1, s.shape[-1]), lines), -1))).sum()
         home = batch.home
         if only is not None:
             x, home = x.index_select(0, only), home[only]
@@ -211,15 +212,14 @@ class Eye(nn.Module):
 
     def read(self, pictures, batch):
         """Logits where a batch has targets, for the tower's image tokens, and the mean distance of attention from its looks."""
-        x = self.embed[batch.tokens]
+        x = pick(self.embed, batch.tokens)
         x = x.index_copy(0, batch.slots.flatten(), pictures.flatten(0, 1))
         hd = self.c["dim"] // self.c["heads"]
-        angle = batch.positions[:, None, None].float() * self.c["theta"] ** (-torch.arange(0, hd, 2).float() / hd)
+        angle = batch.positions[:, None, None].float() * self.c["theta"] ** (-torch.arange(0, hd, 2, device=x.device).float() / hd)
         cos, sin = torch.cos(angle), torch.sin(angle)
         far = x.new_zeros(())
-        wanted = (batch.targets >= 0).nonzero()[:, 0]
         for layer, block in enumerate(self.blocks):
-            x, apart = block(x, batch, cos, sin, layer, wanted if block is self.blocks[-1] else None)
+            x, apart = block(x, batch, cos, sin, layer, batch.wanted if block is self.blocks[-1] else None)
             far = far + apart
-        taught = sum(len(LOOKS[which]) * len(member) for part in batch.parts for which, (member, _, _) in part.looks.items())
+        taught = sum(len(LOOKS[which]) * len(lines) for part in batch.parts for which, (lines, _, _) in part.looks.items())
         return self.norm(x) @ self.embed.t(), far / max(1, taught)

@@ -15,6 +15,7 @@ import os
 import torch
 import torch.nn.functional as F
 
+import solo
 import train
 from evaluate import load
 from model import Eye
@@ -42,13 +43,10 @@ def scores(weight, squares):
 
 def thin(weight, squares, kept, density):
     """The blocks that stay of those that are `kept`: exactly the share `density` of all, where there are as many."""
-    count = round(density * kept.numel())
-    if count >= int(kept.sum()):
-        return kept
-    worth = torch.where(kept, scores(weight, squares), torch.full((), -1.0)).flatten()
-    left = torch.zeros(kept.numel(), dtype=torch.bool)
-    left[worth.topk(count).indices] = True
-    return left.view_as(kept)
+    worth = scores(weight, squares).masked_fill(~kept, -1.0).flatten()
+    left = torch.zeros(kept.numel(), dtype=torch.bool, device=kept.device)
+    left.scatter_(0, worth.topk(round(density * kept.numel())).indices, True)
+    return left.view_as(kept) & kept
 
 
 def spread(kept):
@@ -73,9 +71,14 @@ class SparseRun(train.Run):
                     self.named[n].copy_(p)
                     self.mean[n].copy_(p)
         self.bridged = True
-        self.kept = {n: blocks_of(self.named[n].detach()).share_memory_() for n in prunable(self.model)}
-        self.squares = {}
+        self.kept = {n: self.shared(blocks_of(self.named[n].detach())) for n in prunable(self.model)}
+        self.squares, self.masks = {}, {}
         self.layers, self.true_layers = [], []
+
+    def place(self, device):
+        super().place(device)
+        self.teacher.to(device)
+        self.kept = {n: k.to(device) for n, k in self.kept.items()}
 
     def join(self, rank):
         super().join(rank)
@@ -88,11 +91,12 @@ class SparseRun(train.Run):
 
     @torch.no_grad()
     def watch(self, name, x):
-        """Keeps a running mean of the squares of what a matrix is multiplied with."""
-        if not self.model.training:
+        """Keeps a running mean of the squares of what a matrix is multiplied with; of a producer's large batches, only before
+        blocks go."""
+        if not self.model.training or (self.a.producers and (self.step + 1) % self.a.prune_every):
             return
         now = x.flatten(0, -2).pow(2).mean(0)
-        self.squares[name] = now if name not in self.squares else self.squares[name].lerp_(now, 0.05)
+        self.squares[name] = now if name not in self.squares else self.squares[name].lerp_(now, 0.5 if self.a.producers else 0.05)
 
     def apart(self):
         """How far the layers' outputs are from the teacher's, of their variance, since the last call."""
@@ -103,7 +107,7 @@ class SparseRun(train.Run):
         self.true_layers.clear()
         return far
 
-    def loss(self, images, labels, rows):
+    def loss(self, images, labels, batch):
         self.layers.clear()
         self.true_layers.clear()
         pictures, patches = self.model.tower(images)
@@ -111,33 +115,34 @@ class SparseRun(train.Run):
             true_pictures, true_patches = self.teacher.tower(images)
         seen = F.mse_loss(pictures, true_pictures) / true_pictures.var() + F.mse_loss(patches, true_patches) / true_patches.var()
         dense = train.patch_loss(self.model.aux(patches), labels)
-        loss, answer, taught = self.a.feature * seen + self.a.dense * dense, torch.zeros(()), torch.zeros(())
-        if rows:
-            batch = self.packer.pack(rows)
-            logits, look = self.model.read(pictures[:len(rows)], batch)
+        loss = self.a.feature * seen + self.a.dense * dense
+        answer = taught = torch.zeros((), device=images.device)
+        if batch:
+            logits, look = self.model.read(pictures[:len(batch.slots)], batch)
             with torch.no_grad():
-                said = self.teacher.read(true_pictures[:len(rows)], batch)[0]
+                said = self.teacher.read(true_pictures[:len(batch.slots)], batch)[0]
             t = self.a.temperature
             taught = F.kl_div(F.log_softmax(logits / t, 1), F.log_softmax(said / t, 1), reduction="batchmean", log_target=True) * t * t
-            answer = F.cross_entropy(logits, batch.targets[batch.targets >= 0])
+            answer = F.cross_entropy(logits, batch.answers)
             loss = loss + self.a.distil * taught + (1 - self.a.distil) * answer + self.a.look * look
         loss = loss + self.a.layers * self.apart()
-        return loss, (float(answer), float(taught), float(seen))
+        return loss, torch.stack((answer, taught, seen)).detach()
 
     def density(self):
-        return density_at(float(self.clock[0]) / (self.a.minutes * 60), self.a.begin, self.a.end, self.a.density)
+        return density_at(self.progress(), self.a.begin, self.a.end, self.a.density)
 
     def settle(self, names):
         """Takes blocks away from this worker's matrices, and keeps at zero what is gone."""
         prune = self.step % self.a.prune_every == 0
+        names = [n for n in names if n in self.kept]
         for n in names:
-            if n not in self.kept:
-                continue
             if prune and n in self.squares:
                 self.kept[n].copy_(thin(self.named[n], self.squares[n], self.kept[n], self.density()))
-            mask = spread(self.kept[n])
-            self.named[n].mul_(mask)
-            self.mean[n].mul_(mask)
+                self.masks.pop(n, None)
+            if n not in self.masks:
+                self.masks[n] = spread(self.kept[n]).float()
+        for weights in (self.named, self.mean):  # few operations on a GPU
+            torch._foreach_mul_([weights[n] for n in names], [self.masks[n] for n in names])
 
     def report(self, check):
         left = sum(int(k.sum()) for k in self.kept.values()) / sum(k.numel() for k in self.kept.values())
@@ -158,11 +163,10 @@ def main():
     p.add_argument("--layers", type=float, default=1.0, help="weight of the loss on what comes out of each layer")
     p.add_argument("--feature", type=float, default=0.5, help="weight of the loss on what the tower makes of pictures")
     p.set_defaults(tower_minutes=0.0, frozen_minutes=0.0, rate=8e-4, dense=0.1)
-    a = p.parse_args()
+    a = train.parsed(p)
     if len(a.teacher) > 2:
         p.error("--teacher: one checkpoint or the two files TEXT MMPROJ, not %d files" % len(a.teacher))
-    os.makedirs(a.run, exist_ok=True)
-    train.train(SparseRun(a))
+    train.train(solo.start(SparseRun, a))
 
 
 if __name__ == "__main__":

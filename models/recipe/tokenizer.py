@@ -30,6 +30,7 @@ def byte_letters():
 
 
 LETTERS = byte_letters()
+TEXTS = 100000  # whose tokens are kept
 
 
 def pieces(text):
@@ -44,7 +45,7 @@ class Tokenizer:
         self.tokens, self.merges = tokens, merges
         self.ids = {t: i for i, t in enumerate(tokens)}
         self.rank = {tuple(m): i for i, m in enumerate(merges)}
-        self.cache = {}
+        self.cache, self.texts = {}, {}
         self.split = re.compile("(" + "|".join(re.escape(s) for s in SPECIALS) + ")")
         self.bytes = {c: b for b, c in LETTERS.items()}
 
@@ -71,6 +72,13 @@ class Tokenizer:
 
     def encode(self, text):
         """The tokens of a text in which special tokens are recognised."""
+        if text not in self.texts:  # training asks the same many times
+            if len(self.texts) >= TEXTS:
+                self.texts.clear()
+            self.texts[text] = tuple(self.cut(text))
+        return list(self.texts[text])
+
+    def cut(self, text):
         out = []
         for part in self.split.split(text):
             if part in self.ids and part in SPECIALS:
