@@ -339,12 +339,25 @@ MOTE_DEVICE bool FindTile(const AttentionArgs& args, uint32_t row, uint32_t y, A
 // Grid: (rows of the step, key/value heads x tiles of their heads, splits or 1).
 MOTE_KERNEL(kAttentionThreads, 2) AttentionKernel(const AttentionArgs args) {
   LetNextBegin();
-  WaitForPrevious();
-  AttentionTile tile;
-  if (!FindTile(args, blockIdx.x, blockIdx.y, &tile)) return;
+  // Before the wait comes what is copied in before a step's first kernel begins, and what a cache was made with: rows,
+  // places, addresses, one load behind the other.
   const StepArgs& step = *args.step;
-  const uint32_t last_row = tile.row + tile.tokens - 1;
-  const uint32_t all_begin = SeenBy(args, tile.row).begin, all_end = SeenBy(args, last_row).end;
+  AttentionTile tile;
+  const bool begins = FindTile(args, blockIdx.x, blockIdx.y, &tile);
+  const uint32_t own_row = begins ? tile.row : 0;
+  const uint32_t last_row = begins ? tile.row + tile.tokens - 1 : 0;
+  const uint32_t all_begin = SeenBy(args, own_row).begin, all_end = SeenBy(args, last_row).end;
+  const CacheLayerArgs layer = reinterpret_cast<const CacheLayerArgs*>(step.cache_layers[own_row])[args.layer];
+  const uint32_t kv_head = blockIdx.y / HeadTiles(args.heads / args.kv_heads);
+  const uint8_t* keys = step.cache[own_row] + layer.keys + kv_head * layer.key_head_bytes;
+  const uint8_t* values = step.cache[own_row] + layer.values + kv_head * layer.value_head_bytes;
+  Seen seen[2] = {};
+  for (uint32_t r = 0; r < 2 && begins; ++r) {
+    uint32_t row, head;
+    if (RowOfTile(tile, threadIdx.x % kWarp / 4 + 8 * r, &row, &head)) seen[r] = SeenBy(args, row);
+  }
+  WaitForPrevious();
+  if (!begins) return;
   const bool partial = args.splits > 1;
   uint32_t split = all_begin / kSplitPositions;
   uint32_t end_split = (all_end - 1) / kSplitPositions + 1;
@@ -355,16 +368,6 @@ MOTE_KERNEL(kAttentionThreads, 2) AttentionKernel(const AttentionArgs args) {
   }
   const AttentionMemory m = LayOut(args);
   LoadQueries(args, tile, m);
-  const CacheLayerArgs& layer = reinterpret_cast<const CacheLayerArgs*>(step.cache_layers[tile.row])[args.layer];
-  const uint32_t kv_head = blockIdx.y / HeadTiles(args.heads / args.kv_heads);
-  const uint8_t* keys = step.cache[tile.row] + layer.keys + kv_head * layer.key_head_bytes;
-  const uint8_t* values = step.cache[tile.row] + layer.values + kv_head * layer.value_head_bytes;
-  Seen seen[2];
-  for (uint32_t r = 0; r < 2; ++r) {
-    uint32_t row, head;
-    const bool there = RowOfTile(tile, threadIdx.x % kWarp / 4 + 8 * r, &row, &head);
-    seen[r] = there ? SeenBy(args, row) : Seen{0, 0};
-  }
   AttentionState total, state;
   Clear(&total);
   const uint32_t first_split = all_begin / kSplitPositions;
@@ -395,16 +398,17 @@ MOTE_KERNEL(kAttentionThreads, 2) AttentionKernel(const AttentionArgs args) {
 // Splits in order. Grid: (rows, heads); a thread has columns.
 MOTE_KERNEL(kAttentionThreads, 1) JoinKernel(const AttentionArgs args) {
   LetNextBegin();
-  WaitForPrevious();
   const uint32_t row = blockIdx.x, head = blockIdx.y;
-  if (row >= args.step->counts->rows[kRowsTokens]) return;
+  const bool there = row < args.step->counts->rows[kRowsTokens];
   // The tile's splits begin at that of its first token.
   const uint32_t group = args.heads / args.kv_heads;
   const uint32_t tokens = kAttentionRows / TileHeads(group);
-  const Segment segment = args.step->segments[row];
-  const uint32_t first_row = row - (row - segment.begin) % tokens;
+  const Segment segment = there ? args.step->segments[row] : Segment{0, 0};
+  const uint32_t first_row = there ? row - (row - segment.begin) % tokens : 0;
   const uint32_t first = SeenBy(args, first_row).begin / kSplitPositions;
-  const Seen seen = SeenBy(args, row);
+  const Seen seen = SeenBy(args, there ? row : 0);
+  WaitForPrevious();
+  if (!there) return;
   const uint64_t at = static_cast<uint64_t>(row) * args.heads + head;
   for (uint32_t d = threadIdx.x; d < args.value_dim; d += kAttentionThreads) {
     float out = 0, most = -INFINITY, sum = 0;

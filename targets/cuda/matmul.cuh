@@ -83,44 +83,43 @@ MOTE_DEVICE const uint8_t* TileAt(const Stretch& s, uint32_t row, uint32_t tile)
 }
 
 // Tiles that a warp has asked for at once: what memory has under way is that times the warps, and small tiles would be
-// too little of it. Not measured to help formats whose tiles are more than 2.5 KiB.
-template <DType kType, int kTokens8>
-constexpr int TilesAhead() {
+// too little of it. For formats with tiles of more than 3 KiB registers are worth more.
+template <DType kType>
+constexpr int TilesAhead(int tokens8) {
   const PackedFormat f = FormatOf(kType);
-  return kTokens8 == 1 && !f.halves && !f.bytes && !f.pairs ? 2 : 1;
+  return tokens8 == 1 && !f.halves && !f.bytes && !f.pairs ? 2 : 1;
 }
-template <DType kType, int kTokens8>
-struct TileRing {
-  HalfTile<kType> halves[TilesAhead<kType, kTokens8>()][2];
-};
 
-// The stretch's tiles in the order in which a warp takes them: of one stretch of columns, all of its rows.
-template <DType kType, int kRowTiles>
-MOTE_DEVICE const uint8_t* TileInOrder(const Stretch& s, uint32_t index) {
-  return TileAt<kType>(s, index % kRowTiles, s.begin + index / kRowTiles);
-}
-template <int kRowTiles>
-MOTE_DEVICE uint32_t NumTiles(const Stretch& s) {
-  return (s.end - s.begin) * kRowTiles;
-}
+// The tiles of a stretch in the order in which a warp takes them: of one tile of columns, all rows; and those that are
+// under way. (All rows at once, sharing each load of the activations, was no faster with 16 and 32 tokens, and a sixth
+// slower for Q6_K: what it saves in loads it takes in registers.)
 template <DType kType, int kTokens8, int kRowTiles>
-MOTE_DEVICE void LoadRing(const Stretch& s, int lane, TileRing<kType, kTokens8>* ring) {
+struct TileRing {
+  static constexpr uint32_t kAhead = TilesAhead<kType>(kTokens8);
+  HalfTile<kType> halves[kAhead][2];
+
+  MOTE_DEVICE uint32_t Count(const Stretch& s) { return (s.end - s.begin) * kRowTiles; }
+  MOTE_DEVICE const uint8_t* At(const Stretch& s, uint32_t index) {
+    return TileAt<kType>(s, index % kRowTiles, s.begin + index / kRowTiles);
+  }
+  MOTE_DEVICE void LoadFirst(const Stretch& s, int lane, TileRing* ring) {
 #pragma unroll
-  for (uint32_t i = 0; i < TilesAhead<kType, kTokens8>(); ++i) {
-    if (i >= NumTiles<kRowTiles>(s)) return;
+    for (uint32_t i = 0; i < kAhead; ++i) {
+      if (i >= Count(s)) return;
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      LoadHalf<kType>(TileInOrder<kType, kRowTiles>(s, i), half, lane, &ring->halves[i][half]);
+      for (int half = 0; half < 2; ++half) LoadHalf<kType>(At(s, i), half, lane, &ring->halves[i][half]);
     }
   }
-}
+};
 
-// Its sums to `out`, (rows, 8 * kTokens8). `ring` holds the first tiles and, as they are used, takes in the next.
+// A stretch's sums to `out`, (rows, 8 * kTokens8). `ring` holds the first units and, as they are used, takes in the
+// next.
 template <DType kType, int kTokens8, int kRowTiles, int kColumns>
 MOTE_DEVICE void MultiplyStretch(const MatMulArgs& args, const Stretch& s, TokenRange tokens,
-                                 TileRing<kType, kTokens8>* ring, float* out) {
-  constexpr uint32_t kAhead = TilesAhead<kType, kTokens8>();
-  constexpr uint32_t kTurn = kAhead > kRowTiles ? kAhead : kRowTiles;  // one is a multiple of the other
+                                 TileRing<kType, kTokens8, kRowTiles>* ring, float* out) {
+  using Ring = TileRing<kType, kTokens8, kRowTiles>;
+  constexpr uint32_t kRows = kRowTiles;
+  constexpr uint32_t kTurn = Ring::kAhead > kRows ? Ring::kAhead : kRows;  // one is a multiple of the other
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const int g = lane / 4, t = lane % 4;
   // Tokens that are not there: the last one again, and nobody looks.
@@ -139,20 +138,19 @@ MOTE_DEVICE void MultiplyStretch(const MatMulArgs& args, const Stretch& s, Token
   }
   const MmaStart start = StartOf(lane);
   float sum[kRowTiles][kTokens8][4] = {};
-  const uint32_t count = NumTiles<kRowTiles>(s);
+  const uint32_t count = Ring::Count(s);
   for (uint32_t turn = 0; turn < count; turn += kTurn) {
 #pragma unroll
     for (uint32_t i = 0; i < kTurn; ++i) {
       if (turn + i >= count) break;  // the whole warp
-      constexpr uint32_t kRows = kRowTiles;
+      const uint32_t next = turn + i + Ring::kAhead;
       SuperSums<kTokens8> super[1];
-      const uint8_t* next = turn + i + kAhead < count ? TileInOrder<kType, kRowTiles>(s, turn + i + kAhead) : nullptr;
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
-        HalfTile<kType>* own = &ring->halves[i % kAhead][half];
+        HalfTile<kType>* own = &ring->halves[i % Ring::kAhead][half];
         HalfProduct<kType, 1, kTokens8, kColumns>(own, half, FirstPair<kType>(half), acts, start, super,
-                                                  &sum[i % kRows]);
-        if (next != nullptr) LoadHalf<kType>(next, half, lane, own);
+                                                  sum + i % kRows);
+        if (next < count) LoadHalf<kType>(Ring::At(s, next), half, lane, own);
       }
       if (i % kRows == kRows - 1) acts.base += TileActBytes<kType>();
     }
@@ -198,9 +196,10 @@ FewTokensKernel(const MatMulArgs args) {
   s.tiles = args.row_tiles;
   s.begin = warp * StretchTiles(s.tiles);
   s.end = s.begin + StretchTiles(s.tiles) < s.tiles ? s.begin + StretchTiles(s.tiles) : s.tiles;
-  TileRing<kType, kTokens8> ring;
+  using Ring = TileRing<kType, kTokens8, kRowTiles>;
+  Ring ring;
   const auto load_first = [&] {
-    if (warp < stretches) LoadRing<kType, kTokens8, kRowTiles>(s, lane, &ring);
+    if (warp < stretches) Ring::LoadFirst(s, lane, &ring);
   };
   // Weights do not wait for what comes before; which experts are asked for does.
   if (!experts) load_first();
@@ -238,11 +237,7 @@ inline constexpr int kWarpTokens8 = 4;
 inline constexpr uint32_t kManyRows = 128;
 template <DType kType>
 constexpr int ManyRowTiles() {
-#ifdef MOTE_TWO
-  return 2;
-#else
   return 1;
-#endif
 }
 template <DType kType>
 constexpr uint32_t ManyRowWarps() {

@@ -2,6 +2,7 @@
 #ifndef MOTE_TARGETS_CUDA_MATMUL_LAUNCH_CUH_
 #define MOTE_TARGETS_CUDA_MATMUL_LAUNCH_CUH_
 
+#include "targets/cuda/launch.h"
 #include "targets/cuda/matmul.cuh"
 #include "targets/cuda/runtime.h"
 
@@ -57,7 +58,10 @@ void LaunchMatMulOf(MatMulArgs args, uint32_t tokens, uint32_t experts, void* st
   if (tokens == 1 && experts == 0) return LaunchOne<kType>(args, stream);
   if (tokens <= 8) return LaunchFewOf<kType, 1>(args, tokens, experts, stream);
   if (tokens <= 16) return LaunchFewOf<kType, 2>(args, tokens, experts, stream);
-  if (tokens <= 32) return LaunchFewOf<kType, 4>(args, tokens, experts, stream);
+  // From there on the other kernel takes less, if its large blocks are enough for the GPU.
+  if (tokens <= kFewTokens && !Fill(args, kManyRows / kTileRows, 0.75)) {
+    return LaunchFewOf<kType, 4>(args, tokens, experts, stream);
+  }
   const uint32_t tiles = NumberTiles(&args, kManyRows);
   const Grid grid{experts != 0 ? experts : (tokens + kManyTokens - 1) / kManyTokens, tiles, 1};
   const auto kernel = &ManyTokensKernel<kType>;

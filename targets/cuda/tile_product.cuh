@@ -212,52 +212,71 @@ MOTE_DEVICE void MinOperands(const HalfTile<kType>& r, int half, int lane, uint3
   }
 }
 
-template <DType kType, int kTokens8, int kColumns, class TokenActs>
-MOTE_DEVICE void SuperHalf(const HalfTile<kType>& r, int half, const TokenActs& acts, int lane,
-                           SuperSums<kTokens8>* sums) {
-  constexpr PackedFormat f = FormatOf(kType);
-  constexpr bool kSixteens = f.scales == Scales::kByte16 || f.scales == Scales::kNibble16;
-  constexpr bool kMins = f.scales == Scales::kSixBit32 || f.scales == Scales::kNibble16;
-  uint32_t a[4][4], min_operands[2];
-  int32_t scales[2][kSixteens ? 8 : 4];
+// whole += the products of a step's groups, each times its scale.
+template <DType kType, int kColumns, int kGroups>
+MOTE_DEVICE void SuperStep(const uint32_t a[4], uint32_t b0, uint32_t b1, const int32_t scales[2][kGroups], int step,
+                           int32_t whole[4]) {
+  const int32_t zero[4] = {0, 0, 0, 0};
+  int32_t d[2][4] = {};
+  if constexpr (kGroups == 8) {
+    MmaBytes16(d[0], a[0], a[1], b0);
+    MmaBytes16(d[1], a[2], a[3], b1);
+  } else {
+    MmaBytes32(d[0], zero, a, b0, b1);
+  }
 #pragma unroll
-  for (int s = 0; s < 4; ++s) StepCodes<kType>(r, s, a[s]);
-  GroupScales<kType, kSixteens ? 8 : 4>(r, half, scales);
-  if constexpr (kMins) MinOperands<kType>(r, half, lane, min_operands);
+  for (int i = 0; i < 4; ++i) {
+    if (!Looked<kColumns>(i)) continue;
+    if constexpr (kGroups == 8) {
+      whole[i] += scales[i / 2][2 * step] * d[0][i] + scales[i / 2][2 * step + 1] * d[1][i];
+    } else {
+      whole[i] += scales[i / 2][step] * d[0][i];
+    }
+  }
+}
+template <int kColumns>
+MOTE_DEVICE void AddMins(const uint32_t operands[2], uint32_t sums, int32_t mins[4]) {
+  int32_t upper[4] = {0, 0, 0, 0};
+  MmaUnsigned16<true>(mins, operands[0], operands[1], sums);
+  MmaUnsigned16<false>(upper, operands[0] << 8, operands[1] << 8, sums);
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    if (Looked<kColumns>(i)) mins[i] += upper[i] * 256;
+  }
+}
+
+template <DType kType, int kRowTiles, int kTokens8, int kColumns, class TokenActs>
+MOTE_DEVICE void SuperHalf(const HalfTile<kType>* tiles, int half, const TokenActs& acts, int lane,
+                           SuperSums<kTokens8> sums[kRowTiles]) {
+  constexpr PackedFormat f = FormatOf(kType);
+  constexpr int kGroups = f.scales == Scales::kByte16 || f.scales == Scales::kNibble16 ? 8 : 4;
+  constexpr bool kMins = f.scales == Scales::kSixBit32 || f.scales == Scales::kNibble16;
+  uint32_t a[kRowTiles][4][4], min_operands[kRowTiles][2];
+  int32_t scales[kRowTiles][2][kGroups];
+#pragma unroll
+  for (int r = 0; r < kRowTiles; ++r) {
+#pragma unroll
+    for (int s = 0; s < 4; ++s) StepCodes<kType>(tiles[r], s, a[r][s]);
+    GroupScales<kType, kGroups>(tiles[r], half, scales[r]);
+    if constexpr (kMins) MinOperands<kType>(tiles[r], half, lane, min_operands[r]);
+  }
 #pragma unroll
   for (int n = 0; n < kTokens8; ++n) {
 #pragma unroll
     for (int s = 0; s < 4; ++s) {
       const uint4 b = TokenActs::Values(acts, n, half * 2 + s / 2);
-      const uint32_t b0 = s % 2 == 0 ? b.x : b.z, b1 = s % 2 == 0 ? b.y : b.w;
-      int32_t d[2][4] = {};
-      const int32_t zero[4] = {0, 0, 0, 0};
-      if constexpr (kSixteens) {
-        MmaBytes16(d[0], a[s][0], a[s][1], b0);
-        MmaBytes16(d[1], a[s][2], a[s][3], b1);
-      } else {
-        MmaBytes32(d[0], zero, a[s], b0, b1);
-      }
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        if (!Looked<kColumns>(i)) continue;
-        if constexpr (kSixteens) {
-          sums->whole[n][i] += scales[i / 2][2 * s] * d[0][i] + scales[i / 2][2 * s + 1] * d[1][i];
-        } else {
-          sums->whole[n][i] += scales[i / 2][s] * d[0][i];
-        }
+      for (int r = 0; r < kRowTiles; ++r) {
+        SuperStep<kType, kColumns, kGroups>(a[r][s], s % 2 == 0 ? b.x : b.z, s % 2 == 0 ? b.y : b.w, scales[r], s,
+                                            sums[r].whole[n]);
       }
     }
     if constexpr (kMins) {
+      const uint8_t* scales_of_token = TokenActs::Operand(acts, n);
       const uint32_t bytes =
-          *reinterpret_cast<const uint32_t*>(TokenActs::Operand(acts, n) + kSumsAfterScales + half * 16 + lane % 4 * 4);
-      int32_t upper[4] = {0, 0, 0, 0};
-      MmaUnsigned16<true>(sums->mins[n], min_operands[0], min_operands[1], bytes);
-      MmaUnsigned16<false>(upper, min_operands[0] << 8, min_operands[1] << 8, bytes);
+          *reinterpret_cast<const uint32_t*>(scales_of_token + kSumsAfterScales + half * 16 + lane % 4 * 4);
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        if (Looked<kColumns>(i)) sums->mins[n][i] += upper[i] * 256;
-      }
+      for (int r = 0; r < kRowTiles; ++r) AddMins<kColumns>(min_operands[r], bytes, sums[r].mins[n]);
     }
   }
 }
@@ -333,7 +352,10 @@ MOTE_DEVICE void HalfProduct(const HalfTile<kType>* tiles, int half, int first_p
 #pragma unroll
     for (int r = 0; r < kRowTiles; ++r) {
       if (half == 0) super[r] = {};
-      SuperHalf<kType, kTokens8, kColumns, TokenActs>(tiles[r], half, acts, start.lane, &super[r]);
+    }
+    SuperHalf<kType, kRowTiles, kTokens8, kColumns, TokenActs>(tiles, half, acts, start.lane, super);
+#pragma unroll
+    for (int r = 0; r < kRowTiles; ++r) {
       if (half == 1) AddSuper<kType, kTokens8, kColumns, TokenActs>(tiles[r], super[r], acts, sum[r]);
     }
   }

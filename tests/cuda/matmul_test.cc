@@ -4,6 +4,7 @@
 
 #include "quant/codec.h"
 #include "simd/ref/reference.h"
+#include "tests/cuda/emulator/runtime.h"
 #include "tests/cuda/kernels.h"
 #include "tests/support/closeness.h"
 
@@ -126,7 +127,7 @@ TEST(CudaMatMul, EveryTypeAgreesWithTheSumInDouble) {
   }
 }
 
-// All four kernels of a type, and several places of a tile.
+// All kernels of a type, and several places of a tile. A large GPU takes blocks of fewer rows.
 TEST(CudaMatMul, ATokensBitsAreTheSameInEveryBatch) {
   for (const DType type : kTypes) {
     const uint32_t block = DTypeInfoOf(type)->block_values;
@@ -135,14 +136,18 @@ TEST(CudaMatMul, ATokensBitsAreTheSameInEveryBatch) {
     const uint32_t seen[] = {0, 3, 16, 39};
     std::vector<std::vector<float>> alone;
     for (const uint32_t token : seen) alone.push_back(Multiply(p, token, 1));
-    for (const uint32_t count : {6u, 17u, 40u, 67u}) {
-      if (count == 67 && !thorough) continue;
-      const std::vector<float> batch = Multiply(p, 0, count);
-      for (size_t i = 0; i < alone.size() && seen[i] < count; ++i) {
-        EXPECT_EQ(memcmp(batch.data() + seen[i] * p.rows, alone[i].data(), p.rows * 4), 0)
-            << DTypeName(type) << ": token " << seen[i] << " of " << count;
+    for (const uint32_t multiprocessors : {1u, 100u}) {
+      mote_emulator::Device().multiprocessors = multiprocessors;
+      for (const uint32_t count : {1u, 6u, 14u, 25u, 40u, 67u}) {
+        if ((count == 67 || multiprocessors == 100) && (!thorough || count > 32)) continue;
+        const std::vector<float> batch = Multiply(p, 0, count);
+        for (size_t i = 0; i < alone.size() && seen[i] < count; ++i) {
+          EXPECT_EQ(memcmp(batch.data() + seen[i] * p.rows, alone[i].data(), p.rows * 4), 0)
+              << DTypeName(type) << ": token " << seen[i] << " of " << count;
+        }
       }
     }
+    mote_emulator::Device().multiprocessors = 1;
   }
 }
 

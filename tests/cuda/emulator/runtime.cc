@@ -65,7 +65,7 @@ const char* ReadDevice(int device, DeviceFacts* facts) {
   facts->minor = 7;
   facts->total_bytes = Device().total_bytes;
   facts->free_bytes = Device().total_bytes - Device().used_bytes;
-  facts->multiprocessors = 1;
+  facts->multiprocessors = Device().multiprocessors;
   facts->shared_bytes = 99 << 10;
   facts->integrated = Device().integrated;
   facts->has_kernels = Device().has_kernels;
@@ -73,9 +73,8 @@ const char* ReadDevice(int device, DeviceFacts* facts) {
   facts->driver = 12040;
   return nullptr;
 }
-// One, as far as kernels see; but matrices of tests are small, and both sizes of blocks are to be seen.
 uint32_t Multiprocessors() {
-  return 1;
+  return Device().multiprocessors;
 }
 const char* UseDevice(int device) {
   return device < Device().devices ? nullptr : "invalid device ordinal";
