@@ -4,6 +4,7 @@
 // machine's mood hits all of them alike.
 #include <chrono>
 #include <cmath>
+#include <cstdlib>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -21,6 +22,7 @@
 #include "edge/cli/tools/power_meter.h"
 #include "edge/cli/tools/sparsify_activations.h"
 #include "engine/api/mote.h"
+#include "engine/api/mote_gpu.h"
 #include "targets/cpu/peaks.h"
 
 namespace mote::cli {
@@ -317,6 +319,7 @@ void PrintMarkdown(const std::vector<Row>& rows, const Bench& bench, const Token
   } else {
     PrintSaved(rows, work);
   }
+  if (bench.info.gpu_layers == bench.info.layers) return;
   Write(Format("\nread bandwidth %.1f GB/s (median; %.1f to %.1f)\n", bandwidth.median / 1e9, bandwidth.min / 1e9,
                bandwidth.max / 1e9));
 }
@@ -338,14 +341,30 @@ int RunPeaks(const BenchOptions& options) {
   return kDone;
 }
 
+// Of the memory that a model lies in, by its maker's figures, where that is one GPU's alone; 0: not so, or not told.
+double GpuBandwidth(const std::string& device, const mote_model_info& info) {
+  const size_t colon = device.find(':');
+  mote_gpu gpu = {};
+  gpu.struct_size = sizeof(gpu);
+  const size_t index = colon == std::string::npos ? 0 : std::strtoul(device.c_str() + colon + 1, nullptr, 10);
+  if (info.gpu_layers < info.layers || mote_gpu_get(index, &gpu, nullptr) != MOTE_OK) return 0;
+  return gpu.bytes_per_second;
+}
+
 // Fills in shares and limits. `peaks`: of float32 and int8, in operations per second; 0: unknown.
 void ShareOut(std::vector<Row>* rows, const BenchOptions& options, const Bench& bench, const TokenWork& work,
               const ImageBench* image, const double peaks[2], double bandwidth) {
+  const bool on_gpu = bench.info.gpu_layers > 0;  // of a GPU no peak is measured
+  const double gpu_bandwidth = on_gpu ? GpuBandwidth(options.model.device, bench.info) : 0;
   for (Row& row : *rows) {
     const double speed = StatsOf(row.samples).median;
     const bool is_image = row.prompt + row.generated == 0;
     const bool int8 = is_image ? image->mostly_int8() : work.mostly_int8;
-    if (row.generated == 0 && peaks[int8] > 0) {
+    if (on_gpu) {
+      if (row.generated == 0 || gpu_bandwidth <= 0) continue;
+      row.share = speed * BytesPerToken(work, bench.info, options.depth, row.generated) / gpu_bandwidth;
+      row.limit = Format("the GPU's %.0f GB/s", gpu_bandwidth / 1e9);
+    } else if (row.generated == 0 && peaks[int8] > 0) {
       const double done = is_image ? image->speed()
                                    : speed * 2 *
                                          MultipliesPerToken(static_cast<double>(work.multiplies),
@@ -419,7 +438,8 @@ int RunBench(const BenchOptions& options) {
   Progress progress("measuring");
   const uint64_t steps = static_cast<uint64_t>(options.rounds) + 1;
   for (uint64_t round = 0; round < steps; ++round) {
-    if (pool.ok()) limits.Measure(**pool, platform->clock(), cpu_info, round > 0);
+    if (pool.ok() && bench.info.gpu_layers < bench.info.layers)
+      limits.Measure(**pool, platform->clock(), cpu_info, round > 0);
     for (Row& row : rows) {
       const bool is_image = row.prompt + row.generated == 0;
       power.Start();
