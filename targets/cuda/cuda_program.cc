@@ -16,6 +16,9 @@ constexpr uint32_t kGraphRows = 32;
 constexpr uint32_t kSplitRows = 8;
 // Rows of logits that there is room for from the start.
 constexpr uint32_t kUsualResults = 32;
+// Results of so many bytes come by way of memory that the GPU writes by itself: the driver's own way into other memory
+// goes piece by piece, and the GPU waits.
+constexpr uint64_t kResultHostBytes = 4 << 20;
 
 uint32_t PowerOfTwo(uint32_t x) {
   uint32_t power = 1;
@@ -147,6 +150,8 @@ Status CudaProgram::Allocate() {
   MOTE_RETURN_IF_ERROR(create(&slot_acts_, sizes.slot_act_bytes, "experts' activations"));
   MOTE_RETURN_IF_ERROR(create(&expert_memory_, sizes.expert_bytes, "mixture of experts"));
   MOTE_RETURN_IF_ERROR(create(&result_, sizes.result_bytes, "results"));
+  MOTE_RETURN_IF_ERROR(
+      create(&result_host_, std::min(sizes.result_bytes, kResultHostBytes), "results", MemoryKind::kHost));
   MOTE_RETURN_IF_ERROR(create(&ropes_, sizes.rope_bytes, "rotary tables"));
   MOTE_RETURN_IF_ERROR(create(&step_, sizes.step_bytes, "a step's rows"));
   return create(&step_host_, sizes.step_bytes, "a step's rows", MemoryKind::kHost);
@@ -344,15 +349,19 @@ Status CudaProgram::RunPart(const Step& step, uint32_t part, uint32_t parts) {
   }
   const ValueInfo& result = graph_.value(graph_.result());
   const uint64_t result_bytes = uint64_t{NumRows(static_cast<uint8_t>(result.rows))} * result.cols * sizeof(float);
+  const bool by_host = result_bytes <= result_host_.size();
   if (result_bytes > 0) {
-    MOTE_RETURN_IF_ERROR(CudaStatus(CopyOut(step.logits, result_.data(), result_bytes, stream_), "copying results"));
+    void* to = by_host ? static_cast<void*>(result_host_.data()) : step.logits;
+    MOTE_RETURN_IF_ERROR(CudaStatus(CopyOut(to, result_.data(), result_bytes, stream_), "copying results"));
   }
   for (const Node& node : graph_.nodes()) {
     if (node.op != OpKind::kTakeHidden || step.hidden_rows.empty()) continue;
     const uint64_t bytes = step.hidden_rows.size() * graph_.value(node.out).cols * sizeof(float);
     MOTE_RETURN_IF_ERROR(CudaStatus(CopyOut(step.hidden, hidden_.data(), bytes, stream_), "copying hidden states"));
   }
-  return CudaStatus(Wait(stream_), "running a step");
+  MOTE_RETURN_IF_ERROR(CudaStatus(Wait(stream_), "running a step"));
+  if (by_host && result_bytes > 0) memcpy(step.logits, result_host_.data(), result_bytes);
+  return Status();
 }
 
 uint32_t CudaProgram::Capacity(uint8_t rows_kind, uint32_t tokens) const {

@@ -138,6 +138,7 @@ class CudaProgram : public Program {
   DeviceMemory slot_acts_;
   DeviceMemory expert_memory_;
   DeviceMemory result_;
+  DeviceMemory result_host_;  // a few rows of results on their way
   DeviceMemory hidden_;
   DeviceMemory inputs_;
   DeviceMemory partial_;
