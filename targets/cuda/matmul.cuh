@@ -83,11 +83,11 @@ MOTE_DEVICE const uint8_t* TileAt(const Stretch& s, uint32_t row, uint32_t tile)
 }
 
 // Tiles that a warp has asked for at once: what memory has under way is that times the warps, and small tiles would be
-// too little of it. For formats with tiles of more than 3 KiB registers are worth more.
+// too little of it. For formats with tiles of more than 2.5 KiB registers are worth more.
 template <DType kType>
 constexpr int TilesAhead(int tokens8) {
   const PackedFormat f = FormatOf(kType);
-  return tokens8 == 1 && !f.halves && !f.bytes && !f.pairs ? 2 : 1;
+  return tokens8 == 1 && f.tile_bytes() < 2560 ? 2 : 1;
 }
 
 // The tiles of a stretch in the order in which a warp takes them: of one tile of columns, all rows; and those that are

@@ -60,7 +60,7 @@ void LaunchMatMulOf(MatMulArgs args, uint32_t tokens, uint32_t experts, void* st
   if (tokens <= 16) return LaunchFewOf<kType, 2>(args, tokens, experts, stream);
   // From there on the other kernel takes less, if its large blocks are enough for the GPU.
   if (tokens <= kFewTokens && !Fill(args, kManyRows / kTileRows, 0.75)) {
-    return LaunchFewOf<kType, 4>(args, tokens, experts, stream);
+    return LaunchFew<kType, 4, 1, 2>(args, tokens, experts, stream);
   }
   const uint32_t tiles = NumberTiles(&args, kManyRows);
   const Grid grid{experts != 0 ? experts : (tokens + kManyTokens - 1) / kManyTokens, tiles, 1};

@@ -13,9 +13,9 @@ import tempfile
 
 FLAGS = ["-std=c++17", "-O3", "-I.", "-fmad=false", "--expt-relaxed-constexpr", "-Xptxas", "-v", "-cubin"]
 FEW = ["launch", "matmul_q4_0", "matmul_q4_k"]
-# Bytes stored to the stack, at most. The kernel for many tokens keeps 64 sums and 64 totals in registers; what it spills
-# is touched once a tile, beside some 4 KiB of activations that each warp reads of shared memory.
-ALLOWED = {"ManyTokensKernel": 320, "FewTokensKernel": 16}
+# Bytes stored to the stack, at most. What these two spill is touched once a tile, of some KiB (sums of whole stretches,
+# places of the next tile), and lets twice as many warps run.
+ALLOWED = {"ManyTokensKernel": 320, "FewTokensKernel": 96}
 
 
 def report(nvcc, arch, source, folder):
