@@ -1,0 +1,346 @@
+// Matrix products with block-sparse weights (packed_sparse.h), for few tokens and for many. Both add in the same order,
+// that of the dense kernels (packed.h, kStretches) and inside a stretch of the columns that of the steps: a token's
+// outputs are the same bits in any batch.
+//
+// Few tokens. A block has 16 rows; each of its warps takes the units of one stretch as one sequence of steps, of which it
+// has the next kStepsAhead asked for, whatever the units they are of. A step is 520 bytes and about 25 instructions, so
+// an H100's multiprocessor (25 GB/s per GHz) is below a quarter busy at full bandwidth. Counted, not measured. The words
+// of activations come through the first-level cache.
+//
+// Many tokens. A block has 128 rows, 16 for each warp, and 64 tokens, 32 for each warp; the tokens' unit of activations
+// lies in shared memory. A step takes 4 matrix instructions, 8 loads of shared memory, which the order of the blocks
+// keeps free of conflicts for the most part (pack_sparse.cc), and about 15 others: the dense kernel takes as much for 32
+// columns, so that what is left out is saved.
+#ifndef MOTE_TARGETS_CUDA_MATMUL_SPARSE_CUH_
+#define MOTE_TARGETS_CUDA_MATMUL_SPARSE_CUH_
+
+#include "targets/cuda/matmul.cuh"
+#include "targets/cuda/sparse_product.cuh"
+
+namespace mote::cuda {
+
+template <DType kType>
+constexpr uint32_t SparseActHeader() {
+  return kType == DType::kI8 ? 0 : kHalfActHeader;
+}
+template <DType kType>
+constexpr uint32_t TileUnits() {
+  return kTileCols / UnitCols(kType);
+}
+
+// ---- Few tokens.
+
+inline constexpr int kStepsAhead = 8;
+// Units whose starts the lanes of a warp hold: lane i has that of unit i, and the last lane where the last one ends.
+inline constexpr uint32_t kRunUnits = kWarp - 1;
+inline constexpr uint32_t kNoStep = UINT32_MAX;
+
+// Units of 16 rows as a sequence of steps, and what of it has been asked for.
+template <DType kType>
+struct StepRing {
+  SparseRows rows;
+  uint32_t first;  // unit
+  uint32_t units;
+  uint32_t starts;
+  uint32_t unit, at, stop;  // the next step to ask for, its unit counted from `first`
+  SparseStep steps[kStepsAhead];
+  uint32_t scale[kType == DType::kI8 ? kStepsAhead : 1];
+  uint32_t unit_of[kStepsAhead];  // twice its number, and 1 with its last step; or kNoStep
+};
+
+template <DType kType>
+MOTE_DEVICE void SkipEmptyUnits(StepRing<kType>* ring) {
+  while (ring->at >= ring->stop && ring->unit < ring->units) {
+    ++ring->unit;
+    ring->at = ring->stop;
+    ring->stop = ShuffleFrom(ring->starts, static_cast<int>(ring->unit + 1));
+  }
+}
+template <DType kType>
+MOTE_DEVICE void LoadNext(uint32_t lane, int slot, StepRing<kType>* ring) {
+  if (ring->unit >= ring->units) {
+    ring->unit_of[slot] = kNoStep;
+    return;
+  }
+  LoadStep(ring->rows, ring->at, ring->stop, lane, &ring->steps[slot]);
+  const bool last = ring->at + kStepPairs >= ring->stop;
+  if constexpr (kType == DType::kI8) {
+    if (last) ring->scale[slot] = LoadUnitScale(ring->rows, ring->first + ring->unit);
+  }
+  ring->unit_of[slot] = ring->unit * 2 + (last ? 1 : 0);
+  ring->at += kStepPairs;
+  SkipEmptyUnits(ring);
+}
+// Begins with units [first, end), or as many of them as a run has.
+template <DType kType>
+MOTE_DEVICE void BeginRun(uint32_t first, uint32_t end, uint32_t lane, StepRing<kType>* ring) {
+  ring->first = first;
+  ring->units = end - first < kRunUnits ? end - first : kRunUnits;
+  ring->starts = ring->rows.starts[first + (lane < ring->units ? lane : ring->units)];
+  ring->unit = 0;
+  ring->at = ShuffleFrom(ring->starts, 0);
+  ring->stop = ShuffleFrom(ring->starts, 1);
+  SkipEmptyUnits(ring);
+#pragma unroll
+  for (int slot = 0; slot < kStepsAhead; ++slot) LoadNext(lane, slot, ring);
+}
+
+// Of 8 tokens, in global memory.
+struct GlobalUnit {
+  const uint8_t* unit;  // of row 0
+  uint32_t b;           // rows: of the lane's column of B,
+  uint32_t c[2];        // and of its columns of D
+  MOTE_DEVICE uint32_t Word(const GlobalUnit& acts, int, uint32_t byte) {
+    return *reinterpret_cast<const uint32_t*>(acts.unit + acts.b + byte);
+  }
+  MOTE_DEVICE float Scale(const GlobalUnit& acts, int, int i) {
+    return *reinterpret_cast<const float*>(acts.unit + acts.c[i] + kActScales);
+  }
+};
+
+// A run's products, added to `sums`. `acts`: at the run's first unit.
+template <DType kType>
+MOTE_DEVICE void MultiplyRun(const GlobalUnit& acts, uint32_t lane, StepRing<kType>* ring, SparseSums<1>* sums) {
+  while (true) {
+#pragma unroll
+    for (int slot = 0; slot < kStepsAhead; ++slot) {
+      const uint32_t unit_of = ring->unit_of[slot];
+      if (unit_of == kNoStep) return;  // the whole warp, and none comes after it
+      GlobalUnit unit = acts;
+      unit.unit += unit_of / 2 * UnitActDistance(kType);
+      MultiplyStep<kType>(ring->steps[slot], unit, sums);
+      if constexpr (kType == DType::kI8) {
+        if (unit_of % 2 != 0) EndUnit(ring->scale[slot], unit, sums);
+      }
+      LoadNext(lane, slot, ring);
+    }
+  }
+}
+
+// The sums of the warp's units [first, end), (16 rows, 8 tokens), to `out`. The ring holds the first of them.
+template <DType kType>
+MOTE_DEVICE void MultiplyUnits(const MatMulArgs& args, TokenRange tokens, uint32_t first, uint32_t end, uint32_t lane,
+                               StepRing<kType>* ring, float* out) {
+  const uint32_t g = lane / 4, t = lane % 4;
+  // Tokens that are not there: the last one again, and nobody looks.
+  const auto act_row = [&](uint32_t i) {
+    const uint32_t token = tokens.first + i;
+    return static_cast<uint32_t>(ActRow(args, token < tokens.end ? token : tokens.end - 1) - args.acts);
+  };
+  GlobalUnit acts;
+  acts.b = act_row(g);
+  acts.c[0] = act_row(2 * t);
+  acts.c[1] = act_row(2 * t + 1);
+  acts.unit = args.acts + SparseActHeader<kType>() + first * UnitActDistance(kType);
+  SparseSums<1> sums = {};
+  while (true) {
+    MultiplyRun<kType>(acts, lane, ring, &sums);
+    first += kRunUnits;
+    if (first >= end) break;  // but for very long rows
+    acts.unit += kRunUnits * UnitActDistance(kType);
+    BeginRun<kType>(first, end, lane, ring);
+  }
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    out[(g + static_cast<uint32_t>(i) / 2 * 8) * 8 + 2 * t + static_cast<uint32_t>(i) % 2] = sums.sum[0][i];
+  }
+}
+
+inline constexpr uint32_t kSparseTokens = 8;
+inline constexpr uint32_t kFewSparseShared = kStretches * kTileRows * kSparseTokens * sizeof(float);
+
+// Grid: (tiles of 16 rows, chunks of 8 tokens).
+template <DType kType>
+MOTE_KERNEL(kFewThreads, 2)
+FewSparseKernel(const SparseMatMulArgs all) {
+  LetNextBegin();
+  const MatMulArgs& args = all.product;
+  float* sums = reinterpret_cast<float*>(SharedMemory());
+  const uint32_t which = IndexOfTile(args, blockIdx.x);
+  const MatrixArgs& matrix = args.matrix[which];
+  const uint32_t warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
+  const uint32_t units = args.row_tiles * TileUnits<kType>();
+  const uint32_t stretch_units = StretchTiles(args.row_tiles) * TileUnits<kType>();
+  const uint32_t stretches = NumStretches(args.row_tiles);
+  const uint32_t row_tile = blockIdx.x - matrix.first_tile;
+  const uint32_t first = warp * stretch_units;
+  const uint32_t end = first + stretch_units < units ? first + stretch_units : units;
+  StepRing<kType> ring;
+  // Weights do not wait for what comes before.
+  if (warp < stretches) {
+    ring.rows = RowsOfLane<kType>(all.matrix[which], row_tile, units, lane);
+    BeginRun<kType>(first, end, lane, &ring);
+  }
+  WaitForPrevious();
+  const TokenRange tokens = TokensOfBlock(args, blockIdx.y, kSparseTokens);
+  if (tokens.first >= tokens.end) return;
+  if (warp < stretches) {
+    MultiplyUnits<kType>(args, tokens, first, end, lane, &ring, sums + warp * kTileRows * kSparseTokens);
+  }
+  SyncBlock();
+  const uint32_t row = threadIdx.x % kTileRows, token = threadIdx.x / kTileRows;
+  if (token >= tokens.end - tokens.first || row_tile * kTileRows + row >= matrix.rows) return;
+  const float* own = sums + row * kSparseTokens + token;
+  float sum = own[0];
+  for (uint32_t stretch = 1; stretch < stretches; ++stretch) sum += own[stretch * kTileRows * kSparseTokens];
+  float scale = 1;
+  if (kType != DType::kI8) scale = *reinterpret_cast<const float*>(ActRow(args, tokens.first + token));
+  StoreOutput(args, matrix, row_tile * kTileRows + row, tokens.first + token, sum, scale);
+}
+
+// ---- Many tokens.
+
+inline constexpr int kManySparseThreads = 512;
+// Of a token's unit in shared memory: its 256 bytes, and the piece that begins with its scale. Four banks from row to row.
+inline constexpr uint32_t kUnitStride = kUnitActBytes + 16;
+inline constexpr uint32_t kUnitStage = kManyTokens * kUnitStride;
+inline constexpr uint32_t kManySparseShared = 2 * kUnitStage;
+inline constexpr uint32_t kManySlots = 4;
+
+struct SharedUnit {
+  const uint8_t* row;  // of the lane's first column of B
+  const uint8_t* scale;
+  MOTE_DEVICE uint32_t Word(const SharedUnit& acts, int n, uint32_t byte) {
+    return *reinterpret_cast<const uint32_t*>(acts.row + byte + 8 * n * static_cast<int>(kUnitStride));
+  }
+  MOTE_DEVICE float Scale(const SharedUnit& acts, int n, int i) {
+    return *reinterpret_cast<const float*>(acts.scale + (8 * n + i) * static_cast<int>(kUnitStride));
+  }
+};
+MOTE_DEVICE SharedUnit UnitOfStage(const uint8_t* stage, uint32_t own_token, uint32_t lane) {
+  SharedUnit acts;
+  acts.row = stage + (own_token + lane / 4) * kUnitStride;
+  acts.scale = stage + (own_token + 2 * (lane % 4)) * kUnitStride + kUnitActBytes;
+  return acts;
+}
+
+// What a thread copies of each unit: two pieces of 16 bytes of a token's values, and perhaps its scale.
+struct UnitCopy {
+  const uint8_t* from;
+  uint32_t to;
+  bool has_scale;
+};
+template <DType kType>
+MOTE_DEVICE UnitCopy UnitCopyOf(const MatMulArgs& args, TokenRange tokens) {
+  const uint32_t token = threadIdx.x / 8, byte = threadIdx.x % 8 * 16;
+  UnitCopy copy;
+  copy.from = ActRow(args, tokens.first + token < tokens.end ? tokens.first + token : tokens.end - 1) +
+              SparseActHeader<kType>() + byte;
+  copy.to = token * kUnitStride + byte;
+  copy.has_scale = kType == DType::kI8 && byte == 0;
+  return copy;
+}
+template <DType kType>
+MOTE_DEVICE void FetchUnit(UnitCopy* copy, uint8_t* stage) {
+  CopyAsync16(stage + copy->to, copy->from);
+  CopyAsync16(stage + copy->to + kUnitActBytes / 2, copy->from + kUnitActBytes / 2);
+  if (copy->has_scale) CopyAsync16(stage + copy->to + kUnitActBytes, copy->from + kActScales);
+  copy->from += UnitActDistance(kType);
+  CommitCopies();
+}
+
+// The pairs of a unit and of the next one: [at, stop) and [stop, after).
+struct UnitPairs {
+  uint32_t at, stop, after;
+};
+
+// A unit's products. The slots hold its first steps, and in the end those of the next one.
+template <DType kType>
+MOTE_DEVICE void MultiplyUnit(const SparseRows& rows, const UnitPairs& pairs, const SharedUnit& acts, uint32_t lane,
+                              SparseStep slots[kManySlots], SparseSums<kWarpTokens8>* sums) {
+  const uint32_t steps = (pairs.stop - pairs.at + kStepPairs - 1) / kStepPairs;
+#pragma unroll
+  for (uint32_t i = 0; i < kUnitSteps; ++i) {
+    SparseStep* slot = &slots[i % kManySlots];
+    if (i < steps) MultiplyStep<kType>(*slot, acts, sums);
+    if (i + kManySlots < steps) {
+      LoadStep(rows, pairs.at + (i + kManySlots) * kStepPairs, pairs.stop, lane, slot);
+    } else if (i < steps || i < kManySlots) {  // done with this unit
+      const uint32_t next = pairs.stop + i % kManySlots * kStepPairs;
+      if (next < pairs.after) LoadStep(rows, next, pairs.after, lane, slot);
+    }
+  }
+}
+
+// Sums of the warp's rows and of the block's tokens, all columns.
+template <DType kType>
+MOTE_DEVICE void MultiplyManySparse(const MatMulArgs& args, TokenRange tokens, const SparseRows& rows,
+                                    uint32_t own_token, uint32_t lane, float total[kWarpTokens8][4]) {
+  const uint32_t units = args.row_tiles * TileUnits<kType>();
+  const uint32_t stretch_units = StretchTiles(args.row_tiles) * TileUnits<kType>();
+  const auto stage_of = [](uint32_t unit) { return SharedMemory() + unit % 2 * kUnitStage; };
+  UnitCopy copy = UnitCopyOf<kType>(args, tokens);
+  FetchUnit<kType>(&copy, stage_of(0));
+  UnitPairs pairs = {rows.starts[0], rows.starts[1], rows.starts[units > 1 ? 2 : 1]};
+  SparseStep slots[kManySlots];
+#pragma unroll
+  for (uint32_t i = 0; i < kManySlots; ++i) {
+    const uint32_t at = pairs.at + i * kStepPairs;
+    if (at < pairs.stop) LoadStep(rows, at, pairs.stop, lane, &slots[i]);
+  }
+  SparseSums<kWarpTokens8> sums = {};
+  uint32_t stretch_end = stretch_units;
+  for (uint32_t unit = 0; unit < units; ++unit) {
+    // Asked for a unit ahead.
+    const uint32_t after = rows.starts[unit + 3 < units ? unit + 3 : units];
+    uint32_t scale = 0;
+    if constexpr (kType == DType::kI8) scale = LoadUnitScale(rows, unit);
+    WaitCopies<0>();
+    SyncBlock();
+    if (unit + 1 < units) FetchUnit<kType>(&copy, stage_of(unit + 1));
+    const SharedUnit acts = UnitOfStage(stage_of(unit), own_token, lane);
+    MultiplyUnit<kType>(rows, pairs, acts, lane, slots, &sums);
+    if constexpr (kType == DType::kI8) {
+      if (pairs.at < pairs.stop) EndUnit(scale, acts, &sums);
+    }
+    pairs = {pairs.stop, pairs.after, after};
+    if (unit + 1 != stretch_end && unit + 1 != units) continue;
+#pragma unroll
+    for (int n = 0; n < kWarpTokens8; ++n) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        total[n][i] = stretch_end == stretch_units ? sums.sum[n][i] : total[n][i] + sums.sum[n][i];
+        sums.sum[n][i] = 0;
+      }
+    }
+    stretch_end += stretch_units;
+  }
+}
+
+// Grid: (chunks of 64 tokens, tiles of 128 rows).
+template <DType kType>
+MOTE_KERNEL(kManySparseThreads, 1)
+ManySparseKernel(const SparseMatMulArgs all) {
+  LetNextBegin();
+  WaitForPrevious();
+  const MatMulArgs& args = all.product;
+  const TokenRange tokens = TokensOfBlock(args, blockIdx.x, kManyTokens);
+  if (tokens.first >= tokens.end) return;
+  const uint32_t which = IndexOfTile(args, blockIdx.y);
+  const MatrixArgs& matrix = args.matrix[which];
+  const uint32_t lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
+  const uint32_t own_token = warp / 8 * (8 * kWarpTokens8);
+  const uint32_t row_tile = (blockIdx.y - matrix.first_tile) * (kManyRows / kTileRows) + warp % 8;
+  const uint32_t last = (matrix.rows + kTileRows - 1) / kTileRows - 1;
+  // Rows that are not there: the last ones again, and nobody looks.
+  const SparseRows rows = RowsOfLane<kType>(all.matrix[which], row_tile < last ? row_tile : last,
+                                            args.row_tiles * TileUnits<kType>(), lane);
+  float total[kWarpTokens8][4];
+  MultiplyManySparse<kType>(args, tokens, rows, own_token, lane, total);
+#pragma unroll
+  for (uint32_t n = 0; n < kWarpTokens8; ++n) {
+#pragma unroll
+    for (uint32_t i = 0; i < 4; ++i) {
+      const uint32_t row = row_tile * kTileRows + lane / 4 + i / 2 * 8;
+      const uint32_t token = tokens.first + own_token + 8 * n + 2 * (lane % 4) + i % 2;
+      if (row >= matrix.rows || token >= tokens.end) continue;
+      float scale = 1;
+      if (kType != DType::kI8) scale = *reinterpret_cast<const float*>(ActRow(args, token));
+      StoreOutput(args, matrix, row, token, total[n][i], scale);
+    }
+  }
+}
+
+}  // namespace mote::cuda
+
+#endif  // MOTE_TARGETS_CUDA_MATMUL_SPARSE_CUH_
