@@ -19,7 +19,8 @@ SparseLayout LayoutOf(const TensorInfo& tensor) {
 }
 
 // What of the graph's weights lies where. Weights that are the same rows of the same tensor share their bytes (an
-// embedding that is the output as well), and all parts of a block-sparse one: how many blocks a part has is in no header.
+// embedding that is the output as well), and all parts of a block-sparse one: how many blocks a part has is in no
+// header.
 struct Place {
   uint64_t offset = 0;
   uint64_t bytes = 0;

@@ -15,14 +15,15 @@
 
 namespace mote::cuda {
 
-// A block-sparse one that runs as it is (pack_sparse.h) is a part of its tensor, which lies in device memory as a whole.
+// A block-sparse one that runs as it is (pack_sparse.h) is a part of its tensor, which lies in device memory as a
+// whole.
 struct CudaWeight {
   const uint8_t* data = nullptr;  // in device memory
   uint64_t rows = 0;              // of an expert, or all
   uint64_t cols = 0;
   uint64_t part_bytes = 0;  // from expert to expert
   DType type = DType::kF32;
-  bool is_sparse = false;   // `data` are the SparseMatrixArgs of its tensor
+  bool is_sparse = false;        // `data` are the SparseMatrixArgs of its tensor
   SparseMatrixArgs sparse = {};  // its own
   const float* floats() const { return reinterpret_cast<const float*>(data); }
 };

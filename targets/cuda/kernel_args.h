@@ -95,8 +95,8 @@ struct RowOp {
   RowOpKind kind;
   uint8_t rows_kind;
   uint8_t activation;
-  uint8_t flag;  // kRope: pairs stand side by side; kMerge: interleaved; kCacheKeys, kCacheValues: Q8_0; kEmbed: `packed`
-                 // is a SparseMatrixArgs
+  uint8_t flag;  // kRope: pairs stand side by side; kMerge: interleaved; kCacheKeys, kCacheValues: Q8_0; kEmbed:
+                 // `packed` is a SparseMatrixArgs
   Acts acts;     // kQuantize
   From in0_from;
   From in1_from;

@@ -2,15 +2,15 @@
 // that of the dense kernels (packed.h, kStretches) and inside a stretch of the columns that of the steps: a token's
 // outputs are the same bits in any batch.
 //
-// Few tokens. A block has 16 rows; each of its warps takes the units of one stretch as one sequence of steps, of which it
-// has the next kStepsAhead asked for, whatever the units they are of. A step is 520 bytes and about 25 instructions, so
-// an H100's multiprocessor (25 GB/s per GHz) is below a quarter busy at full bandwidth. Counted, not measured. The words
-// of activations come through the first-level cache.
+// Few tokens. A block has 16 rows; each of its warps takes the units of one stretch as one sequence of steps, of which
+// it has the next kStepsAhead asked for, whatever the units they are of. A step is 520 bytes and about 25 instructions,
+// so an H100's multiprocessor (25 GB/s per GHz) is below a quarter busy at full bandwidth. Counted, not measured. The
+// words of activations come through the first-level cache.
 //
 // Many tokens. A block has 128 rows, 16 for each warp, and 64 tokens, 32 for each warp; the tokens' unit of activations
 // lies in shared memory. A step takes 4 matrix instructions, 8 loads of shared memory, which the order of the blocks
-// keeps free of conflicts for the most part (pack_sparse.cc), and about 15 others: the dense kernel takes as much for 32
-// columns, so that what is left out is saved.
+// keeps free of conflicts for the most part (pack_sparse.cc), and about 15 others: the dense kernel takes as much for
+// 32 columns, so that what is left out is saved.
 #ifndef MOTE_TARGETS_CUDA_MATMUL_SPARSE_CUH_
 #define MOTE_TARGETS_CUDA_MATMUL_SPARSE_CUH_
 
@@ -33,7 +33,9 @@ constexpr uint32_t TileUnits() {
 inline constexpr int kStepsAhead = 8;
 // Units whose starts the lanes of a warp hold: lane i has that of unit i, and the last lane where the last one ends.
 inline constexpr uint32_t kRunUnits = kWarp - 1;
-inline constexpr uint32_t kNoStep = UINT32_MAX;
+// Of a slot: with its unit's last step; without a step. What a slot says beside them is a multiple of 16.
+inline constexpr uint32_t kLastStep = 1;
+inline constexpr uint32_t kNoStep = 2;
 
 // Units of 16 rows as a sequence of steps, and what of it has been asked for.
 template <DType kType>
@@ -45,7 +47,7 @@ struct StepRing {
   uint32_t unit, at, stop;  // the next step to ask for, its unit counted from `first`
   SparseStep steps[kStepsAhead];
   uint32_t scale[kType == DType::kI8 ? kStepsAhead : 1];
-  uint32_t unit_of[kStepsAhead];  // twice its number, and 1 with its last step; or kNoStep
+  uint32_t unit_at[kStepsAhead];  // of the activations, its first byte from that of unit `first`; with kLastStep
 };
 
 template <DType kType>
@@ -57,18 +59,18 @@ MOTE_DEVICE void SkipEmptyUnits(StepRing<kType>* ring) {
   }
 }
 template <DType kType>
-MOTE_DEVICE void LoadNext(uint32_t lane, int slot, StepRing<kType>* ring) {
+MOTE_DEVICE void LoadNext(int slot, StepRing<kType>* ring) {
   if (ring->unit >= ring->units) {
-    ring->unit_of[slot] = kNoStep;
+    ring->steps[slot].index = 0;
+    ring->unit_at[slot] = kNoStep;
     return;
   }
-  LoadStep(ring->rows, ring->at, ring->stop, lane, &ring->steps[slot]);
-  const bool last = ring->at + kStepPairs >= ring->stop;
-  if constexpr (kType == DType::kI8) {
-    if (last) ring->scale[slot] = LoadUnitScale(ring->rows, ring->first + ring->unit);
-  }
-  ring->unit_of[slot] = ring->unit * 2 + (last ? 1 : 0);
+  LoadStep(ring->rows, ring->at, ring->stop, &ring->steps[slot]);
+  ring->unit_at[slot] = ring->unit * UnitActDistance(kType);
   ring->at += kStepPairs;
+  if (ring->at < ring->stop) return;
+  ring->unit_at[slot] |= kLastStep;
+  if constexpr (kType == DType::kI8) ring->scale[slot] = LoadUnitScale(ring->rows, ring->first + ring->unit);
   SkipEmptyUnits(ring);
 }
 // Begins with units [first, end), or as many of them as a run has.
@@ -82,37 +84,55 @@ MOTE_DEVICE void BeginRun(uint32_t first, uint32_t end, uint32_t lane, StepRing<
   ring->stop = ShuffleFrom(ring->starts, 1);
   SkipEmptyUnits(ring);
 #pragma unroll
-  for (int slot = 0; slot < kStepsAhead; ++slot) LoadNext(lane, slot, ring);
+  for (int slot = 0; slot < kStepsAhead; ++slot) LoadNext(slot, ring);
 }
 
 // Of 8 tokens, in global memory.
 struct GlobalUnit {
-  const uint8_t* unit;  // of row 0
-  uint32_t b;           // rows: of the lane's column of B,
-  uint32_t c[2];        // and of its columns of D
+  const uint8_t* b;     // of the lane's column of B, from the run's first unit on
+  const uint8_t* c[2];  // of its columns of D
+  uint32_t at;          // of the unit
   MOTE_DEVICE uint32_t Word(const GlobalUnit& acts, int, uint32_t byte) {
-    return *reinterpret_cast<const uint32_t*>(acts.unit + acts.b + byte);
+    return *reinterpret_cast<const uint32_t*>(acts.b + (acts.at + byte));
   }
   MOTE_DEVICE float Scale(const GlobalUnit& acts, int, int i) {
-    return *reinterpret_cast<const float*>(acts.unit + acts.c[i] + kActScales);
+    return *reinterpret_cast<const float*>(acts.c[i] + acts.at + kActScales);
   }
 };
 
-// A run's products, added to `sums`. `acts`: at the run's first unit.
+// What a slot's step is multiplied with, asked for a step ahead: the words, and with a unit's last step the scales.
+struct SlotActs {
+  StepActs<1> words;
+  float scales[1][2];
+};
+// Without a step, something.
 template <DType kType>
-MOTE_DEVICE void MultiplyRun(const GlobalUnit& acts, uint32_t lane, StepRing<kType>* ring, SparseSums<1>* sums) {
+MOTE_DEVICE void GatherSlot(GlobalUnit acts, int slot, const StepRing<kType>& ring, SlotActs* slot_acts) {
+  acts.at = ring.unit_at[slot] & ~(kLastStep | kNoStep);
+  Gather(ring.steps[slot].index, acts, &slot_acts->words);
+  if constexpr (kType == DType::kI8) {
+    if (ring.unit_at[slot] & kLastStep) TokenScales<1>(acts, slot_acts->scales);
+  }
+}
+
+// A run's products, added to `sums`.
+template <DType kType>
+MOTE_DEVICE void MultiplyRun(const GlobalUnit& acts, StepRing<kType>* ring, SparseSums<1>* sums) {
+  static_assert(kStepsAhead % 2 == 0, "two take turns");
+  SlotActs turns[2];
+  GatherSlot<kType>(acts, 0, *ring, &turns[0]);
   while (true) {
 #pragma unroll
     for (int slot = 0; slot < kStepsAhead; ++slot) {
-      const uint32_t unit_of = ring->unit_of[slot];
-      if (unit_of == kNoStep) return;  // the whole warp, and none comes after it
-      GlobalUnit unit = acts;
-      unit.unit += unit_of / 2 * UnitActDistance(kType);
-      MultiplyStep<kType>(ring->steps[slot], unit, sums);
+      const uint32_t unit_at = ring->unit_at[slot];
+      if (unit_at & kNoStep) return;  // the whole warp, and none comes after it
+      const SlotActs& own = turns[slot % 2];
+      GatherSlot<kType>(acts, (slot + 1) % kStepsAhead, *ring, &turns[(slot + 1) % 2]);
+      MultiplyStep<kType>(ring->steps[slot].values, own.words, sums);
       if constexpr (kType == DType::kI8) {
-        if (unit_of % 2 != 0) EndUnit(ring->scale[slot], unit, sums);
+        if (unit_at & kLastStep) EndUnit(ring->scale[slot], own.scales, sums);
       }
-      LoadNext(lane, slot, ring);
+      LoadNext(slot, ring);
     }
   }
 }
@@ -125,19 +145,18 @@ MOTE_DEVICE void MultiplyUnits(const MatMulArgs& args, TokenRange tokens, uint32
   // Tokens that are not there: the last one again, and nobody looks.
   const auto act_row = [&](uint32_t i) {
     const uint32_t token = tokens.first + i;
-    return static_cast<uint32_t>(ActRow(args, token < tokens.end ? token : tokens.end - 1) - args.acts);
+    return ActRow(args, token < tokens.end ? token : tokens.end - 1) + SparseActHeader<kType>() +
+           first * UnitActDistance(kType);
   };
-  GlobalUnit acts;
-  acts.b = act_row(g);
-  acts.c[0] = act_row(2 * t);
-  acts.c[1] = act_row(2 * t + 1);
-  acts.unit = args.acts + SparseActHeader<kType>() + first * UnitActDistance(kType);
+  GlobalUnit acts = {act_row(g), {act_row(2 * t), act_row(2 * t + 1)}, 0};
   SparseSums<1> sums = {};
   while (true) {
-    MultiplyRun<kType>(acts, lane, ring, &sums);
+    MultiplyRun<kType>(acts, ring, &sums);
     first += kRunUnits;
     if (first >= end) break;  // but for very long rows
-    acts.unit += kRunUnits * UnitActDistance(kType);
+    acts.b += kRunUnits * UnitActDistance(kType);
+    acts.c[0] += kRunUnits * UnitActDistance(kType);
+    acts.c[1] += kRunUnits * UnitActDistance(kType);
     BeginRun<kType>(first, end, lane, ring);
   }
 #pragma unroll
@@ -191,7 +210,8 @@ FewSparseKernel(const SparseMatMulArgs all) {
 // ---- Many tokens.
 
 inline constexpr int kManySparseThreads = 512;
-// Of a token's unit in shared memory: its 256 bytes, and the piece that begins with its scale. Four banks from row to row.
+// Of a token's unit in shared memory: its 256 bytes, and the piece that begins with its scale. Four banks from row to
+// row.
 inline constexpr uint32_t kUnitStride = kUnitActBytes + 16;
 inline constexpr uint32_t kUnitStage = kManyTokens * kUnitStride;
 inline constexpr uint32_t kManySparseShared = 2 * kUnitStage;
@@ -246,18 +266,22 @@ struct UnitPairs {
 
 // A unit's products. The slots hold its first steps, and in the end those of the next one.
 template <DType kType>
-MOTE_DEVICE void MultiplyUnit(const SparseRows& rows, const UnitPairs& pairs, const SharedUnit& acts, uint32_t lane,
+MOTE_DEVICE void MultiplyUnit(const SparseRows& rows, const UnitPairs& pairs, const SharedUnit& acts,
                               SparseStep slots[kManySlots], SparseSums<kWarpTokens8>* sums) {
   const uint32_t steps = (pairs.stop - pairs.at + kStepPairs - 1) / kStepPairs;
 #pragma unroll
   for (uint32_t i = 0; i < kUnitSteps; ++i) {
     SparseStep* slot = &slots[i % kManySlots];
-    if (i < steps) MultiplyStep<kType>(*slot, acts, sums);
+    if (i < steps) {
+      StepActs<kWarpTokens8> words;
+      Gather(slot->index, acts, &words);
+      MultiplyStep<kType>(slot->values, words, sums);
+    }
     if (i + kManySlots < steps) {
-      LoadStep(rows, pairs.at + (i + kManySlots) * kStepPairs, pairs.stop, lane, slot);
+      LoadStep(rows, pairs.at + (i + kManySlots) * kStepPairs, pairs.stop, slot);
     } else if (i < steps || i < kManySlots) {  // done with this unit
       const uint32_t next = pairs.stop + i % kManySlots * kStepPairs;
-      if (next < pairs.after) LoadStep(rows, next, pairs.after, lane, slot);
+      if (next < pairs.after) LoadStep(rows, next, pairs.after, slot);
     }
   }
 }
@@ -276,7 +300,7 @@ MOTE_DEVICE void MultiplyManySparse(const MatMulArgs& args, TokenRange tokens, c
 #pragma unroll
   for (uint32_t i = 0; i < kManySlots; ++i) {
     const uint32_t at = pairs.at + i * kStepPairs;
-    if (at < pairs.stop) LoadStep(rows, at, pairs.stop, lane, &slots[i]);
+    if (at < pairs.stop) LoadStep(rows, at, pairs.stop, &slots[i]);
   }
   SparseSums<kWarpTokens8> sums = {};
   uint32_t stretch_end = stretch_units;
@@ -289,9 +313,13 @@ MOTE_DEVICE void MultiplyManySparse(const MatMulArgs& args, TokenRange tokens, c
     SyncBlock();
     if (unit + 1 < units) FetchUnit<kType>(&copy, stage_of(unit + 1));
     const SharedUnit acts = UnitOfStage(stage_of(unit), own_token, lane);
-    MultiplyUnit<kType>(rows, pairs, acts, lane, slots, &sums);
+    MultiplyUnit<kType>(rows, pairs, acts, slots, &sums);
     if constexpr (kType == DType::kI8) {
-      if (pairs.at < pairs.stop) EndUnit(scale, acts, &sums);
+      if (pairs.at < pairs.stop) {
+        float scales[kWarpTokens8][2];
+        TokenScales<kWarpTokens8>(acts, scales);
+        EndUnit(scale, scales, &sums);
+      }
     }
     pairs = {pairs.stop, pairs.after, after};
     if (unit + 1 != stretch_end && unit + 1 != units) continue;

@@ -96,8 +96,7 @@ SparseMatrixArgs SparseLayout::At(const uint8_t* memory) const {
 
 bool RunsSparse(const SparseShape& shape, uint64_t blocks) {
   if (!IsPackedSparse(shape.type)) return false;
-  return shape.type == DType::kI8 ||
-         static_cast<double>(blocks) <= kFullest * static_cast<double>(shape.all_blocks());
+  return shape.type == DType::kI8 || static_cast<double>(blocks) <= kFullest * static_cast<double>(shape.all_blocks());
 }
 
 std::vector<uint32_t> PairStarts(const SparseView& view) {

@@ -9,8 +9,8 @@
 
 namespace mote::cuda {
 
-// Where the parts of a matrix lie, from its first byte, where its SparseMatrixArgs are. Made of the file's header alone:
-// `pairs` is the most that there can be.
+// Where the parts of a matrix lie, from its first byte, where its SparseMatrixArgs are. Made of the file's header
+// alone: `pairs` is the most that there can be.
 struct SparseLayout {
   SparseLayout(const SparseShape& shape, uint64_t blocks);
   uint64_t pairs;

@@ -1,19 +1,21 @@
-// How block-sparse weights (docs/block_sparse.md) lie in device memory: I8, F16 and BF16, in the order of a warp's lanes.
+// How block-sparse weights (docs/block_sparse.md) lie in device memory: I8, F16 and BF16, in the order of a warp's
+// lanes.
 //
 // The rows of 16 of a matrix are cut into units of 64 places: 256 columns of I8, 128 of halves, 256 bytes of a token's
 // activations either way. A block kept is 16 rows x 4 bytes, just what four lanes of every matrix instruction multiply
 // with: eight blocks from anywhere in a unit make one operand of mma.sync (mma.h), and what they are multiplied with
 // is gathered, a 32-bit word for each block and token. So blocks stand in pairs, and four pairs are a step:
 //
-//   values  128 bytes of a pair: 16 for each g: rows g and g + 8 of its first block, then of its second. Lane (g, t) of a
+//   values  128 bytes of a pair: 16 for each g: rows g and g + 8 of its first block, then of its second. Lane (g, t) of
+//   a
 //           warp reads those of pair t of a step with one load, and has its four registers of A.
 //   index   2 bytes of a pair: for each block, where the word of activations begins in the unit's 256 bytes
 //   scales  I8: 32 bytes of a unit and 16 rows, float16, row g and row g + 8 side by side
 //   starts  a 32-bit number of a unit and 16 rows: its first pair; and one more at the end
 //
 // Only units with an odd number of blocks are filled up, with a block of zeros at the place of the one before it. At
-// half the blocks that is 1.6 % of them; with 2 % for index, starts and scales a block kept takes 64 + 1 + 1 + 1.1 bytes
-// of I8 and 64 + 1 + 1 + 0.1 of halves, where the file has 64 + 1 + 1 and 64 + 1.
+// half the blocks that is 1.6 % of them; with 2 % for index, starts and scales a block kept takes 64 + 1 + 1 + 1.1
+// bytes of I8 and 64 + 1 + 1 + 0.1 of halves, where the file has 64 + 1 + 1 and 64 + 1.
 #ifndef MOTE_TARGETS_CUDA_PACKED_SPARSE_H_
 #define MOTE_TARGETS_CUDA_PACKED_SPARSE_H_
 

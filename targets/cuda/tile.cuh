@@ -267,7 +267,8 @@ MOTE_DEVICE float SparseValue(DType type, const SparseMatrixArgs& matrix, uint32
       return type == DType::kF16 ? HalfToFloat(bits) : BitsToFloat(bits << 16);
     }
     const uint8_t* scale = matrix.scales + unit * UnitScaleBytes(type) + row % 8 * 4 + row % kTileRows / 8 * 2;
-    return HalfToFloat(*reinterpret_cast<const uint16_t*>(scale)) * static_cast<float>(static_cast<int8_t>(word[k % 4]));
+    return HalfToFloat(*reinterpret_cast<const uint16_t*>(scale)) *
+           static_cast<float>(static_cast<int8_t>(word[k % 4]));
   }
   return 0;
 }

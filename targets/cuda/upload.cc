@@ -167,8 +167,8 @@ Status Uploader::PackSparse(const TensorInfo& tensor, const GgufFile& file, uint
     while (end < shape.groups() && (pairs[(end + 1) * units] - first) * kPairBytes <= kStagingBytes) ++end;
     if (end == group) return TooLong(shape.cols);
     uint8_t* own_to = to + layout.values_at + first * kPairBytes;
-    SparseJob job = {own.view,      own.blocks.data(), pairs.data(),  units,    group, end,
-                     scales.data(), index.data(),      Begin(own_to), workers()};
+    SparseJob job = {own.view, own.blocks.data(), pairs.data(), units,         group,
+                     end,      scales.data(),     index.data(), Begin(own_to), workers()};
     context_.pool->Run(&SparseJob::Run, &job);
     const uint64_t bytes = (pairs[end * units] - first) * kPairBytes;
     if (bytes != 0) MOTE_RETURN_IF_ERROR(End(own_to, bytes));

@@ -30,11 +30,10 @@ class OnDevice {
     memcpy(memory_.data() + layout_.starts_at, pairs.data(), pairs.size() * 4);
     for (uint64_t g = 0; g < view.shape.groups(); ++g) {
       const uint32_t* own = pairs.data() + g * units;
-      cuda::PackSparseGroup(
-          view, g, blocks[g], own,
-          memory_.data() + layout_.scales_at + g * units * cuda::UnitScaleBytes(view.shape.type),
-          memory_.data() + layout_.index_at + uint64_t{own[0]} * 2,
-          memory_.data() + layout_.values_at + uint64_t{own[0]} * cuda::kPairBytes);
+      cuda::PackSparseGroup(view, g, blocks[g], own,
+                            memory_.data() + layout_.scales_at + g * units * cuda::UnitScaleBytes(view.shape.type),
+                            memory_.data() + layout_.index_at + uint64_t{own[0]} * 2,
+                            memory_.data() + layout_.values_at + uint64_t{own[0]} * cuda::kPairBytes);
     }
     used_ = layout_.bytes - (layout_.pairs - pairs.back()) * (cuda::kPairBytes + 2);
   }
@@ -81,7 +80,8 @@ struct Problem {
   std::vector<float> acts;
 };
 
-// Outputs (tokens, rows) of tokens [first, first + count), computed in one launch. From `first_row` on, a multiple of 16.
+// Outputs (tokens, rows) of tokens [first, first + count), computed in one launch. From `first_row` on, a multiple
+// of 16.
 std::vector<float> Multiply(const Problem& p, uint32_t first, uint32_t count, uint32_t first_row = 0) {
   const uint32_t rows = p.rows() - first_row;
   DeviceStream stream;
@@ -134,8 +134,7 @@ std::vector<std::vector<Expected>> References(const Problem& p, uint32_t tokens)
     float most = 0;
     for (const float x : own) most = std::max(most, std::abs(x));
     for (uint32_t k = 0; k < cols; ++k) {
-      steps[token][k] =
-          std::max(epsilon * std::abs(own[k]), p.type() == DType::kF16 ? most * std::ldexp(1.0, -38) : 0);
+      steps[token][k] = std::max(epsilon * std::abs(own[k]), p.type() == DType::kF16 ? most * std::ldexp(1.0, -38) : 0);
     }
   }
   for (uint32_t row = 0; row < p.rows(); ++row) weights.push_back(p.Row(row));
@@ -165,8 +164,8 @@ TEST(CudaSparse, AgreesWithTheSumInDouble) {
       // More than one stretch of tiles and a part of one; less than a unit. Rows that fill no group.
       for (const uint64_t cols : {uint64_t{2336}, uint64_t{96}}) {
         const Problem p(type, 37, cols, density);
-        const std::string what = std::string(DTypeName(type)) + ", " + std::to_string(density) + " of " +
-                                 std::to_string(cols) + " columns";
+        const std::string what =
+            std::string(DTypeName(type)) + ", " + std::to_string(density) + " of " + std::to_string(cols) + " columns";
         for (const uint32_t tokens : {1u, 6u, 40u}) {
           if (tokens == 40 && density != 0.5 && cols != 96) continue;
           ExpectClose(p, tokens, what);
@@ -248,10 +247,9 @@ TEST(CudaSparse, TakesTheBytesOfTheFile) {
   for (const DType type : kTypes) {
     const Problem p(type, 256, 2048, 0.5);
     const SparseMatrix& m = p.matrix;
-    const double file =
-        static_cast<double>(m.values.size() + m.index.size() + m.scales.size() + m.counts.size());
-    printf("%s: %.4f of the file's bytes, %.4f set aside\n", DTypeName(type), static_cast<double>(p.device.used()) / file,
-           static_cast<double>(p.device.bytes()) / file);
+    const double file = static_cast<double>(m.values.size() + m.index.size() + m.scales.size() + m.counts.size());
+    printf("%s: %.4f of the file's bytes, %.4f set aside\n", DTypeName(type),
+           static_cast<double>(p.device.used()) / file, static_cast<double>(p.device.bytes()) / file);
     EXPECT_LT(static_cast<double>(p.device.used()), 1.03 * file) << DTypeName(type);
     EXPECT_LT(static_cast<double>(p.device.bytes()), 1.05 * file) << DTypeName(type);
   }
