@@ -33,58 +33,84 @@ constexpr uint32_t TileUnits() {
 inline constexpr int kStepsAhead = 8;
 // Units whose starts the lanes of a warp hold: lane i has that of unit i, and the last lane where the last one ends.
 inline constexpr uint32_t kRunUnits = kWarp - 1;
-// Of a slot: with its unit's last step; without a step. What a slot says beside them is a multiple of 16.
+
+// Of a slot: with its unit's last step; without a step. The group of rows is beside them, what it says is a multiple of
+// 16.
 inline constexpr uint32_t kLastStep = 1;
 inline constexpr uint32_t kNoStep = 2;
+inline constexpr uint32_t kGroupBit = 4;
+inline constexpr uint32_t kSlotFlags = 15;
 
-// Units of 16 rows as a sequence of steps, and what of it has been asked for.
+// The same units of some groups of rows, one group after the other, as a sequence of steps, and what of it has been
+// asked for.
 template <DType kType>
 struct StepRing {
-  SparseRows rows;
-  uint32_t first;  // unit
+  SparseRows rows;  // of the first group
+  uint32_t row_units;
+  uint32_t first;  // unit, of all of the block's groups
   uint32_t units;
-  uint32_t starts;
-  uint32_t unit, at, stop;  // the next step to ask for, its unit counted from `first`
+  uint32_t groups;
+  uint32_t starts, next_starts;    // of the group and of the next
+  uint32_t group, unit, at, stop;  // the next step to ask for, its unit counted from `first`; no units: none
   SparseStep steps[kStepsAhead];
   uint32_t scale[kType == DType::kI8 ? kStepsAhead : 1];
-  uint32_t unit_at[kStepsAhead];  // of the activations, its first byte from that of unit `first`; with kLastStep
+  uint32_t unit_at[kStepsAhead];  // of the activations, its first byte from that of unit `first`; and the flags
 };
 
 template <DType kType>
-MOTE_DEVICE void SkipEmptyUnits(StepRing<kType>* ring) {
-  while (ring->at >= ring->stop && ring->unit < ring->units) {
-    ++ring->unit;
-    ring->at = ring->stop;
-    ring->stop = ShuffleFrom(ring->starts, static_cast<int>(ring->unit + 1));
+MOTE_DEVICE void FetchNextStarts(uint32_t lane, StepRing<kType>* ring) {
+  if (ring->group + 1 >= ring->groups) return;
+  ring->next_starts = ring->rows.starts[ring->first + ring->row_units + (lane < ring->units ? lane : ring->units)];
+}
+template <int kGroups, DType kType>
+MOTE_DEVICE void SkipEmptyUnits(uint32_t lane, StepRing<kType>* ring) {
+  while (ring->at >= ring->stop) {
+    if (++ring->unit < ring->units) {
+      ring->at = ring->stop;
+      ring->stop = ShuffleFrom(ring->starts, static_cast<int>(ring->unit + 1));
+      continue;
+    }
+    if (kGroups == 1 || ++ring->group >= ring->groups) {
+      ring->units = 0;
+      return;
+    }
+    ring->unit = 0;
+    ring->first += ring->row_units;
+    ring->starts = ring->next_starts;
+    ring->at = ShuffleFrom(ring->starts, 0);
+    ring->stop = ShuffleFrom(ring->starts, 1);
+    FetchNextStarts(lane, ring);
   }
 }
-template <DType kType>
-MOTE_DEVICE void LoadNext(int slot, StepRing<kType>* ring) {
-  if (ring->unit >= ring->units) {
+template <int kGroups, DType kType>
+MOTE_DEVICE void LoadNext(uint32_t lane, int slot, StepRing<kType>* ring) {
+  if (ring->units == 0) {
     ring->steps[slot].index = 0;
     ring->unit_at[slot] = kNoStep;
     return;
   }
   LoadStep(ring->rows, ring->at, ring->stop, &ring->steps[slot]);
   ring->unit_at[slot] = ring->unit * UnitActDistance(kType);
+  if (kGroups > 1) ring->unit_at[slot] |= ring->group * kGroupBit;
   ring->at += kStepPairs;
   if (ring->at < ring->stop) return;
   ring->unit_at[slot] |= kLastStep;
   if constexpr (kType == DType::kI8) ring->scale[slot] = LoadUnitScale(ring->rows, ring->first + ring->unit);
-  SkipEmptyUnits(ring);
+  SkipEmptyUnits<kGroups>(lane, ring);
 }
 // Begins with units [first, end), or as many of them as a run has.
-template <DType kType>
+template <int kGroups, DType kType>
 MOTE_DEVICE void BeginRun(uint32_t first, uint32_t end, uint32_t lane, StepRing<kType>* ring) {
   ring->first = first;
   ring->units = end - first < kRunUnits ? end - first : kRunUnits;
   ring->starts = ring->rows.starts[first + (lane < ring->units ? lane : ring->units)];
-  ring->unit = 0;
+  ring->group = ring->unit = 0;
+  if (kGroups > 1) FetchNextStarts(lane, ring);
   ring->at = ShuffleFrom(ring->starts, 0);
   ring->stop = ShuffleFrom(ring->starts, 1);
-  SkipEmptyUnits(ring);
+  SkipEmptyUnits<kGroups>(lane, ring);
 #pragma unroll
-  for (int slot = 0; slot < kStepsAhead; ++slot) LoadNext(slot, ring);
+  for (int slot = 0; slot < kStepsAhead; ++slot) LoadNext<kGroups>(lane, slot, ring);
 }
 
 // Of 8 tokens, in global memory.
@@ -108,16 +134,28 @@ struct SlotActs {
 // Without a step, something.
 template <DType kType>
 MOTE_DEVICE void GatherSlot(GlobalUnit acts, int slot, const StepRing<kType>& ring, SlotActs* slot_acts) {
-  acts.at = ring.unit_at[slot] & ~(kLastStep | kNoStep);
+  acts.at = ring.unit_at[slot] & ~kSlotFlags;
   Gather(ring.steps[slot].index, acts, &slot_acts->words);
   if constexpr (kType == DType::kI8) {
     if (ring.unit_at[slot] & kLastStep) TokenScales<1>(acts, slot_acts->scales);
   }
 }
 
-// A run's products, added to `sums`.
-template <DType kType>
-MOTE_DEVICE void MultiplyRun(const GlobalUnit& acts, StepRing<kType>* ring, SparseSums<1>* sums) {
+inline constexpr uint32_t kSparseTokens = 8;
+inline constexpr uint32_t kGroupSums = kTileRows * kSparseTokens;
+
+// A group's sums, (16 rows, 8 tokens).
+MOTE_DEVICE void StoreSums(uint32_t lane, const SparseSums<1>& sums, float* out) {
+#pragma unroll
+  for (uint32_t i = 0; i < 4; ++i) {
+    out[(lane / 4 + i / 2 * 8) * kSparseTokens + 2 * (lane % 4) + i % 2] = sums.sum[0][i];
+  }
+}
+
+// A run's products, added to `sums`; of more than one group, stored when the last step of one is done.
+template <DType kType, int kGroups>
+MOTE_DEVICE void MultiplyRun(const GlobalUnit& acts, uint32_t lane, StepRing<kType>* ring, SparseSums<1>* sums,
+                             float* out) {
   static_assert(kStepsAhead % 2 == 0, "two take turns");
   SlotActs turns[2];
   GatherSlot<kType>(acts, 0, *ring, &turns[0]);
@@ -127,18 +165,24 @@ MOTE_DEVICE void MultiplyRun(const GlobalUnit& acts, StepRing<kType>* ring, Spar
       const uint32_t unit_at = ring->unit_at[slot];
       if (unit_at & kNoStep) return;  // the whole warp, and none comes after it
       const SlotActs& own = turns[slot % 2];
-      GatherSlot<kType>(acts, (slot + 1) % kStepsAhead, *ring, &turns[(slot + 1) % 2]);
+      const int next = (slot + 1) % kStepsAhead;
+      GatherSlot<kType>(acts, next, *ring, &turns[next % 2]);
       MultiplyStep<kType>(ring->steps[slot].values, own.words, sums);
-      if constexpr (kType == DType::kI8) {
-        if (unit_at & kLastStep) EndUnit(ring->scale[slot], own.scales, sums);
+      if ((kType == DType::kI8 || kGroups > 1) && unit_at & kLastStep) {
+        if constexpr (kType == DType::kI8) EndUnit(ring->scale[slot], own.scales, sums);
+        if (kGroups > 1 && ((ring->unit_at[next] ^ unit_at) & (kSlotFlags - kLastStep)) != 0) {
+          StoreSums(lane, *sums, out + unit_at % (kSlotFlags + 1) / kGroupBit * kGroupSums);
+          *sums = {};
+        }
       }
-      LoadNext(slot, ring);
+      LoadNext<kGroups>(lane, slot, ring);
     }
   }
 }
 
-// The sums of the warp's units [first, end), (16 rows, 8 tokens), to `out`. The ring holds the first of them.
-template <DType kType>
+// The sums of the warp's units [first, end) of all groups, (16 rows, 8 tokens) each, to `out`. The ring holds the
+// first.
+template <DType kType, int kGroups>
 MOTE_DEVICE void MultiplyUnits(const MatMulArgs& args, TokenRange tokens, uint32_t first, uint32_t end, uint32_t lane,
                                StepRing<kType>* ring, float* out) {
   const uint32_t g = lane / 4, t = lane % 4;
@@ -150,29 +194,32 @@ MOTE_DEVICE void MultiplyUnits(const MatMulArgs& args, TokenRange tokens, uint32
   };
   GlobalUnit acts = {act_row(g), {act_row(2 * t), act_row(2 * t + 1)}, 0};
   SparseSums<1> sums = {};
+  // A group may have nothing in these units.
+  for (int group = 0; kGroups > 1 && group < kGroups; ++group) StoreSums(lane, sums, out + group * kGroupSums);
+  MultiplyRun<kType, kGroups>(acts, lane, ring, &sums, out);
+  if (kGroups > 1) return;
   while (true) {
-    MultiplyRun<kType>(acts, ring, &sums);
     first += kRunUnits;
     if (first >= end) break;  // but for very long rows
     acts.b += kRunUnits * UnitActDistance(kType);
     acts.c[0] += kRunUnits * UnitActDistance(kType);
     acts.c[1] += kRunUnits * UnitActDistance(kType);
-    BeginRun<kType>(first, end, lane, ring);
+    BeginRun<1>(first, end, lane, ring);
+    MultiplyRun<kType, 1>(acts, lane, ring, &sums, out);
   }
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    out[(g + static_cast<uint32_t>(i) / 2 * 8) * 8 + 2 * t + static_cast<uint32_t>(i) % 2] = sums.sum[0][i];
-  }
+  StoreSums(lane, sums, out);
 }
 
-inline constexpr uint32_t kSparseTokens = 8;
-inline constexpr uint32_t kFewSparseShared = kStretches * kTileRows * kSparseTokens * sizeof(float);
+constexpr uint32_t FewSparseShared(uint32_t groups) {
+  return kStretches * groups * kGroupSums * static_cast<uint32_t>(sizeof(float));
+}
 
-// Grid: (tiles of 16 rows, chunks of 8 tokens).
-template <DType kType>
+// Grid: (tiles of 16 * kGroups rows, chunks of 8 tokens). More than one group: a warp's stretch must be one run.
+template <DType kType, int kGroups>
 MOTE_KERNEL(kFewThreads, 2)
 FewSparseKernel(const SparseMatMulArgs all) {
   LetNextBegin();
+  constexpr uint32_t kRows = kTileRows * kGroups;
   const MatMulArgs& args = all.product;
   float* sums = reinterpret_cast<float*>(SharedMemory());
   const uint32_t which = IndexOfTile(args, blockIdx.x);
@@ -181,30 +228,35 @@ FewSparseKernel(const SparseMatMulArgs all) {
   const uint32_t units = args.row_tiles * TileUnits<kType>();
   const uint32_t stretch_units = StretchTiles(args.row_tiles) * TileUnits<kType>();
   const uint32_t stretches = NumStretches(args.row_tiles);
-  const uint32_t row_tile = blockIdx.x - matrix.first_tile;
+  const uint32_t row_tile = (blockIdx.x - matrix.first_tile) * kGroups;
   const uint32_t first = warp * stretch_units;
   const uint32_t end = first + stretch_units < units ? first + stretch_units : units;
   StepRing<kType> ring;
   // Weights do not wait for what comes before.
   if (warp < stretches) {
+    const uint32_t groups = (matrix.rows + kTileRows - 1) / kTileRows - row_tile;
     ring.rows = RowsOfLane<kType>(all.matrix[which], row_tile, units, lane);
-    BeginRun<kType>(first, end, lane, &ring);
+    ring.row_units = units;
+    ring.groups = groups < kGroups ? groups : kGroups;
+    BeginRun<kGroups>(first, end, lane, &ring);
   }
   WaitForPrevious();
   const TokenRange tokens = TokensOfBlock(args, blockIdx.y, kSparseTokens);
   if (tokens.first >= tokens.end) return;
   if (warp < stretches) {
-    MultiplyUnits<kType>(args, tokens, first, end, lane, &ring, sums + warp * kTileRows * kSparseTokens);
+    MultiplyUnits<kType, kGroups>(args, tokens, first, end, lane, &ring, sums + warp * kGroups * kGroupSums);
   }
   SyncBlock();
-  const uint32_t row = threadIdx.x % kTileRows, token = threadIdx.x / kTileRows;
-  if (token >= tokens.end - tokens.first || row_tile * kTileRows + row >= matrix.rows) return;
-  const float* own = sums + row * kSparseTokens + token;
-  float sum = own[0];
-  for (uint32_t stretch = 1; stretch < stretches; ++stretch) sum += own[stretch * kTileRows * kSparseTokens];
-  float scale = 1;
-  if (kType != DType::kI8) scale = *reinterpret_cast<const float*>(ActRow(args, tokens.first + token));
-  StoreOutput(args, matrix, row_tile * kTileRows + row, tokens.first + token, sum, scale);
+  for (uint32_t i = threadIdx.x; i < kRows * (tokens.end - tokens.first); i += kFewThreads) {
+    const uint32_t row = i % kRows, token = i / kRows;
+    if (row_tile * kTileRows + row >= matrix.rows) continue;
+    const float* own = sums + row * kSparseTokens + token;
+    float sum = own[0];
+    for (uint32_t stretch = 1; stretch < stretches; ++stretch) sum += own[stretch * kGroups * kGroupSums];
+    float scale = 1;
+    if (kType != DType::kI8) scale = *reinterpret_cast<const float*>(ActRow(args, tokens.first + token));
+    StoreOutput(args, matrix, row_tile * kTileRows + row, tokens.first + token, sum, scale);
+  }
 }
 
 // ---- Many tokens.
