@@ -188,6 +188,7 @@ RowOp CudaProgram::RowOpOf(const Node& node) {
     case OpKind::kEmbed:
       op.type = weights_[node.weights[0]].type;
       op.packed = weights_[node.weights[0]].data;
+      op.flag = weights_[node.weights[0]].is_sparse ? 1 : 0;
       op.value = node.scale;
       break;
     case OpKind::kRmsNorm:
@@ -263,18 +264,22 @@ void CudaProgram::AddProducts(const Instruction& instruction) {
     const Node& node = graph_.nodes()[n];
     const CudaWeight& weight = weights_[node.weights[0]];
     const bool has_activation = instruction.activation != kNone;
-    const auto fits = [&](const Product& p) { return p.type == weight.type && p.args.matrices < kMaxMatrices; };
+    const auto fits = [&](const Product& p) {
+      return p.type == weight.type && p.is_sparse == weight.is_sparse && p.args.matrices < kMaxMatrices;
+    };
     auto product = std::find_if(products.begin(), products.end(), fits);
     if (product == products.end()) {
       const uint8_t* acts = PrepareActs(in, weight.type);
       products.push_back(ProductOf(weight.type, acts, RowsOf(in), cols));
       product = products.end() - 1;
       product->node = n;
+      product->is_sparse = weight.is_sparse;
       if (has_activation)
         product->args.activation = static_cast<uint8_t>(graph_.nodes()[instruction.activation].activation);
     }
+    product->sparse[product->args.matrices] = weight.sparse;
     MatrixArgs& matrix = product->args.matrix[product->args.matrices++];
-    matrix.weights = weight.data;
+    matrix.weights = weight.is_sparse ? nullptr : weight.data;
     matrix.bias = node.weights[1] == kNone ? nullptr : weights_[node.weights[1]].floats();
     matrix.out = Values(has_activation ? graph_.nodes()[instruction.activation].out : node.out);
     matrix.rows = static_cast<uint32_t>(weight.rows);

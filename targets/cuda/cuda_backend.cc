@@ -89,9 +89,9 @@ class CudaBackend : public Backend {
     MOTE_RETURN_IF_ERROR(CudaKvCache::CheckTypes(plan.cache));
     for (const Weight& weight : plan.graph->weights()) {
       const DType type = weight.tensor->type;
-      if (weight.tensor->sparse != nullptr) {
-        return Error(Code::kUnsupported, "tensor %s is block-sparse, which the GPU's kernels do not multiply with",
-                     weight.tensor->name.c_str());
+      if (weight.tensor->sparse != nullptr) {  // of whole blocks, of a type that runs as it is or dense
+        MOTE_RETURN_IF_ERROR(CudaWeights::CheckSparse(weight));
+        continue;
       }
       const cuda::PackedFormat format = cuda::FormatOf(type);
       const bool known = type == DType::kF32 || format.halves || format.integer();
@@ -107,6 +107,12 @@ class CudaBackend : public Backend {
       }
     }
     for (const Node& node : plan.graph->nodes()) {
+      if (node.op == OpKind::kEmbed) {
+        const Weight& table = plan.graph->weight(node.weights[0]);
+        if (table.tensor->sparse == nullptr || table.row_begin == 0) continue;
+        return Error(Code::kUnsupported, "tensor %s is block-sparse: rows of a part of it are not looked up on a GPU",
+                     table.tensor->name.c_str());
+      }
       if (node.op != OpKind::kAttention) continue;
       const AttentionParams& a = node.attention;
       const uint32_t most = cuda::LargestHeadDim();

@@ -409,7 +409,13 @@ Status CudaProgram::LaunchProducts(const std::vector<Product>& products, uint32_
   for (uint32_t i = begin; i < end; ++i) {
     const Product& product = products[i];
     if (observer_.observe != nullptr && experts == 0) MOTE_RETURN_IF_ERROR(ObserveProduct(product));
-    if (LaunchMatMul(product.type, product.args, rows, experts, stream_)) continue;
+    if (product.is_sparse) {
+      SparseMatMulArgs args = {product.args, {}};
+      std::copy(product.sparse, product.sparse + kMaxMatrices, args.matrix);
+      if (LaunchSparseMatMul(product.type, args, rows, stream_)) continue;
+    } else if (LaunchMatMul(product.type, product.args, rows, experts, stream_)) {
+      continue;
+    }
     return Error(Code::kInternal, "no kernel for weights of type %s", DTypeName(product.type));
   }
   return Status();

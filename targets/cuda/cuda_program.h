@@ -72,7 +72,9 @@ class CudaProgram : public Program {
   };
   struct Product {
     DType type;
+    bool is_sparse;
     MatMulArgs args;
+    SparseMatrixArgs sparse[kMaxMatrices];
     uint32_t node;
   };
   struct Experts {

@@ -1,23 +1,26 @@
 #include "targets/cuda/cuda_weights.h"
 
-#include <string.h>
-
-#include <algorithm>
-
 #include "engine/core/buffer.h"
 #include "engine/core/checked.h"
 #include "engine/graph/transposed.h"
+#include "targets/cuda/pack_sparse.h"
 #include "targets/cuda/packed.h"
-#include "targets/cuda/runtime.h"
+#include "targets/cuda/upload.h"
 
 namespace mote::cuda {
 namespace {
 
-// Bytes packed at once: long copies, and two of them are nothing beside the weights.
-constexpr uint64_t kStagingBytes = 16 << 20;
+bool StaysSparse(const TensorInfo& tensor) {
+  return tensor.sparse != nullptr &&
+         RunsSparse(SparseShape{tensor.type, tensor.rows(), tensor.cols()}, tensor.sparse->blocks);
+}
+SparseLayout LayoutOf(const TensorInfo& tensor) {
+  return SparseLayout({tensor.type, tensor.rows(), tensor.cols()}, tensor.sparse->blocks);
+}
 
 // What of the graph's weights lies where. Weights that are the same rows of the same tensor share their bytes (an
-// embedding that is the output as well).
+// embedding that is the output as well), and all parts of a block-sparse one: how many blocks a part has is in no
+// header.
 struct Place {
   uint64_t offset = 0;
   uint64_t bytes = 0;
@@ -37,15 +40,21 @@ std::vector<Place> PlacesOf(const Graph& graph, Checked64* total) {
     Place& place = places[i];
     for (size_t j = 0; j < i; ++j) {
       const Weight& other = graph.weights()[j];
-      if (other.tensor != w.tensor || other.row_begin != w.row_begin || other.rows != w.rows || other.cols != w.cols ||
-          other.transposed != w.transposed || places[j].parts != place.parts) {
-        continue;
-      }
+      if (other.tensor != w.tensor) continue;
+      const bool same = other.row_begin == w.row_begin && other.rows == w.rows && other.cols == w.cols &&
+                        other.transposed == w.transposed && places[j].parts == place.parts;
+      if (!same && !StaysSparse(*w.tensor)) continue;
       place = places[j];
       place.first = false;
       break;
     }
     if (!place.first) continue;
+    if (StaysSparse(*w.tensor)) {
+      place.bytes = LayoutOf(*w.tensor).bytes;
+      place.offset = total->FitsIn(INT64_MAX) ? total->value() : 0;
+      *total = *total + Checked64(place.bytes).AlignUp(256);
+      continue;
+    }
     const uint64_t tiles = (w.rows / place.parts + kTileRows - 1) / kTileRows;
     const Checked64 row_bytes = w.tensor->type == DType::kF32
                                     ? Checked64(w.cols) * sizeof(float) * (w.rows / place.parts)
@@ -59,96 +68,22 @@ std::vector<Place> PlacesOf(const Graph& graph, Checked64* total) {
   return places;
 }
 
-// A piece of a weight on its way: rows [row_begin, row_end) of one expert.
-struct PackJob {
-  const uint8_t* rows;
-  size_t row_bytes;
-  uint64_t num_rows;
-  uint64_t cols;
-  DType type;
-  uint8_t* out;
-  uint64_t workers;
-
-  static void Run(void* argument, int worker) {
-    const PackJob& job = *static_cast<const PackJob*>(argument);
-    const uint64_t tiles = (job.num_rows + kTileRows - 1) / kTileRows;
-    const uint64_t tile_bytes = PackedBytes(job.type, kTileRows, job.cols);
-    const uint64_t index = static_cast<uint64_t>(worker);
-    for (uint64_t tile = tiles * index / job.workers; tile < tiles * (index + 1) / job.workers; ++tile) {
-      const uint64_t row = tile * kTileRows;
-      PackTiles(job.type, job.rows + row * job.row_bytes, job.row_bytes,
-                static_cast<uint32_t>(std::min<uint64_t>(kTileRows, job.num_rows - row)), job.cols,
-                job.out + tile * tile_bytes);
-    }
-  }
-};
-
-// Two staging buffers, one on its way while the other is filled; or the destination itself.
-class Uploader {
- public:
-  Uploader(const Context& context, bool shared, void* stream) : context_(context), shared_(shared), stream_(stream) {}
-
-  Status Init(int device) {
-    if (shared_) return Status();
-    for (DeviceMemory& staging : staging_) {
-      MOTE_ASSIGN_OR_RETURN(staging, DeviceMemory::Create(MemoryKind::kHost, kStagingBytes, "copying weights", device));
-    }
-    return Status();
-  }
-
-  // Where to write `bytes` (at most kStagingBytes, but for shared memory) that are to go to `to`.
-  uint8_t* Begin(uint8_t* to) {
-    at_ = shared_ ? to : staging_[turn_].data();
-    return at_;
-  }
-  Status End(uint8_t* to, uint64_t bytes) {
-    if (shared_) return Status();
-    MOTE_RETURN_IF_ERROR(CudaStatus(Wait(stream_), "copying weights"));  // the other buffer's
-    turn_ ^= 1;
-    return CudaStatus(CopyIn(to, at_, bytes, stream_), "copying weights");
-  }
-  Status Finish() { return CudaStatus(Wait(stream_), "copying weights"); }
-
-  Status Pack(const uint8_t* rows, size_t row_bytes, uint64_t num_rows, uint64_t cols, DType type, uint8_t* to) {
-    const uint64_t tile_bytes = type == DType::kF32 ? row_bytes : PackedBytes(type, kTileRows, cols);
-    const uint64_t rows_of_unit = type == DType::kF32 ? 1 : kTileRows;
-    const uint64_t units = std::max<uint64_t>(1, kStagingBytes / tile_bytes);
-    if (tile_bytes > kStagingBytes) {
-      return Error(Code::kUnsupported, "rows of %llu columns are too long for the GPU backend",
-                   static_cast<unsigned long long>(cols));
-    }
-    for (uint64_t row = 0; row < num_rows; row += units * rows_of_unit) {
-      const uint64_t count = std::min(units * rows_of_unit, num_rows - row);
-      const uint64_t bytes = (count + rows_of_unit - 1) / rows_of_unit * tile_bytes;
-      uint8_t* own_to = to + row / rows_of_unit * tile_bytes;
-      uint8_t* at = Begin(own_to);
-      if (type == DType::kF32) {
-        memcpy(at, rows + row * row_bytes, bytes);
-      } else {
-        PackJob job = {rows + row * row_bytes,
-                       row_bytes,
-                       count,
-                       cols,
-                       type,
-                       at,
-                       static_cast<uint64_t>(context_.pool->num_workers())};
-        context_.pool->Run(&PackJob::Run, &job);
-      }
-      MOTE_RETURN_IF_ERROR(End(own_to, bytes));
-    }
-    return Status();
-  }
-
- private:
-  const Context& context_;
-  const bool shared_;
-  void* const stream_;
-  DeviceMemory staging_[2];
-  int turn_ = 0;
-  uint8_t* at_ = nullptr;
-};
+// A weight's rows of its tensor at `data`: they begin with a group.
+SparseMatrixArgs PartOf(const Weight& w, const uint8_t* data) {
+  SparseMatrixArgs args = LayoutOf(*w.tensor).At(data);
+  const uint64_t units = w.row_begin / kTileRows * RowUnits(w.tensor->type, w.cols);
+  args.starts += units;
+  args.scales += units * UnitScaleBytes(w.tensor->type);
+  return args;
+}
 
 }  // namespace
+
+Status CudaWeights::CheckSparse(const Weight& weight) {
+  if (!StaysSparse(*weight.tensor) || LayoutOf(*weight.tensor).possible()) return Status();
+  return Error(Code::kUnsupported, "tensor %s is block-sparse and too large for the GPU backend",
+               weight.tensor->name.c_str());
+}
 
 uint64_t CudaWeights::Bytes(const Graph& graph) {
   Checked64 total = 0;
@@ -175,8 +110,18 @@ Result<CudaWeights> CudaWeights::Load(const Graph& graph, const GgufFile& file, 
     weight.cols = w.cols;
     weight.part_bytes = place.bytes / place.parts;
     weight.data = result.memory_.data() + place.offset;
+    weight.is_sparse = StaysSparse(*w.tensor);
+    if (weight.is_sparse) weight.sparse = PartOf(w, weight.data);
     result.weights_.push_back(weight);
     if (!place.first) continue;
+    if (w.tensor->sparse != nullptr) {
+      uint8_t* to = result.memory_.data() + place.offset;
+      MOTE_RETURN_IF_ERROR(weight.is_sparse ? uploader.PackSparse(*w.tensor, file, to)
+                                            : uploader.PackDenseForm(w, file, to));
+      file.ReleaseTensor(*w.tensor);
+      if (progress.report != nullptr) progress.report(progress.user, place.offset + place.bytes, total.value());
+      continue;
+    }
     MOTE_ASSIGN_OR_RETURN(const std::span<const uint8_t> tensor, file.TensorBytes(*w.tensor));
     const size_t row_bytes = RowBytes(weight.type, w.cols);
     const uint8_t* rows = tensor.data() + row_bytes * w.row_begin;

@@ -11,15 +11,20 @@
 #include "engine/graph/backend.h"
 #include "engine/graph/graph.h"
 #include "targets/cuda/device_memory.h"
+#include "targets/cuda/packed_sparse.h"
 
 namespace mote::cuda {
 
+// A block-sparse one that runs as it is (pack_sparse.h) is a part of its tensor, which lies in device memory as a
+// whole.
 struct CudaWeight {
   const uint8_t* data = nullptr;  // in device memory
   uint64_t rows = 0;              // of an expert, or all
   uint64_t cols = 0;
   uint64_t part_bytes = 0;  // from expert to expert
   DType type = DType::kF32;
+  bool is_sparse = false;        // `data` are the SparseMatrixArgs of its tensor
+  SparseMatrixArgs sparse = {};  // its own
   const float* floats() const { return reinterpret_cast<const float*>(data); }
 };
 
@@ -29,6 +34,8 @@ class CudaWeights {
   // into place. Gives the file's pages back as it goes.
   static Result<CudaWeights> Load(const Graph& graph, const GgufFile& file, const Context& context,
                                   const LoadProgress& progress, int device, bool shared, void* stream);
+  // kUnsupported: what a block-sparse weight is too large for.
+  static Status CheckSparse(const Weight& weight);
   // Bytes of device memory; UINT64_MAX where they do not fit 63 bits.
   static uint64_t Bytes(const Graph& graph);
 

@@ -10,6 +10,7 @@
 
 #include "quant/dtype.h"
 #include "targets/cuda/packed.h"
+#include "targets/cuda/packed_sparse.h"
 
 namespace mote::cuda {
 
@@ -54,6 +55,11 @@ struct MatMulArgs {
   uint8_t activation;  // of what is written
   ExpertArgs experts;
 };
+// With block-sparse weights: `weights` of the product's matrices are null, and there are no experts.
+struct SparseMatMulArgs {
+  MatMulArgs product;
+  SparseMatrixArgs matrix[kMaxMatrices];
+};
 
 // Operations that look at one row at a time: row_plan.h says how a launch of them is made.
 enum class RowOpKind : uint8_t {
@@ -89,7 +95,8 @@ struct RowOp {
   RowOpKind kind;
   uint8_t rows_kind;
   uint8_t activation;
-  uint8_t flag;  // kRope: pairs stand side by side; kMerge: interleaved; kCacheKeys, kCacheValues: Q8_0
+  uint8_t flag;  // kRope: pairs stand side by side; kMerge: interleaved; kCacheKeys, kCacheValues: Q8_0; kEmbed:
+                 // `packed` is a SparseMatrixArgs
   Acts acts;     // kQuantize
   From in0_from;
   From in1_from;

@@ -21,10 +21,13 @@
 
 namespace mote::cuda {
 
-MOTE_DEVICE const MatrixArgs& MatrixOfTile(const MatMulArgs& args, uint32_t tile) {
+MOTE_DEVICE uint32_t IndexOfTile(const MatMulArgs& args, uint32_t tile) {
   uint32_t which = 0;
   while (which + 1 < args.matrices && tile >= args.matrix[which + 1].first_tile) ++which;
-  return args.matrix[which];
+  return which;
+}
+MOTE_DEVICE const MatrixArgs& MatrixOfTile(const MatMulArgs& args, uint32_t tile) {
+  return args.matrix[IndexOfTile(args, tile)];
 }
 
 // Rows of activations of a stretch of tokens (or of an expert's slots), `first` to `end`.

@@ -44,7 +44,7 @@ Status CudaProgram::ObserveProduct(const Product& product) {
     const Node& node = graph_.nodes()[n];
     if (node.op != OpKind::kMatMul || node.in[0] != in) break;
     const Weight& weight = graph_.weight(node.weights[0]);
-    if (weight.tensor->type != product.type) continue;
+    if (weight.tensor->type != product.type || weights_[node.weights[0]].is_sparse != product.is_sparse) continue;
     ++seen;
     // Of a further slice of a tensor, the first has shown the inputs.
     if (weight.row_begin == 0) observer_.observe(observer_.user, weight, 0, rows);

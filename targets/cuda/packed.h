@@ -189,7 +189,7 @@ inline constexpr int kActKinds = 5;
 constexpr Acts ActsOf(DType type) {
   const PackedFormat f = FormatOf(type);
   if (f.act_group == 32) return Acts::kBytes32;
-  if (f.act_group == 256) return Acts::kBytes256;
+  if (f.act_group == 256 || type == DType::kI8) return Acts::kBytes256;  // I8: packed_sparse.h
   if (type == DType::kF16) return Acts::kHalf;
   if (type == DType::kBF16) return Acts::kBf16;
   return Acts::kFloat;

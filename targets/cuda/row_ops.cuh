@@ -349,6 +349,9 @@ MOTE_KERNEL(kRowThreads, 1) RowKernel(const RowArgs args) {
 
 // A value of an embedding: float32 rows lie as in the file.
 MOTE_DEVICE float EmbeddingValue(const RowOp& op, uint32_t token, uint32_t c) {
+  if (op.flag != 0) {
+    return SparseValue(op.type, *reinterpret_cast<const SparseMatrixArgs*>(op.packed), RowTiles(op.cols), token, c);
+  }
   if (op.type != DType::kF32) return PackedValue(op.type, op.packed, RowTiles(op.cols), token, c);
   return reinterpret_cast<const float*>(op.packed)[static_cast<uint64_t>(token) * op.cols + c];
 }

@@ -5,6 +5,7 @@
 #include "quant/blocks.h"
 #include "targets/cuda/mma.h"
 #include "targets/cuda/packed.h"
+#include "targets/cuda/packed_sparse.h"
 #include "targets/cuda/vocabulary.h"
 
 namespace mote::cuda {
@@ -241,6 +242,33 @@ MOTE_DEVICE float PackedValue(DType type, const uint8_t* tiles, uint32_t row_til
     }
     case Scales::kNone:
       break;
+  }
+  return 0;
+}
+
+// The same of a block-sparse matrix. What a row has of a unit is searched for: a few loads of a line that the others of
+// the unit read too.
+MOTE_DEVICE float SparseValue(DType type, const SparseMatrixArgs& matrix, uint32_t row_tiles, uint32_t row,
+                              uint32_t k) {
+  const uint32_t units = row_tiles * (kTileCols / UnitCols(type));
+  const uint64_t unit = static_cast<uint64_t>(row / kTileRows) * units + k / UnitCols(type);
+  const uint32_t block_cols = type == DType::kI8 ? 4 : 2;
+  const uint32_t byte = WordByte(type, k / block_cols * block_cols);
+  const uint32_t end = matrix.starts[unit + 1];
+  for (uint32_t pair = matrix.starts[unit]; pair < end; ++pair) {
+    const uint32_t two = *reinterpret_cast<const uint16_t*>(matrix.index + uint64_t{pair} * 2);
+    // The first of two alike: the other one fills up.
+    const uint32_t second = (two & 255u) == byte ? 0 : 1;
+    if (second == 1 && two >> 8 != byte) continue;
+    const uint8_t* word =
+        matrix.values + uint64_t{pair} * kPairBytes + row % 8 * 16 + second * 8 + row % kTileRows / 8 * 4;
+    if (type != DType::kI8) {
+      const uint32_t bits = reinterpret_cast<const uint16_t*>(word)[k % 2];
+      return type == DType::kF16 ? HalfToFloat(bits) : BitsToFloat(bits << 16);
+    }
+    const uint8_t* scale = matrix.scales + unit * UnitScaleBytes(type) + row % 8 * 4 + row % kTileRows / 8 * 2;
+    return HalfToFloat(*reinterpret_cast<const uint16_t*>(scale)) *
+           static_cast<float>(static_cast<int8_t>(word[k % 4]));
   }
   return 0;
 }

@@ -13,6 +13,7 @@
 #include "tests/run/run_support.h"
 #include "tests/run/vision_support.h"
 #include "tests/support/effort.h"
+#include "tests/support/sparse_file.h"
 #include "tests/support/tiny_model.h"
 
 namespace mote::testing {
@@ -197,6 +198,36 @@ TEST_F(CudaModel, BatchesDoNotShow) {
     for (const size_t chunk : {3u, 33u}) {
       EXPECT_TRUE(SameBits(AllLogits(*model, tokens, chunk), all)) << v.architecture << ", " << chunk << " at once";
     }
+  }
+}
+
+// Columns that are no whole stretches; one tensor for queries, keys and values, cut at groups of rows; embeddings that
+// are scaled and the output as well. Nearly full matrices of halves, and all of 4 bits, run dense.
+TEST_F(CudaModel, BlockSparseWeightsAgreeWithTheCpu) {
+  struct Variant {
+    const char* architecture;
+    DType type;
+    double density;
+  };
+  for (const Variant v :
+       {Variant{"phi3", DType::kI8, 0.5}, Variant{"gemma3", DType::kI8, 0.1}, Variant{"phi3", DType::kF16, 0.5},
+        Variant{"gemma3", DType::kF16, 0.3}, Variant{"qwen2", DType::kBF16, 0.5}, Variant{"llama", DType::kF16, 1},
+        Variant{"phi3", DType::kQ4_0, 0.5}, Variant{"llama", DType::kI8, 1}}) {
+    TinyModelOptions options = Options(v.architecture, DType::kF32);
+    options.width = 288;
+    options.heads = 6;
+    options.kv_heads = 3;
+    options.ff = 416;
+    const std::vector<uint8_t> bytes = MakeSparseFile(MakeTinyModel(options), {.type = v.type, .density = v.density});
+    const std::unique_ptr<Model> cpu = LoadOn(bytes, {.device = "cpu"});
+    const std::unique_ptr<Model> gpu = LoadOn(bytes, {});
+    ASSERT_TRUE(cpu != nullptr && gpu != nullptr);
+    const std::vector<int32_t> tokens = SomeTokens(36, cpu->vocab_size());
+    const auto all = AllLogits(*gpu, tokens);
+    const double error = WorstError(all, AllLogits(*cpu, tokens));
+    printf("worst of %s, %s, %.1f of the blocks: %.2g\n", v.architecture, DTypeName(v.type), v.density, error);
+    EXPECT_LT(error, kBound) << v.architecture << ", " << DTypeName(v.type);
+    EXPECT_TRUE(SameBits(AllLogits(*gpu, tokens, 5), all)) << v.architecture << ", " << DTypeName(v.type);
   }
 }
 
