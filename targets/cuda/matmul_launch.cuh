@@ -29,16 +29,16 @@ void LaunchFew(MatMulArgs args, uint32_t tokens, uint32_t experts, void* stream)
 
 // Blocks of more rows share what they read of the activations and run longer without a pause in what they ask of
 // memory; of fewer there are more, which fill the GPU with a smaller matrix. It does not show in the results.
-inline bool Fill(const MatMulArgs& args, uint32_t row_tiles, double blocks_of_multiprocessor) {
+inline bool Fill(const MatMulArgs& args, uint32_t row_tiles, double blocks_of_multiprocessor, void* stream) {
   uint32_t blocks = 0;
   for (uint32_t i = 0; i < args.matrices; ++i) {
     blocks += (args.matrix[i].rows + row_tiles * kTileRows - 1) / (row_tiles * kTileRows);
   }
-  return blocks >= blocks_of_multiprocessor * Multiprocessors();
+  return blocks >= blocks_of_multiprocessor * Multiprocessors(stream);
 }
 template <DType kType, int kTokens8>
 void LaunchFewOf(const MatMulArgs& args, uint32_t tokens, uint32_t experts, void* stream) {
-  if (Fill(args, 2, 3)) return LaunchFew<kType, kTokens8, 2, 2>(args, tokens, experts, stream);
+  if (Fill(args, 2, 3, stream)) return LaunchFew<kType, kTokens8, 2, 2>(args, tokens, experts, stream);
   return LaunchFew<kType, kTokens8, 1, 2>(args, tokens, experts, stream);
 }
 // One token: where a tile is small, the additions for the columns of nobody would be a third of all instructions.
@@ -46,7 +46,7 @@ template <DType kType>
 void LaunchOne(const MatMulArgs& args, void* stream) {
   constexpr PackedFormat f = FormatOf(kType);
   if constexpr (f.nibbles && f.act_group == 32) {
-    if (Fill(args, 4, 1.5)) return LaunchFew<kType, 1, 4, 1>(args, 1, 0, stream);
+    if (Fill(args, 4, 1.5, stream)) return LaunchFew<kType, 1, 4, 1>(args, 1, 0, stream);
     return LaunchFew<kType, 1, 1, 1>(args, 1, 0, stream);
   } else {
     LaunchFewOf<kType, 1>(args, 1, 0, stream);
@@ -59,7 +59,7 @@ void LaunchMatMulOf(MatMulArgs args, uint32_t tokens, uint32_t experts, void* st
   if (tokens <= 8) return LaunchFewOf<kType, 1>(args, tokens, experts, stream);
   if (tokens <= 16) return LaunchFewOf<kType, 2>(args, tokens, experts, stream);
   // From there on the other kernel takes less, if its large blocks are enough for the GPU.
-  if (tokens <= kFewTokens && !Fill(args, kManyRows / kTileRows, 0.75)) {
+  if (tokens <= kFewTokens && !Fill(args, kManyRows / kTileRows, 0.75, stream)) {
     return LaunchFew<kType, 4, 1, 2>(args, tokens, experts, stream);
   }
   const uint32_t tiles = NumberTiles(&args, kManyRows);

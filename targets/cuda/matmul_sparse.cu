@@ -20,8 +20,8 @@ template <DType kType>
 void LaunchSparse(SparseMatMulArgs args, uint32_t tokens, void* stream) {
   if (tokens <= kFewTokens) {
     const bool one_run = StretchTiles(args.product.row_tiles) * TileUnits<kType>() <= kRunUnits;
-    if (one_run && Fill(args.product, 4, 4)) return LaunchFewSparse<kType, 4>(args, tokens, stream);
-    if (one_run && Fill(args.product, 2, 3)) return LaunchFewSparse<kType, 2>(args, tokens, stream);
+    if (one_run && Fill(args.product, 4, 4, stream)) return LaunchFewSparse<kType, 4>(args, tokens, stream);
+    if (one_run && Fill(args.product, 2, 3, stream)) return LaunchFewSparse<kType, 2>(args, tokens, stream);
     return LaunchFewSparse<kType, 1>(args, tokens, stream);
   }
   const uint32_t tiles = NumberTiles(&args.product, kManyRows);

@@ -1,9 +1,8 @@
 // The runtime's functions as the backend wants them. libcudart is linked statically and looks for the driver when it is
 // first called: without one, every call fails with a text and the program goes on.
 #include <cuda_runtime.h>
+#include <stdlib.h>
 #include <string.h>
-
-#include <atomic>
 
 #include "targets/cuda/runtime.h"
 #include "targets/cuda/vocabulary.h"
@@ -18,15 +17,10 @@ const char* Text(cudaError_t error) {
   return cudaGetErrorString(error);
 }
 cudaStream_t Stream(void* stream) {
-  return static_cast<cudaStream_t>(stream);
+  return static_cast<const LaunchStream*>(stream)->stream;
 }
 // Compiled for the same GPUs as all kernels.
 __global__ void Probe() {}
-
-// 0: not asked yet, 1: no, 2: yes.
-constexpr int kMostDevices = 64;
-std::atomic<int> overlaps[kMostDevices];
-std::atomic<uint32_t> multiprocessors[kMostDevices];
 
 uint32_t Attribute(cudaDeviceAttr which, int device) {
   int value = 0;
@@ -84,30 +78,8 @@ const char* UseDevice(int device) {
   return Text(cudaSetDevice(device));
 }
 
-uint32_t Multiprocessors() {
-  int device = 0;
-  if (cudaGetDevice(&device) != cudaSuccess || device >= kMostDevices) return 1;
-  uint32_t known = multiprocessors[device].load(std::memory_order_relaxed);
-  if (known == 0) {
-    known = Attribute(cudaDevAttrMultiProcessorCount, device);
-    if (known == 0) known = 1;
-    multiprocessors[device].store(known, std::memory_order_relaxed);
-  }
-  return known;
-}
-
-bool LaunchesOverlap() {
-  int device = 0;
-  // Graphs keep such launches from CUDA 12.3 on.
-  if (CUDART_VERSION < 12030 || cudaGetDevice(&device) != cudaSuccess || device >= kMostDevices) return false;
-  int known = overlaps[device].load(std::memory_order_relaxed);
-  if (known == 0) {
-    cudaFuncAttributes attributes = {};
-    const bool read = cudaFuncGetAttributes(&attributes, Probe) == cudaSuccess;
-    known = read && attributes.ptxVersion >= 90 && DriverVersion() >= 12030 ? 2 : 1;
-    overlaps[device].store(known, std::memory_order_relaxed);
-  }
-  return known == 2;
+uint32_t Multiprocessors(void* stream) {
+  return static_cast<const LaunchStream*>(stream)->multiprocessors;
 }
 
 const char* Allocate(uint64_t bytes, void** memory) {
@@ -127,13 +99,29 @@ void FreeHost(void* memory) {
 }
 
 const char* CreateStream(void** stream) {
+  *stream = nullptr;
   cudaStream_t created = nullptr;
-  const cudaError_t error = cudaStreamCreateWithFlags(&created, cudaStreamNonBlocking);
-  *stream = created;
-  return Text(error);
+  int device = 0;
+  if (const char* text = Text(cudaGetDevice(&device)); text != nullptr) return text;
+  if (const char* text = Text(cudaStreamCreateWithFlags(&created, cudaStreamNonBlocking)); text != nullptr) return text;
+  LaunchStream* own = static_cast<LaunchStream*>(malloc(sizeof(LaunchStream)));
+  if (own == nullptr) {
+    cudaStreamDestroy(created);
+    return "out of memory";
+  }
+  // Graphs keep launches that overlap from CUDA 12.3 on.
+  cudaFuncAttributes attributes = {};
+  const bool read = cudaFuncGetAttributes(&attributes, Probe) == cudaSuccess;
+  const uint32_t multiprocessors = Attribute(cudaDevAttrMultiProcessorCount, device);
+  own->stream = created;
+  own->overlaps = CUDART_VERSION >= 12030 && DriverVersion() >= 12030 && read && attributes.ptxVersion >= 90;
+  own->multiprocessors = multiprocessors == 0 ? 1 : multiprocessors;
+  *stream = own;
+  return nullptr;
 }
 void DestroyStream(void* stream) {
   cudaStreamDestroy(Stream(stream));
+  free(stream);
 }
 const char* CopyIn(void* device, const void* host, uint64_t bytes, void* stream) {
   return Text(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, Stream(stream)));

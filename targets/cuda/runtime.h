@@ -27,9 +27,6 @@ struct DeviceFacts {
 const char* CountDevices(int* count);
 const char* ReadDevice(int device, DeviceFacts* facts);
 const char* UseDevice(int device);
-// Of the device in use; at least 1.
-uint32_t Multiprocessors();
-
 const char* Allocate(uint64_t bytes, void** memory);
 // Memory that host and device both use as it is; to be freed like device memory.
 const char* AllocateShared(uint64_t bytes, void** memory);
@@ -38,8 +35,11 @@ void Free(void* memory);
 const char* AllocateHost(uint64_t bytes, void** memory);
 void FreeHost(void* memory);
 
+// Of the device in use.
 const char* CreateStream(void** stream);
 void DestroyStream(void* stream);
+// Of its device; at least 1.
+uint32_t Multiprocessors(void* stream);
 // In the stream's order. Host memory of copies must be from AllocateHost, or the copy waits.
 const char* CopyIn(void* device, const void* host, uint64_t bytes, void* stream);
 const char* CopyOut(void* host, const void* device, uint64_t bytes, void* stream);

@@ -25,22 +25,28 @@
 
 namespace mote::cuda {
 
-// Whether a kernel may be started while the one before it in its stream still runs: on the GPU in use, with the kernels
-// compiled for it (WaitForPrevious would be missing in others'). Implemented in runtime.cu.
-bool LaunchesOverlap();
+// What is behind the streams of runtime.h: a stream, and facts of its device that every launch asks for.
+struct LaunchStream {
+  cudaStream_t stream;
+  // A kernel may be started while the one before it still runs: these kernels were compiled for GPUs that can, and only
+  // then know WaitForPrevious.
+  bool overlaps;
+  uint32_t multiprocessors;
+};
 
 template <class Args>
 void Launch(void (*kernel)(Args), dim3 grid, unsigned threads, size_t shared, void* stream, const Args& args) {
+  const LaunchStream& own = *static_cast<const LaunchStream*>(stream);
   cudaLaunchConfig_t config = {};
   config.gridDim = grid;
   config.blockDim = dim3(threads, 1, 1);
   config.dynamicSmemBytes = shared;
-  config.stream = static_cast<cudaStream_t>(stream);
+  config.stream = own.stream;
   cudaLaunchAttribute overlap = {};
   overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   overlap.val.programmaticStreamSerializationAllowed = 1;
   config.attrs = &overlap;
-  config.numAttrs = LaunchesOverlap() ? 1 : 0;
+  config.numAttrs = own.overlaps ? 1 : 0;
   cudaLaunchKernelEx(&config, kernel, args);
 }
 

@@ -73,7 +73,7 @@ const char* ReadDevice(int device, DeviceFacts* facts) {
   facts->driver = 12040;
   return nullptr;
 }
-uint32_t Multiprocessors() {
+uint32_t Multiprocessors(void*) {
   return Device().multiprocessors;
 }
 const char* UseDevice(int device) {
