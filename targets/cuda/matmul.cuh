@@ -174,7 +174,7 @@ MOTE_DEVICE void MultiplyStretch(const MatMulArgs& args, const Stretch& s, Token
 // Blocks that a multiprocessor holds at once: what their registers allow without spilling.
 template <int kTokens8>
 constexpr int FewBlocks() {
-  return kTokens8 > 1 ? 1 : 2;
+  return kTokens8 > 2 ? 1 : 2;
 }
 
 // Grid: (tiles of 16 * kRowTiles rows, chunks of tokens or experts). kColumns: 1 where a chunk is one token, which then

@@ -2,15 +2,16 @@
 // that of the dense kernels (packed.h, kStretches) and inside a stretch of the columns that of the steps: a token's
 // outputs are the same bits in any batch.
 //
-// Few tokens. A block has 16 rows; each of its warps takes the units of one stretch as one sequence of steps, of which
-// it has the next kStepsAhead asked for, whatever the units they are of. A step is 520 bytes and about 25 instructions,
-// so an H100's multiprocessor (25 GB/s per GHz) is below a quarter busy at full bandwidth. Counted, not measured. The
-// words of activations come through the first-level cache.
+// Few tokens. A block has 16 rows, or some such groups one after the other; each of its warps takes the units of one
+// stretch as one sequence of steps, of which it has the next kStepsAhead asked for, whatever units and groups they are
+// of. A step is 520 bytes and 40 instructions, with a unit's last one of I8 85 (counted in what nvcc makes for sm_90):
+// at half the blocks an H100's multiprocessor (25 GB/s per GHz) issues in half of its cycles at full bandwidth. The
+// words of activations come through the first-level cache, asked for a step ahead.
 //
-// Many tokens. A block has 128 rows, 16 for each warp, and 64 tokens, 32 for each warp; the tokens' unit of activations
-// lies in shared memory. A step takes 4 matrix instructions, 8 loads of shared memory, which the order of the blocks
-// keeps free of conflicts for the most part (pack_sparse.cc), and about 15 others: the dense kernel takes as much for
-// 32 columns, so that what is left out is saved.
+// Many tokens. A warp has 16 rows and up to 32 tokens, whose unit of activations lies in shared memory; weights are
+// read once for 64 tokens. A step takes 4 matrix instructions, 8 loads of shared memory, which the order of the blocks
+// keeps free of conflicts for the most part (pack_sparse.cc), and about 35 others. The dense kernel loads as much for
+// the 32 columns of an instruction, so what is left out is saved.
 #ifndef MOTE_TARGETS_CUDA_MATMUL_SPARSE_CUH_
 #define MOTE_TARGETS_CUDA_MATMUL_SPARSE_CUH_
 
@@ -197,17 +198,16 @@ MOTE_DEVICE void MultiplyUnits(const MatMulArgs& args, TokenRange tokens, uint32
   // A group may have nothing in these units.
   for (int group = 0; kGroups > 1 && group < kGroups; ++group) StoreSums(lane, sums, out + group * kGroupSums);
   MultiplyRun<kType, kGroups>(acts, lane, ring, &sums, out);
-  if (kGroups > 1) return;
-  while (true) {
-    first += kRunUnits;
-    if (first >= end) break;  // but for very long rows
-    acts.b += kRunUnits * UnitActDistance(kType);
-    acts.c[0] += kRunUnits * UnitActDistance(kType);
-    acts.c[1] += kRunUnits * UnitActDistance(kType);
-    BeginRun<1>(first, end, lane, ring);
-    MultiplyRun<kType, 1>(acts, lane, ring, &sums, out);
+  if constexpr (kGroups == 1) {
+    for (first += kRunUnits; first < end; first += kRunUnits) {  // very long rows
+      acts.b += kRunUnits * UnitActDistance(kType);
+      acts.c[0] += kRunUnits * UnitActDistance(kType);
+      acts.c[1] += kRunUnits * UnitActDistance(kType);
+      BeginRun<1>(first, end, lane, ring);
+      MultiplyRun<kType, 1>(acts, lane, ring, &sums, out);
+    }
+    StoreSums(lane, sums, out);
   }
-  StoreSums(lane, sums, out);
 }
 
 constexpr uint32_t FewSparseShared(uint32_t groups) {
@@ -261,13 +261,24 @@ FewSparseKernel(const SparseMatMulArgs all) {
 
 // ---- Many tokens.
 
-inline constexpr int kManySparseThreads = 512;
 // Of a token's unit in shared memory: its 256 bytes, and the piece that begins with its scale. Four banks from row to
 // row.
 inline constexpr uint32_t kUnitStride = kUnitActBytes + 16;
-inline constexpr uint32_t kUnitStage = kManyTokens * kUnitStride;
-inline constexpr uint32_t kManySparseShared = 2 * kUnitStage;
 inline constexpr uint32_t kManySlots = 4;
+
+// A block: warps of 16 rows each, and for each of them of 8 * kTokens8 tokens each.
+template <int kTokens8, uint32_t kTokenWarps, uint32_t kRowWarps>
+struct ManyShape {
+  static constexpr int kWarpTokens = kTokens8;  // by eights
+  static constexpr uint32_t kRows = kRowWarps;
+  static constexpr uint32_t kTokens = kTokenWarps * 8 * kTokens8;
+  static constexpr uint32_t kThreads = kTokenWarps * kRowWarps * kWarp;
+  static constexpr uint32_t kStage = kTokens * kUnitStride;
+};
+// For up to 16 tokens, up to 32, and more.
+using ManyShape16 = ManyShape<2, 1, 4>;
+using ManyShape32 = ManyShape<4, 1, 4>;
+using ManyShape64 = ManyShape<4, 2, 8>;
 
 struct SharedUnit {
   const uint8_t* row;  // of the lane's first column of B
@@ -286,15 +297,19 @@ MOTE_DEVICE SharedUnit UnitOfStage(const uint8_t* stage, uint32_t own_token, uin
   return acts;
 }
 
-// What a thread copies of each unit: two pieces of 16 bytes of a token's values, and perhaps its scale.
+// What a thread copies of each unit: some pieces of 16 bytes of a token's values, and perhaps its scale.
 struct UnitCopy {
   const uint8_t* from;
   uint32_t to;
   bool has_scale;
 };
-template <DType kType>
+template <class Shape>
+constexpr uint32_t PiecesApart() {
+  return Shape::kThreads / Shape::kTokens * 16;
+}
+template <DType kType, class Shape>
 MOTE_DEVICE UnitCopy UnitCopyOf(const MatMulArgs& args, TokenRange tokens) {
-  const uint32_t token = threadIdx.x / 8, byte = threadIdx.x % 8 * 16;
+  const uint32_t token = threadIdx.x * 16 / PiecesApart<Shape>(), byte = threadIdx.x * 16 % PiecesApart<Shape>();
   UnitCopy copy;
   copy.from = ActRow(args, tokens.first + token < tokens.end ? tokens.first + token : tokens.end - 1) +
               SparseActHeader<kType>() + byte;
@@ -302,10 +317,12 @@ MOTE_DEVICE UnitCopy UnitCopyOf(const MatMulArgs& args, TokenRange tokens) {
   copy.has_scale = kType == DType::kI8 && byte == 0;
   return copy;
 }
-template <DType kType>
+template <DType kType, class Shape>
 MOTE_DEVICE void FetchUnit(UnitCopy* copy, uint8_t* stage) {
-  CopyAsync16(stage + copy->to, copy->from);
-  CopyAsync16(stage + copy->to + kUnitActBytes / 2, copy->from + kUnitActBytes / 2);
+#pragma unroll
+  for (uint32_t byte = 0; byte < kUnitActBytes; byte += PiecesApart<Shape>()) {
+    CopyAsync16(stage + copy->to + byte, copy->from + byte);
+  }
   if (copy->has_scale) CopyAsync16(stage + copy->to + kUnitActBytes, copy->from + kActScales);
   copy->from += UnitActDistance(kType);
   CommitCopies();
@@ -317,15 +334,15 @@ struct UnitPairs {
 };
 
 // A unit's products. The slots hold its first steps, and in the end those of the next one.
-template <DType kType>
+template <DType kType, int kTokens8>
 MOTE_DEVICE void MultiplyUnit(const SparseRows& rows, const UnitPairs& pairs, const SharedUnit& acts,
-                              SparseStep slots[kManySlots], SparseSums<kWarpTokens8>* sums) {
+                              SparseStep slots[kManySlots], SparseSums<kTokens8>* sums) {
   const uint32_t steps = (pairs.stop - pairs.at + kStepPairs - 1) / kStepPairs;
 #pragma unroll
   for (uint32_t i = 0; i < kUnitSteps; ++i) {
     SparseStep* slot = &slots[i % kManySlots];
     if (i < steps) {
-      StepActs<kWarpTokens8> words;
+      StepActs<kTokens8> words;
       Gather(slot->index, acts, &words);
       MultiplyStep<kType>(slot->values, words, sums);
     }
@@ -339,14 +356,15 @@ MOTE_DEVICE void MultiplyUnit(const SparseRows& rows, const UnitPairs& pairs, co
 }
 
 // Sums of the warp's rows and of the block's tokens, all columns.
-template <DType kType>
+template <DType kType, class Shape>
 MOTE_DEVICE void MultiplyManySparse(const MatMulArgs& args, TokenRange tokens, const SparseRows& rows,
-                                    uint32_t own_token, uint32_t lane, float total[kWarpTokens8][4]) {
+                                    uint32_t own_token, uint32_t lane, float total[Shape::kWarpTokens][4]) {
+  constexpr int kTokens8 = Shape::kWarpTokens;
   const uint32_t units = args.row_tiles * TileUnits<kType>();
   const uint32_t stretch_units = StretchTiles(args.row_tiles) * TileUnits<kType>();
-  const auto stage_of = [](uint32_t unit) { return SharedMemory() + unit % 2 * kUnitStage; };
-  UnitCopy copy = UnitCopyOf<kType>(args, tokens);
-  FetchUnit<kType>(&copy, stage_of(0));
+  const auto stage_of = [](uint32_t unit) { return SharedMemory() + unit % 2 * Shape::kStage; };
+  UnitCopy copy = UnitCopyOf<kType, Shape>(args, tokens);
+  FetchUnit<kType, Shape>(&copy, stage_of(0));
   UnitPairs pairs = {rows.starts[0], rows.starts[1], rows.starts[units > 1 ? 2 : 1]};
   SparseStep slots[kManySlots];
 #pragma unroll
@@ -354,7 +372,7 @@ MOTE_DEVICE void MultiplyManySparse(const MatMulArgs& args, TokenRange tokens, c
     const uint32_t at = pairs.at + i * kStepPairs;
     if (at < pairs.stop) LoadStep(rows, at, pairs.stop, &slots[i]);
   }
-  SparseSums<kWarpTokens8> sums = {};
+  SparseSums<kTokens8> sums = {};
   uint32_t stretch_end = stretch_units;
   for (uint32_t unit = 0; unit < units; ++unit) {
     // Asked for a unit ahead.
@@ -363,20 +381,20 @@ MOTE_DEVICE void MultiplyManySparse(const MatMulArgs& args, TokenRange tokens, c
     if constexpr (kType == DType::kI8) scale = LoadUnitScale(rows, unit);
     WaitCopies<0>();
     SyncBlock();
-    if (unit + 1 < units) FetchUnit<kType>(&copy, stage_of(unit + 1));
+    if (unit + 1 < units) FetchUnit<kType, Shape>(&copy, stage_of(unit + 1));
     const SharedUnit acts = UnitOfStage(stage_of(unit), own_token, lane);
     MultiplyUnit<kType>(rows, pairs, acts, slots, &sums);
     if constexpr (kType == DType::kI8) {
       if (pairs.at < pairs.stop) {
-        float scales[kWarpTokens8][2];
-        TokenScales<kWarpTokens8>(acts, scales);
+        float scales[kTokens8][2];
+        TokenScales<kTokens8>(acts, scales);
         EndUnit(scale, scales, &sums);
       }
     }
     pairs = {pairs.stop, pairs.after, after};
     if (unit + 1 != stretch_end && unit + 1 != units) continue;
 #pragma unroll
-    for (int n = 0; n < kWarpTokens8; ++n) {
+    for (int n = 0; n < kTokens8; ++n) {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         total[n][i] = stretch_end == stretch_units ? sums.sum[n][i] : total[n][i] + sums.sum[n][i];
@@ -387,28 +405,29 @@ MOTE_DEVICE void MultiplyManySparse(const MatMulArgs& args, TokenRange tokens, c
   }
 }
 
-// Grid: (chunks of 64 tokens, tiles of 128 rows).
-template <DType kType>
-MOTE_KERNEL(kManySparseThreads, 1)
+// Grid: (chunks of the shape's tokens, tiles of its rows).
+template <DType kType, class Shape>
+MOTE_KERNEL(Shape::kThreads, 512 / Shape::kThreads)
 ManySparseKernel(const SparseMatMulArgs all) {
   LetNextBegin();
+  constexpr uint32_t kTokens8 = Shape::kWarpTokens;
   WaitForPrevious();
   const MatMulArgs& args = all.product;
-  const TokenRange tokens = TokensOfBlock(args, blockIdx.x, kManyTokens);
+  const TokenRange tokens = TokensOfBlock(args, blockIdx.x, Shape::kTokens);
   if (tokens.first >= tokens.end) return;
   const uint32_t which = IndexOfTile(args, blockIdx.y);
   const MatrixArgs& matrix = args.matrix[which];
   const uint32_t lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
-  const uint32_t own_token = warp / 8 * (8 * kWarpTokens8);
-  const uint32_t row_tile = (blockIdx.y - matrix.first_tile) * (kManyRows / kTileRows) + warp % 8;
+  const uint32_t own_token = warp / Shape::kRows * (8 * kTokens8);
+  const uint32_t row_tile = (blockIdx.y - matrix.first_tile) * Shape::kRows + warp % Shape::kRows;
   const uint32_t last = (matrix.rows + kTileRows - 1) / kTileRows - 1;
   // Rows that are not there: the last ones again, and nobody looks.
   const SparseRows rows = RowsOfLane<kType>(all.matrix[which], row_tile < last ? row_tile : last,
                                             args.row_tiles * TileUnits<kType>(), lane);
-  float total[kWarpTokens8][4];
-  MultiplyManySparse<kType>(args, tokens, rows, own_token, lane, total);
+  float total[kTokens8][4];
+  MultiplyManySparse<kType, Shape>(args, tokens, rows, own_token, lane, total);
 #pragma unroll
-  for (uint32_t n = 0; n < kWarpTokens8; ++n) {
+  for (uint32_t n = 0; n < kTokens8; ++n) {
 #pragma unroll
     for (uint32_t i = 0; i < 4; ++i) {
       const uint32_t row = row_tile * kTileRows + lane / 4 + i / 2 * 8;

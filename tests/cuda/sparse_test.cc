@@ -189,7 +189,7 @@ TEST(CudaSparse, ATokensBitsAreTheSameInEveryBatch) {
       const uint32_t seen[] = {0, 3, 16, 39};
       std::vector<std::vector<float>> alone;
       for (const uint32_t token : seen) alone.push_back(Multiply(p, token, 1));
-      for (const uint32_t count : {6u, 17u, 40u, 67u}) {
+      for (const uint32_t count : {6u, 10u, 17u, 40u, 67u}) {
         const std::vector<float> batch = Multiply(p, 0, count);
         for (size_t i = 0; i < alone.size() && seen[i] < count; ++i) {
           EXPECT_EQ(memcmp(batch.data() + seen[i] * p.rows(), alone[i].data(), p.rows() * 4), 0)
@@ -203,8 +203,8 @@ TEST(CudaSparse, ATokensBitsAreTheSameInEveryBatch) {
 // A missing barrier would let the order of the threads show.
 TEST(CudaSparse, TheOrderOfThreadsDoesNotShow) {
   for (const DType type : {DType::kI8, DType::kF16}) {
-    const Problem p(type, 40, 2336, 0.5);
-    for (const uint32_t count : {1u, 20u, 40u}) {
+    const Problem p(type, 100, 2336, 0.5);
+    for (const uint32_t count : {1u, 12u, 20u, 40u}) {
       const std::vector<float> forward = Multiply(p, 0, count);
       for (const auto order : {mote_emulator::Order::kReverse, mote_emulator::Order::kShuffled}) {
         mote_emulator::SetOrder(order);
