@@ -3,15 +3,16 @@
 // Both read the same tiles and add in the same order (packed.h, kStretches): a token's outputs are the same bits in any
 // batch.
 //
-// Few tokens. A block has 16 or 32 rows of a matrix; each of its warps takes one stretch of their columns, and the
-// stretches meet in shared memory. What bounds it is reading the weights: per tile of Q4_K a warp reads 2304 bytes and
-// issues about 30 instructions for each 512 weights, so that an H100's multiprocessor (25 GB/s per GHz) is 40 % busy at
-// full bandwidth with up to 8 tokens, an Orin's the same. These shares are counted from the source, not measured.
+// Few tokens. A block has 16 to 64 rows of a matrix; each of its warps takes one stretch of their columns, and the
+// stretches meet in shared memory. What bounds it is reading the weights, and what is under way of them: half a tile is
+// asked for as soon as the half before it in the same registers is used up, and of formats with small tiles two tiles
+// are. On an H200 F16 reaches 99 % of the copy bandwidth with one token, Q8_0 88 %, Q4_0 71 %, whose warps issue in 37 %
+// of their cycles.
 //
-// Many tokens. A block has 128 rows, 16 for each warp, and 64 tokens, whose activations come through shared memory
-// while the weights go from memory to registers as before. Per 4096 multiply-adds of a warp, formats with a float scale
-// for every 32 issue about 17 other instructions and super-blocks about 9, against the 8 cycles that the tensor cores
-// of sm_80 take: at most 45 % and 85 % of their peak.
+// Many tokens. A block has 128 rows and 64 tokens: 16 warps of 16 rows and 32 tokens, whose activations come through
+// shared memory, the next tile's by asynchronous copies, while the weights go from memory to registers as before. Per
+// matrix instruction of 4096 multiply-adds Q4_0 issues 17 others, 8 of them the scales; on an H200 that is 222 T
+// operations a second, with 54 % of the slots filled and shared memory half busy.
 #ifndef MOTE_TARGETS_CUDA_MATMUL_CUH_
 #define MOTE_TARGETS_CUDA_MATMUL_CUH_
 

@@ -426,7 +426,9 @@ int RunBench(const BenchOptions& options) {
   const TokenWork work = WorkPerToken(*file);
   const bool dynamic = options.model.dynamic_sparsity;
   std::optional<Bench> dense;
-  if (dynamic || !file->sparse_tensors().empty()) Load(options, /*other=*/true, &dense.emplace());
+  // A GPU runs sparse matrices as they are, whatever it is told.
+  const bool sparse = !file->sparse_tensors().empty() && bench.info.gpu_layers == 0;
+  if (dynamic || sparse) Load(options, /*other=*/true, &dense.emplace());
   const std::vector<TypeBytes> types = BytesByType(*file);
   const std::string type = types.empty() ? "" : types[0].type;
 
