@@ -6,8 +6,8 @@
 // Few tokens. A block has 16 to 64 rows of a matrix; each of its warps takes one stretch of their columns, and the
 // stretches meet in shared memory. What bounds it is reading the weights, and what is under way of them: half a tile is
 // asked for as soon as the half before it in the same registers is used up, and of formats with small tiles two tiles
-// are. On an H200 F16 reaches 99 % of the copy bandwidth with one token, Q8_0 88 %, Q4_0 71 %, whose warps issue in 37 %
-// of their cycles.
+// are. On an H200 F16 reaches 99 % of the copy bandwidth with one token, Q8_0 88 %, Q4_0 71 %, whose warps issue in 37
+// % of their cycles.
 //
 // Many tokens. A block has 128 rows and 64 tokens: 16 warps of 16 rows and 32 tokens, whose activations come through
 // shared memory, the next tile's by asynchronous copies, while the weights go from memory to registers as before. Per

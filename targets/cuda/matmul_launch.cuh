@@ -57,7 +57,8 @@ template <DType kType>
 void LaunchMatMulOf(MatMulArgs args, uint32_t tokens, uint32_t experts, void* stream) {
   if (tokens == 1 && experts == 0) return LaunchOne<kType>(args, stream);
   if (tokens <= 8) return LaunchUpTo8<kType>(args, tokens, experts, stream);
-  // 16 rows: with 32, on an H200, 16 and 32 tokens took 10 to 20 % longer. The kernel for many tokens takes longer still.
+  // 16 rows: with 32, on an H200, 16 and 32 tokens took 10 to 20 % longer. The kernel for many tokens takes longer
+  // still.
   if (tokens <= 16) return LaunchFew<kType, 2, 1, 2>(args, tokens, experts, stream);
   if (tokens <= kFewTokens) return LaunchFew<kType, 4, 1, 2>(args, tokens, experts, stream);
   const uint32_t tiles = NumberTiles(&args, kManyRows);
