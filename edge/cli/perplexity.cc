@@ -107,7 +107,7 @@ int Perplexity(PerplexityOptions options) {
     Write(Format("perplexity %.4f +/- %.5f\n", score.perplexity(), score.deviation()));
   }
   FlushOutput();
-  Note(Format("%zu chunks of %zu tokens, %llu scored, %.1f tokens/s", chunks, length,
+  Note(Format("%zu chunk%s of %zu tokens, %llu scored, %.1f tokens/s", chunks, chunks == 1 ? "" : "s", length,
               static_cast<unsigned long long>(score.count), rate));
   return kDone;
 }

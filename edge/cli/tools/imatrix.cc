@@ -107,8 +107,8 @@ void Report(const ImatrixOptions& options, const Imatrix& imatrix, size_t chunks
     FlushOutput();
   }
   if (partial != 0) Note(Format("%zu tensors have experts that the text did not reach; a longer text may", partial));
-  Note(Format("%s: %zu tensors from %zu chunks of %u tokens; %.1f s", options.out.c_str(), imatrix.entries().size(),
-              chunks, options.model.context, seconds));
+  Note(Format("%s: %zu tensors from %zu chunk%s of %u tokens; %.1f s", options.out.c_str(), imatrix.entries().size(),
+              chunks, chunks == 1 ? "" : "s", options.model.context, seconds));
 }
 
 int MakeImatrix(ImatrixOptions options) {
