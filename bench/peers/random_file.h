@@ -37,8 +37,7 @@ class Random {
 
 class RandomFile {
  public:
-  // `repeat`: a tensor of two dimensions is so many rows again and again, which is written as fast as the disk is; 0:
-  // no.
+  // `repeat`: a tensor of two dimensions is so many rows again and again, written as fast as the disk is. 0: it is not.
   explicit RandomFile(uint64_t repeat = 0) : repeat_(repeat) {}
   GgufWriter& writer() { return writer_; }
 

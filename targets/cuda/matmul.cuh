@@ -116,7 +116,7 @@ struct TileRing {
   }
 };
 
-// A stretch's sums to `out`, (rows, 8 * kTokens8). `ring` holds the first units and, as they are used, takes in the
+// A stretch's sums to `out`, (rows, 8 * kTokens8). `ring` holds the first tiles and, as they are used, takes in the
 // next.
 template <DType kType, int kTokens8, int kRowTiles, int kColumns>
 MOTE_DEVICE void MultiplyStretch(const MatMulArgs& args, const Stretch& s, TokenRange tokens,
@@ -148,12 +148,11 @@ MOTE_DEVICE void MultiplyStretch(const MatMulArgs& args, const Stretch& s, Token
     for (uint32_t i = 0; i < kTurn; ++i) {
       if (turn + i >= count) break;  // the whole warp
       const uint32_t next = turn + i + Ring::kAhead;
-      SuperSums<kTokens8> super[1];
+      SuperSums<kTokens8> super;
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         HalfTile<kType>* own = &ring->halves[i % Ring::kAhead][half];
-        HalfProduct<kType, 1, kTokens8, kColumns>(own, half, FirstPair<kType>(half), acts, start, super,
-                                                  sum + i % kRows);
+        HalfProduct<kType, kTokens8, kColumns>(*own, half, FirstPair<kType>(half), acts, start, &super, sum[i % kRows]);
         if (next < count) LoadHalf<kType>(Ring::At(s, next), half, lane, own);
       }
       if (i % kRows == kRows - 1) acts.base += TileActBytes<kType>();
@@ -234,23 +233,13 @@ constexpr uint32_t FewTokensShared(uint32_t row_tiles) {
   return NumStretches(row_tiles) * 16 * kRowTiles * 8 * kTokens8 * static_cast<uint32_t>(sizeof(float));
 }
 
-// Many tokens. Of a block's warps, half have 32 of its tokens and half the others; a warp has 16 rows, or 32, which
-// share what is read of the activations but leave room for half as many warps.
+// Many tokens. Of a block's 16 warps, eight have 16 rows each and 32 of the tokens, and eight the other tokens. (Warps
+// of 32 rows, which read the activations half as often but leave room for half as many, were no faster.)
 inline constexpr uint32_t kManyTokens = 64;
 inline constexpr int kWarpTokens8 = 4;
 inline constexpr uint32_t kManyRows = 128;
-template <DType kType>
-constexpr int ManyRowTiles() {
-  return 1;
-}
-template <DType kType>
-constexpr uint32_t ManyRowWarps() {
-  return kManyRows / kTileRows / ManyRowTiles<kType>();
-}
-template <DType kType>
-constexpr int ManyThreads() {
-  return static_cast<int>(2 * ManyRowWarps<kType>()) * kWarp;
-}
+inline constexpr uint32_t kManyRowWarps = kManyRows / kTileRows;
+inline constexpr int kManyThreads = static_cast<int>(2 * kManyRowWarps) * kWarp;
 
 // What comes at once of the activations, 256 bytes of values for each token: a tile, or half a tile of halves.
 template <DType kType>
@@ -274,17 +263,14 @@ struct ActCopy {
   uint32_t byte;
   bool has_scales;
 };
-template <DType kType>
-constexpr uint32_t ThreadsOfToken() {
-  return static_cast<uint32_t>(ManyThreads<kType>()) / kManyTokens;
-}
+inline constexpr uint32_t kThreadsOfToken = kManyThreads / kManyTokens;
 template <DType kType>
 MOTE_DEVICE ActCopy CopyOf(const MatMulArgs& args, TokenRange tokens) {
   constexpr uint32_t kScalePieces = (kActBlockBytes - kSharedValues) / 16;
-  static_assert(ThreadsOfToken<kType>() >= kScalePieces, "one piece of scales at most");
+  static_assert(kThreadsOfToken >= kScalePieces, "one piece of scales at most");
   ActCopy copy;
-  copy.token = threadIdx.x / ThreadsOfToken<kType>();
-  copy.byte = threadIdx.x % ThreadsOfToken<kType>() * 16;
+  copy.token = threadIdx.x / kThreadsOfToken;
+  copy.byte = threadIdx.x % kThreadsOfToken * 16;
   copy.from = ActRow(args, tokens.first + copy.token < tokens.end ? tokens.first + copy.token : tokens.end - 1) +
               ActHeader<kType>() + copy.byte;
   copy.has_scales = !FormatOf(kType).halves && copy.byte < kScalePieces * 16;
@@ -293,7 +279,7 @@ MOTE_DEVICE ActCopy CopyOf(const MatMulArgs& args, TokenRange tokens) {
 template <DType kType>
 MOTE_DEVICE void FetchActs(ActCopy* copy, uint8_t* stage) {
 #pragma unroll
-  for (uint32_t byte = 0; byte < kSharedValues; byte += ThreadsOfToken<kType>() * 16) {
+  for (uint32_t byte = 0; byte < kSharedValues; byte += kThreadsOfToken * 16) {
     CopyAsync16(stage + SharedPlace(copy->token, byte + copy->byte), copy->from + byte);
   }
   if (copy->has_scales) {
@@ -305,23 +291,19 @@ MOTE_DEVICE void FetchActs(ActCopy* copy, uint8_t* stage) {
 }
 
 // Sums of a warp's rows and tokens over all columns, from stretch to stretch.
-template <int kRowTiles>
 struct ManySums {
-  float total[kRowTiles][kWarpTokens8][4];
-  float sum[kRowTiles][kWarpTokens8][4];
+  float total[kWarpTokens8][4];
+  float sum[kWarpTokens8][4];
 };
-template <DType kType, int kRowTiles>
-MOTE_DEVICE void EndStretch(bool first, ManySums<kRowTiles>* s) {
+template <DType kType>
+MOTE_DEVICE void EndStretch(bool first, ManySums* s) {
 #pragma unroll
-  for (int r = 0; r < kRowTiles; ++r) {
+  for (int n = 0; n < kWarpTokens8; ++n) {
 #pragma unroll
-    for (int n = 0; n < kWarpTokens8; ++n) {
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const float sum = s->sum[r][n][i] * Unshift<kType>();
-        s->total[r][n][i] = first ? sum : s->total[r][n][i] + sum;
-        s->sum[r][n][i] = 0;
-      }
+    for (int i = 0; i < 4; ++i) {
+      const float sum = s->sum[n][i] * Unshift<kType>();
+      s->total[n][i] = first ? sum : s->total[n][i] + sum;
+      s->sum[n][i] = 0;
     }
   }
 }
@@ -337,37 +319,21 @@ MOTE_DEVICE SharedActs ActsOfStage(const uint8_t* stage, uint32_t own_token, uin
   return acts;
 }
 
-// A warp's rows: the first byte of each of its tiles, which are `tile_row` bytes apart from one to the next below.
-struct WarpRows {
-  const uint8_t* weights;
-  uint64_t below;
-  uint32_t row_tile;
-};
-
-// Sums of the warp's rows and of the block's tokens, all columns.
+// Sums of the warp's rows, whose tiles begin at `weights`, and of the block's tokens, all columns.
 template <DType kType>
-MOTE_DEVICE void MultiplyMany(const MatMulArgs& args, TokenRange tokens, const WarpRows& rows, uint32_t own_token,
-                              const MmaStart& start, ManySums<ManyRowTiles<kType>()>* sums) {
-  constexpr PackedFormat f = FormatOf(kType);
+MOTE_DEVICE void MultiplyMany(const MatMulArgs& args, TokenRange tokens, const uint8_t* weights, uint32_t own_token,
+                              const MmaStart& start, ManySums* sums) {
   constexpr uint32_t kStages = StagesOfTile<kType>();
-  constexpr int kRowTiles = ManyRowTiles<kType>();
   const uint32_t tiles = args.row_tiles, stretch_tiles = StretchTiles(tiles);
   const auto buffer = [](uint32_t stage) { return SharedMemory() + stage % 2 * StageBytes<kType>(); };
-  const auto load = [&](const uint8_t* at, int half, HalfTile<kType>* to) {
-#pragma unroll
-    for (int r = 0; r < kRowTiles; ++r) {
-      LoadHalf<kType>(at + static_cast<uint32_t>(r) * rows.below, half, start.lane, to + r);
-    }
-  };
   ActCopy copy = CopyOf<kType>(args, tokens);
-  HalfTile<kType> regs[2][kRowTiles];
+  HalfTile<kType> regs[2];
   SyncBlock();
   FetchActs<kType>(&copy, buffer(0));
-  const uint8_t* at = rows.weights;
-  load(at, 0, regs[0]);
+  LoadHalf<kType>(weights, 0, start.lane, &regs[0]);
   SharedActs acts = {};
   for (uint32_t tile = 0; tile < tiles; ++tile) {
-    SuperSums<kWarpTokens8> super[kRowTiles];
+    SuperSums<kWarpTokens8> super;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       if (half == 0 || kStages == 2) {
@@ -377,10 +343,10 @@ MOTE_DEVICE void MultiplyMany(const MatMulArgs& args, TokenRange tokens, const W
         if (stage + 1 < tiles * kStages) FetchActs<kType>(&copy, buffer(stage + 1));
         acts = ActsOfStage(buffer(stage), own_token, static_cast<uint32_t>(start.lane));
       }
-      if (half == 1) at += f.tile_bytes();
-      if (half == 0 || tile + 1 < tiles) load(at, 1 - half, regs[1 - half]);
-      HalfProduct<kType, kRowTiles, kWarpTokens8, 2>(regs[half], half, kStages == 2 ? 0 : 2 * half, acts, start, super,
-                                                     sums->sum);
+      if (half == 1) weights += FormatOf(kType).tile_bytes();
+      if (half == 0 || tile + 1 < tiles) LoadHalf<kType>(weights, 1 - half, start.lane, &regs[1 - half]);
+      HalfProduct<kType, kWarpTokens8, 2>(regs[half], half, kStages == 2 ? 0 : 2 * half, acts, start, &super,
+                                          sums->sum);
     }
     if ((tile + 1) % stretch_tiles == 0 || tile + 1 == tiles) EndStretch<kType>(tile < stretch_tiles, sums);
   }
@@ -389,46 +355,38 @@ MOTE_DEVICE void MultiplyMany(const MatMulArgs& args, TokenRange tokens, const W
 // Grid: (chunks of 64 tokens or experts, tiles of 128 rows): neighbouring blocks share weights, which the second-level
 // cache then reads once.
 template <DType kType>
-MOTE_KERNEL(ManyThreads<kType>(), 1)
+MOTE_KERNEL(kManyThreads, 1)
 ManyTokensKernel(const MatMulArgs args) {
   constexpr PackedFormat f = FormatOf(kType);
-  constexpr int kRowTiles = ManyRowTiles<kType>();
   LetNextBegin();
   WaitForPrevious();
   const TokenRange all = TokensOfBlock(args, blockIdx.x, kManyTokens);
   if (all.first >= all.end) return;
   const MatrixArgs& matrix = MatrixOfTile(args, blockIdx.y);
   const uint32_t lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
-  const uint32_t own_token = warp / ManyRowWarps<kType>() * (8 * kWarpTokens8);
-  const uint32_t last_row_tile = (matrix.rows + kTileRows - 1) / kTileRows - 1;
-  WarpRows rows;
-  rows.row_tile = (blockIdx.y - matrix.first_tile) * (kManyRows / kTileRows) + warp % ManyRowWarps<kType>() * kRowTiles;
+  const uint32_t own_token = warp / kManyRowWarps * (8 * kWarpTokens8);
+  const uint32_t row_tile = (blockIdx.y - matrix.first_tile) * kManyRowWarps + warp % kManyRowWarps;
   // Rows that are not there: the last ones again, and nobody looks.
-  const uint32_t first_tile = rows.row_tile < last_row_tile ? rows.row_tile : last_row_tile;
-  const uint64_t row_bytes = static_cast<uint64_t>(args.row_tiles) * f.tile_bytes();
-  rows.weights = matrix.weights + (args.experts.first == nullptr ? 0 : blockIdx.x * args.experts.weight_bytes) +
-                 first_tile * row_bytes;
-  rows.below = first_tile < last_row_tile ? row_bytes : 0;
+  const uint32_t last_row_tile = (matrix.rows + kTileRows - 1) / kTileRows - 1;
+  const uint8_t* weights =
+      matrix.weights + (args.experts.first == nullptr ? 0 : blockIdx.x * args.experts.weight_bytes) +
+      static_cast<uint64_t>(row_tile < last_row_tile ? row_tile : last_row_tile) * args.row_tiles * f.tile_bytes();
   const MmaStart start = StartOf(static_cast<int>(lane));
   for (uint32_t first = all.first; first < all.end; first += kManyTokens) {
     const TokenRange tokens = {first, first + kManyTokens < all.end ? first + kManyTokens : all.end};
-    ManySums<kRowTiles> sums = {};
-    MultiplyMany<kType>(args, tokens, rows, own_token, start, &sums);
+    ManySums sums = {};
+    MultiplyMany<kType>(args, tokens, weights, own_token, start, &sums);
 #pragma unroll
-    for (int r = 0; r < kRowTiles; ++r) {
+    for (int n = 0; n < kWarpTokens8; ++n) {
 #pragma unroll
-      for (int n = 0; n < kWarpTokens8; ++n) {
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          const uint32_t row =
-              (rows.row_tile + static_cast<uint32_t>(r)) * kTileRows + lane / 4 + static_cast<uint32_t>(i) / 2 * 8;
-          const uint32_t token =
-              tokens.first + own_token + static_cast<uint32_t>(8 * n) + 2 * (lane % 4) + static_cast<uint32_t>(i) % 2;
-          if (row >= matrix.rows || token >= tokens.end) continue;
-          float scale = 1;
-          if (f.halves) scale = *reinterpret_cast<const float*>(ActRow(args, token));
-          StoreOutput(args, matrix, row, token, sums.total[r][n][i], scale);
-        }
+      for (int i = 0; i < 4; ++i) {
+        const uint32_t row = row_tile * kTileRows + lane / 4 + static_cast<uint32_t>(i) / 2 * 8;
+        const uint32_t token =
+            tokens.first + own_token + static_cast<uint32_t>(8 * n) + 2 * (lane % 4) + static_cast<uint32_t>(i) % 2;
+        if (row >= matrix.rows || token >= tokens.end) continue;
+        float scale = 1;
+        if (f.halves) scale = *reinterpret_cast<const float*>(ActRow(args, token));
+        StoreOutput(args, matrix, row, token, sums.total[n][i], scale);
       }
     }
   }

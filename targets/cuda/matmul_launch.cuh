@@ -64,7 +64,7 @@ void LaunchMatMulOf(MatMulArgs args, uint32_t tokens, uint32_t experts, void* st
   const uint32_t tiles = NumberTiles(&args, kManyRows);
   const Grid grid{experts != 0 ? experts : (tokens + kManyTokens - 1) / kManyTokens, tiles, 1};
   const auto kernel = &ManyTokensKernel<kType>;
-  MOTE_LAUNCH(kernel, grid, ManyThreads<kType>(), ManyTokensShared<kType>(), stream, args);
+  MOTE_LAUNCH(kernel, grid, kManyThreads, ManyTokensShared<kType>(), stream, args);
 }
 
 #define MOTE_MATMUL_OF(name, type)                                                                    \

@@ -69,6 +69,9 @@ struct PackedFormat {
   constexpr uint32_t pair_bytes() const { return pairs ? 2 * kChunkBytes : 0; }
   constexpr uint32_t bit_bytes() const { return bits ? kChunkBytes : 0; }
   constexpr uint32_t byte_bytes() const { return bytes ? 8 * kChunkBytes : 0; }
+  constexpr bool mins() const {
+    return scales == Scales::kHalfMin32 || scales == Scales::kSixBit32 || scales == Scales::kNibble16;
+  }
   // From the start of a tile; the nibbles or bytes come first.
   constexpr uint32_t pairs_at() const { return nibble_bytes(); }
   constexpr uint32_t bits_at() const { return pairs_at() + pair_bytes(); }

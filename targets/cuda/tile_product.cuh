@@ -112,26 +112,23 @@ constexpr bool Looked(int i) {
 }
 
 // Formats with a floating scale for every 32: a product of 32 as a float, times the weights' scale, times the tokens',
-// added. sum[r][n]: D of row tile r and tokens 8n .. 8n + 7.
-template <DType kType, int kRowTiles, int kTokens8, int kColumns, class TokenActs>
-MOTE_DEVICE void SimpleHalf(const HalfTile<kType>* tiles, int half, const TokenActs& acts, const MmaStart& magic,
-                            float sum[kRowTiles][kTokens8][4]) {
-  constexpr bool kMins = FormatOf(kType).scales == Scales::kHalfMin32;
+// added. sum[n]: D of tokens 8n .. 8n + 7.
+template <DType kType, int kTokens8, int kColumns, class TokenActs>
+MOTE_DEVICE void SimpleHalf(const HalfTile<kType>& tile, int half, const TokenActs& acts, const MmaStart& magic,
+                            float sum[kTokens8][4]) {
+  constexpr bool kMins = FormatOf(kType).mins();
   // The same bits either way; with few tokens the registers are worth more than the conversions. Powers up to 2^127
   // would overflow.
   constexpr bool kMagical = kTokens8 > 1 && FormatOf(kType).scales != Scales::kPower32;
-  uint32_t a[kRowTiles][4][4];
-  float scale[kRowTiles][4][2], start[kRowTiles][4][2], min[kRowTiles][4][2];
+  uint32_t a[4][4];
+  float scale[4][2], start[4][2], min[4][2];
 #pragma unroll
-  for (int r = 0; r < kRowTiles; ++r) {
+  for (int s = 0; s < 4; ++s) {
+    StepCodes<kType>(tile, s, a[s]);
+    HalfScales<kType>(tile.scale[s], scale[s]);
+    if constexpr (kMins) HalfScales<kType>(tile.min[s], min[s]);
 #pragma unroll
-    for (int s = 0; s < 4; ++s) {
-      StepCodes<kType>(tiles[r], s, a[r][s]);
-      HalfScales<kType>(tiles[r].scale[s], scale[r][s]);
-      if constexpr (kMins) HalfScales<kType>(tiles[r].min[s], min[r][s]);
-#pragma unroll
-      for (int row = 0; row < 2; ++row) start[r][s][row] = kMagical ? -kMagic * scale[r][s][row] : 0.0f;  // exact
-    }
+    for (int row = 0; row < 2; ++row) start[s][row] = kMagical ? -kMagic * scale[s][row] : 0.0f;  // 13 bits: exact
   }
 #pragma unroll
   for (int n = 0; n < kTokens8; ++n) {
@@ -144,20 +141,16 @@ MOTE_DEVICE void SimpleHalf(const HalfTile<kType>* tiles, int half, const TokenA
 #pragma unroll
     for (int s = 0; s < 4; ++s) {
       const uint4 b = TokenActs::Values(acts, n, half * 2 + s / 2);
+      const int32_t zero[4] = {0, 0, 0, 0};
+      int32_t d[4];
+      MmaBytes32(d, kMagical ? magic.bits : zero, a[s], s % 2 == 0 ? b.x : b.z, s % 2 == 0 ? b.y : b.w);
 #pragma unroll
-      for (int r = 0; r < kRowTiles; ++r) {
-        const int32_t zero[4] = {0, 0, 0, 0};
-        int32_t d[4];
-        MmaBytes32(d, kMagical ? magic.bits : zero, a[r][s], s % 2 == 0 ? b.x : b.z, s % 2 == 0 ? b.y : b.w);
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          if (!Looked<kColumns>(i)) continue;
-          const float scaled =
-              kMagical ? fmaf(BitsToFloat(static_cast<uint32_t>(d[i])), scale[r][s][i / 2], start[r][s][i / 2])
-                       : static_cast<float>(d[i]) * scale[r][s][i / 2];
-          sum[r][n][i] = fmaf(scaled, token[i % 2][s], sum[r][n][i]);
-          if constexpr (kMins) sum[r][n][i] = fmaf(sums[i % 2][s], min[r][s][i / 2] * token[i % 2][s], sum[r][n][i]);
-        }
+      for (int i = 0; i < 4; ++i) {
+        if (!Looked<kColumns>(i)) continue;
+        const float scaled = kMagical ? fmaf(BitsToFloat(static_cast<uint32_t>(d[i])), scale[s][i / 2], start[s][i / 2])
+                                      : static_cast<float>(d[i]) * scale[s][i / 2];
+        sum[n][i] = fmaf(scaled, token[i % 2][s], sum[n][i]);
+        if constexpr (kMins) sum[n][i] = fmaf(sums[i % 2][s], min[s][i / 2] * token[i % 2][s], sum[n][i]);
       }
     }
   }
@@ -213,7 +206,7 @@ MOTE_DEVICE void MinOperands(const HalfTile<kType>& r, int half, int lane, uint3
 }
 
 // whole += the products of a step's groups, each times its scale.
-template <DType kType, int kColumns, int kGroups>
+template <int kColumns, int kGroups>
 MOTE_DEVICE void SuperStep(const uint32_t a[4], uint32_t b0, uint32_t b1, const int32_t scales[2][kGroups], int step,
                            int32_t whole[4]) {
   const int32_t zero[4] = {0, 0, 0, 0};
@@ -245,38 +238,28 @@ MOTE_DEVICE void AddMins(const uint32_t operands[2], uint32_t sums, int32_t mins
   }
 }
 
-template <DType kType, int kRowTiles, int kTokens8, int kColumns, class TokenActs>
-MOTE_DEVICE void SuperHalf(const HalfTile<kType>* tiles, int half, const TokenActs& acts, int lane,
-                           SuperSums<kTokens8> sums[kRowTiles]) {
+template <DType kType, int kTokens8, int kColumns, class TokenActs>
+MOTE_DEVICE void SuperHalf(const HalfTile<kType>& tile, int half, const TokenActs& acts, int lane,
+                           SuperSums<kTokens8>* sums) {
   constexpr PackedFormat f = FormatOf(kType);
   constexpr int kGroups = f.scales == Scales::kByte16 || f.scales == Scales::kNibble16 ? 8 : 4;
-  constexpr bool kMins = f.scales == Scales::kSixBit32 || f.scales == Scales::kNibble16;
-  uint32_t a[kRowTiles][4][4], min_operands[kRowTiles][2];
-  int32_t scales[kRowTiles][2][kGroups];
+  uint32_t a[4][4], min_operands[2];
+  int32_t scales[2][kGroups];
 #pragma unroll
-  for (int r = 0; r < kRowTiles; ++r) {
-#pragma unroll
-    for (int s = 0; s < 4; ++s) StepCodes<kType>(tiles[r], s, a[r][s]);
-    GroupScales<kType, kGroups>(tiles[r], half, scales[r]);
-    if constexpr (kMins) MinOperands<kType>(tiles[r], half, lane, min_operands[r]);
-  }
+  for (int s = 0; s < 4; ++s) StepCodes<kType>(tile, s, a[s]);
+  GroupScales<kType, kGroups>(tile, half, scales);
+  if constexpr (f.mins()) MinOperands<kType>(tile, half, lane, min_operands);
 #pragma unroll
   for (int n = 0; n < kTokens8; ++n) {
 #pragma unroll
     for (int s = 0; s < 4; ++s) {
       const uint4 b = TokenActs::Values(acts, n, half * 2 + s / 2);
-#pragma unroll
-      for (int r = 0; r < kRowTiles; ++r) {
-        SuperStep<kType, kColumns, kGroups>(a[r][s], s % 2 == 0 ? b.x : b.z, s % 2 == 0 ? b.y : b.w, scales[r], s,
-                                            sums[r].whole[n]);
-      }
+      SuperStep<kColumns, kGroups>(a[s], s % 2 == 0 ? b.x : b.z, s % 2 == 0 ? b.y : b.w, scales, s, sums->whole[n]);
     }
-    if constexpr (kMins) {
-      const uint8_t* scales_of_token = TokenActs::Operand(acts, n);
-      const uint32_t bytes =
-          *reinterpret_cast<const uint32_t*>(scales_of_token + kSumsAfterScales + half * 16 + lane % 4 * 4);
-#pragma unroll
-      for (int r = 0; r < kRowTiles; ++r) AddMins<kColumns>(min_operands[r], bytes, sums[r].mins[n]);
+    if constexpr (f.mins()) {
+      const uint8_t* sums_of_token = TokenActs::Operand(acts, n) + kSumsAfterScales;
+      AddMins<kColumns>(min_operands, *reinterpret_cast<const uint32_t*>(sums_of_token + half * 16 + lane % 4 * 4),
+                        sums->mins[n]);
     }
   }
 }
@@ -286,7 +269,7 @@ template <DType kType, int kTokens8, int kColumns, class TokenActs>
 MOTE_DEVICE void AddSuper(const HalfTile<kType>& r, const SuperSums<kTokens8>& sums, const TokenActs& acts,
                           float sum[kTokens8][4]) {
   constexpr PackedFormat f = FormatOf(kType);
-  constexpr bool kMins = f.scales == Scales::kSixBit32 || f.scales == Scales::kNibble16;
+  constexpr bool kMins = f.mins();
   float scale[2], min[2] = {0, 0};
 #pragma unroll
   for (int row = 0; row < 2; ++row) {
@@ -311,9 +294,9 @@ MOTE_DEVICE void AddSuper(const HalfTile<kType>& r, const SuperSums<kTokens8>& s
 }
 
 // Halves: 8 steps of 16 columns, straight into the sums.
-template <DType kType, int kRowTiles, int kTokens8, class TokenActs>
-MOTE_DEVICE void HalvesHalf(const HalfTile<kType>* tiles, int first_pair, const TokenActs& acts,
-                            float sum[kRowTiles][kTokens8][4]) {
+template <DType kType, int kTokens8, class TokenActs>
+MOTE_DEVICE void HalvesHalf(const HalfTile<kType>& tile, int first_pair, const TokenActs& acts,
+                            float sum[kTokens8][4]) {
 #pragma unroll
   for (int pair = 0; pair < 4; ++pair) {
     uint4 b[kTokens8];
@@ -321,43 +304,32 @@ MOTE_DEVICE void HalvesHalf(const HalfTile<kType>* tiles, int first_pair, const 
     for (int n = 0; n < kTokens8; ++n) b[n] = TokenActs::Values(acts, n, first_pair + pair);
 #pragma unroll
     for (int odd = 0; odd < 2; ++odd) {
+      const uint4 four = tile.halves[pair * 2 + odd];
+      const uint32_t a[4] = {four.x, four.y, four.z, four.w};
 #pragma unroll
-      for (int r = 0; r < kRowTiles; ++r) {
-        const uint4 four = tiles[r].halves[pair * 2 + odd];
-        const uint32_t a[4] = {four.x, four.y, four.z, four.w};
-#pragma unroll
-        for (int n = 0; n < kTokens8; ++n) {  // inside: sums of different tokens do not wait for each other
-          if constexpr (kType == DType::kF16) {
-            MmaHalves(sum[r][n], a, odd == 0 ? b[n].x : b[n].z, odd == 0 ? b[n].y : b[n].w);
-          } else {
-            MmaBf16(sum[r][n], a, odd == 0 ? b[n].x : b[n].z, odd == 0 ? b[n].y : b[n].w);
-          }
+      for (int n = 0; n < kTokens8; ++n) {  // inside: sums of different tokens do not wait for each other
+        if constexpr (kType == DType::kF16) {
+          MmaHalves(sum[n], a, odd == 0 ? b[n].x : b[n].z, odd == 0 ? b[n].y : b[n].w);
+        } else {
+          MmaBf16(sum[n], a, odd == 0 ? b[n].x : b[n].z, odd == 0 ? b[n].y : b[n].w);
         }
       }
     }
   }
 }
 
-// Halves of kRowTiles tiles one below the other into `sum`; of super-blocks, the second half does that, and the first
-// begins `super`.
-template <DType kType, int kRowTiles, int kTokens8, int kColumns, class TokenActs>
-MOTE_DEVICE void HalfProduct(const HalfTile<kType>* tiles, int half, int first_pair, const TokenActs& acts,
-                             const MmaStart& start, SuperSums<kTokens8> super[kRowTiles],
-                             float sum[kRowTiles][kTokens8][4]) {
+// Half a tile into `sum`; of super-blocks, the second half does that, and the first begins `super`.
+template <DType kType, int kTokens8, int kColumns, class TokenActs>
+MOTE_DEVICE void HalfProduct(const HalfTile<kType>& tile, int half, int first_pair, const TokenActs& acts,
+                             const MmaStart& start, SuperSums<kTokens8>* super, float sum[kTokens8][4]) {
   if constexpr (FormatOf(kType).halves) {
-    HalvesHalf<kType, kRowTiles, kTokens8, TokenActs>(tiles, first_pair, acts, sum);
+    HalvesHalf<kType, kTokens8, TokenActs>(tile, first_pair, acts, sum);
   } else if constexpr (FormatOf(kType).act_group == 32) {
-    SimpleHalf<kType, kRowTiles, kTokens8, kColumns, TokenActs>(tiles, half, acts, start, sum);
+    SimpleHalf<kType, kTokens8, kColumns, TokenActs>(tile, half, acts, start, sum);
   } else {
-#pragma unroll
-    for (int r = 0; r < kRowTiles; ++r) {
-      if (half == 0) super[r] = {};
-    }
-    SuperHalf<kType, kRowTiles, kTokens8, kColumns, TokenActs>(tiles, half, acts, start.lane, super);
-#pragma unroll
-    for (int r = 0; r < kRowTiles; ++r) {
-      if (half == 1) AddSuper<kType, kTokens8, kColumns, TokenActs>(tiles[r], super[r], acts, sum[r]);
-    }
+    if (half == 0) *super = {};
+    SuperHalf<kType, kTokens8, kColumns, TokenActs>(tile, half, acts, start.lane, super);
+    if (half == 1) AddSuper<kType, kTokens8, kColumns, TokenActs>(tile, *super, acts, sum);
   }
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <random>
+#include <string>
 #include <vector>
 
 #include "simd/kernels.h"
@@ -82,6 +83,17 @@ inline std::vector<float> RandomFloats(size_t count, uint32_t seed, float scale 
   std::vector<float> values(count);
   for (float& v : values) v = normal(random);
   return values;
+}
+
+// What `compute` returns must not show in which order a block's threads run: a missing barrier would.
+template <class Compute>
+void ExpectTheSameInEveryOrder(Compute compute, const std::string& what) {
+  const auto forward = compute();
+  for (const auto order : {mote_emulator::Order::kReverse, mote_emulator::Order::kShuffled}) {
+    mote_emulator::SetOrder(order);
+    EXPECT_EQ(compute(), forward) << what;
+    mote_emulator::SetOrder(mote_emulator::Order::kForward);
+  }
 }
 
 }  // namespace mote::testing

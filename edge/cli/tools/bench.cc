@@ -4,7 +4,6 @@
 // machine's mood hits all of them alike.
 #include <chrono>
 #include <cmath>
-#include <cstdlib>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -23,6 +22,7 @@
 #include "edge/cli/tools/sparsify_activations.h"
 #include "engine/api/mote.h"
 #include "engine/api/mote_gpu.h"
+#include "engine/run/device.h"
 #include "targets/cpu/peaks.h"
 
 namespace mote::cli {
@@ -343,12 +343,11 @@ int RunPeaks(const BenchOptions& options) {
 
 // Of the memory that a model lies in, by its maker's figures, where that is one GPU's alone; 0: not so, or not told.
 double GpuBandwidth(const std::string& device, const mote_model_info& info) {
-  const size_t colon = device.find(':');
   mote_gpu gpu = {};
   gpu.struct_size = sizeof(gpu);
-  const size_t index = colon == std::string::npos ? 0 : std::strtoul(device.c_str() + colon + 1, nullptr, 10);
-  if (info.gpu_layers < info.layers || mote_gpu_get(index, &gpu, nullptr) != MOTE_OK) return 0;
-  return gpu.bytes_per_second;
+  const bool whole = info.gpu_layers == info.layers;
+  return whole && mote_gpu_get(static_cast<size_t>(GpuIndex(device)), &gpu, nullptr) == MOTE_OK ? gpu.bytes_per_second
+                                                                                                : 0;
 }
 
 // Fills in shares and limits. `peaks`: of float32 and int8, in operations per second; 0: unknown.
