@@ -43,6 +43,7 @@ HWY_INLINE A8Block QuantizeBlock(const float* x, VA factor, float scale) {
     block.minus_half[half] = -hn::GetLane(hn::SumOfLanes(di32, sum));
   }
   block.minus_sum = block.minus_half[0] + block.minus_half[1];
+  block.start = A8Start(block.minus_sum);
   return block;
 }
 

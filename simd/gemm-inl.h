@@ -39,6 +39,7 @@ struct Acts {
     const size_t at = kHalf ? offsetof(A8Block, minus_half) + 4 * half : offsetof(A8Block, minus_sum);
     return hn::BitCast(DI32(), Broadcast(at));
   }
+  HWY_INLINE VI32 Start() const { return hn::BitCast(DI32(), Broadcast(offsetof(A8Block, start))); }
   // sum + x * (scale of the activations), and t + min * (minus the sum of a block or of a half).
 #if HWY_ARCH_ARM_A64
   // What follows the codes is one vector, and a multiply-add takes any lane of it.
@@ -77,8 +78,9 @@ HWY_INLINE Acts ActsOf(const MatMulArgs& args, size_t token) {
 
 // ---- The arithmetic of a block
 
-// kIsWide: activations share their scale over 256 values, so that it is multiplied once per super-block.
-template <class DotSumType, size_t kSub, bool kMin, bool kOffset, bool kIsWide>
+// kIsWide: activations share their scale over 256 values, so that it is multiplied once per super-block. kSmallScale:
+// scales are below 2^100.
+template <class DotSumType, size_t kSub, bool kMin, bool kOffset, bool kIsWide, bool kSmallScale>
 struct GemmKind {
   static_assert(kSub == 32 || kIsWide);
   using Sum = DotSumType;
@@ -94,9 +96,37 @@ struct GemmKind {
 
   // Adds a block, or half of it, to the sum; where kWide, to that of the super-block. `min` only where kHasMin.
   template <size_t kHalf>
-  static HWY_INLINE VF Add(VF sum, VI32 dot, VF scale, [[maybe_unused]] VF min, const Acts& acts) {
+  static HWY_INLINE VF Add(VF sum, VI32 dot, VF scale, VF min, const Acts& acts) {
     const DF df;
-    VF t = kWide ? hn::MulAdd(hn::ConvertTo(df, dot), scale, sum) : hn::Mul(hn::ConvertTo(df, dot), scale);
+    const VF x = hn::ConvertTo(df, dot);
+    return AddTo<kHalf>(sum, kWide ? hn::MulAdd(x, scale, sum) : hn::Mul(x, scale), min, acts);
+  }
+
+  // The same for many tokens. Where one instruction takes codes of 0..255, whatever carries an offset is given one of
+  // 128 while it is unpacked: one start for all. It ends as the bits of a float (kFloatStart), which need not be
+  // converted: their product with the scale, less kFloatStart times the scale (`bias`, exact: scales have at most 22
+  // bits), is rounded once, like the product of the sum itself.
+  static constexpr bool kRaised = kDotTakesU8 && kOffset;
+  static constexpr bool kFloatBits = kDotTakesU8 && kHalves == 1 && (kIsWide ? kOffset : kSmallScale);
+  static HWY_INLINE VI32 ManyStart(const Acts& acts, size_t half, int shift) {
+    if constexpr (kFloatBits) return kOffset ? acts.Start() : hn::Set(DI32(), kFloatStart);
+    if constexpr (kRaised) return hn::ShiftLeft<7>(acts.MinusSum<kHalves == 2>(half));
+    return Start(acts, half, shift);
+  }
+  static HWY_INLINE VF Bias([[maybe_unused]] VF scale) {
+    return kFloatBits && !kWide ? hn::Mul(scale, hn::Set(DF(), -0x1.8p23f)) : hn::Zero(DF());
+  }
+  template <size_t kHalf>
+  static HWY_INLINE VF AddMany(VF sum, VI32 dot, VF scale, VF bias, VF min, const Acts& acts) {
+    if constexpr (!kFloatBits) return Add<kHalf>(sum, dot, scale, min, acts);
+    const VF x = hn::BitCast(DF(), dot);
+    const VF t = kWide ? hn::MulAdd(hn::Sub(x, hn::Set(DF(), 0x1.8p23f)), scale, sum) : hn::MulAdd(x, scale, bias);
+    return AddTo<kHalf>(sum, t, min, acts);
+  }
+
+ private:
+  template <size_t kHalf>
+  static HWY_INLINE VF AddTo(VF sum, VF t, [[maybe_unused]] VF min, const Acts& acts) {
     if constexpr (kMin) t = acts.AddMin<kHalves == 2, kHalf>(min, t);
     return kWide ? t : acts.AddScaled(t, sum);
   }
@@ -114,7 +144,9 @@ struct Operand {
   // The lowest code is -kOffset where the offset has been taken off.
   static constexpr int kLargest = kUnsigned || F::kSigned || F::kOffset == 0 ? F::kLargest : F::kOffset;
   using Sum = DotSum<kUnsigned, StepsIn16Bits(kLargest, F::kSub / 4)>;
-  using Kind = GemmKind<Sum, F::kSub, F::kHasMin, kOffset != 0, F::kSuper>;
+  // No more kinds than there are kernels.
+  static constexpr bool kSmallScale = !kDotTakesU8 || F::kSmallScale;
+  using Kind = GemmKind<Sum, F::kSub, F::kHasMin, kOffset != 0, F::kSuper, kSmallScale>;
 };
 
 // `count` rows of the panel, or all of it where there are more.

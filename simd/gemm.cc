@@ -66,19 +66,21 @@ struct Tile {
   static HWY_INLINE void Block(const GemmWeights& weights, const Acts (&acts)[T], int shift, VF (&to)[T][kGemmPanels]) {
     Sum dots[T][kGemmPanels];
     MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
-      const VI32 start = Kind::Start(acts[t], kHalf, shift);
+      const VI32 start = Kind::ManyStart(acts[t], kHalf, shift);
       MOTE_UNROLL for (size_t p = 0; p < kGemmPanels; ++p) dots[t][p].Begin(start);
     }
     ActCodes act_codes[T];
     Dots<kHalf * 4>(weights.codes, acts, act_codes, dots);
-    MOTE_UNROLL for (size_t p = 0; p < kGemmPanels; ++p) {
+    // By tokens, so that one broadcast of a scale serves both panels; by panels where more has to be kept in registers.
+    constexpr bool kByTokens = !Kind::kWide && !Kind::kHasMin;
+    MOTE_UNROLL for (size_t i = 0; i < T * kGemmPanels; ++i) {
+      const size_t t = kByTokens ? i / kGemmPanels : i % T;
+      const size_t p = kByTokens ? i % kGemmPanels : i / T;
       const VF scale = hn::Load(DF(), weights.scales + (kHalf * kGemmPanels + p) * kLanes);
       VF min = scale;
       if constexpr (Kind::kHasMin) min = hn::Load(DF(), weights.mins + (kHalf * kGemmPanels + p) * kLanes);
-      MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
-        const VI32 dot = dots[t][p].Total(Kind::Start(acts[t], kHalf, shift));
-        to[t][p] = Kind::template Add<kHalf>(to[t][p], dot, scale, min, acts[t]);
-      }
+      const VI32 dot = dots[t][p].Total(Kind::ManyStart(acts[t], kHalf, shift));
+      to[t][p] = Kind::template AddMany<kHalf>(to[t][p], dot, scale, Kind::Bias(scale), min, acts[t]);
     }
     if constexpr (kHalf + 1 < Kind::kHalves) Block<kHalf + 1>(weights, acts, shift, to);
   }

@@ -30,8 +30,16 @@ struct A8Block {
   float scale;
   int32_t minus_sum;      // of the codes: what a weight format's offset or minimum is multiplied with
   int32_t minus_half[2];  // of the codes 0..15 and 16..31
+  int32_t start;          // A8Start(minus_sum)
 };
-static_assert(sizeof(A8Block) == 48);
+static_assert(sizeof(A8Block) == 52);
+// The bits of the float 1.5 * 2^23: an integer of magnitude 2^22 or less that is added to them gives the float that is
+// larger by that integer.
+inline constexpr int32_t kFloatStart = 0x4b400000;
+// What a dot product with codes that carry an offset of 128 starts from, so that it ends as such a float.
+constexpr int32_t A8Start(int32_t minus_sum) {
+  return kFloatStart + 128 * minus_sum;
+}
 constexpr size_t A8Bytes(size_t k) {
   return k / 32 * sizeof(A8Block);
 }

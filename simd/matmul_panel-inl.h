@@ -159,7 +159,10 @@ HWY_NOINLINE void FewTile(const MatMulArgs& args, const uint8_t* panel, size_t r
 
 template <class F, size_t kBlock, size_t kJ>
 HWY_INLINE void UnpackCodes(const uint8_t* chunk, size_t n, size_t unit, uint8_t* codes) {
-  hn::Store(LoadCodes<F, kBlock, kJ>(chunk, n, unit), DU8(), codes + kJ * kGemmPanels * kWordBytes);
+  VU8 raised = LoadCodes<F, kBlock, kJ>(chunk, n, unit);
+  constexpr int kRaise = Operand<F>::Kind::kRaised ? 128 - Operand<F>::kOffset : 0;
+  if constexpr (kRaise != 0) raised = hn::Add(raised, hn::Set(DU8(), kRaise));
+  hn::Store(raised, DU8(), codes + kJ * kGemmPanels * kWordBytes);
   if constexpr (kJ + 1 < 8) UnpackCodes<F, kBlock, kJ + 1>(chunk, n, unit, codes);
 }
 

@@ -11,6 +11,7 @@
 //   kSigned    codes are -128..127 before kDotTakesU8 raises them; else 0..kLargest
 //   kLargest   of the codes' magnitudes
 //   kHasMin
+//   kSmallScale  scales are below 2^100
 //   Codes<kBlock, kJ>(chunk, n, unit)  codes of values 4 kJ .. 4 kJ + 3 of block unit * kBlocks + kBlock of n
 //   Scale(chunk, n, block), Min(chunk, n, block)    where not kSuper
 //   Scales(chunk, scales, mins)                     where kSuper: vectors of floats by 256 / kSub groups
@@ -112,6 +113,7 @@ struct BlockPanel {
   static constexpr int kLargest = kLargestValue;
   static constexpr bool kSigned = false;
   static constexpr bool kHasMin = kScaleFields == 2;
+  static constexpr bool kSmallScale = true;
 
   static HWY_INLINE VF Scale(const uint8_t* chunk, size_t, size_t block) {
     return LoadHalves(chunk + block * kHalfBytes);
@@ -188,6 +190,7 @@ struct FormatIQ4_NL : BlockPanel<BlockIQ4_NL, 0, 127, 1, 4> {
 inline constexpr Table16 kMXFP4Codes = Raised(kMXFP4Values, 16);
 
 struct FormatMXFP4 : BlockPanel<BlockMXFP4, 16, 28, 1, 4> {
+  static constexpr bool kSmallScale = false;
   template <size_t kBlock, size_t kJ>
   static HWY_INLINE VU8 Codes(const uint8_t* chunk, size_t n, size_t block) {
     return LookUp(kMXFP4Codes.bytes, Nibbles<kJ>(chunk + n * kPanelRows, block));
@@ -216,6 +219,7 @@ struct SuperPanel {
   static constexpr int kLargest = kLargestValue;
   static constexpr bool kSigned = false;
   static constexpr bool kHasMin = kHasMinValue;
+  static constexpr bool kSmallScale = true;
 };
 
 // Stores a group's scale, and what comes after it.

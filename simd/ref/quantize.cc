@@ -31,6 +31,7 @@ void QuantizeA8(const float* x, size_t k, size_t group, void* out) {
         block.minus_sum -= code;
         block.minus_half[i / 16] -= code;
       }
+      block.start = A8Start(block.minus_sum);
       memcpy(at, &block, sizeof(block));
       at += sizeof(block);
     }
