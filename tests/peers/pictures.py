@@ -5,10 +5,16 @@
 
 PICTURES holds questions.json ([{"image", "kind", "question", "answer"}]) and the pictures that it names. Both engines answer one
 question about each, greedily. PROGRAM is that of vision.py with `-n TOKENS -t 1` (threads), after which OUT.layout ends with
-`greedy IDS...` and `answer TEXT`. Printed: how many answers are the recipe's, and whether the engines give the same tokens: a
-share over all tokens up to and with the first that differs. llama.cpp gets the picture resampled as Pillow does it, so that the
-engines are compared and not their resampling; with --own-size it resamples itself. Without the program `mote` in the build
-llama.cpp alone is asked. Needs python3-numpy and python3-pil.
+`greedy IDS...` and `answer TEXT`, and OUT.logits goes on with a row for each token generated but the last. Printed: how many
+answers are the recipe's, and whether the engines give the same tokens: a share over all tokens up to and with the first that
+differs. llama.cpp gets the picture resampled as Pillow does it, so that the engines are compared and not their resampling; with
+--own-size it resamples itself. Without the program `mote` in the build llama.cpp alone is asked.
+
+With the target peer_picture_rows in the build also, from the same pixels: the relative error of the picture's rows, and of the
+logits behind the prompt and behind each token of llama.cpp's answer, and on how many of these both have the same most likely
+token. llama.cpp must give the picture as one view (later ones than a5bb8ba4 tile a file without clip.vision.preproc_image_size,
+showing it twice: leave the tile out), and for Q8_0 and Q4_0 without AMX, which fails on a vocabulary of 673.
+Needs python3-numpy and python3-pil.
 """
 import argparse
 import json
@@ -49,7 +55,36 @@ def ask_llama(args, folder, pixels, question):
         lines = file.read().split("\n")
     ids = next(line for line in lines if line.startswith("greedy")).split()[1:]
     text = next(line for line in lines if line.startswith("answer"))[len("answer "):]
-    return [int(i) for i in ids], text, [line for line in lines if line.startswith(("text", "image"))]
+    return [int(i) for i in ids], text, [line for line in lines if line.startswith(("text", "image"))], (prompt, picture, size)
+
+
+class Numbers:
+    """Of both engines, on the same pixels: rows of pictures, and logits behind the prompt and each token of the answer."""
+
+    def __init__(self):
+        self.rows, self.logits, self.same, self.margins = [], [], 0, []
+
+    def add(self, args, folder, asked, ids):
+        ours, theirs = os.path.join(folder, "ours"), os.path.join(folder, "out")
+        program = os.path.join(args.build, "tests", "peer_picture_rows")
+        subprocess.run([program, args.model, args.mmproj, ours, *asked, ",".join(str(i) for i in ids[:-1])], check=True)
+        got, want = (np.fromfile(name + ".emb", np.float32) for name in (ours, theirs))
+        self.rows.append(np.linalg.norm(got - want) / np.linalg.norm(want))
+        got = np.fromfile(ours + ".logits", np.float32).reshape(len(ids), -1)
+        want = np.fromfile(theirs + ".logits", np.float32).reshape(-1, got.shape[1])[-len(ids):]
+        self.logits += list(np.linalg.norm(got - want, axis=1) / np.linalg.norm(want, axis=1))
+        differ = got.argmax(axis=1) != want.argmax(axis=1)
+        self.same += len(ids) - int(differ.sum())
+        best = np.sort(want, axis=1)[differ]
+        self.margins += list(best[:, -1] - best[:, -2])
+
+    def show(self):
+        print(f"rows: relative error at most {max(self.rows):.1e}, median {np.median(self.rows):.1e}")
+        print(f"logits: relative error at most {max(self.logits):.1e}, median {np.median(self.logits):.1e}")
+        count = len(self.logits)
+        print(f"most likely token: the same behind {self.same} of {count} tokens, {100 * self.same / count:.2f} %"
+              + "".join(f"; where not, llama.cpp's first led by {margin:.3f}" for margin in self.margins))
+        return self.same >= 0.99 * count
 
 
 def ask_mote(args, folder, pixels, question):
@@ -73,10 +108,13 @@ def main():
     parser.add_argument("--count", type=int, default=50)
     args = parser.parse_args()
     ours_too = os.access(os.path.join(args.build, "edge", "mote"), os.X_OK)
+    numbers = Numbers() if os.access(os.path.join(args.build, "tests", "peer_picture_rows"), os.X_OK) else None
     right = same = compared = number = 0
     with tempfile.TemporaryDirectory() as folder:
         for number, (name, pixels, kind, question, answer) in enumerate(chosen(args.pictures, args.count)):
-            ids, text, pieces = ask_llama(args, folder, pixels, question)
+            ids, text, pieces, asked = ask_llama(args, folder, pixels, question)
+            if numbers is not None:
+                numbers.add(args, folder, asked, ids)
             text = text.replace("<end_of_utterance>", "").strip()
             right += text == answer
             line = f"{name:16s} {kind:9s} {question} -> {text}" + ("" if text == answer else f"   (recipe: {answer})")
@@ -93,7 +131,8 @@ def main():
     print(f"llama.cpp answers {right} of {number + 1} as the recipe does")
     if ours_too:
         print(f"same tokens: {same} of {compared}, {100 * same / max(compared, 1):.2f} %")
-    return 1 if ours_too and same < 0.99 * compared else 0
+    agree = numbers is None or numbers.show()
+    return 1 if not agree or (ours_too and same < 0.99 * compared) else 0
 
 
 if __name__ == "__main__":
