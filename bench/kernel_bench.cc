@@ -1,4 +1,5 @@
-// Kernels alone: products by type, tokens (m), columns (k) and rows (n), with weights that come from memory.
+// Kernels alone: products by type, tokens (m), columns (k) and rows (n), with weights that come from memory; attention;
+// and the row operations between them.
 //
 //   kernel_bench [--isa=avx2] [--benchmark_filter=matmul/Q8_0/m:1/] [Google Benchmark's options]
 //
@@ -198,6 +199,36 @@ void RegisterProducts(const mote::simd::KernelTable* table, const Limits* limits
   }
 }
 
+// What stands between the products, for a row of 8192 values in the first caches.
+void RegisterRows(const mote::simd::KernelTable* table) {
+  constexpr size_t kWidth = 8192;
+  const auto add = [](const char* name, auto function) {
+    benchmark::RegisterBenchmark(name, [=](benchmark::State& state) {
+      std::vector<float> memory(4 * kWidth + 16, 0.5f);
+      float* x = memory.data() + (64 - reinterpret_cast<uintptr_t>(memory.data()) % 64) / sizeof(float);
+      for (size_t i = 0; i < kWidth; ++i) x[i] = static_cast<float>(i * 37 % 101) / 50 - 1;
+      for (auto _ : state) {
+        function(x, x + kWidth, x + 2 * kWidth);
+        benchmark::ClobberMemory();
+      }
+      using benchmark::Counter;
+      state.counters["values/s"] = Counter(static_cast<double>(state.iterations() * kWidth), Counter::kIsRate);
+    });
+  };
+  add("row/quantize_a8:32", [=](float* x, float*, float* out) { table->quantize_a8(x, kWidth, 32, out); });
+  add("row/quantize_a8:256", [=](float* x, float*, float* out) { table->quantize_a8(x, kWidth, 256, out); });
+  add("row/rms_norm", [=](float* x, float* y, float* out) { table->rms_norm(x, y, kWidth, 1e-5f, out); });
+  add("row/layer_norm", [=](float* x, float* y, float* out) { table->layer_norm(x, y, y, kWidth, 1e-5f, out); });
+  add("row/silu",
+      [=](float* x, float* y, float* out) { table->gate(mote::simd::Activation::kSilu, x, y, kWidth, out); });
+  add("row/gelu",
+      [=](float* x, float* y, float* out) { table->gate(mote::simd::Activation::kGelu, x, y, kWidth, out); });
+  add("row/gelu_tanh",
+      [=](float* x, float* y, float* out) { table->gate(mote::simd::Activation::kGeluTanh, x, y, kWidth, out); });
+  add("row/add", [=](float* x, float* y, float* out) { table->add(x, y, kWidth, out); });
+  add("row/softmax", [=](float* x, float*, float* out) { table->softmax(x, kWidth, out); });
+}
+
 void RegisterAttention(const mote::simd::KernelTable* table) {
   using mote::simd::CacheType;
   const std::pair<CacheType, const char*> types[] = {{CacheType::kF16, "F16"}, {CacheType::kQ8_0, "Q8_0"}};
@@ -245,6 +276,7 @@ int main(int argc, char** argv) {
   benchmark::AddCustomContext("limits of one thread and of two", text);
   RegisterProducts(table, &limits);
   RegisterAttention(table);
+  RegisterRows(table);
   benchmark::RunSpecifiedBenchmarks();
   return 0;
 }
