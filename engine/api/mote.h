@@ -446,7 +446,8 @@ MOTE_API uint32_t mote_session_context(const mote_session* session);
 MOTE_API uint64_t mote_session_cache_size(const mote_session* session);
 /* The tokens it holds, -1 for rows of images, valid until the session's next call; *count may be NULL. */
 MOTE_API const int32_t* mote_session_tokens(const mote_session* session, size_t* count);
-/* (vocab_size) logits of the last token evaluated, valid until the session's next call; NULL if there are none. */
+/* (vocab_size) logits of the last token evaluated, valid until the session's next call; NULL if there are none. There
+   are none of a generation's tokens where a GPU picked the best of them and handed over no more. */
 MOTE_API const float* mote_session_logits(const mote_session* session);
 /* Forgets all but the first `length` tokens (and the logits); an image that would be cut, whole. */
 MOTE_API void mote_session_truncate(mote_session* session, uint32_t length);

@@ -44,6 +44,12 @@ struct Sight {
   std::span<const uint32_t> ends;    // empty: up to the row's own position
 };
 
+// A token and its logit.
+struct TokenLogit {
+  int32_t token;
+  float logit;
+};
+
 // One pass over the graph for some rows of some sessions. All spans but `outputs`, `hidden_rows` and `caches` have one
 // element per row, or none where that is said. Rows of one session stand in the order of their positions, without gaps,
 // and directly after what its cache holds.
@@ -58,6 +64,11 @@ struct Step {
   // decoder alone.
   std::span<const uint32_t> hidden_rows;
   float* hidden = nullptr;  // (hidden_rows, width)
+  // How many of an output's highest logits would do, up to Program::max_best(); 0: it needs all. One for each output,
+  // or empty: all need all. The others get theirs in `best`, highest first and of equals the lowest token, and their
+  // row of `logits` is not written. NaN counts as -infinity; what lies behind the vocabulary is token -1 with that.
+  std::span<const uint32_t> enough;
+  TokenLogit* best = nullptr;  // (outputs, max_best()); of a row, what lies behind `enough` is not specified
 
   std::span<const float* const> inputs;  // Graph::input_cols() floats each; null: a row by its token. May be empty
   std::span<const RopePosition> ropes;   // empty: a row's position on every axis
@@ -85,6 +96,9 @@ class Program {
   // The part at `part` of the step, cut into `parts` of about the same length (some may be empty). All parts of a step,
   // in their order and with no other step of the program between them, are what Run does.
   virtual Status RunPart(const Step& step, uint32_t part, uint32_t parts) = 0;
+  // How many of a row's highest logits it can pick by itself; 0: it does not. Where logits have a way to go before they
+  // are here, a few of them are there sooner.
+  virtual uint32_t max_best() const { return 0; }
   // Of dynamic sparsity (Plan::activations), in all steps of one row so far: steps of the products' inputs (a value of
   // floats, four of 8 bits), and those whose activations were all zero. From any thread.
   struct LiveCount {

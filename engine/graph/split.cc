@@ -66,6 +66,8 @@ class SplitProgram : public Program {
     return std::unique_ptr<KvCache>(new SplitCache(std::move(front), std::move(back)));
   }
 
+  uint32_t max_best() const override { return back_->max_best(); }
+
   // The first part is the front, in as many parts as there are but one; the last is the back.
   Status RunPart(const Step& step, uint32_t part, uint32_t parts) override {
     front_->Observe(observer_);
@@ -95,6 +97,7 @@ class SplitProgram : public Program {
     own.outputs = rows_;
     own.hidden_rows = {};
     own.hidden = nullptr;
+    own.enough = {};
     own.logits = crossing_.As<float>();
     return front_->RunPart(own, part, parts);
   }

@@ -78,6 +78,7 @@ Status Generation::Evaluate(const PromptView& prompt, uint32_t from) {
   MOTE_RETURN_IF_ERROR(session_.Begin(prompt, from, /*wants_logits=*/true, &evaluation_));
   Job& job = evaluation_.job;
   job.cancel = params_.cancel;
+  if (params_.filter == nullptr && !WantsLogprobs()) job.enough = sampler_.Enough();
   job.ready_user = this;
   job.ready = [](void* self) {
     Generation& g = *static_cast<Generation*>(self);
@@ -88,6 +89,10 @@ Status Generation::Evaluate(const PromptView& prompt, uint32_t from) {
 
 Status Generation::Choose() {
   if (HasAllTokens()) return {};
+  if (!evaluation_.job.best.empty()) {
+    MOTE_ASSIGN_OR_RETURN(token_, sampler_.SampleBest(evaluation_.job.best));
+    return {};
+  }
   const std::span<const float> raw = evaluation_.job.last_logits;
   std::span<const float> logits = raw;
   if (params_.filter != nullptr) {
@@ -99,7 +104,7 @@ Status Generation::Choose() {
   }
   MOTE_ASSIGN_OR_RETURN(token_, sampler_.Sample(logits));
   if (params_.filter != nullptr) MOTE_RETURN_IF_ERROR(params_.filter->Accept(token_));
-  if (params_.on_token == nullptr || params_.top_logprobs < 0) return {};
+  if (!WantsLogprobs()) return {};
   const double sum = LogSumExp(raw);
   logprob_ = static_cast<float>(static_cast<double>(raw[static_cast<size_t>(token_)]) - sum);
   LikeliestTokens(raw, sum, static_cast<size_t>(params_.top_logprobs), &top_);

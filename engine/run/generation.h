@@ -45,6 +45,7 @@ class Generation {
   void Finish(FinishReason reason);
   void Fail(Status status);
   bool HasAllTokens() const;
+  bool WantsLogprobs() const { return params_.on_token != nullptr && params_.top_logprobs >= 0; }
 
   Session& session_;
   const Prompt prompt_;

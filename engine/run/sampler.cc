@@ -123,15 +123,21 @@ bool Sampler::penalizes() const {
 
 void Sampler::Accept(int32_t token) {
   if (counts_.empty() || token < 0 || token >= vocab_size_) return;
-  ++counts_[static_cast<size_t>(token)];
+  if (++counts_[static_cast<size_t>(token)] == 1) ++seen_;
   if (params_.penalty_window < 0) return;
   if (history_.size() < static_cast<size_t>(params_.penalty_window)) {
     history_.push_back(token);
     return;
   }
-  --counts_[static_cast<size_t>(history_[history_next_])];
+  if (--counts_[static_cast<size_t>(history_[history_next_])] == 0) --seen_;
   history_[history_next_] = token;
   history_next_ = (history_next_ + 1) % history_.size();
+}
+
+// Of a token that is `count` times in the history, not 0.
+float Sampler::Penalize(float logit, uint32_t count) const {
+  logit = logit > 0 ? logit / params_.repeat_penalty : logit * params_.repeat_penalty;
+  return logit - (params_.presence_penalty + static_cast<float>(count) * params_.frequency_penalty);
 }
 
 std::span<const float> Sampler::Adjust(std::span<const float> logits) {
@@ -139,10 +145,7 @@ std::span<const float> Sampler::Adjust(std::span<const float> logits) {
   adjusted_.assign(logits.begin(), logits.end());
   for (const auto& [token, bias] : params_.logit_bias) adjusted_[static_cast<size_t>(token)] += bias;
   for (size_t i = 0; i < counts_.size(); ++i) {
-    if (counts_[i] == 0) continue;
-    float& logit = adjusted_[i];
-    logit = logit > 0 ? logit / params_.repeat_penalty : logit * params_.repeat_penalty;
-    logit -= params_.presence_penalty + static_cast<float>(counts_[i]) * params_.frequency_penalty;
+    if (counts_[i] != 0) adjusted_[i] = Penalize(adjusted_[i], counts_[i]);
   }
   return adjusted_;
 }
@@ -247,11 +250,19 @@ int32_t Sampler::Draw() {
   return candidates_[last_possible].token;
 }
 
+Result<int32_t> Sampler::ChooseOf(bool sorted) {
+  if (params_.top_p < 1) KeepTopP(sorted);
+  if (!candidates_.empty()) return Draw();
+  return Error(Code::kInternal, "no token can be chosen: all %d logits are NaN or -infinity after bias and penalties",
+               vocab_size_);
+}
+
 Result<int32_t> Sampler::Sample(std::span<const float> logits) {
   if (logits.size() != static_cast<size_t>(vocab_size_)) {
     return Error(Code::kInvalidArgument, "%zu logits given; the vocabulary has %d tokens", logits.size(), vocab_size_);
   }
   const std::span<const float> adjusted = Adjust(logits);
+  candidates_.clear();
   if (params_.temperature == 0) {
     int32_t best = -1;
     float highest = kMinusInfinity;
@@ -262,19 +273,52 @@ Result<int32_t> Sampler::Sample(std::span<const float> logits) {
       }
     }
     if (best >= 0) return best;
+  } else if (UsesTopK()) {
+    CollectTopK(adjusted, static_cast<size_t>(params_.top_k));
+    KeepMinP();
   } else {
-    const bool use_top_k = params_.top_k > 0 && params_.top_k < vocab_size_;
-    if (use_top_k) {
-      CollectTopK(adjusted, static_cast<size_t>(params_.top_k));
-      KeepMinP();
-    } else {
-      CollectMinP(adjusted);
-    }
-    if (params_.top_p < 1) KeepTopP(/*sorted=*/use_top_k);
-    if (!candidates_.empty()) return Draw();
+    CollectMinP(adjusted);
   }
-  return Error(Code::kInternal, "no token can be chosen: all %d logits are NaN or -infinity after bias and penalties",
-               vocab_size_);
+  return ChooseOf(/*sorted=*/UsesTopK());
+}
+
+uint32_t Sampler::Enough() const {
+  if (params_.temperature != 0 && !UsesTopK()) return 0;
+  if (penalizes() && (params_.repeat_penalty < 1 || params_.presence_penalty < 0 || params_.frequency_penalty < 0)) {
+    return 0;
+  }
+  for (const auto& [token, bias] : params_.logit_bias) {
+    if (bias > 0) return 0;
+  }
+  const uint64_t kept = params_.temperature == 0 ? 1 : static_cast<uint64_t>(params_.top_k);
+  return static_cast<uint32_t>(
+      std::min<uint64_t>(kept + params_.logit_bias.size() + seen_, static_cast<uint64_t>(vocab_size_)));
+}
+
+Result<int32_t> Sampler::SampleBest(std::span<const TokenLogit> best) {
+  const uint32_t enough = Enough();
+  if (enough == 0 || best.size() < enough) {
+    return Error(Code::kInvalidArgument, "%zu of the highest logits given; these parameters need %u (0: all of them)",
+                 best.size(), enough);
+  }
+  candidates_.clear();
+  for (Candidate c : best) {
+    if (c.token < 0 || c.token >= vocab_size_) continue;
+    for (const auto& [token, bias] : params_.logit_bias) {
+      if (token == c.token) c.logit += bias;
+    }
+    const uint32_t count = counts_.empty() ? 0 : counts_[static_cast<size_t>(c.token)];
+    if (count != 0) c.logit = Penalize(c.logit, count);
+    if (c.logit > kMinusInfinity) candidates_.push_back(c);
+  }
+  std::sort(candidates_.begin(), candidates_.end(), Better);
+  if (params_.temperature == 0) {
+    if (!candidates_.empty()) return candidates_[0].token;
+  } else {
+    candidates_.resize(std::min(candidates_.size(), static_cast<size_t>(params_.top_k)));
+    KeepMinP();
+  }
+  return ChooseOf(/*sorted=*/true);
 }
 
 // xoshiro256** (Blackman and Vigna 2018, https://prng.di.unimi.it).

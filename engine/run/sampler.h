@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/core/status.h"
+#include "engine/graph/backend.h"
 
 namespace mote {
 
@@ -40,20 +41,26 @@ class Sampler {
   void Accept(int32_t token);
   // logits: (vocab_size). NaN counts as -infinity; if nothing can be chosen: kInternal.
   Result<int32_t> Sample(std::span<const float> logits);
+  // So many of the highest logits are all that the next choice depends on; 0: it depends on all. What is adjusted must
+  // only become less likely: then of the best k plus as many as are adjusted, k at least keep their places.
+  uint32_t Enough() const;
+  // What Sample chooses, from the Enough() highest logits alone: highest first, of equals the lowest token.
+  Result<int32_t> SampleBest(std::span<const TokenLogit> best);
 
  private:
-  struct Candidate {
-    int32_t token;
-    float logit;
-  };
+  using Candidate = TokenLogit;
   static bool Better(const Candidate& a, const Candidate& b);
 
   bool penalizes() const;
+  bool UsesTopK() const { return params_.top_k > 0 && params_.top_k < vocab_size_; }
+  float Penalize(float logit, uint32_t count) const;
   std::span<const float> Adjust(std::span<const float> logits);
   void CollectTopK(std::span<const float> logits, size_t k);
   void CollectMinP(std::span<const float> logits);
   void KeepMinP();
   void KeepTopP(bool sorted);
+  // What is left to do with candidates that are the k best, or all that pass min-p.
+  Result<int32_t> ChooseOf(bool sorted);
   int32_t Draw();
   uint64_t NextRandom();
 
@@ -63,6 +70,7 @@ class Sampler {
   std::vector<int32_t> history_;  // ring of the last penalty_window tokens; empty if it is -1 (all)
   size_t history_next_ = 0;       // where the next token goes in a full ring
   std::vector<uint32_t> counts_;  // (vocab): how often each token is in the history; empty without penalties
+  uint32_t seen_ = 0;             // tokens whose count is not 0
   std::vector<float> adjusted_;   // scratch (vocab)
   std::vector<Candidate> candidates_;  // scratch
   std::vector<double> weights_;        // scratch, beside candidates_

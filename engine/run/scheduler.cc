@@ -53,6 +53,7 @@ struct Scheduler::Batch {
   std::vector<uint32_t> sequences;
   std::vector<KvCache*> caches;
   std::vector<uint32_t> outputs;
+  std::vector<uint32_t> enough;  // of each output
   std::vector<uint32_t> hidden_rows;
   std::vector<const float*> inputs;
   std::vector<RopePosition> ropes;
@@ -72,8 +73,13 @@ struct Scheduler::Batch {
     has_images = has_images || !job.inputs.empty();
   }
 
+  bool NeedsAllOfSome() const { return std::find(enough.begin(), enough.end(), 0u) != enough.end(); }
+  bool NeedsBestOfSome() const {
+    return std::any_of(enough.begin(), enough.end(), [](uint32_t count) { return count > 0; });
+  }
+
   // Takes up to `limit` of the entry's rows, as long as there is room for the outputs that they need.
-  void Take(Entry& entry, uint32_t limit, uint32_t max_outputs) {
+  void Take(Entry& entry, uint32_t limit, uint32_t max_outputs, uint32_t max_best) {
     const Job& job = *entry.job;
     const bool hidden = job.hidden.row != nullptr;
     entry.first_output = static_cast<uint32_t>(hidden ? hidden_rows.size() : outputs.size());
@@ -86,7 +92,10 @@ struct Scheduler::Batch {
       if (wanted && outputs.size() == max_outputs) break;
       // Rows that see each other: all of them now, or none. (They are an image's and want no logits.)
       if (entry.rows + entry.Together(index) > limit) break;
-      if (wanted) outputs.push_back(rows());
+      if (wanted) {
+        outputs.push_back(rows());
+        enough.push_back(job.sink.row == nullptr && job.enough <= max_best ? job.enough : 0);
+      }
       if (hidden) hidden_rows.push_back(rows());
       AddRow(job, index);
     }
@@ -181,7 +190,7 @@ void Scheduler::FillPrompts(std::vector<Entry*> prompts, uint32_t rows, bool alo
     }
     // Rows that cannot be parted come in a step of their own, however many.
     if (none) limit = std::max(limit, std::min(together, limits_.max_batch - batch->rows()));
-    batch->Take(entry, limit, limits_.max_outputs);
+    batch->Take(entry, limit, limits_.max_outputs, program_.max_best());
     left -= std::min(left, entry.rows);
     none = none && entry.rows == 0;
   }
@@ -203,7 +212,7 @@ void Scheduler::Fill(const std::vector<Entry*>& present, Batch* batch) {
     const bool decodes = entry.todo() == 1;
     const uint32_t together = std::min(entry.Together(entry.job->done), limits_.max_batch);
     const uint32_t share = decodes ? 1 : std::min(ShareOf(limits_.max_batch), max_prefill);
-    batch->Take(entry, std::max(share, together), ShareOf(limits_.max_outputs));
+    batch->Take(entry, std::max(share, together), ShareOf(limits_.max_outputs), program_.max_best());
     prefill += decodes ? 0 : entry.rows;
   }
   std::vector<Entry*> streams = present;
@@ -212,7 +221,7 @@ void Scheduler::Fill(const std::vector<Entry*>& present, Batch* batch) {
   for (Entry* entry : streams) {
     const uint32_t room = limits_.max_batch - batch->rows();
     if (entry->job->finished || entry->rows > 0 || room == 0 || entry->todo() != 1) continue;
-    batch->Take(*entry, room, limits_.max_outputs);
+    batch->Take(*entry, room, limits_.max_outputs, program_.max_best());
   }
   std::vector<Entry*> prompts;
   for (Entry* entry : present) {
@@ -229,9 +238,13 @@ bool Scheduler::Abandoned(const std::vector<Entry*>& present) {
 }
 
 Status Scheduler::Compute(const std::vector<Entry*>& present, const Batch& batch) {
-  if (!batch.outputs.empty() && logits_.size() == 0) {
+  if (batch.NeedsAllOfSome() && logits_.size() == 0) {
     const uint64_t bytes = uint64_t{limits_.max_outputs} * limits_.vocab_size * sizeof(float);
     MOTE_ASSIGN_OR_RETURN(logits_, Buffer::Create(bytes, "logits of a step"));
+  }
+  if (batch.NeedsBestOfSome() && best_.size() == 0) {
+    const uint64_t bytes = uint64_t{limits_.max_outputs} * program_.max_best() * sizeof(TokenLogit);
+    MOTE_ASSIGN_OR_RETURN(best_, Buffer::Create(bytes, "best logits of a step"));
   }
   if (!batch.hidden_rows.empty() && hidden_.size() == 0) {
     const uint64_t bytes = uint64_t{limits_.max_batch} * limits_.width * sizeof(float);
@@ -246,6 +259,10 @@ Status Scheduler::Compute(const std::vector<Entry*>& present, const Batch& batch
   step.logits = logits_.As<float>();
   step.hidden_rows = batch.hidden_rows;
   step.hidden = hidden_.As<float>();
+  if (batch.NeedsBestOfSome()) {
+    step.enough = batch.enough;
+    step.best = best_.As<TokenLogit>();
+  }
   if (batch.has_images) {
     step.inputs = batch.inputs;
     step.ropes = batch.ropes;
@@ -293,7 +310,7 @@ void Scheduler::StepOnce(std::vector<Entry*> present) {
     entry->Finish(Status());
     done.push_back(entry);
   }
-  MakeReady(done);
+  MakeReady(done, batch);
 }
 
 // What must come in order, and from one thread.
@@ -318,26 +335,35 @@ void Scheduler::Deliver(Entry& entry, const Batch& batch) {
   }
 }
 
+void Scheduler::HandOut(const Entry& entry, const Batch& batch) const {
+  Job& job = *entry.job;
+  if (job.last_logits.empty()) return;
+  const uint64_t output = entry.first_output + entry.outputs - 1;
+  if (const uint32_t enough = batch.enough[output]; enough > 0) {
+    const TokenLogit* best = best_.As<TokenLogit>() + output * program_.max_best();
+    job.best.assign(best, best + enough);
+  } else {
+    const float* last = logits_.As<float>() + output * limits_.vocab_size;
+    std::copy(last, last + limits_.vocab_size, job.last_logits.begin());
+  }
+  if (job.ready != nullptr) job.ready(job.ready_user);
+}
+
 // Hands out last logits. A step of many streams ends with as many samplings, each over the whole vocabulary: work for
 // all.
-void Scheduler::MakeReady(const std::vector<Entry*>& done) {
+void Scheduler::MakeReady(const std::vector<Entry*>& done, const Batch& batch) {
   struct Work {
     const Scheduler* scheduler;
     const std::vector<Entry*>& done;
+    const Batch& batch;
     std::atomic<size_t> next = 0;
     static void Run(void* self, int) {
       Work& w = *static_cast<Work*>(self);
       for (size_t i = w.next.fetch_add(1); i < w.done.size(); i = w.next.fetch_add(1)) {
-        const Entry& entry = *w.done[i];
-        const Job& job = *entry.job;
-        if (job.last_logits.empty()) continue;
-        const uint64_t vocab = w.scheduler->limits_.vocab_size;
-        const float* last = w.scheduler->logits_.As<float>() + (entry.first_output + entry.outputs - 1) * vocab;
-        std::copy(last, last + vocab, job.last_logits.begin());
-        if (job.ready != nullptr) job.ready(job.ready_user);
+        w.scheduler->HandOut(*w.done[i], w.batch);
       }
     }
-  } work{this, done};
+  } work{this, done, batch};
   if (pool_ != nullptr && done.size() > 1) return pool_->Run(Work::Run, &work);
   Work::Run(&work, 0);
 }

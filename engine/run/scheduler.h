@@ -47,8 +47,12 @@ struct Job {
   std::span<const uint32_t> ends;
   KvCache* cache = nullptr;
   std::span<float> last_logits;  // (vocab): filled with the last token's logits; empty: nobody wants them
-  // Optional, once: the job is done and last_logits are there. From a worker of the engine, beside those of other jobs
-  // (where there is one, see the Scheduler): for what each can compute by itself.
+  // How many of the highest of the last logits would do; 0: all. Where the program picks so many (Program::max_best)
+  // they come as `best`, and last_logits stay as they are.
+  uint32_t enough = 0;
+  std::vector<TokenLogit> best;  // see Step::best; else empty
+  // Optional, once: the job is done and last_logits or `best` are there. From a worker of the engine, beside those of
+  // other jobs (where there is one, see the Scheduler): for what each can compute by itself.
   void (*ready)(void* user) = nullptr;
   void* ready_user = nullptr;
   LogitsSink sink;                            // optional: every token's logits
@@ -106,7 +110,8 @@ class Scheduler {
   static bool Abandoned(const std::vector<Entry*>& present);
   Status Compute(const std::vector<Entry*>& present, const Batch& batch);
   void Deliver(Entry& entry, const Batch& batch);
-  void MakeReady(const std::vector<Entry*>& done);
+  void HandOut(const Entry& entry, const Batch& batch) const;
+  void MakeReady(const std::vector<Entry*>& done, const Batch& batch);
 
   Program& program_;
   std::unique_ptr<Monitor> monitor_;
@@ -121,6 +126,7 @@ class Scheduler {
   std::vector<Entry*> entries_;  // waiting jobs
   Buffer logits_;                // (max_outputs, vocab) float32: the leader's; made with the first step that wants them
   Buffer hidden_;                // (max_batch, width) float32: the same
+  Buffer best_;                  // (max_outputs, max_best) TokenLogit: the same
 };
 
 }  // namespace mote

@@ -168,7 +168,7 @@ void Session::Keep(Evaluation& evaluation) {
   const uint32_t keep = end - job.start;
   tokens_.insert(tokens_.end(), job.tokens.begin() + evaluation.kept, job.tokens.begin() + keep);
   evaluation.kept = keep;
-  has_logits_ = job.finished && job.status.ok() && !job.last_logits.empty();
+  has_logits_ = job.finished && job.status.ok() && !job.last_logits.empty() && job.best.empty();
 }
 
 void Session::Truncate(uint32_t new_length) {

@@ -56,7 +56,7 @@ class Session {
   // After any part of the job: the session holds what is computed, images as far as they are whole.
   void Keep(Evaluation& evaluation);
 
-  // Of the last token evaluated; empty before the first.
+  // Of the last token evaluated; empty before the first, and where the best of them alone were asked for (Job::enough).
   std::span<const float> logits() const {
     return has_logits_ ? std::span<const float>(logits_) : std::span<const float>();
   }

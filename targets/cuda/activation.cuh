@@ -58,6 +58,32 @@ MOTE_DEVICE float BlockMax(float x, float* places) {
   return most;
 }
 
+// Whole numbers: the sum over the block, for all threads. `places`: kWarp words. The caller sees to it that nobody
+// still reads them from a call before.
+template <int kThreads>
+MOTE_DEVICE uint32_t BlockAdd(uint32_t x, uint32_t* places) {
+  x = WarpAdd(x);
+  const uint32_t lane = threadIdx.x % kWarp;
+  if (lane == 0) places[threadIdx.x / kWarp] = x;
+  SyncBlock();
+  return WarpAdd(lane < kThreads / kWarp ? places[lane] : 0);
+}
+// The same over the threads before the own one.
+template <int kThreads>
+MOTE_DEVICE uint32_t BlockAddBefore(uint32_t x, uint32_t* places) {
+  const uint32_t lane = threadIdx.x % kWarp;
+  const uint32_t warp = threadIdx.x / kWarp;
+  uint32_t sum = x;  // of the warp up to the lane
+#pragma unroll
+  for (int distance = 1; distance < kWarp; distance *= 2) {
+    const uint32_t before = ShuffleFrom(sum, static_cast<int>(lane) - distance);
+    if (lane >= static_cast<uint32_t>(distance)) sum += before;
+  }
+  if (lane == kWarp - 1) places[warp] = sum;
+  SyncBlock();
+  return WarpAdd(lane < warp ? places[lane] : 0) + sum - x;
+}
+
 }  // namespace mote::cuda
 
 #endif  // MOTE_TARGETS_CUDA_ACTIVATION_CUH_

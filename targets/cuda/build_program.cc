@@ -1,4 +1,6 @@
 // From a plan to launches.
+#include <stddef.h>
+
 #include <algorithm>
 
 #include "targets/cuda/cuda_program.h"
@@ -10,6 +12,7 @@ namespace {
 static_assert(static_cast<uint8_t>(Rows::kTokens) == kRowsTokens &&
               static_cast<uint8_t>(Rows::kOutputs) == kRowsOutputs &&
               static_cast<uint8_t>(Rows::kLogits) == kRowsLogits && static_cast<uint8_t>(Rows::kMerged) == kRowsMerged);
+static_assert(sizeof(TokenLogit) == sizeof(BestLogit) && offsetof(TokenLogit, logit) == offsetof(BestLogit, logit));
 static_assert(static_cast<uint8_t>(Activation::kSilu) == kSilu && static_cast<uint8_t>(Activation::kGelu) == kGelu &&
               static_cast<uint8_t>(Activation::kGeluTanh) == kGeluTanh &&
               static_cast<uint8_t>(Activation::kRelu) == kRelu &&

@@ -40,6 +40,26 @@ uint64_t SplitFloats(const Graph& graph) {
   return floats * kSplitRows;
 }
 
+// Of picking the best logits of a row; 0: nothing is picked.
+uint64_t BestBytesPerRow(const Graph& graph) {
+  const ValueInfo& info = graph.value(graph.result());
+  const uint64_t lists = BestLists(info.cols);
+  if (info.rows != Rows::kLogits || lists > kMaxBestLists) return 0;
+  return (1 + lists) * kMaxBest * sizeof(uint64_t);
+}
+
+// f(first, end) for all runs of outputs that need all their logits.
+template <class F>
+void EachWholeRun(const Step& step, uint64_t outputs, F f) {
+  const auto whole = [&](uint64_t output) { return step.enough.empty() || step.enough[output] == 0; };
+  for (uint64_t first = 0; first < outputs;) {
+    uint64_t end = first;
+    while (end < outputs && whole(end)) ++end;
+    if (end > first) f(first, end);
+    first = end + 1;
+  }
+}
+
 uint32_t ResultRows(const Plan& plan) {
   const ValueInfo& info = plan.graph->value(plan.graph->result());
   if (info.rows == Rows::kMerged) return plan.max_outputs / plan.graph->merge();
@@ -86,6 +106,7 @@ CudaScratch::CudaScratch(const Plan& plan, uint32_t context) : arena_bytes(plan.
     expert_bytes = std::max(expert_bytes, ExpertLayout(rows, node.moe, down.cols, width).bytes);
   }
   result_bytes = uint64_t{ResultRows(plan)} * graph.value(graph.result()).cols * sizeof(float);
+  best_bytes = ResultRows(plan) * BestBytesPerRow(graph);
   for (const RopeTable& table : graph.ropes()) {
     const uint64_t pairs = table.inverse_frequency.size();
     rope_bytes +=
@@ -97,7 +118,8 @@ CudaScratch::CudaScratch(const Plan& plan, uint32_t context) : arena_bytes(plan.
 }
 
 uint64_t CudaScratch::total_bytes() const {
-  uint64_t bytes = arena_bytes + slot_act_bytes + expert_bytes + result_bytes + rope_bytes + step_bytes + partial_bytes;
+  uint64_t bytes =
+      arena_bytes + slot_act_bytes + expert_bytes + result_bytes + best_bytes + rope_bytes + step_bytes + partial_bytes;
   for (const uint64_t acts : act_bytes) bytes += acts;
   return bytes;
 }
@@ -152,6 +174,11 @@ Status CudaProgram::Allocate() {
   MOTE_RETURN_IF_ERROR(create(&result_, sizes.result_bytes, "results"));
   MOTE_RETURN_IF_ERROR(
       create(&result_host_, std::min(sizes.result_bytes, kResultHostBytes), "results", MemoryKind::kHost));
+  MOTE_RETURN_IF_ERROR(create(&best_, sizes.best_bytes, "best logits"));
+  if (sizes.best_bytes > 0) {
+    const uint64_t bytes = uint64_t{plan_.max_outputs} * kMaxBest * sizeof(BestLogit);
+    MOTE_RETURN_IF_ERROR(create(&best_host_, bytes, "best logits", MemoryKind::kHost));
+  }
   MOTE_RETURN_IF_ERROR(create(&ropes_, sizes.rope_bytes, "rotary tables"));
   MOTE_RETURN_IF_ERROR(create(&step_, sizes.step_bytes, "a step's rows"));
   return create(&step_host_, sizes.step_bytes, "a step's rows", MemoryKind::kHost);
@@ -284,6 +311,9 @@ Status CudaProgram::EnsureRooms(const Step& step, uint32_t splits) {
       result.rows == Rows::kMerged ? step.outputs.size() / graph_.merge() : step.outputs.size();
   MOTE_RETURN_IF_ERROR(grow(&result_, result_rows * result.cols * sizeof(float), "results"));
   if (changed) Build();
+  if (step.best != nullptr) {
+    MOTE_RETURN_IF_ERROR(grow(&best_, step.outputs.size() * BestBytesPerRow(graph_), "best logits"));
+  }
   if (step.inputs.size() != 0) {
     MOTE_RETURN_IF_ERROR(grow(&inputs_, uint64_t{plan_.max_tokens} * graph_.input_cols() * sizeof(float), "inputs"));
   }
@@ -329,39 +359,85 @@ Status CudaProgram::RunPart(const Step& step, uint32_t part, uint32_t parts) {
   const uint32_t splits = rows <= kSplitRows ? PowerOfTwo(SplitsOf(max_end)) : 1;
   MOTE_RETURN_IF_ERROR(EnsureRooms(step, splits));
   MOTE_RETURN_IF_ERROR(Upload(step));
-  if (rows > kGraphRows || observer_.observe != nullptr) {
-    MOTE_RETURN_IF_ERROR(LaunchAll(static_cast<uint32_t>(rows), splits));
-  } else {
-    const Key key = {PowerOfTwo(static_cast<uint32_t>(rows)), splits};
-    auto found = graphs_.find(key);
-    if (found == graphs_.end()) {
-      MOTE_RETURN_IF_ERROR(CudaStatus(BeginCapture(stream_), "capturing a step"));
-      const Status launched = LaunchAll(std::min(key.rows, plan_.max_tokens), splits);
-      void* graph = nullptr;
-      MOTE_RETURN_IF_ERROR(CudaStatus(EndCapture(stream_, &graph), "capturing a step"));
-      if (!launched.ok()) {  // and what was captured of it is no step
-        if (graph != nullptr) FreeGraph(graph);
-        return launched;
-      }
-      found = graphs_.emplace(key, graph).first;
+  const uint32_t best = step.best == nullptr ? 0 : static_cast<uint32_t>(step.outputs.size());
+  MOTE_RETURN_IF_ERROR(RunLaunches({static_cast<uint32_t>(rows), splits, best}));
+  MOTE_RETURN_IF_ERROR(FetchResults(step));
+  MOTE_RETURN_IF_ERROR(CudaStatus(Wait(stream_), "running a step"));
+  HandOver(step);
+  return Status();
+}
+
+// As a graph, where the step is small: made once for each size.
+Status CudaProgram::RunLaunches(const Key& exact) {
+  if (exact.rows > kGraphRows || observer_.observe != nullptr) return LaunchAll(exact);
+  Key key = {PowerOfTwo(exact.rows), exact.splits, 0};
+  if (exact.best > 0) key.best = Capacity(kRowsLogits, key.rows);
+  auto found = graphs_.find(key);
+  if (found == graphs_.end()) {
+    MOTE_RETURN_IF_ERROR(CudaStatus(BeginCapture(stream_), "capturing a step"));
+    const Status launched = LaunchAll({std::min(key.rows, plan_.max_tokens), key.splits, key.best});
+    void* graph = nullptr;
+    MOTE_RETURN_IF_ERROR(CudaStatus(EndCapture(stream_, &graph), "capturing a step"));
+    if (!launched.ok()) {  // and what was captured of it is no step
+      if (graph != nullptr) FreeGraph(graph);
+      return launched;
     }
-    MOTE_RETURN_IF_ERROR(CudaStatus(LaunchGraph(found->second, stream_), "running a step"));
+    found = graphs_.emplace(key, graph).first;
   }
+  return CudaStatus(LaunchGraph(found->second, stream_), "running a step");
+}
+
+Status CudaProgram::FetchResults(const Step& step) {
   const ValueInfo& result = graph_.value(graph_.result());
-  const uint64_t result_bytes = uint64_t{NumRows(static_cast<uint8_t>(result.rows))} * result.cols * sizeof(float);
-  const bool by_host = result_bytes <= result_host_.size();
-  if (result_bytes > 0) {
-    void* to = by_host ? static_cast<void*>(result_host_.data()) : step.logits;
-    MOTE_RETURN_IF_ERROR(CudaStatus(CopyOut(to, result_.data(), result_bytes, stream_), "copying results"));
+  const uint64_t rows = NumRows(static_cast<uint8_t>(result.rows));
+  const uint64_t row_bytes = uint64_t{result.cols} * sizeof(float);
+  uint8_t* to = ByHost(rows * row_bytes) ? result_host_.data() : reinterpret_cast<uint8_t*>(step.logits);
+  Status status;
+  EachWholeRun(step, rows, [&](uint64_t first, uint64_t end) {
+    const uint64_t begin = first * row_bytes;
+    const char* text = CopyOut(to + begin, result_.data() + begin, (end - first) * row_bytes, stream_);
+    if (status.ok()) status = CudaStatus(text, "copying results");
+  });
+  MOTE_RETURN_IF_ERROR(status);
+  if (step.best != nullptr) {
+    const uint64_t bytes = rows * kMaxBest * sizeof(BestLogit);
+    MOTE_RETURN_IF_ERROR(CudaStatus(CopyOut(best_host_.data(), best_.data(), bytes, stream_), "copying best logits"));
   }
   for (const Node& node : graph_.nodes()) {
     if (node.op != OpKind::kTakeHidden || step.hidden_rows.empty()) continue;
     const uint64_t bytes = step.hidden_rows.size() * graph_.value(node.out).cols * sizeof(float);
     MOTE_RETURN_IF_ERROR(CudaStatus(CopyOut(step.hidden, hidden_.data(), bytes, stream_), "copying hidden states"));
   }
-  MOTE_RETURN_IF_ERROR(CudaStatus(Wait(stream_), "running a step"));
-  if (by_host && result_bytes > 0) memcpy(step.logits, result_host_.data(), result_bytes);
   return Status();
+}
+
+void CudaProgram::HandOver(const Step& step) const {
+  const ValueInfo& result = graph_.value(graph_.result());
+  const uint64_t rows = NumRows(static_cast<uint8_t>(result.rows));
+  if (ByHost(rows * result.cols * sizeof(float))) {
+    EachWholeRun(step, rows, [&](uint64_t first, uint64_t end) {
+      const uint64_t begin = first * result.cols;
+      memcpy(step.logits + begin, result_host_.As<float>() + begin, (end - first) * result.cols * sizeof(float));
+    });
+  }
+  if (step.best != nullptr) memcpy(step.best, best_host_.data(), rows * kMaxBest * sizeof(BestLogit));
+}
+
+uint32_t CudaProgram::max_best() const {
+  return BestBytesPerRow(graph_) > 0 ? kMaxBest : 0;
+}
+
+BestArgs CudaProgram::ArgsOfBest() const {
+  const ValueInfo& result = graph_.value(graph_.result());
+  const uint64_t rows = best_.size() / BestBytesPerRow(graph_);
+  BestArgs args = {};
+  args.counts = CountsOnDevice();
+  args.cols = result.cols;
+  args.lists = BestLists(result.cols);
+  args.logits = result_.As<float>();
+  args.best = best_.As<BestLogit>();
+  args.keys = best_.As<uint64_t>() + rows * kMaxBest;
+  return args;
 }
 
 uint32_t CudaProgram::Capacity(uint8_t rows_kind, uint32_t tokens) const {
@@ -371,7 +447,8 @@ uint32_t CudaProgram::Capacity(uint8_t rows_kind, uint32_t tokens) const {
   return rows_kind == kRowsMerged ? std::max(outputs / graph_.merge(), 1u) : outputs;
 }
 
-Status CudaProgram::LaunchAll(uint32_t rows, uint32_t splits) {
+Status CudaProgram::LaunchAll(const Key& key) {
+  const uint32_t rows = key.rows;
   for (const RopeArgs& rope : rope_args_) LaunchRope(rope, rows, stream_);
   for (const Launch& launch : launches_) {
     switch (launch.kind) {
@@ -383,7 +460,7 @@ Status CudaProgram::LaunchAll(uint32_t rows, uint32_t splits) {
         break;
       case LaunchKind::kAttention: {
         AttentionArgs args = attentions_[launch.begin];
-        args.splits = splits;
+        args.splits = key.splits;
         args.partial = partial_.As<float>();
         LaunchAttention(args, rows, stream_);
         break;
@@ -393,6 +470,7 @@ Status CudaProgram::LaunchAll(uint32_t rows, uint32_t splits) {
         break;
     }
   }
+  if (key.best > 0) LaunchBest(ArgsOfBest(), key.best, stream_);
   return Status();
 }
 

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include <atomic>
+#include <compare>
 #include <map>
 #include <memory>
 #include <utility>
@@ -32,6 +33,7 @@ struct CudaScratch {
   uint64_t slot_act_bytes = 0;         // of experts' inner products
   uint64_t expert_bytes = 0;
   uint64_t result_bytes = 0;  // for the rows that a step usually asks for
+  uint64_t best_bytes = 0;    // of picking the best of them
   uint64_t rope_bytes = 0;
   uint64_t step_bytes = 0;
   uint64_t partial_bytes = 0;  // attention's splits, for sessions of `context`
@@ -60,6 +62,7 @@ class CudaProgram : public Program {
   ~CudaProgram() override;
   Result<std::unique_ptr<KvCache>> CreateKvCache(uint32_t context) override;
   Status RunPart(const Step& step, uint32_t part, uint32_t parts) override;
+  uint32_t max_best() const override;
 
  private:
   enum class LaunchKind : uint8_t { kRows, kMatMul, kAttention, kMoe };
@@ -115,8 +118,19 @@ class CudaProgram : public Program {
   // Running: cuda_program.cc.
   Status Upload(const Step& step);
   Status EnsureRooms(const Step& step, uint32_t splits);
-  // Launches for up to `rows` tokens, with `splits` splits at most.
-  Status LaunchAll(uint32_t rows, uint32_t splits);
+  // What is launched for a step: for up to `rows` tokens, with `splits` splits at most, and the best logits of up to
+  // `best` rows.
+  struct Key {
+    uint32_t rows, splits, best;
+    auto operator<=>(const Key&) const = default;
+  };
+  Status RunLaunches(const Key& key);
+  Status LaunchAll(const Key& key);
+  BestArgs ArgsOfBest() const;
+  // Results on their way to the host, and what is left to do once they are there.
+  Status FetchResults(const Step& step);
+  void HandOver(const Step& step) const;
+  bool ByHost(uint64_t result_bytes) const { return result_bytes <= result_host_.size(); }
   Status LaunchProducts(const std::vector<Product>& products, uint32_t begin, uint32_t end, uint32_t rows,
                         uint32_t experts);
   // `rows` that the counts may say.
@@ -141,6 +155,8 @@ class CudaProgram : public Program {
   DeviceMemory expert_memory_;
   DeviceMemory result_;
   DeviceMemory result_host_;  // a few rows of results on their way
+  DeviceMemory best_;         // BestArgs::best, and behind it keys
+  DeviceMemory best_host_;
   DeviceMemory hidden_;
   DeviceMemory inputs_;
   DeviceMemory partial_;
@@ -161,10 +177,6 @@ class CudaProgram : public Program {
 
   StepCounts counts_ = {};
   std::atomic<uint32_t> longest_context_{0};
-  struct Key {
-    uint32_t rows, splits;
-    bool operator<(const Key& other) const { return std::pair(rows, splits) < std::pair(other.rows, other.splits); }
-  };
   std::map<Key, void*> graphs_;
 };
 

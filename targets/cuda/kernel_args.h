@@ -267,6 +267,23 @@ struct CombineArgs {
   float* out;
 };
 
+// The highest logits of a row: so many at most, of a vocabulary of so many lists of 8192 at most.
+inline constexpr uint32_t kMaxBest = 128;
+inline constexpr uint32_t kMaxBestLists = 64;
+// The same as mote::TokenLogit.
+struct BestLogit {
+  int32_t token;
+  float logit;
+};
+struct BestArgs {
+  const StepCounts* counts;
+  uint32_t cols;        // the vocabulary
+  uint32_t lists;       // BestLists(cols)
+  const float* logits;  // (rows, cols)
+  uint64_t* keys;       // (rows, lists, kMaxBest): scratch
+  BestLogit* best;      // (rows, kMaxBest), highest first
+};
+
 }  // namespace mote::cuda
 
 #endif  // MOTE_TARGETS_CUDA_KERNEL_ARGS_H_

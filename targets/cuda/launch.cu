@@ -1,5 +1,6 @@
 // Launching everything that is not a matrix product.
 #include "targets/cuda/attention.cuh"
+#include "targets/cuda/best.cuh"
 #include "targets/cuda/launch.h"
 #include "targets/cuda/moe.cuh"
 #include "targets/cuda/row_ops.cuh"
@@ -77,6 +78,17 @@ void LaunchRoute(const RouteArgs& args, uint32_t rows, void* stream) {
 void LaunchCombine(const CombineArgs& args, uint32_t rows, void* stream) {
   const auto kernel = &CombineKernel;
   MOTE_LAUNCH(kernel, (Grid{rows, 1, 1}), kRowThreads, 0, stream, args);
+}
+
+uint32_t BestLists(uint64_t cols) {
+  return static_cast<uint32_t>((cols + kBestList - 1) / kBestList);
+}
+
+void LaunchBest(const BestArgs& args, uint32_t rows, void* stream) {
+  const auto pick = &PickBestKernel;
+  MOTE_LAUNCH(pick, (Grid{args.lists, rows, 1}), kBestThreads, kBestShared, stream, args);
+  const auto join = &JoinBestKernel;
+  MOTE_LAUNCH(join, (Grid{rows, 1, 1}), kBestThreads, kBestShared, stream, args);
 }
 
 }  // namespace mote::cuda

@@ -29,6 +29,10 @@ void LaunchAttention(const AttentionArgs& args, uint32_t rows, void* stream);
 void LaunchRoute(const RouteArgs& args, uint32_t rows, void* stream);
 void LaunchCombine(const CombineArgs& args, uint32_t rows, void* stream);
 
+// Lists that a vocabulary of `cols` is cut into.
+uint32_t BestLists(uint64_t cols);
+void LaunchBest(const BestArgs& args, uint32_t rows, void* stream);
+
 }  // namespace mote::cuda
 
 #endif  // MOTE_TARGETS_CUDA_LAUNCH_H_

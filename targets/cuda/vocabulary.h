@@ -81,6 +81,15 @@ MOTE_DEVICE float ShuffleXor(float x, int mask) {
 MOTE_DEVICE uint32_t ShuffleFrom(uint32_t x, int lane) {
   return __shfl_sync(0xffffffffu, x, lane);
 }
+// Of all lanes, for all of them.
+MOTE_DEVICE uint32_t WarpAdd(uint32_t x) {
+#if __CUDA_ARCH__ >= 800
+  return __reduce_add_sync(0xffffffffu, x);
+#else
+  for (int mask = 16; mask > 0; mask /= 2) x += __shfl_xor_sync(0xffffffffu, x, mask);
+  return x;
+#endif
+}
 // Byte i of the result is byte (selector >> 4i & 7) of the eight in low and high.
 MOTE_DEVICE uint32_t PickBytes(uint32_t low, uint32_t high, uint32_t selector) {
   return __byte_perm(low, high, selector);

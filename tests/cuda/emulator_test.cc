@@ -58,6 +58,12 @@ TEST(Emulator, ShufflesReachTheirLanes) {
   }
 }
 
+TEST(Emulator, WarpsAdd) {
+  std::vector<uint32_t> out(64);
+  mote_emulator::Run({1, 1, 1}, 64, 0, [&] { out[threadIdx.x] = WarpAdd(threadIdx.x); });
+  for (uint32_t i = 0; i < 64; ++i) EXPECT_EQ(out[i], i < 32 ? 31 * 16 : 31 * 16 + 32 * 32);
+}
+
 // Fragments as mma.h describes them, against the sum written out.
 TEST(Emulator, MatrixInstructionsMultiply) {
   std::minstd_rand random(3);

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "engine/graph/gpu.h"
+#include "engine/run/generation.h"
 #include "engine/run/session.h"
 #include "tests/run/run_support.h"
 #include "tests/run/vision_support.h"
@@ -290,6 +291,77 @@ TEST_F(CudaModel, PrefixesAreCopied) {
       ASSERT_TRUE(session->Eval(std::span(tokens).subspan(length), {}).ok());
       EXPECT_EQ(std::vector<float>(session->logits().begin(), session->logits().end()), want) << length;
     }
+  }
+}
+
+// What Generate does, with all logits of every step.
+std::vector<int32_t> ChooseFromAll(Model& model, const std::vector<int32_t>& prompt, const SamplerParams& params,
+                                   size_t count) {
+  std::unique_ptr<Session> session = std::move(Session::Create(model, 0)).value();
+  Sampler sampler = std::move(Sampler::Create(params, static_cast<int32_t>(model.vocab_size()))).value();
+  for (const int32_t token : prompt) sampler.Accept(token);
+  std::vector<int32_t> chosen;
+  EXPECT_TRUE(session->Eval(prompt, {}).ok());
+  while (chosen.size() < count) {
+    const Result<int32_t> token = sampler.Sample(session->logits());
+    EXPECT_TRUE(token.ok()) << token.status().message();
+    if (!token.ok() || model.tokenizer().IsEndOfGeneration(*token)) break;
+    sampler.Accept(*token);
+    chosen.push_back(*token);
+    if (chosen.size() < count) EXPECT_TRUE(session->Eval(std::span(&chosen.back(), 1), {}).ok());
+  }
+  return chosen;
+}
+
+// The GPU hands over the best logits where they decide, and the same tokens are chosen: streams alone, and together
+// with some that need all.
+TEST_F(CudaModel, TheBestLogitsChooseTheSameTokens) {
+  constexpr uint32_t kTokens = 8;
+  const std::vector<uint8_t> bytes = MakeTinyModel(Options("llama", DType::kF16));
+  for (const int32_t layers : {kAllLayers, 1}) {
+    const std::unique_ptr<Model> model = LoadOn(bytes, {.gpu_layers = layers});
+    ASSERT_NE(model, nullptr);
+    const std::vector<int32_t> prompt = SomeTokens(7, model->vocab_size());
+    std::vector<GenerateParams> all(5);
+    all[0].sampler.temperature = 0;
+    all[1].sampler.temperature = 3;
+    all[2].sampler.temperature = 2;
+    all[2].sampler.repeat_penalty = 1.4f;
+    all[2].sampler.frequency_penalty = 0.3f;
+    all[2].sampler.logit_bias = {{5, -1.0f}, {9, -INFINITY}};
+    all[3].sampler.temperature = 2;
+    all[3].sampler.top_k = 0;
+    all[4].sampler.temperature = 2;
+    all[4].top_logprobs = 0;
+    all[4].on_token = [](void*, const TokenInfo& info) { return info.logprob < 0; };
+    std::vector<std::unique_ptr<Session>> sessions;
+    std::vector<std::unique_ptr<Generation>> together;
+    std::vector<std::vector<int32_t>> want;
+    for (size_t i = 0; i < all.size(); ++i) {
+      all[i].max_tokens = kTokens;
+      all[i].sampler.seed = i;
+      want.push_back(ChooseFromAll(*model, prompt, all[i].sampler, kTokens));
+      sessions.push_back(std::move(Session::Create(*model, 0)).value());
+      const Result<GenerateResult> alone = Generate(*sessions[i], prompt, all[i]);
+      ASSERT_TRUE(alone.ok()) << alone.status().message();
+      EXPECT_EQ(alone->tokens, want[i]) << i;
+      EXPECT_EQ(sessions[i]->logits().empty(), i < 3) << i;
+      sessions[i]->Truncate(0);
+      together.push_back(std::move(Generation::Begin(*sessions[i], prompt, all[i])).value());
+    }
+    for (bool going = true; going;) {
+      std::vector<Job*> jobs;
+      for (const auto& g : together) {
+        if (!g->finished()) jobs.push_back(&g->job());
+      }
+      model->scheduler().RunOnce(jobs);
+      going = false;
+      for (const auto& g : together) {
+        if (!g->finished()) g->Advance();
+        going = going || !g->finished();
+      }
+    }
+    for (size_t i = 0; i < all.size(); ++i) EXPECT_EQ(together[i]->TakeResult()->tokens, want[i]) << i << " together";
   }
 }
 

@@ -354,5 +354,105 @@ TEST(Sampler, RefusesWhatIsOutOfRange) {
   EXPECT_FALSE(sampler.Sample(std::vector<float>(9)).ok());
 }
 
+std::vector<TokenLogit> BestOf(const std::vector<float>& logits, size_t count) {
+  std::vector<TokenLogit> all;
+  for (size_t i = 0; i < logits.size(); ++i) {
+    all.push_back({static_cast<int32_t>(i), logits[i] != logits[i] ? -kInf : logits[i]});
+  }
+  std::stable_sort(all.begin(), all.end(), [](const TokenLogit& a, const TokenLogit& b) { return a.logit > b.logit; });
+  all.resize(count);
+  return all;
+}
+
+// The same seed and the same logits, once all of them and once no more than the sampler says that it needs. Logits of
+// few different values, so that there are ties at every edge; tokens come again, so that penalties matter.
+TEST(Sampler, TheBestAloneChooseTheSameTokens) {
+  constexpr size_t kVocab = 400;
+  std::vector<SamplerParams> all(6);
+  all[0].temperature = 0;
+  all[0].repeat_penalty = 1.3f;
+  all[1].logit_bias = {{3, -kInf}, {7, -2.0f}, {399, -1.0f}, {7, -0.5f}};
+  all[2].temperature = 1.7f;
+  all[2].top_k = 7;
+  all[2].top_p = 1;
+  all[2].repeat_penalty = 1.5f;
+  all[2].frequency_penalty = 0.4f;
+  all[2].penalty_window = 20;
+  all[3].top_k = 100;
+  all[3].min_p = 0;
+  all[3].top_p = 0.7f;
+  all[3].presence_penalty = 1.5f;
+  all[3].penalty_window = -1;
+  all[4].top_k = 1;
+  all[5].temperature = 0;
+  all[5].logit_bias = {{0, -kInf}, {1, -kInf}};
+  Inputs inputs;
+  for (size_t p = 0; p < all.size(); ++p) {
+    all[p].seed = p;
+    Sampler whole = Make(all[p], kVocab), best = Make(all[p], kVocab);
+    for (int step = 0; step < Effort(300, 60); ++step) {
+      std::vector<float> logits = inputs.Logits(kVocab, 12);
+      if (step % 2 == 0) {
+        for (float& logit : logits) logit = floorf(logit * 4) / 4;
+      }
+      if (step % 5 == 0) {
+        for (size_t i = 0; i < kVocab; i += 2) logits[i] = i % 4 == 0 ? kNaN : -kInf;
+      }
+      if (step % 7 == 0) std::fill(logits.begin() + 60, logits.end(), -kInf);
+      const uint32_t enough = best.Enough();
+      ASSERT_GT(enough, 0u);
+      const Result<int32_t> want = whole.Sample(logits), got = best.SampleBest(BestOf(logits, enough));
+      ASSERT_EQ(got.ok(), want.ok()) << "parameters " << p << ", step " << step;
+      if (!want.ok()) continue;
+      ASSERT_EQ(*got, *want) << "parameters " << p << ", step " << step;
+      whole.Accept(*want);
+      best.Accept(*want);
+    }
+  }
+}
+
+TEST(Sampler, SaysHowManyOfTheBestItNeeds) {
+  const auto enough = [](const auto& change) {
+    SamplerParams params;
+    change(params);
+    return Make(params, 1000).Enough();
+  };
+  EXPECT_EQ(enough([](SamplerParams&) {}), 40u);
+  EXPECT_EQ(enough([](SamplerParams& p) { p.temperature = 0; }), 1u);
+  EXPECT_EQ(enough([](SamplerParams& p) { p.logit_bias = {{1, -1.0f}, {2, -kInf}}; }), 42u);
+  EXPECT_EQ(enough([](SamplerParams& p) {
+              p.top_k = 999;
+              p.logit_bias = {{1, -1.0f}, {2, -kInf}};
+            }),
+            1000u);
+  // All: no bound on how many are chosen from, or something becomes likelier.
+  EXPECT_EQ(enough([](SamplerParams& p) { p.top_k = 0; }), 0u);
+  EXPECT_EQ(enough([](SamplerParams& p) { p.top_k = 1000; }), 0u);
+  EXPECT_EQ(enough([](SamplerParams& p) { p.logit_bias = {{1, 1.0f}}; }), 0u);
+  EXPECT_EQ(enough([](SamplerParams& p) { p.repeat_penalty = 0.9f; }), 0u);
+  EXPECT_EQ(enough([](SamplerParams& p) { p.presence_penalty = -1; }), 0u);
+  EXPECT_EQ(enough([](SamplerParams& p) { p.frequency_penalty = -1; }), 0u);
+  EXPECT_EQ(enough([](SamplerParams& p) {
+              p.frequency_penalty = -1;
+              p.penalty_window = 0;
+            }),
+            40u);
+
+  // One more for each token that is penalised, until the window has moved on.
+  SamplerParams params;
+  params.presence_penalty = 1;
+  params.penalty_window = 3;
+  Sampler sampler = Make(params, 1000);
+  std::vector<uint32_t> needs;
+  for (const int32_t token : {5, 6, 5, 5, 5, 7, 8, 9}) {
+    sampler.Accept(token);
+    needs.push_back(sampler.Enough() - 40);
+  }
+  EXPECT_EQ(needs, (std::vector<uint32_t>{1, 2, 2, 2, 1, 2, 3, 3}));
+  EXPECT_FALSE(sampler.SampleBest(BestOf(std::vector<float>(1000), 42)).ok());
+  EXPECT_TRUE(sampler.SampleBest(BestOf(std::vector<float>(1000), 43)).ok());
+  EXPECT_FALSE(Make(Plain(), 10).SampleBest(BestOf(std::vector<float>(10), 10)).ok());
+}
+
 }  // namespace
 }  // namespace mote

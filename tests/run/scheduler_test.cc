@@ -170,6 +170,68 @@ TEST(Scheduler, AStepThatNobodyWaitsForEndsInItsMidst) {
   EXPECT_EQ(jobs[1].done, 4u);
 }
 
+// Picks up to two of a row's logits: those of token 3 and 2, which are as high as the row's number.
+class PickingProgram : public Program {
+ public:
+  Result<std::unique_ptr<KvCache>> CreateKvCache(uint32_t) override { return std::unique_ptr<KvCache>(new FakeCache); }
+  uint32_t max_best() const override { return 2; }
+  Status RunPart(const Step& step, uint32_t, uint32_t) override {
+    enough_.assign(step.enough.begin(), step.enough.end());
+    for (size_t i = 0; i < step.outputs.size(); ++i) {
+      const float value = static_cast<float>(step.tokens[step.outputs[i]]);
+      if (step.enough.empty() || step.enough[i] == 0) {
+        std::fill_n(step.logits + i * FakeProgram::kVocab, FakeProgram::kVocab, value);
+      } else {
+        step.best[2 * i] = {3, value};
+        step.best[2 * i + 1] = {2, value - 1};
+      }
+    }
+    return Status();
+  }
+  const std::vector<uint32_t>& enough() const { return enough_; }  // of the last step
+
+ private:
+  std::vector<uint32_t> enough_;
+};
+
+TEST(Scheduler, WhoNeedsTheBestAloneGetsThemBesideThoseWhoNeedAll) {
+  PickingProgram program;
+  Scheduler scheduler(program, CreatePlatform()->CreateMonitor(), nullptr, {8, 8, FakeProgram::kVocab, 1});
+  FakeCache cache[5];
+  const int32_t tokens[5] = {10, 11, 12, 13, 14};
+  float logits[5][FakeProgram::kVocab] = {};
+  Job jobs[5];
+  std::vector<Job*> all;
+  for (int i = 0; i < 5; ++i) {
+    jobs[i].tokens = {&tokens[i], 1};
+    jobs[i].cache = &cache[i];
+    jobs[i].last_logits = logits[i];
+    all.push_back(&jobs[i]);
+  }
+  jobs[0].enough = 1;
+  jobs[2].enough = 2;
+  jobs[3].enough = 3;  // more than are picked
+  jobs[4].enough = 2;  // and who wants every row wants all of it
+  jobs[4].sink.row = [](void*, uint32_t, std::span<const float> row) {
+    EXPECT_EQ(row[0], 14.0f);
+    return true;
+  };
+  scheduler.RunOnce(all);
+  EXPECT_EQ(program.enough(), (std::vector<uint32_t>{1, 0, 2, 0, 0}));
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_TRUE(jobs[i].status.ok() && jobs[i].finished) << i;
+    const bool picked = i == 0 || i == 2;
+    ASSERT_EQ(jobs[i].best.size(), picked ? jobs[i].enough : 0) << i;
+    EXPECT_EQ(logits[i][0], picked ? 0.0f : static_cast<float>(tokens[i])) << i;
+    if (picked) EXPECT_EQ(jobs[i].best[0].logit, static_cast<float>(tokens[i]));
+  }
+  Job* one[] = {&jobs[1]};
+  jobs[1].done = 0;
+  jobs[1].finished = false;
+  scheduler.RunOnce(one);
+  EXPECT_TRUE(program.enough().empty()) << "nobody needs the best alone";
+}
+
 void TakeAMoment() {
   for (int i = 0; i < 50; ++i) sched_yield();
 }

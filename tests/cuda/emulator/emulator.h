@@ -102,6 +102,12 @@ MOTE_DEVICE float ShuffleXor(float x, int mask) {
 MOTE_DEVICE uint32_t ShuffleFrom(uint32_t x, int lane) {
   return FromLane<uint32_t>(mote_emulator::Exchange("ShuffleFrom", &x, sizeof(x)), lane & 31);
 }
+MOTE_DEVICE uint32_t WarpAdd(uint32_t x) {
+  const uint8_t* places = mote_emulator::Exchange("WarpAdd", &x, sizeof(x));
+  uint32_t sum = 0;
+  for (int lane = 0; lane < 32; ++lane) sum += FromLane<uint32_t>(places, lane);
+  return sum;
+}
 MOTE_DEVICE uint32_t PickBytes(uint32_t low, uint32_t high, uint32_t selector) {
   const uint64_t both = uint64_t{high} << 32 | low;
   uint32_t picked = 0;
