@@ -96,6 +96,11 @@ class Program {
   // The part at `part` of the step, cut into `parts` of about the same length (some may be empty). All parts of a step,
   // in their order and with no other step of the program between them, are what Run does.
   virtual Status RunPart(const Step& step, uint32_t part, uint32_t parts) = 0;
+  // Run in two, for whoever has other work meanwhile: behind Begin the step may still be under way, and what it points to
+  // must stay; its results are there behind End. Nothing else is asked of the program in between.
+  virtual Status Begin(const Step& step) { return Run(step); }
+  // Also for who breaks off behind a part that was not a step's last: nothing of it is under way any more.
+  virtual Status End() { return Status(); }
   // How many of a row's highest logits it can pick by itself; 0: it does not. Where logits have a way to go before they
   // are here, a few of them are there sooner.
   virtual uint32_t max_best() const { return 0; }

@@ -7,6 +7,7 @@
 #include <deque>
 #include <utility>
 
+#include "engine/graph/chunks.h"
 #include "engine/graph/cut.h"
 
 namespace mote {
@@ -99,13 +100,9 @@ class ChainProgram : public Program {
     front_->Observe(observer_);
     TakeCaches(step);
     const uint32_t rows = static_cast<uint32_t>(step.positions.size());
-    // Rows of pictures may see later ones, which are in the cache only when their chunk is.
-    const bool whole = !step.inputs.empty() || !step.sights[0].ends.empty() || !step.sights[1].ends.empty();
-    const uint32_t chunk_rows = whole ? rows : ChunkRows(rows);
-    size_t output = 0, hidden = 0;
-    for (uint32_t begin = 0; begin < rows; begin += chunk_rows) {
-      MOTE_RETURN_IF_ERROR(SendChunk(step, begin, std::min(chunk_rows, rows - begin), &output, &hidden));
-    }
+    const uint32_t chunk_rows = ChunkRows(step);
+    cutter_.Begin();
+    while (cutter_.row() < rows) MOTE_RETURN_IF_ERROR(SendChunk(step, std::min(chunk_rows, rows - cutter_.row())));
     if (step.outputs.empty() && step.hidden_rows.empty()) return Status();
     while (!pending_.empty()) MOTE_RETURN_IF_ERROR(ReceiveOne());
     return Status();
@@ -121,40 +118,10 @@ class ChainProgram : public Program {
     }
   }
 
-  // Those of `rows` from *at on that lie in [begin, begin + count), counted from begin. Moves *at past them.
-  static void TakeRows(std::span<const uint32_t> rows, uint32_t begin, uint32_t count, size_t* at,
-                       std::vector<uint32_t>* taken) {
-    taken->clear();
-    for (; *at < rows.size() && rows[*at] < begin + count; ++*at) taken->push_back(rows[*at] - begin);
-  }
-  template <class T>
-  static std::span<const T> Cut(std::span<const T> values, uint32_t begin, uint32_t count) {
-    return values.empty() ? values : values.subspan(begin, count);
-  }
-
-  Status SendChunk(const Step& step, uint32_t begin, uint32_t count, size_t* output, size_t* hidden) {
-    Pending pending;
-    pending.chunk = next_chunk_++;
-    pending.logits = step.logits + *output * result_cols_;
-    pending.hidden = step.hidden + *hidden * width_;
-    TakeRows(step.outputs, begin, count, output, &outputs_);
-    TakeRows(step.hidden_rows, begin, count, hidden, &hidden_rows_);
-    pending.outputs = outputs_.size();
-    pending.hidden_rows = hidden_rows_.size();
-
-    Step own = step;
-    own.tokens = Cut(step.tokens, begin, count);
-    own.positions = Cut(step.positions, begin, count);
-    own.sequences = Cut(step.sequences, begin, count);
-    own.inputs = Cut(step.inputs, begin, count);
-    own.ropes = Cut(step.ropes, begin, count);
-    for (size_t i = 0; i < 2; ++i) {
-      own.sights[i].begins = Cut(step.sights[i].begins, begin, count);
-      own.sights[i].ends = Cut(step.sights[i].ends, begin, count);
-    }
+  Status SendChunk(const Step& step, uint32_t count) {
+    Step own = cutter_.Next(step, count, {result_cols_, width_});
+    const Pending pending = {next_chunk_++, own.logits, own.outputs.size(), own.hidden, own.hidden_rows.size()};
     own.caches = caches_;
-    own.outputs = outputs_;
-    own.hidden_rows = hidden_rows_;
     WireWriter writer(ChainWord::kStep);
     ChainRows rows;
     rows.chunk = pending.chunk;
@@ -205,7 +172,8 @@ class ChainProgram : public Program {
   Status broken_;
   std::vector<KvCache*> caches_;
   std::vector<uint32_t> numbers_;
-  std::vector<uint32_t> outputs_, hidden_rows_, all_rows_;
+  StepCutter cutter_;
+  std::vector<uint32_t> all_rows_;
 };
 
 class ChainBackend : public Backend {
@@ -238,11 +206,6 @@ class ChainBackend : public Backend {
 };
 
 }  // namespace
-
-uint32_t ChunkRows(uint32_t rows) {
-  const uint32_t chunks = std::clamp(rows / kLeastChunkRows, 1u, kMostChunks);
-  return (rows + chunks - 1) / chunks;
-}
 
 std::unique_ptr<Backend> CreateChainBackend(Backend& local, Transport& transport, const ChainLeadParams& params) {
   return std::make_unique<ChainBackend>(local, transport, params);

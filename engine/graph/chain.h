@@ -22,12 +22,6 @@
 
 namespace mote {
 
-// Rows of each chunk of a step. Fewer, but not below kLeastChunkRows: each chunk reads all weights again, which at that
-// many rows costs less than the arithmetic, and with fewer it would be all of the time.
-inline constexpr uint32_t kLeastChunkRows = 32;
-inline constexpr uint32_t kMostChunks = 4;  // a fifth of the step is filling and emptying; more chunks gain little
-uint32_t ChunkRows(uint32_t rows);
-
 // The lead's backend. `local` and `transport` must outlive it. `ready` is called when its own layers are loaded: waits
 // for the others. `others`: for people. Graphs without layers (towers) run on `local` alone.
 struct ChainLeadParams {

@@ -1,10 +1,12 @@
 #include "engine/graph/split.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "engine/core/buffer.h"
+#include "engine/graph/chunks.h"
 #include "engine/graph/cut.h"
 
 namespace mote {
@@ -52,7 +54,9 @@ class SplitProgram : public Program {
                                                       const Context& context, const LoadProgress& progress) {
     std::unique_ptr<SplitProgram> program(new SplitProgram());
     MOTE_RETURN_IF_ERROR(MakePlans(plan, front_layers, &program->plans_));
-    program->width_ = program->plans_.graphs.back.input_cols();
+    const Graph& back_graph = program->plans_.graphs.back;
+    program->width_ = back_graph.input_cols();
+    program->result_cols_ = back_graph.value(back_graph.result()).cols;
     MOTE_ASSIGN_OR_RETURN(program->crossing_,
                           Buffer::Create(uint64_t{plan.max_tokens} * program->width_ * sizeof(float), "crossing rows"));
     MOTE_ASSIGN_OR_RETURN(program->front_, front.Compile(program->plans_.front, file, context, progress));
@@ -68,57 +72,86 @@ class SplitProgram : public Program {
 
   uint32_t max_best() const override { return back_->max_best(); }
 
-  // The first part is the front, in as many parts as there are but one; the last is the back.
+  // Chunk by chunk: while the front computes the next rows, the back goes on with those before, if it can by itself.
   Status RunPart(const Step& step, uint32_t part, uint32_t parts) override {
-    front_->Observe(observer_);
-    back_->Observe(observer_);
-    if (parts == 1) {
-      MOTE_RETURN_IF_ERROR(RunFront(step, 0, 1));
-      return RunBack(step);
-    }
-    return part + 1 < parts ? RunFront(step, part, parts - 1) : RunBack(step);
+    const Status status = RunUnits(step, part, parts);
+    if (!status.ok()) static_cast<void>(back_->End());
+    return status;
   }
+  Status End() override { return back_->End(); }
 
  private:
-  void TakeCaches(const Step& step, bool front) {
-    caches_.clear();
+  // Each chunk's front runs in the same number of units, and a part of the step is some of all these, or none.
+  Status RunUnits(const Step& step, uint32_t part, uint32_t parts) {
+    const uint32_t rows = static_cast<uint32_t>(step.positions.size());
+    if (rows == 0) return Error(Code::kInternal, "a step without rows");
+    const uint32_t chunk_rows = ChunkRows(step);
+    const uint32_t chunks = (rows + chunk_rows - 1) / chunk_rows;
+    const uint32_t units = std::max(parts / chunks, 1u);  // of a chunk
+    const auto first_unit = [&](uint64_t p) { return static_cast<uint32_t>(p * chunks * units / parts); };
+    if (part == 0) Start(step);
+    for (uint32_t unit = first_unit(part); unit < first_unit(uint64_t{part} + 1); ++unit) {
+      if (unit % units == 0) {
+        const uint32_t first = cutter_.row();
+        chunk_ = cutter_.Next(step, std::min(chunk_rows, rows - first), {result_cols_, width_, back_->max_best()});
+        crossing_rows_ = crossing_.As<float>() + first * width_;
+      }
+      MOTE_RETURN_IF_ERROR(RunFront(unit % units, units));
+      if (unit % units + 1 == units) MOTE_RETURN_IF_ERROR(BeginBack());
+    }
+    return part + 1 == parts ? back_->End() : Status();
+  }
+
+  void Start(const Step& step) {
+    front_->Observe(observer_);
+    back_->Observe(observer_);
+    cutter_.Begin();
+    front_caches_.clear();
+    back_caches_.clear();
     for (KvCache* cache : step.caches) {
       SplitCache& both = static_cast<SplitCache&>(*cache);
-      caches_.push_back(front ? both.front() : both.back());
+      front_caches_.push_back(both.front());
+      back_caches_.push_back(both.back());
     }
   }
 
-  Status RunFront(const Step& step, uint32_t part, uint32_t parts) {
-    TakeCaches(step, true);
-    rows_.clear();
-    for (uint32_t row = 0; row < step.positions.size(); ++row) rows_.push_back(row);
-    Step own = step;
-    own.caches = caches_;
-    own.outputs = rows_;
+  Status RunFront(uint32_t part, uint32_t parts) {
+    all_rows_.clear();
+    for (uint32_t row = 0; row < chunk_.positions.size(); ++row) all_rows_.push_back(row);
+    Step own = chunk_;
+    own.caches = front_caches_;
+    own.outputs = all_rows_;
     own.hidden_rows = {};
     own.hidden = nullptr;
     own.enough = {};
-    own.logits = crossing_.As<float>();
+    own.best = nullptr;
+    own.logits = crossing_rows_;
     return front_->RunPart(own, part, parts);
   }
 
-  Status RunBack(const Step& step) {
-    TakeCaches(step, false);
+  Status BeginBack() {
+    MOTE_RETURN_IF_ERROR(back_->End());  // of the chunk before
     inputs_.clear();
-    for (size_t row = 0; row < step.positions.size(); ++row) inputs_.push_back(crossing_.As<float>() + row * width_);
-    Step own = step;
-    own.caches = caches_;
-    own.inputs = inputs_;
-    return back_->Run(own);
+    for (size_t row = 0; row < chunk_.positions.size(); ++row) inputs_.push_back(crossing_rows_ + row * width_);
+    under_way_ = chunk_;
+    under_way_.caches = back_caches_;
+    under_way_.inputs = inputs_;
+    return back_->Begin(under_way_);
   }
 
   SplitPlans plans_;
   uint64_t width_ = 0;
-  Buffer crossing_;
+  uint64_t result_cols_ = 0;
+  Buffer crossing_;  // (max_tokens, width)
   std::unique_ptr<Program> front_;
   std::unique_ptr<Program> back_;
-  std::vector<KvCache*> caches_;
-  std::vector<uint32_t> rows_;
+  std::vector<KvCache*> front_caches_;
+  std::vector<KvCache*> back_caches_;
+  StepCutter cutter_;
+  Step chunk_;                      // that the front is at
+  float* crossing_rows_ = nullptr;  // of this chunk
+  std::vector<uint32_t> all_rows_;
+  Step under_way_;  // the chunk that the back is at
   std::vector<const float*> inputs_;
 };
 

@@ -277,7 +277,10 @@ Status Scheduler::Compute(const std::vector<Entry*>& present, const Batch& batch
       work_ ? static_cast<uint32_t>(std::clamp<uint64_t>(work_->Of(step) / kPartWork, 1, kParts)) : 1;
   for (uint32_t part = 0; part < parts; ++part) {
     // What it has written into the caches lies behind what they hold.
-    if (part > 0 && Abandoned(present)) return Error(Code::kCancelled, "cancelled in the midst of a step");
+    if (part > 0 && Abandoned(present)) {
+      static_cast<void>(program_.End());  // whatever came of it
+      return Error(Code::kCancelled, "cancelled in the midst of a step");
+    }
     MOTE_RETURN_IF_ERROR(program_.RunPart(step, part, parts));
   }
   return Status();

@@ -287,13 +287,25 @@ Status CudaProgram::Upload(const Step& step) {
   args->inputs = inputs_.As<float>();
   args->input_cols = graph_.input_cols();
   args->hidden = hidden_.As<float>();
-  for (uint32_t row = 0; row < rows && !step.inputs.empty(); ++row) {
-    if (step.inputs[row] == nullptr) continue;
-    const uint64_t bytes = uint64_t{graph_.input_cols()} * sizeof(float);
-    MOTE_RETURN_IF_ERROR(
-        CudaStatus(CopyIn(inputs_.data() + row * bytes, step.inputs[row], bytes, stream_), "copying inputs"));
-  }
+  MOTE_RETURN_IF_ERROR(UploadInputs(step));
   return CudaStatus(CopyIn(step_.data(), host, at, stream_), "copying a step");
+}
+
+// Rows that lie behind each other are one copy.
+Status CudaProgram::UploadInputs(const Step& step) {
+  const size_t cols = graph_.input_cols();
+  for (size_t row = 0; row < step.inputs.size();) {
+    const float* from = step.inputs[row];
+    size_t count = 1;
+    if (from != nullptr) {
+      while (row + count < step.inputs.size() && step.inputs[row + count] == from + count * cols) ++count;
+      const char* text =
+          CopyIn(inputs_.As<float>() + row * cols, from, count * cols * sizeof(float), stream_);
+      MOTE_RETURN_IF_ERROR(CudaStatus(text, "copying inputs"));
+    }
+    row += count;
+  }
+  return Status();
 }
 
 // Memory that most programs never need, or not as much of.
@@ -331,15 +343,22 @@ Status CudaProgram::EnsureRooms(const Step& step, uint32_t splits) {
   return Status();
 }
 
+// A GPU needs no pauses: all of it is the last part.
 Status CudaProgram::RunPart(const Step& step, uint32_t part, uint32_t parts) {
+  if (part >= parts) return Error(Code::kInternal, "part %u of %u of a step", part, parts);
+  if (part + 1 != parts) return Status();
+  MOTE_RETURN_IF_ERROR(Begin(step));
+  return End();
+}
+
+Status CudaProgram::Begin(const Step& step) {
+  MOTE_RETURN_IF_ERROR(End());
   const size_t rows = step.positions.size();
   const size_t outputs = step.outputs.size() + step.hidden_rows.size();
-  if (rows == 0 || rows > plan_.max_tokens || outputs > plan_.max_outputs || part >= parts) {
-    return Error(Code::kInternal,
-                 "part %u of %u of a step of %zu rows and %zu outputs; the plan has room for %u and %u", part, parts,
-                 rows, outputs, plan_.max_tokens, plan_.max_outputs);
+  if (rows == 0 || rows > plan_.max_tokens || outputs > plan_.max_outputs) {
+    return Error(Code::kInternal, "a step of %zu rows and %zu outputs; the plan has room for %u and %u", rows, outputs,
+                 plan_.max_tokens, plan_.max_outputs);
   }
-  if (part + 1 != parts) return Status();  // a GPU needs no pauses: all of it is the last part
   MOTE_RETURN_IF_ERROR(CudaStatus(UseDevice(device_.index), "choosing the GPU"));
   for (KvCache* cache : step.caches) {
     MOTE_RETURN_IF_ERROR(CudaStatus(static_cast<CudaKvCache*>(cache)->TakeFailure(), "copying a cache"));
@@ -362,8 +381,17 @@ Status CudaProgram::RunPart(const Step& step, uint32_t part, uint32_t parts) {
   const uint32_t best = step.best == nullptr ? 0 : static_cast<uint32_t>(step.outputs.size());
   MOTE_RETURN_IF_ERROR(RunLaunches({static_cast<uint32_t>(rows), splits, best}));
   MOTE_RETURN_IF_ERROR(FetchResults(step));
+  is_under_way_ = true;
+  under_way_ = step;
+  return Status();
+}
+
+Status CudaProgram::End() {
+  if (!is_under_way_) return Status();
+  is_under_way_ = false;
+  MOTE_RETURN_IF_ERROR(CudaStatus(UseDevice(device_.index), "choosing the GPU"));
   MOTE_RETURN_IF_ERROR(CudaStatus(Wait(stream_), "running a step"));
-  HandOver(step);
+  HandOver(under_way_);
   return Status();
 }
 

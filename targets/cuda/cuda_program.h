@@ -62,6 +62,8 @@ class CudaProgram : public Program {
   ~CudaProgram() override;
   Result<std::unique_ptr<KvCache>> CreateKvCache(uint32_t context) override;
   Status RunPart(const Step& step, uint32_t part, uint32_t parts) override;
+  Status Begin(const Step& step) override;
+  Status End() override;
   uint32_t max_best() const override;
 
  private:
@@ -117,6 +119,7 @@ class CudaProgram : public Program {
 
   // Running: cuda_program.cc.
   Status Upload(const Step& step);
+  Status UploadInputs(const Step& step);
   Status EnsureRooms(const Step& step, uint32_t splits);
   // What is launched for a step: for up to `rows` tokens, with `splits` splits at most, and the best logits of up to
   // `best` rows.
@@ -176,6 +179,8 @@ class CudaProgram : public Program {
   bool phase_begins_ = false;
 
   StepCounts counts_ = {};
+  bool is_under_way_ = false;
+  Step under_way_;
   std::atomic<uint32_t> longest_context_{0};
   std::map<Key, void*> graphs_;
 };

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <deque>
 
+#include "engine/graph/chunks.h"
 #include "engine/graph/cut.h"
 #include "engine/run/chain_share.h"
 #include "tests/run/run_support.h"

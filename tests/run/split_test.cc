@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 #include <string.h>
 
+#include <utility>
+
 #include "engine/graph/cut.h"
 #include "tests/run/run_support.h"
 #include "tests/support/tiny_model.h"
@@ -21,7 +23,10 @@ struct Parts {
   Plan plan;
   std::unique_ptr<Backend> cpu;
 
-  explicit Parts(std::span<const uint8_t> bytes) {
+  const uint32_t positions;
+
+  explicit Parts(std::span<const uint8_t> bytes, uint32_t batch = 16, uint32_t context_tokens = 64)
+      : positions(context_tokens) {
     std::vector<std::unique_ptr<ByteSource>> sources;
     sources.push_back(CreateMemorySource(bytes, "memory"));
     file = std::move(GgufFile::FromSources(std::move(sources))).value();
@@ -29,17 +34,19 @@ struct Parts {
     context.platform = platform.get();
     context.pool = pool.get();
     hyper = *ReadHyperParams(*file);
-    EXPECT_TRUE(BuildGraph({*file, hyper, 64, false}, &graph).ok());
-    plan = *MakePlan(graph, 16, 16);
+    EXPECT_TRUE(BuildGraph({*file, hyper, positions, false}, &graph).ok());
+    plan = *MakePlan(graph, batch, batch);
     cpu = std::move(CreateCpuBackend(context, IsaUnderTest())).value();
   }
 
   // Logits of all tokens and the states of every third, in steps of up to `chunk`.
-  std::vector<float> Run(Backend& backend, const std::vector<int32_t>& tokens, size_t chunk, uint32_t parts) {
+  // `broken_off`: behind so many parts each step begins anew, once.
+  std::vector<float> Run(Backend& backend, const std::vector<int32_t>& tokens, size_t chunk, uint32_t parts,
+                         uint32_t broken_off = 0) {
     Result<std::unique_ptr<Program>> program = backend.Compile(plan, *file, context, {});
     EXPECT_TRUE(program.ok()) << program.status().message();
     if (!program.ok()) return {};
-    std::unique_ptr<KvCache> cache = std::move((*program)->CreateKvCache(64)).value();
+    std::unique_ptr<KvCache> cache = std::move((*program)->CreateKvCache(positions)).value();
     KvCache* caches[] = {cache.get()};
     std::vector<float> all;
     for (size_t at = 0; at < tokens.size(); at += chunk) {
@@ -60,6 +67,8 @@ struct Parts {
       step.logits = logits.data();
       step.hidden_rows = hidden;
       step.hidden = states.data();
+      for (uint32_t part = 0; part < broken_off; ++part) EXPECT_TRUE((*program)->RunPart(step, part, parts).ok());
+      if (broken_off > 0) EXPECT_TRUE((*program)->End().ok());
       for (uint32_t part = 0; part < parts; ++part) EXPECT_TRUE((*program)->RunPart(step, part, parts).ok());
       all.insert(all.end(), logits.begin(), logits.end());
       all.insert(all.end(), states.begin(), states.end());
@@ -90,6 +99,79 @@ TEST(Split, TheSameBitsWhereverTheCutIs) {
             << family << ", " << layers << " layers in front, in " << in << " parts";
       }
     }
+  }
+}
+
+// Does what it is told to begin when that must end: the latest that a machine by itself could.
+class LateProgram : public Program {
+ public:
+  LateProgram(std::unique_ptr<Program> program, uint32_t* begun) : program_(std::move(program)), begun_(*begun) {}
+  Result<std::unique_ptr<KvCache>> CreateKvCache(uint32_t context) override {
+    return program_->CreateKvCache(context);
+  }
+  Status RunPart(const Step& step, uint32_t part, uint32_t parts) override {
+    return program_->RunPart(step, part, parts);
+  }
+  Status Begin(const Step& step) override {
+    EXPECT_FALSE(is_under_way_);
+    is_under_way_ = true;
+    step_ = step;
+    ++begun_;
+    return Status();
+  }
+  Status End() override {
+    return std::exchange(is_under_way_, false) ? program_->Run(step_) : Status();
+  }
+
+ private:
+  std::unique_ptr<Program> program_;
+  uint32_t& begun_;
+  bool is_under_way_ = false;
+  Step step_;
+};
+
+class LateBackend : public Backend {
+ public:
+  explicit LateBackend(Backend& backend) : backend_(backend) {}
+  const char* name() const override { return "late"; }
+  std::string description() const override { return "late"; }
+  Result<MemoryNeed> Measure(const Plan& plan, uint32_t context) const override {
+    return backend_.Measure(plan, context);
+  }
+  Result<std::unique_ptr<Program>> Compile(const Plan& plan, const GgufFile& file, const Context& context,
+                                           const LoadProgress& progress) override {
+    MOTE_ASSIGN_OR_RETURN(std::unique_ptr<Program> program, backend_.Compile(plan, file, context, progress));
+    return std::unique_ptr<Program>(new LateProgram(std::move(program), &begun));
+  }
+  const PixelKernels& pixel_kernels() const override { return backend_.pixel_kernels(); }
+
+  uint32_t begun = 0;  // steps
+
+ private:
+  Backend& backend_;
+};
+
+// While the back is at a chunk the front is at the next, and neither's rows are in the other's way; also where a step
+// is broken off in its midst.
+TEST(Split, TheBackMayBeOneChunkBehind) {
+  TinyModelOptions options;
+  options.layers = 3;
+  const std::vector<uint8_t> bytes = MakeTinyModel(options);
+  Parts parts(bytes, 160, 256);
+  const std::vector<int32_t> tokens = SomeTokens(200, parts.hyper.vocab_size);
+  const std::vector<float> want = parts.Run(*parts.cpu, tokens, 140, 1);
+  ASSERT_FALSE(want.empty());
+  struct Case {
+    uint32_t parts, broken_off;
+  };
+  for (const Case c : {Case{1, 0}, {2, 0}, {3, 0}, {7, 0}, {100, 0}, {100, 60}, {5, 3}, {4, 4}}) {
+    LateBackend late(*parts.cpu);
+    const std::unique_ptr<Backend> split = CreateSplitBackend(*parts.cpu, late, 1);
+    const std::vector<float> got = parts.Run(*split, tokens, 140, c.parts, c.broken_off);
+    ASSERT_EQ(got.size(), want.size());
+    EXPECT_EQ(memcmp(got.data(), want.data(), want.size() * sizeof(float)), 0)
+        << c.parts << " parts, broken off behind " << c.broken_off;
+    EXPECT_GE(late.begun, 4u + 1) << "140 rows are four chunks, 60 are one";
   }
 }
 
