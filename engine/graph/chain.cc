@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "engine/graph/chunks.h"
-#include "engine/graph/cut.h"
 
 namespace mote {
 namespace {
@@ -55,12 +54,9 @@ class ChainProgram : public Program {
                                                  const Context& context, const LoadProgress& progress) {
     std::unique_ptr<ChainProgram> program(new ChainProgram(transport));
     ChainProgram& p = *program;
-    MOTE_ASSIGN_OR_RETURN(p.graphs_, CutGraph(*plan.graph, params.layers));
-    MOTE_ASSIGN_OR_RETURN(p.plan_, MakePlan(p.graphs_.front, plan.max_tokens, plan.max_tokens));
-    p.plan_.cache = plan.cache;
-    p.width_ = p.graphs_.back.input_cols();
-    p.result_cols_ = p.graphs_.back.value(p.graphs_.back.result()).cols;
-    MOTE_ASSIGN_OR_RETURN(p.front_, local.Compile(p.plan_, file, context, progress));
+    p.width_ = params.front->graph->value(params.front->graph->result()).cols;
+    p.result_cols_ = plan.graph->value(plan.graph->result()).cols;
+    MOTE_ASSIGN_OR_RETURN(p.front_, local.Compile(*params.front, file, context, progress));
     if (params.ready != nullptr) MOTE_RETURN_IF_ERROR(params.ready(params.ready_user));
     return std::unique_ptr<Program>(std::move(program));
   }
@@ -161,8 +157,6 @@ class ChainProgram : public Program {
   }
 
   Transport& transport_;
-  GraphHalves graphs_;
-  Plan plan_;
   uint64_t width_ = 0;
   uint64_t result_cols_ = 0;
   std::unique_ptr<Program> front_;
@@ -183,14 +177,11 @@ class ChainBackend : public Backend {
 
   const char* name() const override { return "chain"; }
   std::string description() const override {
-    return std::to_string(params_.layers) + " layers here on " + local_.description() + params_.others;
+    return std::to_string(params_.front->graph->cache_layers().size()) + " layers here on " + local_.description() + params_.others;
   }
   Result<MemoryNeed> Measure(const Plan& plan, uint32_t context) const override {
     if (plan.graph->cache_layers().empty()) return local_.Measure(plan, context);
-    MOTE_ASSIGN_OR_RETURN(const GraphHalves graphs, CutGraph(*plan.graph, params_.layers));
-    MOTE_ASSIGN_OR_RETURN(Plan front, MakePlan(graphs.front, plan.max_tokens, plan.max_tokens));
-    front.cache = plan.cache;
-    return local_.Measure(front, context);
+    return local_.Measure(*params_.front, context);
   }
   Result<std::unique_ptr<Program>> Compile(const Plan& plan, const GgufFile& file, const Context& context,
                                            const LoadProgress& progress) override {

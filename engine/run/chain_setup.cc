@@ -131,7 +131,7 @@ Result<std::unique_ptr<ChainLead>> ChainLead::Create(const ChainParams& params, 
   lead.plan_.cache = plan.cache;
   MOTE_ASSIGN_OR_RETURN(lead.device_, ChooseDevice(device, lead.plan_, context_tokens, cpu));
   ChainLeadParams chain;
-  chain.layers = lead.layers_[0];
+  chain.front = &lead.plan_;
   for (size_t rank = 1; rank < lead.ranks_.size(); ++rank) {
     chain.others += ", " + std::to_string(lead.layers_[rank]) + " on rank " + std::to_string(rank) + ": " +
                     lead.ranks_[rank].description;

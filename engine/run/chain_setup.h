@@ -59,7 +59,7 @@ class ChainLead {
   std::vector<ChainAbility> ranks_;
   std::vector<uint32_t> layers_;
   GraphHalves graphs_;
-  Plan plan_;  // of its own layers: what the device is chosen by
+  Plan plan_;  // of its own layers: what the device is chosen by, and what it runs
   DeviceChoice device_;
   std::unique_ptr<Backend> backend_;
 };

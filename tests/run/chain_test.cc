@@ -125,6 +125,15 @@ struct Machine {
   }
 };
 
+// The lead's own layers.
+struct Front {
+  GraphHalves graphs;
+  Plan plan;
+  Front(const Machine& machine, uint32_t layers) : graphs(*CutGraph(machine.graph, layers)) {
+    plan = *MakePlan(graphs.front, machine.plan.max_tokens, machine.plan.max_tokens);
+  }
+};
+
 // The ranks behind the lead, which has `layers[0]`.
 struct Followers {
   std::deque<Graph> graphs;
@@ -211,8 +220,9 @@ TEST(Chain, TheBitsOfOneMachine) {
       if (kSlowTests && layers.size() == 2 && layers[0] == 3) continue;
       Wires wires(static_cast<int>(layers.size()));
       Followers followers(machine, layers, &wires);
+      const Front front(machine, layers[0]);
       ChainLeadParams params;
-      params.layers = layers[0];
+      params.front = &front.plan;
       const std::unique_ptr<Backend> chain = CreateChainBackend(*machine.cpu, wires.end(0), params);
       const std::unique_ptr<Program> program =
           std::move(chain->Compile(machine.plan, *machine.file, machine.context, {})).value();
@@ -229,8 +239,9 @@ TEST(Chain, TheLeadRunsAhead) {
   Machine machine("llama", 2);
   Wires wires(2);
   Followers followers(machine, {1, 1}, &wires);
+  const Front front(machine, 1);
   ChainLeadParams params;
-  params.layers = 1;
+  params.front = &front.plan;
   const std::unique_ptr<Backend> chain = CreateChainBackend(*machine.cpu, wires.end(0), params);
   const std::unique_ptr<Program> program =
       std::move(chain->Compile(machine.plan, *machine.file, machine.context, {})).value();
@@ -250,8 +261,9 @@ TEST(Chain, ALostRankIsAnErrorForGood) {
   Machine machine("llama", 2);
   Wires wires(2);
   Followers followers(machine, {1, 1}, &wires);
+  const Front front(machine, 1);
   ChainLeadParams params;
-  params.layers = 1;
+  params.front = &front.plan;
   const std::unique_ptr<Backend> chain = CreateChainBackend(*machine.cpu, wires.end(0), params);
   const std::unique_ptr<Program> program =
       std::move(chain->Compile(machine.plan, *machine.file, machine.context, {})).value();
@@ -282,8 +294,9 @@ TEST(Chain, CutMessagesAreRefused) {
   for (size_t keep = 4; keep < 600; keep += 52) {
     Wires wires(2);
     Followers followers(machine, {1, 1}, &wires);
+    const Front front(machine, 1);
     ChainLeadParams params;
-    params.layers = 1;
+    params.front = &front.plan;
     const std::unique_ptr<Backend> chain = CreateChainBackend(*machine.cpu, wires.end(0), params);
     const std::unique_ptr<Program> program =
         std::move(chain->Compile(machine.plan, *machine.file, machine.context, {})).value();
