@@ -72,7 +72,7 @@ void LaunchRoute(const RouteArgs& args, uint32_t rows, void* stream) {
   const auto route = &RouteKernel;
   MOTE_LAUNCH(route, (Grid{rows, 1, 1}), kWarp, 0, stream, args);
   const auto sort = &SortKernel;
-  MOTE_LAUNCH(sort, (Grid{1, 1, 1}), kSortThreads, 0, stream, args);
+  MOTE_LAUNCH(sort, (Grid{1, 1, 1}), kSortThreads, SortShared(args.experts), stream, args);
 }
 
 void LaunchCombine(const CombineArgs& args, uint32_t rows, void* stream) {

@@ -90,6 +90,13 @@ MOTE_DEVICE uint32_t WarpAdd(uint32_t x) {
   return x;
 #endif
 }
+// Lanes with the same x as the own, as bits.
+MOTE_DEVICE uint32_t LanesLike(uint32_t x) {
+  return __match_any_sync(0xffffffffu, x);
+}
+MOTE_DEVICE uint32_t CountBits(uint32_t x) {
+  return static_cast<uint32_t>(__popc(x));
+}
 // Byte i of the result is byte (selector >> 4i & 7) of the eight in low and high.
 MOTE_DEVICE uint32_t PickBytes(uint32_t low, uint32_t high, uint32_t selector) {
   return __byte_perm(low, high, selector);

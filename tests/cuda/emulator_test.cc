@@ -58,6 +58,18 @@ TEST(Emulator, ShufflesReachTheirLanes) {
   }
 }
 
+TEST(Emulator, LanesFindThoseLikeThem) {
+  std::vector<uint32_t> out(32), bits(32);
+  mote_emulator::Run({1, 1, 1}, 32, 0, [&] {
+    out[threadIdx.x] = LanesLike(threadIdx.x % 3);
+    bits[threadIdx.x] = CountBits(out[threadIdx.x]);
+  });
+  for (uint32_t i = 0; i < 32; ++i) {
+    EXPECT_EQ(out[i], i % 3 == 0 ? 0x49249249u : i % 3 == 1 ? 0x92492492u : 0x24924924u);
+    EXPECT_EQ(bits[i], i % 3 == 2 ? 10u : 11u);
+  }
+}
+
 TEST(Emulator, WarpsAdd) {
   std::vector<uint32_t> out(64);
   mote_emulator::Run({1, 1, 1}, 64, 0, [&] { out[threadIdx.x] = WarpAdd(threadIdx.x); });

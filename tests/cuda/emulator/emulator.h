@@ -108,6 +108,15 @@ MOTE_DEVICE uint32_t WarpAdd(uint32_t x) {
   for (int lane = 0; lane < 32; ++lane) sum += FromLane<uint32_t>(places, lane);
   return sum;
 }
+MOTE_DEVICE uint32_t LanesLike(uint32_t x) {
+  const uint8_t* places = mote_emulator::Exchange("LanesLike", &x, sizeof(x));
+  uint32_t lanes = 0;
+  for (int lane = 0; lane < 32; ++lane) lanes |= (FromLane<uint32_t>(places, lane) == x ? 1u : 0u) << lane;
+  return lanes;
+}
+MOTE_DEVICE uint32_t CountBits(uint32_t x) {
+  return static_cast<uint32_t>(__builtin_popcount(x));
+}
 MOTE_DEVICE uint32_t PickBytes(uint32_t low, uint32_t high, uint32_t selector) {
   const uint64_t both = uint64_t{high} << 32 | low;
   uint32_t picked = 0;
