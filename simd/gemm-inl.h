@@ -23,6 +23,7 @@ namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE {
 // bandwidth, 98 % with this; 2048 leaves Q6_K at 90 %, 8192 gives no more (2 cores of Zen 5, large pages, 2026-11).
 inline constexpr size_t kPrefetchBytes = 4096;
 HWY_INLINE void PrefetchWeights(const uint8_t* weights, size_t bytes) {
+  if constexpr (HWY_ARCH_WASM) return;  // there is no such instruction, and compilers leave the loop
   for (size_t line = 0; line < bytes; line += 64) hwy::Prefetch(weights + kPrefetchBytes + line);
 }
 

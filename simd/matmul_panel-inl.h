@@ -31,6 +31,11 @@ namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE {
 // Zen 5, 2026-11). With 16 registers the float sums go to memory and it still pays where unpacking costs much: AVX2 has
 // 95 with 4 for Q6_K and 106 with 8. Not under V8, which halves the speed of super-blocks (Q6_K 21 with 4, 13 with 8).
 inline constexpr size_t kFewTile = HWY_ARCH_WASM ? 4 : 8;
+// Panels that a single token passes side by side, far apart in memory. WebAssembly has no prefetch, so that weights
+// come as fast as the processor finds streams by itself, and it finds one in a page of memory: from one panel 5 GB/s,
+// from two 8, from four 12 (a thread under V8 on Granite Rapids, Q4_0, 2026-11; two or four neighbouring panels are
+// slower than one). And they share the broadcasts of a block's activations, which cost as much as four rows' products.
+inline constexpr size_t kOneTokenPanels = HWY_ARCH_WASM ? 4 : 1;
 // Up to here the few-token kernel: unpacking twice costs less than storing what was unpacked.
 inline constexpr size_t kFewTokens = HWY_MAX_BYTES == 64 ? 16 : 8;
 
@@ -49,41 +54,70 @@ constexpr size_t ChunkBytes(size_t n) {
 
 // ---- Few tokens
 
-// A chunk's scales and mins, where the format unpacks them all at once.
+// A chunk's scales and mins, where they are unpacked all at once.
 template <class F>
 struct ChunkScales {
-  static constexpr size_t kGroups = F::kSuper ? 256 / F::kSub : 1;
+  // Under V8, which makes a constant anew wherever a loop uses it, a block's four float16 cost 28 instructions; in
+  // pairs, and the constants once a chunk, 9.
+  static constexpr bool kHalves = HWY_ARCH_WASM && F::kHalfScales;
+  static constexpr bool kAtOnce = F::kSuper || kHalves;
+  static constexpr size_t kGroups = kAtOnce ? 256 / F::kSub : 1;
   HWY_ALIGN float scales[kGroups * kPanelRows];
   HWY_ALIGN float mins[(F::kHasMin ? kGroups : 1) * kPanelRows];
 
-  HWY_INLINE void Load(const uint8_t* chunk) {
+  HWY_INLINE void Load(const uint8_t* chunk, [[maybe_unused]] size_t n) {
     if constexpr (F::kSuper) F::Scales(chunk, scales, mins);
+    if constexpr (kHalves) {
+      // A chunk of fewer blocks has other fields in the place of the rest: one block's alone are as many bytes.
+      static_assert(kChunkBlocks * kHalfBytes <= ChunkBytes<F>(1) - (F::kHasMin ? kHalfBytes : 0));
+      Halves(chunk, scales);
+      if constexpr (F::kHasMin) Halves(chunk + n * kHalfBytes, mins);
+    }
   }
   // Of 16-value half kHalf of a block (0 where scales cover all of it).
   template <size_t kHalf>
   HWY_INLINE VF Scale(const uint8_t* chunk, size_t n, size_t block) const {
-    if constexpr (F::kSuper) return hn::Load(DF(), scales + (block * (32 / F::kSub) + kHalf) * kPanelRows);
-    if constexpr (!F::kSuper) return F::Scale(chunk, n, block);
+    if constexpr (kAtOnce) return hn::Load(DF(), scales + (block * (32 / F::kSub) + kHalf) * kPanelRows);
+    if constexpr (!kAtOnce) return F::Scale(chunk, n, block);
   }
   template <size_t kHalf>
   HWY_INLINE VF Min(const uint8_t* chunk, size_t n, size_t block) const {
+    if constexpr (kHalves) return hn::Neg(hn::Load(DF(), mins + block * kPanelRows));  // the file's min is added
     if constexpr (F::kSuper) return hn::Load(DF(), mins + (block * (32 / F::kSub) + kHalf) * kPanelRows);
-    if constexpr (!F::kSuper) return F::Min(chunk, n, block);
+    if constexpr (!kAtOnce) return F::Min(chunk, n, block);
+  }
+
+ private:
+  static HWY_INLINE void Halves([[maybe_unused]] const uint8_t* from, [[maybe_unused]] float* to) {
+#if MOTE_SLOW_F16
+    MOTE_UNROLL for (size_t block = 0; block < kChunkBlocks; block += 2) {
+      VF first, second;
+      LoadTwoF16(reinterpret_cast<const uint16_t*>(from + block * kHalfBytes), first, second);
+      hn::Store(first, DF(), to + block * kPanelRows);
+      hn::Store(second, DF(), to + (block + 1) * kPanelRows);
+    }
+#endif
   }
 };
 
-// dots[half][t] of one block.
-template <class F, size_t kBlock, size_t kJ, size_t T>
-HWY_INLINE void FewDots(const uint8_t* chunk, size_t n, size_t unit, const Acts (&acts)[T],
-                        typename Operand<F>::Sum::Acts (&codes)[T], typename Operand<F>::Sum (&dots)[32 / F::kSub][T]) {
+// dots[panel][half][t] of one block.
+template <class F, size_t kBlock, size_t kJ, size_t P, size_t T>
+HWY_INLINE void FewDots(const uint8_t* const (&chunks)[P], size_t n, size_t unit, const Acts (&acts)[T],
+                        typename Operand<F>::Sum::Acts (&codes)[T],
+                        typename Operand<F>::Sum (&dots)[P][32 / F::kSub][T]) {
   using Sum = typename Operand<F>::Sum;
   constexpr size_t kSteps = F::kSub / 4;
-  const auto weights = Sum::Prepare(LoadCodes<F, kBlock, kJ>(chunk, n, unit));
+  typename Sum::Weights weights[P];
+  MOTE_UNROLL for (size_t p = 0; p < P; ++p) {
+    weights[p] = Sum::Prepare(LoadCodes<F, kBlock, kJ>(chunks[p], n, unit));
+  }
   MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
     Sum::template LoadActs<kJ>(acts[t].Codes(), codes[t]);
-    dots[kJ / kSteps][t].template Add<kJ % kSteps>(weights, codes[t]);
+    MOTE_UNROLL for (size_t p = 0; p < P; ++p) {
+      dots[p][kJ / kSteps][t].template Add<kJ % kSteps>(weights[p], codes[t]);
+    }
   }
-  if constexpr (kJ + 1 < 8) FewDots<F, kBlock, kJ + 1, T>(chunk, n, unit, acts, codes, dots);
+  if constexpr (kJ + 1 < 8) FewDots<F, kBlock, kJ + 1, P, T>(chunks, n, unit, acts, codes, dots);
 }
 
 // One half of a block (half 0 where scales cover all of it) for one token. The compiler loads scales once for all.
@@ -98,60 +132,80 @@ HWY_INLINE VF AddFew(VF sum, const typename Operand<F>::Sum& dots, const ChunkSc
 }
 
 // The blocks of one unit, from kBlock on; leaves acts at the next unit's.
-template <class F, size_t kBlock, size_t T>
-HWY_INLINE void FewUnit(const uint8_t* chunk, size_t n, size_t unit, const ChunkScales<F>& scales, Acts (&acts)[T],
-                        VF (&sums)[T]) {
+template <class F, size_t kBlock, size_t P, size_t T>
+HWY_INLINE void FewUnit(const uint8_t* const (&chunks)[P], size_t n, size_t unit, const ChunkScales<F> (&scales)[P],
+                        Acts (&acts)[T], VF (&sums)[P][T]) {
   using Kind = typename Operand<F>::Kind;
   const size_t block = unit * F::kBlocks + kBlock;
-  typename Kind::Sum dots[Kind::kHalves][T];
+  typename Kind::Sum dots[P][Kind::kHalves][T];
   MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
     MOTE_UNROLL for (size_t h = 0; h < Kind::kHalves; ++h) {
-      dots[h][t].Begin(Kind::Start(acts[t], h, Operand<F>::kShift));
+      const VI32 start = Kind::Start(acts[t], h, Operand<F>::kShift);
+      MOTE_UNROLL for (size_t p = 0; p < P; ++p) dots[p][h][t].Begin(start);
     }
   }
   typename Kind::Sum::Acts codes[T];
-  FewDots<F, kBlock, 0, T>(chunk, n, unit, acts, codes, dots);
+  FewDots<F, kBlock, 0, P, T>(chunks, n, unit, acts, codes, dots);
   MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
-    sums[t] = AddFew<F, 0>(sums[t], dots[0][t], scales, chunk, n, block, acts[t]);
-    if constexpr (Kind::kHalves == 2) {
-      sums[t] = AddFew<F, 1>(sums[t], dots[Kind::kHalves - 1][t], scales, chunk, n, block, acts[t]);
+    MOTE_UNROLL for (size_t p = 0; p < P; ++p) {
+      sums[p][t] = AddFew<F, 0>(sums[p][t], dots[p][0][t], scales[p], chunks[p], n, block, acts[t]);
+      if constexpr (Kind::kHalves == 2) {
+        sums[p][t] = AddFew<F, 1>(sums[p][t], dots[p][Kind::kHalves - 1][t], scales[p], chunks[p], n, block, acts[t]);
+      }
     }
     acts[t].block += sizeof(A8Block);
   }
   if constexpr (kBlock + 1 < F::kBlocks) {
-    FewUnit<F, kBlock + 1, T>(chunk, n, unit, scales, acts, sums);
+    FewUnit<F, kBlock + 1, P, T>(chunks, n, unit, scales, acts, sums);
   }
 }
 
-// One panel times T tokens from `token` on.
-template <class F, size_t T>
-HWY_NOINLINE void FewTile(const MatMulArgs& args, const uint8_t* panel, size_t row, size_t token) {
+// P panels, whose rows are from `row` on, `apart` rows from one to the next, times T tokens from `token` on. Those that
+// do not exist are the first one once more.
+template <class F, size_t P, size_t T>
+HWY_NOINLINE void FewTile(const MatMulArgs& args, size_t row, size_t apart, size_t token) {
   Acts acts[T];
-  VF sums[T];
+  VF sums[P][T];
+  size_t rows[P];
+  const uint8_t* chunks[P];
+  MOTE_UNROLL for (size_t p = 0; p < P; ++p) {
+    rows[p] = row + p * apart < args.rows ? row + p * apart : row;
+    chunks[p] = args.panels + rows[p] / kPanelRows * ChunkBytes<F>(args.k / 32);
+  }
   MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
     acts[t] = ActsOf(args, token + t);
-    sums[t] = hn::Zero(DF());
+    MOTE_UNROLL for (size_t p = 0; p < P; ++p) sums[p][t] = hn::Zero(DF());
   }
   const size_t blocks = args.k / 32;
   for (size_t first = 0; first < blocks; first += kChunkBlocks) {
     const size_t n = blocks - first < kChunkBlocks ? blocks - first : kChunkBlocks;
-    ChunkScales<F> scales;
-    scales.Load(panel);
+    ChunkScales<F> scales[P];
+    VF parts[P][T];
+    MOTE_UNROLL for (size_t p = 0; p < P; ++p) {
+      scales[p].Load(chunks[p], n);
+      MOTE_UNROLL for (size_t t = 0; t < T; ++t) parts[p][t] = F::kSuper ? hn::Zero(DF()) : sums[p][t];
+    }
     const size_t units = F::kSuper ? kChunkBlocks / F::kBlocks : n;
-    const size_t unit_bytes = ChunkBytes<F>(n) / units;
-    VF parts[T];
-    MOTE_UNROLL for (size_t t = 0; t < T; ++t) parts[t] = F::kSuper ? hn::Zero(DF()) : sums[t];
+    constexpr size_t kUnitBytes =
+        F::kSuper ? ChunkBytes<F>(kChunkBlocks) / (kChunkBlocks / F::kBlocks) : ChunkBytes<F>(1);
     for (size_t unit = 0; unit < units; ++unit) {
-      if (token == 0) PrefetchWeights(panel + unit * unit_bytes, unit_bytes);
-      FewUnit<F, 0, T>(panel, n, unit, scales, acts, parts);
+      if (token == 0) {
+        MOTE_UNROLL for (size_t p = 0; p < P; ++p) PrefetchWeights(chunks[p] + unit * kUnitBytes, kUnitBytes);
+      }
+      FewUnit<F, 0, P, T>(chunks, n, unit, scales, acts, parts);
     }
-    MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
-      sums[t] = F::kSuper ? acts[t].Last().AddScaled(parts[t], sums[t]) : parts[t];
+    MOTE_UNROLL for (size_t p = 0; p < P; ++p) {
+      MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
+        sums[p][t] = F::kSuper ? acts[t].Last().AddScaled(parts[p][t], sums[p][t]) : parts[p][t];
+      }
+      chunks[p] += ChunkBytes<F>(n);
     }
-    panel += ChunkBytes<F>(n);
   }
   MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
-    StoreRows(sums[t], args.out + (token + t) * args.out_stride + row, args.rows - row);
+    float* out = args.out + (token + t) * args.out_stride;
+    MOTE_UNROLL for (size_t p = 0; p < P; ++p) {
+      StoreRows(sums[p][t], out + rows[p], args.rows - rows[p]);
+    }
   }
 }
 
@@ -190,7 +244,7 @@ HWY_NOINLINE void UnpackPanel(const uint8_t* panel, size_t blocks, const GemmWei
   for (size_t first = 0; first < blocks; first += kChunkBlocks) {
     const size_t n = blocks - first < kChunkBlocks ? blocks - first : kChunkBlocks;
     ChunkScales<F> scales;
-    scales.Load(panel);
+    scales.Load(panel, n);
     const size_t units = F::kSuper ? kChunkBlocks / F::kBlocks : n;
     const size_t unit_bytes = ChunkBytes<F>(n) / units;
     for (size_t unit = 0; unit < units; ++unit) {
@@ -229,8 +283,8 @@ HWY_INLINE void ManyTokens(const MatMulArgs& args, const uint8_t* panels, size_t
 // ---- The walk
 
 template <class F, size_t T>
-HWY_INLINE size_t FewTiles(const MatMulArgs& args, const uint8_t* panel, size_t row, size_t token) {
-  for (; token + T <= args.m; token += T) FewTile<F, T>(args, panel, row, token);
+HWY_INLINE size_t FewTiles(const MatMulArgs& args, size_t row, size_t token) {
+  for (; token + T <= args.m; token += T) FewTile<F, 1, T>(args, row, 0, token);
   return token;
 }
 
@@ -243,12 +297,17 @@ HWY_INLINE void MatMulPanels(const MatMulArgs& args) {
     }
     return;
   }
-  for (size_t row = 0; row < args.rows; row += kPanelRows) {
-    const uint8_t* panel = args.panels + row / kPanelRows * panel_bytes;
-    size_t token = FewTiles<F, kFewTile>(args, panel, row, 0);
-    if constexpr (kFewTile > 4) token = FewTiles<F, 4>(args, panel, row, token);
-    token = FewTiles<F, 2>(args, panel, row, token);
-    FewTiles<F, 1>(args, panel, row, token);
+  const size_t panels = (args.rows + kPanelRows - 1) / kPanelRows;
+  const size_t steps = (panels + kOneTokenPanels - 1) / kOneTokenPanels;
+  for (size_t panel = 0; panel < steps; ++panel) {
+    size_t token = 0;
+    for (size_t other = panel; other < panels; other += steps) {
+      const size_t row = other * kPanelRows;
+      token = FewTiles<F, kFewTile>(args, row, 0);
+      if constexpr (kFewTile > 4) token = FewTiles<F, 4>(args, row, token);
+      token = FewTiles<F, 2>(args, row, token);
+    }
+    if (token < args.m) FewTile<F, kOneTokenPanels, 1>(args, panel * kPanelRows, steps * kPanelRows, token);
   }
 }
 

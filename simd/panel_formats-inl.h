@@ -12,6 +12,7 @@
 //   kLargest   of the codes' magnitudes
 //   kHasMin
 //   kSmallScale  scales are below 2^100
+//   kHalfScales  not kSuper, and scales (and mins) are vectors of float16, block by block, at the chunk's begin
 //   Codes<kBlock, kJ>(chunk, n, unit)  codes of values 4 kJ .. 4 kJ + 3 of block unit * kBlocks + kBlock of n
 //   Scale(chunk, n, block), Min(chunk, n, block)    where not kSuper
 //   Scales(chunk, scales, mins)                     where kSuper: vectors of floats by 256 / kSub groups
@@ -114,6 +115,7 @@ struct BlockPanel {
   static constexpr bool kSigned = false;
   static constexpr bool kHasMin = kScaleFields == 2;
   static constexpr bool kSmallScale = true;
+  static constexpr bool kHalfScales = true;
 
   static HWY_INLINE VF Scale(const uint8_t* chunk, size_t, size_t block) {
     return LoadHalves(chunk + block * kHalfBytes);
@@ -191,6 +193,7 @@ inline constexpr Table16 kMXFP4Codes = Raised(kMXFP4Values, 16);
 
 struct FormatMXFP4 : BlockPanel<BlockMXFP4, 16, 28, 1, 4> {
   static constexpr bool kSmallScale = false;
+  static constexpr bool kHalfScales = false;
   template <size_t kBlock, size_t kJ>
   static HWY_INLINE VU8 Codes(const uint8_t* chunk, size_t n, size_t block) {
     return LookUp(kMXFP4Codes.bytes, Nibbles<kJ>(chunk + n * kPanelRows, block));
@@ -220,6 +223,7 @@ struct SuperPanel {
   static constexpr bool kSigned = false;
   static constexpr bool kHasMin = kHasMinValue;
   static constexpr bool kSmallScale = true;
+  static constexpr bool kHalfScales = false;
 };
 
 // Stores a group's scale, and what comes after it.
