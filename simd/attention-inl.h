@@ -49,7 +49,6 @@ struct CachedKeys {
   const uint8_t* panels;
   size_t panel_bytes;
 };
-template <bool kAhead>
 struct KeysF16 : CachedKeys {
   using At = const uint16_t*;
   HWY_INLINE At Begin(size_t p) const {
@@ -58,7 +57,7 @@ struct KeysF16 : CachedKeys {
   static HWY_INLINE VF Load(At at, size_t d) { return LoadF16(DF(), at + d * kCachePanel); }
   // A panel's line holds 2 values of 16 positions.
   HWY_INLINE void Fetch(At at, size_t p, size_t d) const {
-    if (kAhead && p % kCachePanel == 0 && d % 2 == 0) FetchAhead(at + d * kCachePanel, panel_bytes);
+    if (p % kCachePanel == 0 && d % 2 == 0) FetchAhead(at + d * kCachePanel, panel_bytes);
   }
 };
 struct KeysF32 {
@@ -306,12 +305,11 @@ HWY_NOINLINE float Weigh(const AttentionArgs& args, const Part& part, float* HWY
 
 // ---- Values of a block, (kAttentionBlock, D).
 
-template <bool kAhead>
 struct ValuesF16 {
   const uint16_t* rows;
   size_t dim;
   HWY_INLINE VF Load(size_t p, size_t d) const {
-    if (kAhead && d % 32 == 0) FetchAhead(rows + p * dim + d, dim * (kCachePanel * sizeof(uint16_t)));
+    if (d % 32 == 0) FetchAhead(rows + p * dim + d, dim * (kCachePanel * sizeof(uint16_t)));
     return LoadF16(DF(), rows + p * dim + d);
   }
 };

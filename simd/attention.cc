@@ -1,8 +1,10 @@
 // Attention by online softmax (Milakov and Gimelshein, arXiv 1805.02867): one pass over the positions, in blocks.
 //
 // The rows of a call (tokens times heads) go through each block in groups of up to kGroupRows while its keys and values
-// are in the first cache. A call of one group (decode) converts keys and values on the way; with more groups, what is
-// dear to convert is converted once into the scratch.
+// are in the first cache. A call of one group (decode) converts keys and values on the way; with more groups they are
+// converted once into the scratch: even where that is one instruction, it is one of the unit that the multiply-adds
+// want, for every six of them (1.05 to 1.06 times the speed of a vision tower by AVX2 and AVX-512, Granite Rapids,
+// 2026-11; a group of 6 rows 25 cycles for 31, Cortex-A78 by llvm-mca).
 #include "simd/targets.h"
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "simd/attention.cc"
@@ -15,14 +17,6 @@
 MOTE_BEFORE_NAMESPACE();
 namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE {
 namespace {
-
-// Where half precision takes a dozen instructions; on Arm one, but of a unit that the multiply-adds want: a group of 6
-// rows takes 25 cycles where it took 31 (Cortex-A78 by llvm-mca).
-#if HWY_TARGET == HWY_SSE4 || HWY_ARCH_WASM || HWY_ARCH_ARM
-inline constexpr bool kDearF16 = true;
-#else
-inline constexpr bool kDearF16 = false;
-#endif
 
 // One split's result of `rows` rows: out (rows, dim), largest (rows), sum (rows).
 struct SplitResult {
@@ -166,13 +160,13 @@ void Tile::ConvertBlock(size_t start, const Part& part) const {
   for (size_t panel = part.begin / kCachePanel; panel * kCachePanel < part.end; ++panel) {
     const size_t place = panel * kCachePanel;
     const uint8_t* k = args_.k + (start / kCachePanel + panel) * key_bytes_;
-    if (kDearF16 && several && args_.key_type == CacheType::kF16) {
+    if (several && args_.key_type == CacheType::kF16) {
       F16ToF32Row(reinterpret_cast<const uint16_t*>(k), kCachePanel * key_dim_, keys_ + place * key_dim_);
     }
     const uint8_t* v = args_.v + (start / kCachePanel + panel) * value_bytes_;
     float* to = values_ + place * value_dim_;
     if (args_.value_type == CacheType::kF16) {
-      if (kDearF16 && several) F16ToF32Row(reinterpret_cast<const uint16_t*>(v), kCachePanel * value_dim_, to);
+      if (several) F16ToF32Row(reinterpret_cast<const uint16_t*>(v), kCachePanel * value_dim_, to);
       continue;
     }
     const uint16_t* scales = reinterpret_cast<const uint16_t*>(v + kCachePanel * value_dim_);
@@ -200,12 +194,10 @@ void Tile::Score(size_t begin, size_t start, const Part& part) const {
       Int8Scores<R, true>(keys, codes, key_dim_, part.begin, part.end, weights_);
     }
   } else if (!several) {
-    FloatScores<R>(KeysF16<true>{keys}, queries, args_.key_dim, part.begin, part.end, weights_);
-  } else if constexpr (kDearF16) {
+    FloatScores<R>(KeysF16{keys}, queries, args_.key_dim, part.begin, part.end, weights_);
+  } else {
     const KeysF32 converted = {keys_, kCachePanel * key_dim_};
     FloatScores<R>(converted, queries, args_.key_dim, part.begin, part.end, weights_);
-  } else {
-    FloatScores<R>(KeysF16<false>{keys}, queries, args_.key_dim, part.begin, part.end, weights_);
   }
 }
 
@@ -246,14 +238,12 @@ void Tile::AddBlockValues(size_t begin, size_t start, const Part* parts, const f
   const uint16_t* halves = reinterpret_cast<const uint16_t*>(panels);
   const bool several = R > 2 && groups_ > 1;
   out += begin * value_dim_;
-  if (several && (kDearF16 || args_.value_type == CacheType::kQ8_0)) {
+  if (several) {
     AddParts<R>(ValuesF32{values_, value_dim_}, parts, corrections, out);
   } else if (args_.value_type == CacheType::kQ8_0) {
     AddParts<R>(ValuesQ8{panels, value_dim_, value_scales_}, parts, corrections, out);
-  } else if (!several) {
-    AddParts<R>(ValuesF16<true>{halves, value_dim_}, parts, corrections, out);
-  } else if constexpr (!kDearF16) {
-    AddParts<R>(ValuesF16<false>{halves, value_dim_}, parts, corrections, out);
+  } else {
+    AddParts<R>(ValuesF16{halves, value_dim_}, parts, corrections, out);
   }
 }
 

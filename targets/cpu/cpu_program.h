@@ -61,6 +61,9 @@ class CpuProgram : public Program {
   LiveCount live_count() const override;
 
  private:
+  struct Range {
+    uint32_t begin, end;
+  };
   struct RopeScratch {
     float* cos = nullptr;  // (rows of the step, pairs)
     float* sin = nullptr;
@@ -89,8 +92,10 @@ class CpuProgram : public Program {
   // The same rows, thinned.
   const float* ThinRows(const float* x, uint32_t cols, uint32_t rows, float threshold, bool meet, int worker);
   const LiveList* ListLive(const Instruction& instruction, ActKind kind, const void* acts, uint32_t cols, int worker);
-  void MatMulTile(const Node& node, const Node* activation, uint32_t tile, uint32_t tile_rows,
-                  const ProductInput& input, int worker);
+  void MatMulTile(const Node& node, const Node* activation, uint32_t tile, uint32_t tile_rows, const ProductInput& all,
+                  Range step_rows, int worker);
+  // Rows of a step's chunk, in a product that takes them in chunks.
+  static Range RowsOfChunk(uint32_t rows, uint32_t chunk, uint32_t chunks);
   // Multiplies tile number `tile` of a weight with `m` rows; `out` is where the weight's first row goes. Gives the rows
   // of the tile: first, count.
   std::pair<uint64_t, uint64_t> MultiplyTile(const CpuWeight& weight, uint32_t tile, uint32_t tile_rows,
@@ -149,9 +154,6 @@ class CpuProgram : public Program {
   }
   // [begin, end) of `count` for this worker: the same split in every phase, so that a worker finds its rows in its
   // cache.
-  struct Range {
-    uint32_t begin, end;
-  };
   Range Split(uint32_t count, int worker) const {
     const uint64_t workers = static_cast<uint64_t>(workers_);
     const uint64_t w = static_cast<uint64_t>(worker);

@@ -25,7 +25,37 @@ uint32_t TileRows(uint64_t total_rows, int workers, uint32_t step) {
   return static_cast<uint32_t>(std::clamp<uint64_t>(fair / step * step, step, std::max(kMaxTileRows, step)));
 }
 
+// Steps of more rows (images) multiply a chunk of them with all of a matrix before the next: the chunk's activations
+// stay in the cache, bias and activation find the results there, and a worker mostly reads in the next phase what it
+// has written itself. A tower of 1024 patches, 768 wide, takes 0.84 of the time in Q8_0 and 0.88 in F16 (2 cores of
+// Granite Rapids with 2 MiB of L2 each, 2026-11). Prompts of a 1B model, whose matrices do not stay in a cache, gain
+// nothing: what is saved goes into reading the weights again.
+constexpr uint32_t kWholeRows = 512;
+// Weights are unpacked for each chunk, which costs as much as 10 tokens; those of floats are not.
+constexpr uint32_t kChunkRows = 256;
+constexpr uint32_t kFloatChunkBytes = 256 << 10;
+constexpr uint32_t kFewChunkRows = 48;
+constexpr uint32_t kRowsOfTiles = 12;  // of the many-token kernels, 4 or 6
+
+uint32_t NumChunks(uint32_t rows, ActKind kind, size_t row_bytes, int workers) {
+  if (rows <= kWholeRows) return 1;
+  const uint32_t fit = static_cast<uint32_t>(kFloatChunkBytes / row_bytes);
+  const uint32_t wanted = kind == ActKind::kFloat ? std::clamp(fit, kFewChunkRows, kChunkRows) : kChunkRows;
+  const uint32_t chunks = (rows + wanted - 1) / wanted;
+  // As many for each worker, if that does not make them small.
+  const uint32_t even =
+      (chunks + static_cast<uint32_t>(workers) - 1) / static_cast<uint32_t>(workers) * static_cast<uint32_t>(workers);
+  return even <= 2 * chunks ? even : chunks;
+}
+
 }  // namespace
+
+CpuProgram::Range CpuProgram::RowsOfChunk(uint32_t rows, uint32_t chunk, uint32_t chunks) {
+  const auto cut = [&](uint32_t i) {
+    return i == chunks ? rows : static_cast<uint32_t>(uint64_t{rows} * i / chunks / kRowsOfTiles * kRowsOfTiles);
+  };
+  return {cut(chunk), cut(chunk + 1)};
+}
 
 void CpuProgram::QuantizeRow(const float* x, uint32_t cols, ActKind kind, uint8_t* acts) const {
   if (kind == ActKind::kS8) {
@@ -164,12 +194,14 @@ std::pair<uint64_t, uint64_t> CpuProgram::MultiplySparseTile(const CpuWeight& we
   return {begin * kSparseRows, std::min(end * kSparseRows, weight.rows) - begin * kSparseRows};
 }
 
-// One tile of one product, for all rows of the step.
+// One tile of one product, for some rows of the step.
 void CpuProgram::MatMulTile(const Node& node, const Node* activation, uint32_t tile, uint32_t tile_rows,
-                            const ProductInput& input, int worker) {
+                            const ProductInput& all, Range step_rows, int worker) {
   const CpuWeight& weight = weights_[node.weights[0]];
-  const size_t m = NumRows(graph_.value(node.out).rows);
-  float* out = Values(activation != nullptr ? activation->out : node.out);
+  const size_t m = step_rows.end - step_rows.begin;
+  float* out = Values(activation != nullptr ? activation->out : node.out) + uint64_t{step_rows.begin} * weight.rows;
+  ProductInput input = all;
+  input.acts = static_cast<const uint8_t*>(all.acts) + step_rows.begin * ActRowBytes(weight.acts, weight.cols);
   const auto [row_begin, rows] = MultiplyTile(weight, tile, tile_rows, input, m, out, worker);
   if (node.weights[1] == kNone && activation == nullptr) return;
   const float* bias = node.weights[1] == kNone ? nullptr : weights_[node.weights[1]].floats() + row_begin;
@@ -194,18 +226,22 @@ void CpuProgram::RunMatMul(const Instruction& instruction, uint32_t index, int w
   }
   const ProductInput input = PrepareInput(instruction, index, rows, worker);
   const Node* activation = instruction.activation == kNone ? nullptr : &graph_.nodes()[instruction.activation];
-  // Tiles are numbered through all products of the instruction.
+  // Tiles are numbered through all products of the instruction, for one chunk of rows after the other.
   const uint32_t tile_rows = TileRows(total, workers_, rows > kFewRows ? 2 * panel_rows : panel_rows);
   const auto tiles_of = [&](uint32_t n) {
     return static_cast<uint32_t>((weights_[graph_.nodes()[n].weights[0]].rows + tile_rows - 1) / tile_rows);
   };
   uint32_t tiles = 0;
   for (const uint32_t n : instruction.nodes) tiles += tiles_of(n);
-  for (uint32_t tile = NextOwnTile(index, tiles, worker); tile < tiles; tile = NextOwnTile(index, tiles, worker)) {
-    uint32_t at = tile;
+  const CpuWeight& weight = weights_[first.weights[0]];
+  const uint32_t chunks = NumChunks(rows, weight.acts, ActRowBytes(weight.acts, weight.cols), workers_);
+  const uint32_t all = tiles * chunks;
+  for (uint32_t next = NextOwnTile(index, all, worker); next < all; next = NextOwnTile(index, all, worker)) {
+    uint32_t at = next % tiles;
     size_t which = 0;
     while (at >= tiles_of(instruction.nodes[which])) at -= tiles_of(instruction.nodes[which++]);
-    MatMulTile(graph_.nodes()[instruction.nodes[which]], activation, at, tile_rows, input, worker);
+    MatMulTile(graph_.nodes()[instruction.nodes[which]], activation, at, tile_rows, input,
+               RowsOfChunk(rows, next / tiles, chunks), worker);
   }
 }
 

@@ -109,6 +109,27 @@ TEST(Determinism, SmallPlansGiveTheSameAsLargeOnes) {
   EXPECT_TRUE(SameBits(AllLogits(*large, tokens), AllLogits(*small, tokens)));
 }
 
+// Steps of so many rows multiply in chunks of them, as towers do.
+TEST(Determinism, LargeStepsGiveTheSameAsSmallOnes) {
+  for (const DType type : {DType::kF16, DType::kQ8_0, DType::kQ4_K}) {
+    TinyModelOptions options = Options("qwen2", type);  // products with a bias
+    options.layers = 1;
+    const std::vector<uint8_t> bytes = MakeTinyModel(options);
+    std::vector<std::vector<float>> expected;
+    for (const int threads : {1, 3}) {
+      const std::unique_ptr<Model> model = LoadModel(bytes, {.threads = threads, .context = 800, .max_batch = 800});
+      ASSERT_NE(model, nullptr);
+      const std::vector<int32_t> tokens = SomeTokens(Effort(719u, 531u), model->vocab_size());
+      for (const size_t chunk : {size_t{100}, size_t{0}}) {
+        if (chunk != 0 && !expected.empty()) continue;
+        const auto logits = AllLogits(*model, tokens, chunk);
+        if (expected.empty()) expected = logits;
+        EXPECT_TRUE(SameBits(logits, expected)) << DTypeName(type) << ", threads " << threads << ", chunk " << chunk;
+      }
+    }
+  }
+}
+
 #ifndef __wasm__
 TEST(Determinism, NeighboursDoNotShow) {
   const std::vector<uint8_t> bytes = MakeTinyModel(Options("llama", DType::kQ8_0));
