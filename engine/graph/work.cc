@@ -52,8 +52,8 @@ uint64_t StepWork::Of(const Step& step) const {
          logits_ * step.outputs.size() + position_ * seen;
 }
 
-int StepWork::Workers(const Step& step) const {
-  return static_cast<int>(std::clamp<uint64_t>(Of(step) / kWorthWaking, 1, 1024));
+int StepWork::Workers(uint64_t work) {
+  return static_cast<int>(std::clamp<uint64_t>(work / kWorthWaking, 1, 1024));
 }
 
 }  // namespace mote

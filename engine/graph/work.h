@@ -16,8 +16,10 @@ class StepWork {
   // Multiplications and additions, of products and of attention to all positions up to a row's own. An estimate: blocks
   // of weights that are left out, and windows, count in full.
   uint64_t Of(const Step& step) const;
-  // The workers that such a step keeps busy, at least 1.
-  int Workers(const Step& step) const;
+  // Of that, what one row without a result costs.
+  uint64_t OfRow(uint32_t position) const { return token_ + position_ * (uint64_t{position} + 1); }
+  // The workers that so much of it keeps busy, at least 1.
+  static int Workers(uint64_t work);
 
  private:
   uint64_t token_ = 0;     // of each row

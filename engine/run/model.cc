@@ -148,6 +148,7 @@ Result<std::unique_ptr<Model>> Model::Load(std::unique_ptr<GgufFile> file, const
   const Context context = m.MakeContext();
   MOTE_ASSIGN_OR_RETURN(m.program_, m.backend().Compile(m.plan_, *m.file_, context, params.progress));
   m.limits_.few_workers = params.threads == 0;  // who names a number of threads gets them for every step
+  m.limits_.clock = &m.platform_->clock();
   m.scheduler_ = std::make_unique<Scheduler>(*m.program_, m.platform_->CreateMonitor(), m.pool_.get(), m.limits_,
                                              StepWork(m.graph_));
   m.stepper_ = std::make_unique<Stepper>(*m.scheduler_, m.platform_->CreateMonitor());

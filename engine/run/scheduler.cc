@@ -15,6 +15,10 @@ constexpr uint32_t kPatience = 8;
 // which waking the workers anew is nothing. More looks than a graph has phases would be of no use.
 constexpr uint64_t kPartWork = 1'000'000'000;
 constexpr uint64_t kParts = 256;
+// Rows that products take at a time, about: a cut between them costs.
+constexpr uint32_t kRowTile = 16;
+// Steps of one length differ by so much, on a machine that does other things as well.
+constexpr double kMargin = 0.8;
 // So that what the streams lose is small: an eighth of one step in kPatience.
 uint32_t ShareOf(uint32_t room) {
   return std::max(1u, room / 8);
@@ -196,10 +200,38 @@ void Scheduler::FillPrompts(std::vector<Entry*> prompts, uint32_t rows, bool alo
   }
 }
 
+// Rows of prompts that the step may have. Alone a prompt takes what there is room for: who leaves ends it in its midst.
+uint32_t Scheduler::PromptRows(const std::vector<Entry*>& present) const {
+  if (limits_.clock == nullptr || !work_) return limits_.max_batch;
+  uint32_t jobs = 0;
+  uint32_t streams = 0;
+  uint32_t deepest = 0;
+  for (const Entry* entry : present) {
+    if (entry->job->finished) continue;
+    ++jobs;
+    streams += entry->todo() == 1;
+    deepest = std::max(deepest, entry->job->start + entry->job->done);
+  }
+  if (jobs < 2) return limits_.max_batch;
+  const double rows =
+      kMargin * kSharedSeconds * speed_ / static_cast<double>(std::max<uint64_t>(work_->OfRow(deepest), 1));
+  if (rows >= static_cast<double>(limits_.max_batch)) return limits_.max_batch;
+  const uint32_t whole = static_cast<uint32_t>(rows) / kRowTile * kRowTile;
+  return std::min(std::max(whole - std::min(whole, streams), kSharedRows), limits_.max_batch);
+}
+
+// Of steps that are not too short to tell: a few rows wait for the weights. Whatever else the machine does makes speeds
+// differ from step to step; faster is believed more slowly.
+void Scheduler::TakeSpeed(uint32_t rows, uint64_t work, double seconds) {
+  if (rows < kSharedRows || seconds <= 0) return;
+  const double speed = static_cast<double>(work) / seconds;
+  speed_ = speed_ == 0 ? speed : speed_ + (speed - speed_) / (speed < speed_ ? 2 : 4);
+}
+
 // Running streams first, so that a long prompt never stalls them, those that waited longest before the others; then
 // prompts.
 void Scheduler::Fill(const std::vector<Entry*>& present, Batch* batch) {
-  uint32_t max_prefill = limits_.max_batch;
+  uint32_t max_prefill = PromptRows(present);
   for (const Entry* entry : present) {
     if (entry->job->max_prefill > 0) max_prefill = std::min(max_prefill, entry->job->max_prefill);
   }
@@ -269,12 +301,13 @@ Status Scheduler::Compute(const std::vector<Entry*>& present, const Batch& batch
     step.sights[0].ends = batch.ends;
   }
   step.max_workers = max_workers();
+  const uint64_t work = work_ ? work_->Of(step) : 0;
   if (work_ && limits_.few_workers) {
-    const int worth = work_->Workers(step);
+    const int worth = StepWork::Workers(work);
     step.max_workers = step.max_workers > 0 ? std::min(step.max_workers, worth) : worth;
   }
-  const uint32_t parts =
-      work_ ? static_cast<uint32_t>(std::clamp<uint64_t>(work_->Of(step) / kPartWork, 1, kParts)) : 1;
+  const uint32_t parts = static_cast<uint32_t>(std::clamp<uint64_t>(work / kPartWork, 1, kParts));
+  const double begin = limits_.clock != nullptr ? limits_.clock->Seconds() : 0;
   for (uint32_t part = 0; part < parts; ++part) {
     // What it has written into the caches lies behind what they hold.
     if (part > 0 && Abandoned(present)) {
@@ -283,19 +316,24 @@ Status Scheduler::Compute(const std::vector<Entry*>& present, const Batch& batch
     }
     MOTE_RETURN_IF_ERROR(program_.RunPart(step, part, parts));
   }
+  if (limits_.clock != nullptr) TakeSpeed(batch.rows(), work, limits_.clock->Seconds() - begin);
   return Status();
 }
 
 void Scheduler::StepOnce(std::vector<Entry*> present) {
   std::stable_sort(present.begin(), present.end(),
                    [](const Entry* a, const Entry* b) { return a->job->age < b->job->age; });
+  bool left = false;
   for (Entry* entry : present) {
     Job& job = *entry->job;
     entry->rows = entry->outputs = 0;
     if (job.cancel != nullptr && job.cancel->load(std::memory_order_relaxed)) {
       entry->Finish(Error(Code::kCancelled, "cancelled after %u of %zu tokens", job.done, job.tokens.size()));
+      left = true;
     }
   }
+  // They are told first: whoever stays may be alone now, with a long step.
+  if (left) return;
   Batch batch;
   Fill(present, &batch);
   for (Entry* entry : present) entry->job->passed_over = entry->rows > 0 ? 0 : entry->job->passed_over + 1;

@@ -40,14 +40,14 @@ TEST(StepWork, CountsProductsByTheRowsTheyHaveAndAttentionByWhatIsSeen) {
 
   const Asked one{{0}, {0}, {}};
   EXPECT_EQ(work.Of(one.step()), token + logits + seen);
-  EXPECT_EQ(work.Workers(one.step()), 1) << "5.5 million";
+  EXPECT_EQ(StepWork::Workers(work.Of(one.step())), 1) << "5.5 million";
   const Asked prompt{{7, 8, 9}, {}, {}};
   EXPECT_EQ(work.Of(prompt.step()), 3 * token + (8 + 9 + 10) * seen);
-  EXPECT_EQ(work.Workers(prompt.step()), 3) << "14.9 million";
+  EXPECT_EQ(StepWork::Workers(work.Of(prompt.step())), 3) << "14.9 million";
   const Asked far{{100000}, {0}, {}};
-  EXPECT_EQ(work.Workers(far.step()), 26) << "a long cache is work, too";
+  EXPECT_EQ(StepWork::Workers(work.Of(far.step())), 26) << "a long cache is work, too";
   const Asked many{std::vector<int32_t>(4096, 0), {}, {}};
-  EXPECT_EQ(work.Workers(many.step()), 1024);
+  EXPECT_EQ(StepWork::Workers(work.Of(many.step())), 1024);
 }
 
 TEST(StepWork, CountsTheExpertsThatARowUses) {

@@ -20,15 +20,23 @@ class FakeCache : public KvCache {
   void CopyPrefix(const KvCache&, uint32_t) override {}
 };
 
+struct FakeClock : Clock {
+  double Seconds() const override { return seconds; }
+  int64_t UnixSeconds() const override { return 0; }
+  double seconds = 0;
+};
+
 // Takes a moment, so that whoever has finished is back in the queue before the next step, and counts.
 class FakeProgram : public Program {
  public:
   Result<std::unique_ptr<KvCache>> CreateKvCache(uint32_t) override { return std::unique_ptr<KvCache>(new FakeCache); }
-  Status RunPart(const Step& step, uint32_t, uint32_t) override {
-    for (int i = 0; i < 50; ++i) sched_yield();
+  Status RunPart(const Step& step, uint32_t, uint32_t parts) override {
+    for (int i = 0; i < 50 && clock_ == nullptr; ++i) sched_yield();
     max_workers_ = step.max_workers;
     ++runs_;
     if (cancel_ != nullptr && runs_ == cancel_in_) *cancel_ = true;
+    rows_ = static_cast<uint32_t>(step.tokens.size());
+    if (clock_ != nullptr) clock_->seconds += seconds_of_row_ * rows_ / parts;
     std::fill(step.logits, step.logits + step.outputs.size() * kVocab, 0.0f);
     if (++steps_ >= kMaxSteps) out_of_steps_ = true;
     return Status();
@@ -42,6 +50,12 @@ class FakeProgram : public Program {
     cancel_ = cancel;
   }
   int runs() const { return runs_; }
+  // From now on a row takes so long.
+  void Take(FakeClock* clock, double seconds_of_row) {
+    clock_ = clock;
+    seconds_of_row_ = seconds_of_row;
+  }
+  uint32_t rows() const { return rows_; }  // of the last step
 
   static constexpr uint32_t kVocab = 4;
   static constexpr int kMaxSteps = 3000;
@@ -52,6 +66,9 @@ class FakeProgram : public Program {
   int runs_ = 0;
   int cancel_in_ = 0;
   std::atomic<bool>* cancel_ = nullptr;
+  uint32_t rows_ = 0;
+  FakeClock* clock_ = nullptr;
+  double seconds_of_row_ = 0;
   std::atomic<bool> out_of_steps_ = false;
 };
 
@@ -128,18 +145,25 @@ TEST(Scheduler, StepsAreToldHowManyWorkersToTake) {
   }
 }
 
-// A prompt of one step: who leaves in its midst does not wait for its end, and whoever shares the step gets all of it.
-TEST(Scheduler, AStepThatNobodyWaitsForEndsInItsMidst) {
+// A row is work enough for a part of its own.
+struct LargeModel {
+  LargeModel() {
+    const ValueId x = graph.Embed(graph.AddWeight(&embed, FakeProgram::kVocab, 40000), 1);
+    const ValueId y = graph.MatMul(x, graph.AddWeight(&square, 40000, 40000));
+    graph.SetResult(graph.MatMul(graph.SelectOutputs(y), graph.AddWeight(&embed, FakeProgram::kVocab, 40000)));
+  }
   const TensorInfo embed = Matrix("embed", FakeProgram::kVocab, 40000);
   const TensorInfo square = Matrix("square", 40000, 40000);
   Graph graph;
-  const ValueId x = graph.Embed(graph.AddWeight(&embed, FakeProgram::kVocab, 40000), 1);
-  const ValueId y = graph.MatMul(x, graph.AddWeight(&square, 40000, 40000));
-  graph.SetResult(graph.MatMul(graph.SelectOutputs(y), graph.AddWeight(&embed, FakeProgram::kVocab, 40000)));
-  ASSERT_TRUE(graph.status().ok()) << graph.status().message();
+};
+
+// A prompt of one step: who leaves in its midst does not wait for its end, and whoever shares the step gets all of it.
+TEST(Scheduler, AStepThatNobodyWaitsForEndsInItsMidst) {
+  const LargeModel model;
+  ASSERT_TRUE(model.graph.status().ok()) << model.graph.status().message();
   FakeProgram program;
   Scheduler scheduler(program, CreatePlatform()->CreateMonitor(), nullptr, {8, 8, FakeProgram::kVocab, 1},
-                      StepWork(graph));
+                      StepWork(model.graph));
   FakeCache cache[2];
   const std::vector<int32_t> tokens(4, 2);
   float logits[2][FakeProgram::kVocab];
@@ -230,6 +254,109 @@ TEST(Scheduler, WhoNeedsTheBestAloneGetsThemBesideThoseWhoNeedAll) {
   jobs[1].finished = false;
   scheduler.RunOnce(one);
   EXPECT_TRUE(program.enough().empty()) << "nobody needs the best alone";
+}
+
+// Prompts of several sessions, on a machine of a speed that the scheduler has to find out.
+class SharedSteps : public ::testing::Test {
+ protected:
+  static constexpr uint32_t kBatch = 512;
+  static constexpr double kLimit = Scheduler::kSharedSeconds;
+
+  SharedSteps()
+      : scheduler_(program_, CreatePlatform()->CreateMonitor(), nullptr,
+                   {kBatch, kBatch, FakeProgram::kVocab, 1, false, &clock_}, StepWork(model_.graph)),
+        tokens_(100000, 2) {}
+
+  Job JobOf(uint32_t count) {
+    Job job;
+    job.tokens = std::span(tokens_).first(count);
+    job.cache = &cache_;
+    job.last_logits = logits_;
+    return job;
+  }
+  // The length of one step of all.
+  double Step(std::span<Job* const> jobs) {
+    const double begin = clock_.seconds;
+    scheduler_.RunOnce(jobs);
+    return clock_.seconds - begin;
+  }
+
+  const LargeModel model_;
+  FakeClock clock_;
+  FakeProgram program_;
+  FakeCache cache_;
+  float logits_[FakeProgram::kVocab];
+  Scheduler scheduler_;
+  const std::vector<int32_t> tokens_;
+};
+
+TEST_F(SharedSteps, AreAsLongAsTheSpeedOfTheMachineAllows) {
+  Job first = JobOf(50000), second = JobOf(50000);
+  Job* both[] = {&first, &second};
+  program_.Take(&clock_, 0.00095);
+  EXPECT_LE(Step(both), kLimit) << "the first one, of whose speed nothing is known";
+  for (int i = 0; i < 20; ++i) EXPECT_LE(Step(both), kLimit * 1.001);
+  EXPECT_EQ(program_.rows(), 96u) << "of 126 that take as long as they may";
+  program_.Take(&clock_, 0.00048);
+  for (int i = 0; i < 20; ++i) EXPECT_LE(Step(both), kLimit * 1.001);
+  EXPECT_EQ(program_.rows(), 192u) << "faster: more of them";
+  program_.Take(&clock_, 0.00095);  // something else has the processor, too
+  for (int i = 0; i < 10; ++i) Step(both);
+  EXPECT_LE(Step(both), kLimit * 1.001);
+  program_.Take(&clock_, 0.1);
+  for (int i = 0; i < 20; ++i) Step(both);
+  EXPECT_EQ(program_.rows(), Scheduler::kSharedRows) << "so many, however slow";
+  program_.Take(&clock_, 1e-5);
+  for (int i = 0; i < 100; ++i) Step(both);
+  EXPECT_EQ(program_.rows(), kBatch);
+}
+
+TEST_F(SharedSteps, WhoIsAloneHasAllOfIt) {
+  program_.Take(&clock_, 0.00095);
+  Job first = JobOf(50000), second = JobOf(50000);
+  Job* both[] = {&first, &second};
+  for (int i = 0; i < 5; ++i) Step(both);
+  Step({both, 1});
+  EXPECT_EQ(program_.rows(), kBatch);
+}
+
+TEST_F(SharedSteps, RowsOfStreamsCount) {
+  program_.Take(&clock_, 0.00048);
+  Job prompt = JobOf(50000);
+  Job* alone = &prompt;
+  Step({&alone, 1});
+  std::vector<Job> streams(64, JobOf(1));
+  std::vector<Job*> all = {&prompt};
+  for (Job& stream : streams) all.push_back(&stream);
+  EXPECT_LE(Step(all), kLimit);
+  EXPECT_EQ(program_.rows(), 192u);
+  for (const Job& stream : streams) EXPECT_TRUE(stream.finished);
+}
+
+// Who leaves a step that another shares waits for its end, and that comes soon; the other has lost nothing.
+TEST_F(SharedSteps, WhoLeavesIsGoneSoonAndTheOthersGoOn) {
+  program_.Take(&clock_, 0.0015);
+  std::atomic<bool> cancel = false;
+  Job leaves = JobOf(20000), stays = JobOf(2000);
+  leaves.cancel = &cancel;
+  Job* both[] = {&leaves, &stays};
+  for (int i = 0; i < 4; ++i) Step(both);
+  const uint32_t done = stays.done;
+  ASSERT_GT(done, 0u);
+  ASSERT_LT(done, 2000u);
+  program_.CancelIn(2, &cancel);  // early in the next step
+  double waited = Step(both);
+  EXPECT_GT(program_.runs(), 2);
+  EXPECT_GT(stays.done, done) << "its share of that step";
+  EXPECT_FALSE(leaves.finished);
+  waited += Step(both);
+  EXPECT_TRUE(leaves.finished) << "before the long step of the one who is alone now";
+  EXPECT_EQ(leaves.status.code(), Code::kCancelled);
+  EXPECT_LT(waited, 0.2);
+  Job* other[] = {&stays};
+  for (int i = 0; i < 10 && !stays.finished; ++i) Step(other);
+  EXPECT_TRUE(stays.finished && stays.status.ok()) << stays.status.message();
+  EXPECT_EQ(stays.done, 2000u);
 }
 
 void TakeAMoment() {

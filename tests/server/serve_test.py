@@ -9,6 +9,7 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -282,6 +283,20 @@ class UnderLoad(unittest.TestCase):
             eventually(lambda: not any(s["is_processing"] for s in json.loads(server.get("/slots"))), "all slots come back")
             self.assertGreater(server.metric("mote:request_success_total", finished_reason="abort") +
                                server.metric("mote:request_success_total", finished_reason="cancelled"), 0)
+
+    def test_the_measuring_client(self):
+        """bench/peers/serve.py: that it finds the phases and sums up what it asked for. No times."""
+        with Server("--slots", "4", "--cache-size", "0", model=STORIES) as server:
+            def measured(mode, *words):
+                done = subprocess.run([sys.executable, "-B", "bench/peers/serve.py", mode, f"http://{server.host}:{server.port}",
+                                       "--tokens", "300-500", "-o", "json", *words], stdout=subprocess.PIPE, timeout=300, check=True)
+                return [json.loads(line) for line in done.stdout.splitlines()]
+            rows = measured("disconnect", "-p", "100", "--tries", "1", "--phases", "decode,queued")
+            self.assertEqual([(row["phase"], row["tries"]) for row in rows], [("decode", 1), ("queued", 1)])
+            rows = measured("load", "-p", "20", "-n", "5", "--clients", "3", "--requests", "2", "--rounds", "2")
+            self.assertEqual([(row["prompt_tokens"], row["tokens"], row["failed"]) for row in rows], [(120, 30, 0)] * 2)
+            rows = measured("join", "--long", "150", "-p", "20", "--streams", "2", "--shorts", "2", "--rounds", "1")
+            self.assertEqual([len(row["shorts"]) for row in rows], [2])
 
     def test_a_full_queue_says_when_to_come_back(self):
         with Server("--slots", "1", "--queue-length", "2", model=STORIES) as server:
