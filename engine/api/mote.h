@@ -100,7 +100,8 @@ typedef enum mote_cache_type {
   MOTE_CACHE_Q8_0 = 1 /* 8 bits with a scale for every 32 values: 17/32 of the memory, and of the reading */
 } mote_cache_type;
 
-/* How block-sparse matrices are multiplied with; the results are the same to the bit. */
+/* How block-sparse matrices are multiplied with; the results are the same, to the bit on a CPU. A GPU has
+   both ways for halves alone. */
 typedef enum mote_sparse_path {
   MOTE_SPARSE_AUTO = 0,   /* each as it is faster on this machine */
   MOTE_SPARSE_SPARSE = 1, /* as they are */

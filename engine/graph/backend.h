@@ -96,8 +96,8 @@ class Program {
   // The part at `part` of the step, cut into `parts` of about the same length (some may be empty). All parts of a step,
   // in their order and with no other step of the program between them, are what Run does.
   virtual Status RunPart(const Step& step, uint32_t part, uint32_t parts) = 0;
-  // Run in two, for whoever has other work meanwhile: behind Begin the step may still be under way, and what it points to
-  // must stay; its results are there behind End. Nothing else is asked of the program in between.
+  // Run in two, for whoever has other work meanwhile: behind Begin the step may still be under way, and what it points
+  // to must stay; its results are there behind End. Nothing else is asked of the program in between.
   virtual Status Begin(const Step& step) { return Run(step); }
   // Also for who breaks off behind a part that was not a step's last: nothing of it is under way any more.
   virtual Status End() { return Status(); }
@@ -147,7 +147,7 @@ class Backend {
 };
 
 // How block-sparse matrices are multiplied with: as they are, or made dense while they are loaded. Results are the same
-// to the bit. kAuto: each as it is faster on this machine.
+// to the bit, but on a GPU (gpu.h). kAuto: each as it is faster on this machine.
 enum class SparsePath : uint8_t { kAuto, kSparse, kDense };
 
 // Implemented by targets/cpu. `isa`: a row of the kernel table by name, or empty for the best that the CPU has (the

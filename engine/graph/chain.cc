@@ -177,7 +177,8 @@ class ChainBackend : public Backend {
 
   const char* name() const override { return "chain"; }
   std::string description() const override {
-    return std::to_string(params_.front->graph->cache_layers().size()) + " layers here on " + local_.description() + params_.others;
+    return std::to_string(params_.front->graph->cache_layers().size()) + " layers here on " + local_.description() +
+           params_.others;
   }
   Result<MemoryNeed> Measure(const Plan& plan, uint32_t context) const override {
     if (plan.graph->cache_layers().empty()) return local_.Measure(plan, context);

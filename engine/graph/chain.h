@@ -22,8 +22,8 @@
 
 namespace mote {
 
-// The lead's backend. `local`, `transport` and `front` must outlive it. `ready` is called when its own layers are loaded:
-// waits for the others. `others`: for people. Graphs without layers (towers) run on `local` alone.
+// The lead's backend. `local`, `transport` and `front` must outlive it. `ready` is called when its own layers are
+// loaded: waits for the others. `others`: for people. Graphs without layers (towers) run on `local` alone.
 struct ChainLeadParams {
   // Of the lead's own layers: the front half of the model's graph (cut.h), planned for as many rows and with as many
   // outputs as the model has rows.

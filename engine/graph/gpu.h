@@ -34,8 +34,9 @@ Result<int> CountGpus();
 // One of them, without touching the others: that takes some of its memory for as long as the process lives.
 // kInvalidArgument where there is no such GPU.
 Result<GpuInfo> ReadGpu(int index);
-// `pixels` must outlive the backend: pictures stay with the CPU.
-Result<std::unique_ptr<Backend>> CreateGpuBackend(const GpuInfo& gpu, const PixelKernels& pixels);
+// `pixels` must outlive the backend: pictures stay with the CPU. `path`: of block-sparse matrices that a GPU can
+// multiply with in both ways, those of halves; sums of the two differ in their last bits.
+Result<std::unique_ptr<Backend>> CreateGpuBackend(const GpuInfo& gpu, const PixelKernels& pixels, SparsePath path);
 
 }  // namespace mote
 

@@ -271,7 +271,9 @@ class ChainFollower {
     const bool last = transport_.rank() + 1 == transport_.ranks();
     MOTE_ASSIGN_OR_RETURN(plan_, MakePlan(graph_, share_.max_batch, last ? share_.max_outputs : share_.max_batch));
     plan_.cache = share_.cache;
-    MOTE_ASSIGN_OR_RETURN(device_, ChooseDevice(params_.device, plan_, share_.context, *cpu_));
+    DeviceRequest device = params_.device;
+    device.sparse = params_.sparse;
+    MOTE_ASSIGN_OR_RETURN(device_, ChooseDevice(device, plan_, share_.context, *cpu_));
     Backend& backend = device_.backend != nullptr ? *device_.backend : *cpu_;
     MOTE_ASSIGN_OR_RETURN(const MemoryNeed need, backend.Measure(plan_, share_.context));
     const uint64_t bytes = need.total();

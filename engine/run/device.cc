@@ -61,7 +61,7 @@ Result<DeviceChoice> ChooseGpu(const DeviceRequest& request, int index, const Pl
                                Backend& cpu) {
   DeviceChoice choice;
   MOTE_ASSIGN_OR_RETURN(const GpuInfo gpu, ReadGpu(index));
-  MOTE_ASSIGN_OR_RETURN(choice.gpu, CreateGpuBackend(gpu, cpu.pixel_kernels()));
+  MOTE_ASSIGN_OR_RETURN(choice.gpu, CreateGpuBackend(gpu, cpu.pixel_kernels(), request.sparse));
   choice.gpu_free = gpu.free_bytes;
   MOTE_RETURN_IF_ERROR(choice.gpu->Measure(plan, context).status());
   const uint32_t layers = static_cast<uint32_t>(plan.graph->cache_layers().size());

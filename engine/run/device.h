@@ -19,7 +19,8 @@ struct DeviceRequest {
   // "cpu"; "cuda" or "cuda:1", which fails where it cannot be; "auto", a GPU where there is one that can, and else the
   // CPU.
   std::string device = "cpu";
-  int32_t gpu_layers = kLayersThatFit;  // or a number: the last so many
+  int32_t gpu_layers = kLayersThatFit;    // or a number: the last so many
+  SparsePath sparse = SparsePath::kAuto;  // of block-sparse matrices on a GPU
 };
 
 // "auto", "cpu", "cuda", "cuda:N" with N below 64: kInvalidArgument otherwise.

@@ -55,6 +55,7 @@ Result<std::unique_ptr<Model>> Model::Prepare(std::unique_ptr<GgufFile> file, co
   MOTE_ASSIGN_OR_RETURN(m.plan_, MakePlan(m.graph_, batch, batch));
   m.plan_.cache = params.cache;
   DeviceRequest device = params.device;
+  device.sparse = params.sparse;
   if (params.dynamic_sparsity) {
     if (device.device != "auto" && device.device != "cpu") {
       return Error(Code::kUnsupported, "device \"%s\": dynamic sparsity runs on the CPU alone",
@@ -73,8 +74,8 @@ Result<std::unique_ptr<Model>> Model::Prepare(std::unique_ptr<GgufFile> file, co
   const Context context = m.MakeContext();
   MOTE_ASSIGN_OR_RETURN(m.cpu_, CreateCpuBackend(context, params.isa, params.sparse));
   if (params.chain.transport != nullptr && !shapes_only) {
-    MOTE_ASSIGN_OR_RETURN(
-        m.chain_, ChainLead::Create(params.chain, params.device, *m.file_, m.plan_, m.context_, *m.cpu_, context));
+    MOTE_ASSIGN_OR_RETURN(m.chain_,
+                          ChainLead::Create(params.chain, device, *m.file_, m.plan_, m.context_, *m.cpu_, context));
   } else {
     MOTE_ASSIGN_OR_RETURN(m.device_, ChooseDevice(device, m.plan_, m.context_, *m.cpu_));
   }

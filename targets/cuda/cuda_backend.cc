@@ -50,7 +50,8 @@ GpuInfo InfoOf(int index, const DeviceFacts& facts) {
 
 class CudaBackend : public Backend {
  public:
-  CudaBackend(GpuInfo info, const PixelKernels& pixels) : info_(std::move(info)), pixels_(pixels) {}
+  CudaBackend(GpuInfo info, const PixelKernels& pixels, SparsePath path)
+      : info_(std::move(info)), pixels_(pixels), path_(path) {}
 
   const char* name() const override { return "cuda"; }
   std::string description() const override {
@@ -63,7 +64,7 @@ class CudaBackend : public Backend {
   Result<MemoryNeed> Measure(const Plan& plan, uint32_t context) const override {
     MOTE_RETURN_IF_ERROR(CheckSupported(plan));
     MemoryNeed need;
-    need.weight_bytes = CudaWeights::Bytes(*plan.graph);
+    need.weight_bytes = CudaWeights::Bytes(*plan.graph, path_);
     if (need.weight_bytes > INT64_MAX) return Error(Code::kMalformed, "the tensors have 2^63 bytes or more together");
     const Checked64 cache_bytes = CudaKvCache::Bytes(*plan.graph, plan.cache, context);
     if (!cache_bytes.FitsIn(INT64_MAX)) {
@@ -77,8 +78,9 @@ class CudaBackend : public Backend {
   Result<std::unique_ptr<Program>> Compile(const Plan& plan, const GgufFile& file, const Context& context,
                                            const LoadProgress& progress) override {
     MOTE_RETURN_IF_ERROR(CheckSupported(plan));
-    MOTE_ASSIGN_OR_RETURN(std::unique_ptr<CudaProgram> program,
-                          CudaProgram::Create(plan, file, {info_.index, info_.shared_memory}, context, progress));
+    MOTE_ASSIGN_OR_RETURN(
+        std::unique_ptr<CudaProgram> program,
+        CudaProgram::Create(plan, file, {info_.index, info_.shared_memory, path_}, context, progress));
     return std::unique_ptr<Program>(std::move(program));
   }
 
@@ -90,7 +92,7 @@ class CudaBackend : public Backend {
     for (const Weight& weight : plan.graph->weights()) {
       const DType type = weight.tensor->type;
       if (weight.tensor->sparse != nullptr) {  // of whole blocks, of a type that runs as it is or dense
-        MOTE_RETURN_IF_ERROR(CudaWeights::CheckSparse(weight));
+        MOTE_RETURN_IF_ERROR(CudaWeights::CheckSparse(weight, path_));
         continue;
       }
       const cuda::PackedFormat format = cuda::FormatOf(type);
@@ -128,6 +130,7 @@ class CudaBackend : public Backend {
 
   const GpuInfo info_;
   const PixelKernels& pixels_;
+  const SparsePath path_;
 };
 
 }  // namespace
@@ -154,11 +157,11 @@ Result<GpuInfo> ReadGpu(int index) {
   return InfoOf(index, facts);
 }
 
-Result<std::unique_ptr<Backend>> CreateGpuBackend(const GpuInfo& gpu, const PixelKernels& pixels) {
+Result<std::unique_ptr<Backend>> CreateGpuBackend(const GpuInfo& gpu, const PixelKernels& pixels, SparsePath path) {
   if (!gpu.unusable.empty()) {
     return Error(Code::kUnsupported, "GPU %d (%s): %s", gpu.index, gpu.name.c_str(), gpu.unusable.c_str());
   }
-  return std::unique_ptr<Backend>(new CudaBackend(gpu, pixels));
+  return std::unique_ptr<Backend>(new CudaBackend(gpu, pixels, path));
 }
 
 }  // namespace mote

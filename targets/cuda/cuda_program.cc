@@ -137,8 +137,8 @@ Result<std::unique_ptr<CudaProgram>> CudaProgram::Create(const Plan& plan, const
   }
   PrepareKernels(shared);
   MOTE_RETURN_IF_ERROR(program->Allocate());
-  MOTE_ASSIGN_OR_RETURN(program->weights_, CudaWeights::Load(*plan.graph, file, context, progress, device.index,
-                                                             device.shared, program->stream_));
+  MOTE_ASSIGN_OR_RETURN(program->weights_,
+                        CudaWeights::Load(*plan.graph, file, context, progress, device, program->stream_));
   MOTE_RETURN_IF_ERROR(program->UploadRopes());
   program->Build();
   return program;
@@ -299,8 +299,7 @@ Status CudaProgram::UploadInputs(const Step& step) {
     size_t count = 1;
     if (from != nullptr) {
       while (row + count < step.inputs.size() && step.inputs[row + count] == from + count * cols) ++count;
-      const char* text =
-          CopyIn(inputs_.As<float>() + row * cols, from, count * cols * sizeof(float), stream_);
+      const char* text = CopyIn(inputs_.As<float>() + row * cols, from, count * cols * sizeof(float), stream_);
       MOTE_RETURN_IF_ERROR(CudaStatus(text, "copying inputs"));
     }
     row += count;
@@ -469,6 +468,8 @@ BestArgs CudaProgram::ArgsOfBest() const {
 }
 
 uint32_t CudaProgram::Capacity(uint8_t rows_kind, uint32_t tokens) const {
+  // Of a prompt's rows one goes on to logits, as a rule: their product is that of few tokens.
+  if (tokens > kGraphRows) return std::max(NumRows(rows_kind), 1u);
   // Of a graph's bucket any row may be an output.
   const uint32_t outputs = std::min(tokens, plan_.max_outputs);
   if (rows_kind == kRowsTokens) return tokens;

@@ -49,12 +49,6 @@ struct ExpertLayout {
   uint64_t bytes = 0;
 };
 
-// What a program works with; none of it changes while it lives.
-struct CudaDevice {
-  int index = 0;
-  bool shared = false;  // host and device have one memory
-};
-
 class CudaProgram : public Program {
  public:
   static Result<std::unique_ptr<CudaProgram>> Create(const Plan& plan, const GgufFile& file, const CudaDevice& device,

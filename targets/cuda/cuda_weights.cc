@@ -10,9 +10,11 @@
 namespace mote::cuda {
 namespace {
 
-bool StaysSparse(const TensorInfo& tensor) {
-  return tensor.sparse != nullptr &&
-         RunsSparse(SparseShape{tensor.type, tensor.rows(), tensor.cols()}, tensor.sparse->blocks);
+bool StaysSparse(const TensorInfo& tensor, SparsePath path) {
+  if (tensor.sparse == nullptr) return false;
+  const SparseShape shape = {tensor.type, tensor.rows(), tensor.cols()};
+  if (path == SparsePath::kAuto || !RunsBothWays(shape)) return RunsSparse(shape, tensor.sparse->blocks);
+  return path == SparsePath::kSparse;
 }
 SparseLayout LayoutOf(const TensorInfo& tensor) {
   return SparseLayout({tensor.type, tensor.rows(), tensor.cols()}, tensor.sparse->blocks);
@@ -28,7 +30,7 @@ struct Place {
   bool first = true;   // of those that share; the others are not packed again
 };
 
-std::vector<Place> PlacesOf(const Graph& graph, Checked64* total) {
+std::vector<Place> PlacesOf(const Graph& graph, SparsePath path, Checked64* total) {
   std::vector<Place> places(graph.weights().size());
   for (const Node& node : graph.nodes()) {
     if (node.op != OpKind::kMoe) continue;
@@ -43,13 +45,13 @@ std::vector<Place> PlacesOf(const Graph& graph, Checked64* total) {
       if (other.tensor != w.tensor) continue;
       const bool same = other.row_begin == w.row_begin && other.rows == w.rows && other.cols == w.cols &&
                         other.transposed == w.transposed && places[j].parts == place.parts;
-      if (!same && !StaysSparse(*w.tensor)) continue;
+      if (!same && !StaysSparse(*w.tensor, path)) continue;
       place = places[j];
       place.first = false;
       break;
     }
     if (!place.first) continue;
-    if (StaysSparse(*w.tensor)) {
+    if (StaysSparse(*w.tensor, path)) {
       place.bytes = LayoutOf(*w.tensor).bytes;
       place.offset = total->FitsIn(INT64_MAX) ? total->value() : 0;
       *total = *total + Checked64(place.bytes).AlignUp(256);
@@ -79,28 +81,29 @@ SparseMatrixArgs PartOf(const Weight& w, const uint8_t* data) {
 
 }  // namespace
 
-Status CudaWeights::CheckSparse(const Weight& weight) {
-  if (!StaysSparse(*weight.tensor) || LayoutOf(*weight.tensor).possible()) return Status();
+Status CudaWeights::CheckSparse(const Weight& weight, SparsePath path) {
+  if (!StaysSparse(*weight.tensor, path) || LayoutOf(*weight.tensor).possible()) return Status();
   return Error(Code::kUnsupported, "tensor %s is block-sparse and too large for the GPU backend",
                weight.tensor->name.c_str());
 }
 
-uint64_t CudaWeights::Bytes(const Graph& graph) {
+uint64_t CudaWeights::Bytes(const Graph& graph, SparsePath path) {
   Checked64 total = 0;
-  PlacesOf(graph, &total);
+  PlacesOf(graph, path, &total);
   return total.FitsIn(INT64_MAX) ? total.value() : UINT64_MAX;
 }
 
 Result<CudaWeights> CudaWeights::Load(const Graph& graph, const GgufFile& file, const Context& context,
-                                      const LoadProgress& progress, int device, bool shared, void* stream) {
+                                      const LoadProgress& progress, const CudaDevice& device, void* stream) {
+  const SparsePath path = device.sparse;
   CudaWeights result;
   Checked64 total = 0;
-  const std::vector<Place> places = PlacesOf(graph, &total);
+  const std::vector<Place> places = PlacesOf(graph, path, &total);
   if (!total.FitsIn(INT64_MAX)) return Error(Code::kMalformed, "the tensors have 2^63 bytes or more together");
-  MOTE_ASSIGN_OR_RETURN(result.memory_, DeviceMemory::Create(shared ? MemoryKind::kShared : MemoryKind::kDevice,
-                                                             total.value(), "weights", device));
-  Uploader uploader(context, shared, stream);
-  MOTE_RETURN_IF_ERROR(uploader.Init(device));
+  MOTE_ASSIGN_OR_RETURN(result.memory_, DeviceMemory::Create(device.shared ? MemoryKind::kShared : MemoryKind::kDevice,
+                                                             total.value(), "weights", device.index));
+  Uploader uploader(context, device.shared, stream);
+  MOTE_RETURN_IF_ERROR(uploader.Init(device.index));
   for (size_t i = 0; i < places.size(); ++i) {
     const Place& place = places[i];
     const Weight& w = graph.weights()[i];
@@ -110,7 +113,7 @@ Result<CudaWeights> CudaWeights::Load(const Graph& graph, const GgufFile& file, 
     weight.cols = w.cols;
     weight.part_bytes = place.bytes / place.parts;
     weight.data = result.memory_.data() + place.offset;
-    weight.is_sparse = StaysSparse(*w.tensor);
+    weight.is_sparse = StaysSparse(*w.tensor, path);
     if (weight.is_sparse) weight.sparse = PartOf(w, weight.data);
     result.weights_.push_back(weight);
     if (!place.first) continue;

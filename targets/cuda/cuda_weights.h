@@ -15,6 +15,13 @@
 
 namespace mote::cuda {
 
+// What a program works with; none of it changes while it lives.
+struct CudaDevice {
+  int index = 0;
+  bool shared = false;  // host and device have one memory
+  SparsePath sparse = SparsePath::kAuto;
+};
+
 // A block-sparse one that runs as it is (pack_sparse.h) is a part of its tensor, which lies in device memory as a
 // whole.
 struct CudaWeight {
@@ -33,11 +40,11 @@ class CudaWeights {
   // Packs with all workers and copies while the next piece is packed; where host and device share their memory, packs
   // into place. Gives the file's pages back as it goes.
   static Result<CudaWeights> Load(const Graph& graph, const GgufFile& file, const Context& context,
-                                  const LoadProgress& progress, int device, bool shared, void* stream);
+                                  const LoadProgress& progress, const CudaDevice& device, void* stream);
   // kUnsupported: what a block-sparse weight is too large for.
-  static Status CheckSparse(const Weight& weight);
+  static Status CheckSparse(const Weight& weight, SparsePath path);
   // Bytes of device memory; UINT64_MAX where they do not fit 63 bits.
-  static uint64_t Bytes(const Graph& graph);
+  static uint64_t Bytes(const Graph& graph, SparsePath path);
 
   const CudaWeight& operator[](WeightId id) const { return weights_[id]; }
 

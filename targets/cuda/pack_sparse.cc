@@ -99,6 +99,10 @@ bool RunsSparse(const SparseShape& shape, uint64_t blocks) {
   return shape.type == DType::kI8 || static_cast<double>(blocks) <= kFullest * static_cast<double>(shape.all_blocks());
 }
 
+bool RunsBothWays(const SparseShape& shape) {
+  return IsPackedSparse(shape.type) && shape.type != DType::kI8;
+}
+
 std::vector<uint32_t> PairStarts(const SparseView& view) {
   std::vector<uint32_t> starts;
   starts.reserve(view.shape.groups() * RowUnits(view.shape.type, view.shape.cols) + 1);

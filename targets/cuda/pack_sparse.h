@@ -23,6 +23,8 @@ struct SparseLayout {
 // Whether a matrix is multiplied with as it is. Halves nearly all of which are kept are faster dense, with many tokens;
 // int8 has no dense form here, and takes no more bytes than one would.
 bool RunsSparse(const SparseShape& shape, uint64_t blocks);
+// Halves: there are kernels for them as they are and for them made dense.
+bool RunsBothWays(const SparseShape& shape);
 
 // First pair of every unit, group by group, and their number at the end. The view must have passed CheckSparse.
 std::vector<uint32_t> PairStarts(const SparseView& view);

@@ -18,7 +18,7 @@ Result<GpuInfo> ReadGpu(int) {
   return NoGpu();
 }
 
-Result<std::unique_ptr<Backend>> CreateGpuBackend(const GpuInfo&, const PixelKernels&) {
+Result<std::unique_ptr<Backend>> CreateGpuBackend(const GpuInfo&, const PixelKernels&, SparsePath) {
   return NoGpu();
 }
 

@@ -26,6 +26,7 @@ struct Where {
   CacheTypes cache = {};
   uint32_t context = 0;
   uint32_t max_batch = 512;
+  SparsePath sparse = SparsePath::kAuto;
 };
 
 std::unique_ptr<Model> LoadOn(std::span<const uint8_t> bytes, const Where& where) {
@@ -40,6 +41,7 @@ std::unique_ptr<Model> LoadOn(std::span<const uint8_t> bytes, const Where& where
   params.cache = where.cache;
   params.isa = "scalar";
   params.device = {where.device, where.gpu_layers};
+  params.sparse = where.sparse;
   Result<std::unique_ptr<Model>> model = Model::Load(std::move(file).value(), params);
   EXPECT_TRUE(model.ok()) << model.status().message();
   return model.ok() ? std::move(model).value() : nullptr;
@@ -229,6 +231,37 @@ TEST_F(CudaModel, BlockSparseWeightsAgreeWithTheCpu) {
     printf("worst of %s, %s, %.1f of the blocks: %.2g\n", v.architecture, DTypeName(v.type), v.density, error);
     EXPECT_LT(error, kBound) << v.architecture << ", " << DTypeName(v.type);
     EXPECT_TRUE(SameBits(AllLogits(*gpu, tokens, 5), all)) << v.architecture << ", " << DTypeName(v.type);
+  }
+}
+
+// Halves run as they are or dense, as is asked for; int8 has one way.
+TEST_F(CudaModel, TheSparsePathIsTheOneAskedFor) {
+  struct Variant {
+    DType type;
+    double density;
+    SparsePath automatic;
+  };
+  for (const Variant v : {Variant{DType::kF16, 0.5, SparsePath::kSparse}, Variant{DType::kBF16, 1, SparsePath::kDense},
+                          Variant{DType::kI8, 0.5, SparsePath::kSparse}}) {
+    TinyModelOptions options = Options("llama", DType::kF32);
+    options.layers = 1;
+    const std::vector<uint8_t> bytes = MakeSparseFile(MakeTinyModel(options), {.type = v.type, .density = v.density});
+    const std::vector<int32_t> tokens = SomeTokens(12, 300);
+    const std::unique_ptr<Model> cpu = LoadOn(bytes, {.device = "cpu"});
+    std::unique_ptr<Model> gpu[3];
+    for (const SparsePath path : {SparsePath::kAuto, SparsePath::kSparse, SparsePath::kDense}) {
+      std::unique_ptr<Model>& model = gpu[static_cast<int>(path)];
+      model = LoadOn(bytes, {.sparse = path});
+      ASSERT_TRUE(cpu != nullptr && model != nullptr);
+      EXPECT_LT(WorstError(AllLogits(*model, tokens), AllLogits(*cpu, tokens)), kBound) << DTypeName(v.type);
+    }
+    const auto weights = [&](SparsePath path) { return gpu[static_cast<int>(path)]->device().gpu_need.weight_bytes; };
+    const auto logits = [&](SparsePath path) { return AllLogits(*gpu[static_cast<int>(path)], tokens); };
+    EXPECT_EQ(weights(SparsePath::kAuto), weights(v.automatic)) << DTypeName(v.type);
+    EXPECT_TRUE(SameBits(logits(SparsePath::kAuto), logits(v.automatic))) << DTypeName(v.type);
+    EXPECT_EQ(weights(SparsePath::kSparse) != weights(SparsePath::kDense), v.type != DType::kI8) << DTypeName(v.type);
+    printf("%s, sparse and dense: %s bits\n", DTypeName(v.type),
+           SameBits(logits(SparsePath::kSparse), logits(SparsePath::kDense)) ? "the same" : "different");
   }
 }
 

@@ -64,9 +64,8 @@ TEST(CudaExperts, PairsAreSortedByExpertAndRow) {
     const uint32_t pairs = s.rows * s.used;
     std::vector<uint32_t> sorted(pairs), first(s.experts + 1);
     std::iota(sorted.begin(), sorted.end(), 0u);
-    std::stable_sort(sorted.begin(), sorted.end(), [&](uint32_t a, uint32_t b) {
-      return got.expert[a] < got.expert[b];
-    });
+    std::stable_sort(sorted.begin(), sorted.end(),
+                     [&](uint32_t a, uint32_t b) { return got.expert[a] < got.expert[b]; });
     for (const uint32_t e : got.expert) ++first[e + 1];
     std::partial_sum(first.begin(), first.end(), first.begin());
     EXPECT_EQ(got.first, first);

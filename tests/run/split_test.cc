@@ -106,9 +106,7 @@ TEST(Split, TheSameBitsWhereverTheCutIs) {
 class LateProgram : public Program {
  public:
   LateProgram(std::unique_ptr<Program> program, uint32_t* begun) : program_(std::move(program)), begun_(*begun) {}
-  Result<std::unique_ptr<KvCache>> CreateKvCache(uint32_t context) override {
-    return program_->CreateKvCache(context);
-  }
+  Result<std::unique_ptr<KvCache>> CreateKvCache(uint32_t context) override { return program_->CreateKvCache(context); }
   Status RunPart(const Step& step, uint32_t part, uint32_t parts) override {
     return program_->RunPart(step, part, parts);
   }
@@ -119,9 +117,7 @@ class LateProgram : public Program {
     ++begun_;
     return Status();
   }
-  Status End() override {
-    return std::exchange(is_under_way_, false) ? program_->Run(step_) : Status();
-  }
+  Status End() override { return std::exchange(is_under_way_, false) ? program_->Run(step_) : Status(); }
 
  private:
   std::unique_ptr<Program> program_;
