@@ -21,6 +21,7 @@
 #include "edge/cli/model_loader.h"
 #include "edge/cli/options.h"
 #include "edge/cli/repack.h"
+#include "edge/cli/split.h"
 #include "edge/cli/vision_file.h"
 #if MOTE_HAVE_SERVER
 #include "edge/server/config/settings.h"
@@ -64,6 +65,7 @@ ModelOptions OptionsFor(const Settings& settings, const std::string& path) {
   options.cache_type_v = settings.cache_type_v;
   options.device = server::DeviceName(settings.device);
   options.gpu_layers = settings.gpu_layers;
+  options.split = settings.split;
   options.verbose = settings.log_level == server::LogLevel::kDebug;
   return options;
 }
@@ -159,8 +161,10 @@ void AttachVision(const Settings& settings, const ModelFile& file, LoadedModel* 
   }
 }
 
-LoadedModel LoadOne(const Settings& settings, const ModelFile& file) {
-  const ModelOptions options = OptionsFor(settings, file.path);
+// `link`: to the other ranks of a split; null without.
+LoadedModel LoadOne(const Settings& settings, const ModelFile& file, const mote_link* link) {
+  ModelOptions options = OptionsFor(settings, file.path);
+  options.link = link;
   LoadedModel loaded;
   loaded.model = LoadModel(options, "serve");
   StopIfAsked();
@@ -208,6 +212,7 @@ Result<LoadedModel> RepackOne(const Settings& settings, const ModelFile& file, c
                               const std::function<bool()>& go_on) {
   const RepackJob job{file.path, precision, go_on};
   std::string why;
+  if (!settings.split.empty()) return RepackError(MOTE_UNSUPPORTED, "a model that is split keeps its precision");
   uint64_t bytes = 0;
   if (!MeasureRepack(job, &bytes, &why)) return RepackError(MOTE_UNSUPPORTED, why);
   if (!HasRoomFor(settings, bytes, &why)) return RepackError(MOTE_OUT_OF_MEMORY, why);
@@ -277,13 +282,20 @@ int Serve(const std::vector<std::string>& words) {
     none.PathOrUsage("serve");  // wrong words where the program has no model of its own
     files.push_back({});
   }
+  // Before any thread is made; the ranks behind the lead do nothing else.
+  ModelOptions shared_out = OptionsFor(*settings, files.front().path);
+  if (!settings->split.empty() && files.size() != 1) {
+    WrongWords(Format("--split shares one model among the processes; --model names %zu", files.size()));
+  }
+  const SplitGuard split(&shared_out);
+  if (split.follows()) return split.Serve();
   FindVision(*settings, &files);
-  if (!settings->models.empty()) CheckMemory(*settings, files);
+  if (!settings->models.empty() && settings->split.empty()) CheckMemory(*settings, files);
   if (const std::string& kept = settings->repack_dir; !kept.empty() && access(kept.c_str(), R_OK | W_OK | X_OK) != 0) {
     Fail("repack_dir: " + kept + ": " + strerror(errno) + "; it must be a folder that this user may write");
   }
   std::vector<LoadedModel> models;
-  for (const ModelFile& file : files) models.push_back(LoadOne(*settings, file));
+  for (const ModelFile& file : files) models.push_back(LoadOne(*settings, file, shared_out.link));
 
   Result<std::unique_ptr<server::Server>> running =
       server::Server::Start(*settings, std::move(models), RepackFrom(*settings, files));
@@ -297,6 +309,7 @@ int Serve(const std::vector<std::string>& words) {
     if (number == SIGHUP) server.Reload();
     if (number == SIGTERM || number == SIGINT) server.Stop();
     if (server.stopped()) break;
+    split.CheckOthers();
   }
   return kDone;
 }

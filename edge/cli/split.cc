@@ -46,10 +46,17 @@ SplitGuard::SplitGuard(ModelOptions* options) : options_(*options) {
   void* module = LoadModule();
   const auto open = Find<const mote_link* (*)(char*, size_t)>(module, "mote_mpi_open");
   const auto close = Find<bool (*)()>(module, "mote_mpi_close");
+  const auto lost = Find<bool (*)(char*, size_t)>(module, "mote_mpi_lost");
   char error[1024] = "";
   options->link = open(error, sizeof(error));
   if (options->link == nullptr) Fail(error);
   close_ = close;
+  lost_ = lost;
+}
+
+void SplitGuard::CheckOthers() const {
+  char why[1024] = "";
+  if (lost_ != nullptr && lost_(why, sizeof(why))) Fail(why);
 }
 
 SplitGuard::~SplitGuard() {

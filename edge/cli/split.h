@@ -2,6 +2,8 @@
 #ifndef MOTE_EDGE_CLI_SPLIT_H_
 #define MOTE_EDGE_CLI_SPLIT_H_
 
+#include <stddef.h>
+
 #include "edge/cli/options.h"
 
 namespace mote::cli {
@@ -20,9 +22,12 @@ class SplitGuard {
   // True on all ranks but the first: Serve is all that they do.
   bool follows() const { return options_.link != nullptr && options_.link->rank > 0; }
   int Serve() const;
+  // Failure once another process is lost: for a command that may wait long for anything to compute.
+  void CheckOthers() const;
 
  private:
   const ModelOptions& options_;
+  bool (*lost_)(char*, size_t) = nullptr;
   bool (*close_)() = nullptr;
 };
 

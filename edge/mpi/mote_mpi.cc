@@ -393,6 +393,14 @@ const mote_link* mote_mpi_open(char* error, size_t error_bytes) {
   return nullptr;
 }
 
+bool mote_mpi_lost(char* why, size_t why_bytes) {
+  if (own_link.struct_size == 0 || !speaker->mailbox().lost()) return false;
+  std::string reason;
+  speaker->mailbox().Post({}, &reason);
+  snprintf(why, why_bytes, "%s", reason.c_str());
+  return true;
+}
+
 bool mote_mpi_close() {
   return own_link.struct_size == 0 || speaker->Close();
 }

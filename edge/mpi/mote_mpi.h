@@ -13,6 +13,8 @@ extern "C" {
 //
 // From then on SIGTERM is not delivered: mpirun sends it when it has lost a process, and calls of the link tell so.
 MOTE_API const mote_link* mote_mpi_open(char* error, size_t error_bytes);
+// True once some process is lost, with the reason in a line: for who waits for something else than the link.
+MOTE_API bool mote_mpi_lost(char* why, size_t why_bytes);
 // Takes leave of the others. False: some process is lost, and this one must end without MPI's own farewell, by _exit.
 MOTE_API bool mote_mpi_close();
 

@@ -1,6 +1,10 @@
-"""mote run --split in two processes of this machine: the text and the logits of one, and clear words when one is lost."""
+"""--split in two processes of this machine: text, logits and answers of one process, and clear words when one is lost."""
 import argparse
+import contextlib
+import http.client
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -76,6 +80,81 @@ class Split(unittest.TestCase):
                 want = a.read()
                 self.assertEqual(len(want) % 150, 0)
                 self.assertTrue(want and want == b.read(), "the bits differ")
+
+    def test_the_bench_measures_all_ranks_together(self):
+        words = ["bench", MODEL, "-p", "70", "-n", "5", "-r", "1", "-t", "1", "--device", "cpu", "-o", "json", "--split", "3"]
+        got = together(*words)
+        self.assertEqual(got.returncode, 0, got.stderr)
+        rows = json.loads(got.stdout)
+        self.assertEqual([row["test"] for row in rows], ["pp70", "tg5"])
+        for row in rows:
+            self.assertGreater(row["median_ts"], 0)
+            self.assertIsNone(row["limit"])
+            self.assertIsNone(row["tokens_per_joule"])
+
+    def serve(self, *words, **extra):
+        """A server of two ranks: mpirun, the port, and the file that its stderr goes to."""
+        errors = tempfile.NamedTemporaryFile()
+        self.addCleanup(errors.close)
+        launcher = subprocess.Popen([options.mpirun, "-np", "2", options.program, "serve", MODEL, "--port", "0", "-t", "1",
+                                     "--device", "cpu", "-c", "256", *words],
+                                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors, env=environment(**extra))
+
+        def end():
+            for pid in ranks_of(launcher.pid).values():
+                os.kill(pid, signal.SIGKILL)
+            launcher.kill()
+            launcher.wait()
+
+        self.addCleanup(end)
+        deadline = time.monotonic() + TIMEOUT
+        while time.monotonic() < deadline and launcher.poll() is None:
+            with open(errors.name, encoding="utf-8", errors="replace") as f:
+                found = re.search(r"listening on \S*?:(\d+)", f.read())
+            if found:
+                return launcher, int(found.group(1)), errors.name
+            time.sleep(0.05)
+        with open(errors.name, encoding="utf-8", errors="replace") as f:
+            self.fail("no server came: " + f.read())
+
+    def complete(self, port):
+        body = json.dumps({"prompt": "Once upon a time", "max_tokens": 30, "temperature": 0})
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)) as connection:
+            connection.request("POST", "/v1/completions", body, {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            text = answer.read()
+        self.assertEqual(answer.status, 200, text)
+        return json.loads(text)["choices"][0]["text"]
+
+    def test_the_server_answers_as_one_process_does(self):
+        want = mote("run", MODEL, *self.PROMPT, "-n", "30")
+        launcher, port, _ = self.serve("--split", "3")
+        answers = [None] * 3
+
+        def ask(i):
+            answers[i] = self.complete(port)
+
+        threads = [threading.Thread(target=ask, args=[i]) for i in range(len(answers))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(answers, [want.stdout.decode()] * 3)
+        launcher.send_signal(signal.SIGTERM)
+        launcher.wait(timeout=TIMEOUT)
+
+    def test_a_server_ends_when_a_rank_is_lost(self):
+        launcher, port, errors = self.serve("--split", "3", MOTE_MPI_TIMEOUT="2")
+        self.complete(port)
+        os.kill(ranks_of(launcher.pid)[1], signal.SIGSTOP)  # and nobody asks
+        self.assertNotEqual(launcher.wait(timeout=TIMEOUT), 0)
+        with open(errors, encoding="utf-8", errors="replace") as f:
+            self.assertRegex(f.read(), r"mote: .*rank 1 \(process \d+ on .+\) is lost: nothing was heard of it for 2 s")
+
+    def test_a_server_splits_one_model(self):
+        got = mote("serve", "-m", f"a={MODEL};b={MODEL}", "--split", "3", "--port", "0")
+        self.assertEqual(got.returncode, 2, got.stderr)
+        self.assertIn(b"--split shares one model", got.stderr)
 
     def lose(self, sent, **extra):
         """Starts two ranks, sends rank 1 a signal once text comes, and returns the code and stderr of the whole."""

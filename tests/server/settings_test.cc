@@ -51,6 +51,7 @@ std::string Sample(const Setting& setting) {
                                  {"jwt_keys", "ES256=key.pem"},
                                  {"device", "cpu"},
                                  {"gpu_layers", "7"},
+                                 {"split", "3:2"},
                                  {"prefill_budget", "7"},
                                  {"batch_size", "700"},
                                  {"max_line", "9000"},

@@ -2,6 +2,7 @@
 //
 // Each round measures the machine's read bandwidth and every row, one after the other, so that a change of the
 // machine's mood hits all of them alike.
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <memory>
@@ -15,6 +16,7 @@
 #include "edge/cli/commands.h"
 #include "edge/cli/console.h"
 #include "edge/cli/options.h"
+#include "edge/cli/split.h"
 #include "edge/cli/tools/bench_image.h"
 #include "edge/cli/tools/model_file.h"
 #include "edge/cli/tools/peaks_report.h"
@@ -319,7 +321,7 @@ void PrintMarkdown(const std::vector<Row>& rows, const Bench& bench, const Token
   } else {
     PrintSaved(rows, work);
   }
-  if (bench.info.gpu_layers == bench.info.layers) return;
+  if (bandwidth.median <= 0) return;  // all of it on a GPU, or on several machines
   Write(Format("\nread bandwidth %.1f GB/s (median; %.1f to %.1f)\n", bandwidth.median / 1e9, bandwidth.min / 1e9,
                bandwidth.max / 1e9));
 }
@@ -403,15 +405,47 @@ struct Limits {
   }
 };
 
-int RunBench(const BenchOptions& options) {
-  options.model.PathOrUsage("bench");
+// Whether something of the file can be multiplied with sparse and dense: on a GPU halves alone.
+bool HasTwoWays(const GgufFile& file, bool on_gpu) {
+  const auto tensors = file.sparse_tensors();
+  return std::any_of(tensors.begin(), tensors.end(),
+                     [&](const TensorInfo& t) { return !on_gpu || t.type == DType::kF16 || t.type == DType::kBF16; });
+}
+
+void PrintList(const nlohmann::ordered_json& list, const std::string& format) {
+  if (format == "json") {
+    Write(list.dump(1) + "\n");
+  } else {
+    PrintCsv(list);
+  }
+}
+
+// The rows to be measured. An image's comes later, when it is known.
+std::vector<Row> RowsOf(const BenchOptions& options) {
   const std::string depth = options.depth > 0 ? Format(" @ d%d", options.depth) : "";
   std::vector<Row> rows;
-  if (options.prompt_tokens > 0)
-    rows.push_back({Format("pp%d", options.prompt_tokens) + depth, options.prompt_tokens, 0, {}, {}, 0, ""});
-  if (options.generated_tokens > 0)
-    rows.push_back({Format("tg%d", options.generated_tokens) + depth, 0, options.generated_tokens, {}, {}, 0, ""});
+  const auto add = [&](const char* kind, int prompt, int generated) {
+    if (prompt + generated == 0) return;
+    Row& row = rows.emplace_back();
+    row.name = Format("%s%d", kind, prompt + generated) + depth;
+    row.prompt = prompt;
+    row.generated = generated;
+  };
+  add("pp", options.prompt_tokens, 0);
+  add("tg", 0, options.generated_tokens);
   if (rows.empty() && !options.has_images()) WrongWords("-p 0 and -n 0 leave nothing to measure");
+  return rows;
+}
+
+int RunBench(BenchOptions& options) {
+  options.model.PathOrUsage("bench");
+  const SplitGuard split(&options.model);
+  if (split.follows()) return split.Serve();
+  const bool shared_out = !options.model.split.empty();
+  if (shared_out && options.model.dynamic_sparsity) {
+    WrongWords("--dynamic-sparsity needs all layers in one process; leave out --split");
+  }
+  std::vector<Row> rows = RowsOf(options);
 
   Bench bench;
   Load(options, /*other=*/false, &bench);
@@ -425,8 +459,7 @@ int RunBench(const BenchOptions& options) {
   const TokenWork work = WorkPerToken(*file);
   const bool dynamic = options.model.dynamic_sparsity;
   std::optional<Bench> dense;
-  // A GPU runs sparse matrices as they are, whatever it is told.
-  const bool sparse = !file->sparse_tensors().empty() && bench.info.gpu_layers == 0;
+  const bool sparse = HasTwoWays(*file, bench.info.gpu_layers > 0) && !shared_out;  // the other ranks serve one model
   if (dynamic || sparse) Load(options, /*other=*/true, &dense.emplace());
   const std::vector<TypeBytes> types = BytesByType(*file);
   const std::string type = types.empty() ? "" : types[0].type;
@@ -439,13 +472,13 @@ int RunBench(const BenchOptions& options) {
   Progress progress("measuring");
   const uint64_t steps = static_cast<uint64_t>(options.rounds) + 1;
   for (uint64_t round = 0; round < steps; ++round) {
-    if (pool.ok() && bench.info.gpu_layers < bench.info.layers)
+    if (pool.ok() && bench.info.gpu_layers < bench.info.layers && !shared_out)
       limits.Measure(**pool, platform->clock(), cpu_info, round > 0);
     for (Row& row : rows) {
       const bool is_image = row.prompt + row.generated == 0;
-      power.Start();
+      if (!shared_out) power.Start();  // of this machine alone
       const double speed = is_image ? image->Measure(round > 0) : Measure(bench, row, options.depth, random);
-      const std::optional<double> watts = power.Stop();
+      const std::optional<double> watts = shared_out ? std::nullopt : power.Stop();
       if (round > 0) {  // the first one touches the pages
         row.samples.push_back(speed);
         row.watts.push_back(watts.value_or(0));
@@ -459,7 +492,10 @@ int RunBench(const BenchOptions& options) {
   progress.Clear();
 
   const Stats bandwidth = StatsOf(limits.bandwidth);
-  ShareOut(&rows, options, bench, work, image.has_value() ? &*image : nullptr, limits.peaks, bandwidth.median);
+  // Several machines have no limit in common.
+  if (!shared_out) {
+    ShareOut(&rows, options, bench, work, image.has_value() ? &*image : nullptr, limits.peaks, bandwidth.median);
+  }
 
   if (options.format == "md") {
     PrintMarkdown(rows, bench, work, type, BytesOf(types), bandwidth, image.has_value() ? &*image : nullptr,
@@ -472,11 +508,7 @@ int RunBench(const BenchOptions& options) {
       const bool is_image = row.prompt + row.generated == 0;
       if (image.has_value()) ImageBench::AddToJson(is_image ? &*image : nullptr, &list.back());
     }
-    if (options.format == "json") {
-      Write(list.dump(1) + "\n");
-    } else {
-      PrintCsv(list);
-    }
+    PrintList(list, options.format);
   }
   FlushOutput();
   return kDone;
@@ -488,6 +520,7 @@ void AddBench(CLI::App& app, Action* action) {
   CLI::App* command = app.add_subcommand("bench", "Speed, and its share of what the machine can do");
   const auto options = std::make_shared<BenchOptions>();
   options->model.AddAll(*command);
+  options->model.AddSplit(*command);
   command->add_option("-p,--n-prompt", options->prompt_tokens, "Tokens of the prompt row; 0: none")
       ->check(Within(0, 1 << 24));
   command->add_option("-n,--n-gen", options->generated_tokens, "Tokens of the writing row; 0: none")
