@@ -171,6 +171,24 @@ MOTE_DEVICE void MultiplyStretch(const MatMulArgs& args, const Stretch& s, Token
   }
 }
 
+// The outputs of a block: the sums of stretches that lie in shared memory, (stretches, rows, places for tokens), in the
+// order of the stretches.
+template <DType kType, int kThreads>
+MOTE_DEVICE void AddStretches(const MatMulArgs& args, const MatrixArgs& matrix, TokenRange tokens, uint32_t first_row,
+                              uint32_t rows, uint32_t places, uint32_t stretches) {
+  const float* sums = reinterpret_cast<const float*>(SharedMemory());
+  for (uint32_t i = threadIdx.x; i < rows * (tokens.end - tokens.first); i += kThreads) {
+    const uint32_t row = i % rows, token = i / rows;
+    if (first_row + row >= matrix.rows) continue;
+    const float* own = sums + row * places + token;
+    float sum = own[0];
+    for (uint32_t stretch = 1; stretch < stretches; ++stretch) sum += own[stretch * rows * places];
+    float scale = 1;
+    if (FormatOf(kType).halves) scale = *reinterpret_cast<const float*>(ActRow(args, tokens.first + token));
+    StoreOutput(args, matrix, first_row + row, tokens.first + token, sum, scale);
+  }
+}
+
 // Blocks that a multiprocessor holds at once: what their registers allow without spilling.
 template <int kTokens8>
 constexpr int FewBlocks() {
@@ -215,16 +233,7 @@ FewTokensKernel(const MatMulArgs args) {
       MultiplyStretch<kType, kTokens8, kRowTiles, kColumns>(args, s, tokens, &ring, sums + warp * kRows * kPlaces);
     }
     SyncBlock();
-    for (uint32_t i = threadIdx.x; i < kRows * (tokens.end - tokens.first); i += kFewThreads) {
-      const uint32_t row = i % kRows, token = i / kRows;
-      if (s.row_tile * kTileRows + row >= matrix.rows) continue;
-      const float* own = sums + row * kPlaces + token;
-      float sum = own[0];
-      for (uint32_t stretch = 1; stretch < stretches; ++stretch) sum += own[stretch * kRows * kPlaces];
-      float scale = 1;
-      if (FormatOf(kType).halves) scale = *reinterpret_cast<const float*>(ActRow(args, tokens.first + token));
-      StoreOutput(args, matrix, s.row_tile * kTileRows + row, tokens.first + token, sum, scale);
-    }
+    AddStretches<kType, kFewThreads>(args, matrix, tokens, s.row_tile * kTileRows, kRows, kPlaces, stretches);
     SyncBlock();
   }
 }
@@ -308,14 +317,14 @@ MOTE_DEVICE void EndStretch(bool first, ManySums* s) {
   }
 }
 
-// Where a lane finds what it needs of a stage.
-MOTE_DEVICE SharedActs ActsOfStage(const uint8_t* stage, uint32_t own_token, uint32_t lane) {
+// Where a lane finds what it needs of a stage, whose scales and sums begin at `scales`.
+MOTE_DEVICE SharedActs ActsOfStage(const uint8_t* stage, uint32_t scales, uint32_t own_token, uint32_t lane) {
   const uint32_t token = own_token + lane / 4, t = lane % 4;
   SharedActs acts;
   acts.even = stage + SharedPlace(token, t * 16);
   acts.odd = stage + SharedPlace(token, 64 + t * 16) - 64;
-  acts.operand = stage + kManyTokens * kSharedValues + token * kSharedScales;
-  acts.column = stage + kManyTokens * kSharedValues + (own_token + 2 * t) * kSharedScales;
+  acts.operand = stage + scales + token * kSharedScales;
+  acts.column = stage + scales + (own_token + 2 * t) * kSharedScales;
   return acts;
 }
 
@@ -341,7 +350,7 @@ MOTE_DEVICE void MultiplyMany(const MatMulArgs& args, TokenRange tokens, const u
         WaitCopies<0>();
         SyncBlock();
         if (stage + 1 < tiles * kStages) FetchActs<kType>(&copy, buffer(stage + 1));
-        acts = ActsOfStage(buffer(stage), own_token, static_cast<uint32_t>(start.lane));
+        acts = ActsOfStage(buffer(stage), kManyTokens * kSharedValues, own_token, static_cast<uint32_t>(start.lane));
       }
       if (half == 1) weights += FormatOf(kType).tile_bytes();
       if (half == 0 || tile + 1 < tiles) LoadHalf<kType>(weights, 1 - half, start.lane, &regs[1 - half]);
