@@ -9,6 +9,12 @@
 // are. On an H200 F16 reaches 99 % of the copy bandwidth with one token, Q8_0 88 %, Q4_0 71 %, whose warps issue in 37
 // % of their cycles.
 //
+// With 9 to 32 tokens getting the activations to the matrix unit takes longer than the weights: on an H200 the
+// first-level cache is busy for two thirds of the time, the schedulers for a fifth. Not kept: blocks of 32 rows with
+// four stretches at a time, whose warps share activations in shared memory (32 tokens of Q4_0 0.89 times as long, of
+// Q4_K and F16 1.05 and 1.16, of matrices with 4096 rows 1.5 to 1.8: steps of a microsecond, one after the other). What
+// comes next would have to keep several steps under way.
+//
 // Many tokens. A block has 128 rows and 64 tokens: 16 warps of 16 rows and 32 tokens, whose activations come through
 // shared memory, the next tile's by asynchronous copies, while the weights go from memory to registers as before. Per
 // matrix instruction of 4096 multiply-adds Q4_0 issues 17 others, 8 of them the scales; on an H200 that is 222 T
@@ -171,24 +177,6 @@ MOTE_DEVICE void MultiplyStretch(const MatMulArgs& args, const Stretch& s, Token
   }
 }
 
-// The outputs of a block: the sums of stretches that lie in shared memory, (stretches, rows, places for tokens), in the
-// order of the stretches.
-template <DType kType, int kThreads>
-MOTE_DEVICE void AddStretches(const MatMulArgs& args, const MatrixArgs& matrix, TokenRange tokens, uint32_t first_row,
-                              uint32_t rows, uint32_t places, uint32_t stretches) {
-  const float* sums = reinterpret_cast<const float*>(SharedMemory());
-  for (uint32_t i = threadIdx.x; i < rows * (tokens.end - tokens.first); i += kThreads) {
-    const uint32_t row = i % rows, token = i / rows;
-    if (first_row + row >= matrix.rows) continue;
-    const float* own = sums + row * places + token;
-    float sum = own[0];
-    for (uint32_t stretch = 1; stretch < stretches; ++stretch) sum += own[stretch * rows * places];
-    float scale = 1;
-    if (FormatOf(kType).halves) scale = *reinterpret_cast<const float*>(ActRow(args, tokens.first + token));
-    StoreOutput(args, matrix, first_row + row, tokens.first + token, sum, scale);
-  }
-}
-
 // Blocks that a multiprocessor holds at once: what their registers allow without spilling.
 template <int kTokens8>
 constexpr int FewBlocks() {
@@ -233,7 +221,16 @@ FewTokensKernel(const MatMulArgs args) {
       MultiplyStretch<kType, kTokens8, kRowTiles, kColumns>(args, s, tokens, &ring, sums + warp * kRows * kPlaces);
     }
     SyncBlock();
-    AddStretches<kType, kFewThreads>(args, matrix, tokens, s.row_tile * kTileRows, kRows, kPlaces, stretches);
+    for (uint32_t i = threadIdx.x; i < kRows * (tokens.end - tokens.first); i += kFewThreads) {
+      const uint32_t row = i % kRows, token = i / kRows;
+      if (s.row_tile * kTileRows + row >= matrix.rows) continue;
+      const float* own = sums + row * kPlaces + token;
+      float sum = own[0];
+      for (uint32_t stretch = 1; stretch < stretches; ++stretch) sum += own[stretch * kRows * kPlaces];
+      float scale = 1;
+      if (FormatOf(kType).halves) scale = *reinterpret_cast<const float*>(ActRow(args, tokens.first + token));
+      StoreOutput(args, matrix, s.row_tile * kTileRows + row, tokens.first + token, sum, scale);
+    }
     SyncBlock();
   }
 }
@@ -317,14 +314,14 @@ MOTE_DEVICE void EndStretch(bool first, ManySums* s) {
   }
 }
 
-// Where a lane finds what it needs of a stage, whose scales and sums begin at `scales`.
-MOTE_DEVICE SharedActs ActsOfStage(const uint8_t* stage, uint32_t scales, uint32_t own_token, uint32_t lane) {
+// Where a lane finds what it needs of a stage.
+MOTE_DEVICE SharedActs ActsOfStage(const uint8_t* stage, uint32_t own_token, uint32_t lane) {
   const uint32_t token = own_token + lane / 4, t = lane % 4;
   SharedActs acts;
   acts.even = stage + SharedPlace(token, t * 16);
   acts.odd = stage + SharedPlace(token, 64 + t * 16) - 64;
-  acts.operand = stage + scales + token * kSharedScales;
-  acts.column = stage + scales + (own_token + 2 * t) * kSharedScales;
+  acts.operand = stage + kManyTokens * kSharedValues + token * kSharedScales;
+  acts.column = stage + kManyTokens * kSharedValues + (own_token + 2 * t) * kSharedScales;
   return acts;
 }
 
@@ -350,7 +347,7 @@ MOTE_DEVICE void MultiplyMany(const MatMulArgs& args, TokenRange tokens, const u
         WaitCopies<0>();
         SyncBlock();
         if (stage + 1 < tiles * kStages) FetchActs<kType>(&copy, buffer(stage + 1));
-        acts = ActsOfStage(buffer(stage), kManyTokens * kSharedValues, own_token, static_cast<uint32_t>(start.lane));
+        acts = ActsOfStage(buffer(stage), own_token, static_cast<uint32_t>(start.lane));
       }
       if (half == 1) weights += FormatOf(kType).tile_bytes();
       if (half == 0 || tile + 1 < tiles) LoadHalf<kType>(weights, 1 - half, start.lane, &regs[1 - half]);

@@ -81,9 +81,6 @@ const char* UseDevice(int device) {
 uint32_t Multiprocessors(void* stream) {
   return static_cast<const LaunchStream*>(stream)->multiprocessors;
 }
-uint32_t SharedBytes(void* stream) {
-  return static_cast<const LaunchStream*>(stream)->shared_bytes;
-}
 
 const char* Allocate(uint64_t bytes, void** memory) {
   return Text(cudaMalloc(memory, bytes == 0 ? 1 : bytes));
@@ -119,7 +116,6 @@ const char* CreateStream(void** stream) {
   own->stream = created;
   own->overlaps = CUDART_VERSION >= 12030 && DriverVersion() >= 12030 && read && attributes.ptxVersion >= 90;
   own->multiprocessors = multiprocessors == 0 ? 1 : multiprocessors;
-  own->shared_bytes = Attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
   *stream = own;
   return nullptr;
 }

@@ -40,8 +40,6 @@ const char* CreateStream(void** stream);
 void DestroyStream(void* stream);
 // Of its device; at least 1.
 uint32_t Multiprocessors(void* stream);
-// Shared memory that a block of it may have, if it asks.
-uint32_t SharedBytes(void* stream);
 // In the stream's order. Host memory of copies must be from AllocateHost, or the copy waits.
 const char* CopyIn(void* device, const void* host, uint64_t bytes, void* stream);
 const char* CopyOut(void* host, const void* device, uint64_t bytes, void* stream);

@@ -32,7 +32,6 @@ struct LaunchStream {
   // then know WaitForPrevious.
   bool overlaps;
   uint32_t multiprocessors;
-  uint32_t shared_bytes;  // that a block may have, if it asks
 };
 
 template <class Args>

@@ -127,8 +127,7 @@ TEST(CudaMatMul, EveryTypeAgreesWithTheSumInDouble) {
   }
 }
 
-// All kernels of a type, and several places of a tile. A large GPU takes blocks of fewer rows, one with little shared
-// memory (here it) chunks of fewer tokens.
+// All kernels of a type, and several places of a tile. A large GPU takes blocks of fewer rows.
 TEST(CudaMatMul, ATokensBitsAreTheSameInEveryBatch) {
   for (const DType type : kTypes) {
     const uint32_t block = DTypeInfoOf(type)->block_values;
@@ -139,7 +138,6 @@ TEST(CudaMatMul, ATokensBitsAreTheSameInEveryBatch) {
     for (const uint32_t token : seen) alone.push_back(Multiply(p, token, 1));
     for (const uint32_t multiprocessors : {1u, 100u}) {
       mote_emulator::Device().multiprocessors = multiprocessors;
-      mote_emulator::Device().shared_bytes = multiprocessors == 1 ? 99 << 10 : 64 << 10;
       for (const uint32_t count : {1u, 6u, 14u, 25u, 40u, 67u}) {
         if ((count == 67 || multiprocessors == 100) && (!thorough || count > 32)) continue;
         const std::vector<float> batch = Multiply(p, 0, count);
@@ -150,7 +148,6 @@ TEST(CudaMatMul, ATokensBitsAreTheSameInEveryBatch) {
       }
     }
     mote_emulator::Device().multiprocessors = 1;
-    mote_emulator::Device().shared_bytes = 99 << 10;
   }
 }
 

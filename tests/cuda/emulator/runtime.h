@@ -12,7 +12,6 @@ struct EmulatedDevice {
   bool has_kernels = true;
   bool integrated = false;
   uint32_t multiprocessors = 1;  // kernels' blocks are chosen by it
-  uint32_t shared_bytes = 99 << 10;
   uint64_t total_bytes = uint64_t{8} << 30;
   uint64_t used_bytes = 0;
   uint64_t launches = 0;  // kernels, those of graphs once
