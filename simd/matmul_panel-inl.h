@@ -59,19 +59,19 @@ template <class F>
 struct ChunkScales {
   // Under V8, which makes a constant anew wherever a loop uses it, a block's four float16 cost 28 instructions; in
   // pairs, and the constants once a chunk, 9.
-  static constexpr bool kHalves = HWY_ARCH_WASM && F::kHalfScales;
-  static constexpr bool kAtOnce = F::kSuper || kHalves;
+  static constexpr bool kFloat16 = HWY_ARCH_WASM && F::kHalfScales;
+  static constexpr bool kAtOnce = F::kSuper || kFloat16;
   static constexpr size_t kGroups = kAtOnce ? 256 / F::kSub : 1;
   HWY_ALIGN float scales[kGroups * kPanelRows];
   HWY_ALIGN float mins[(F::kHasMin ? kGroups : 1) * kPanelRows];
 
   HWY_INLINE void Load(const uint8_t* chunk, [[maybe_unused]] size_t n) {
     if constexpr (F::kSuper) F::Scales(chunk, scales, mins);
-    if constexpr (kHalves) {
+    if constexpr (kFloat16) {
       // A chunk of fewer blocks has other fields in the place of the rest: one block's alone are as many bytes.
       static_assert(kChunkBlocks * kHalfBytes <= ChunkBytes<F>(1) - (F::kHasMin ? kHalfBytes : 0));
-      Halves(chunk, scales);
-      if constexpr (F::kHasMin) Halves(chunk + n * kHalfBytes, mins);
+      Widen(chunk, scales);
+      if constexpr (F::kHasMin) Widen(chunk + n * kHalfBytes, mins);
     }
   }
   // Of 16-value half kHalf of a block (0 where scales cover all of it).
@@ -82,13 +82,13 @@ struct ChunkScales {
   }
   template <size_t kHalf>
   HWY_INLINE VF Min(const uint8_t* chunk, size_t n, size_t block) const {
-    if constexpr (kHalves) return hn::Neg(hn::Load(DF(), mins + block * kPanelRows));  // the file's min is added
+    if constexpr (kFloat16) return hn::Neg(hn::Load(DF(), mins + block * kPanelRows));  // the file's min is added
     if constexpr (F::kSuper) return hn::Load(DF(), mins + (block * (32 / F::kSub) + kHalf) * kPanelRows);
     if constexpr (!kAtOnce) return F::Min(chunk, n, block);
   }
 
  private:
-  static HWY_INLINE void Halves([[maybe_unused]] const uint8_t* from, [[maybe_unused]] float* to) {
+  static HWY_INLINE void Widen([[maybe_unused]] const uint8_t* from, [[maybe_unused]] float* to) {
 #if MOTE_SLOW_F16
     MOTE_UNROLL for (size_t block = 0; block < kChunkBlocks; block += 2) {
       VF first, second;

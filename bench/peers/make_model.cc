@@ -1,9 +1,8 @@
 // Writes a model with the shape of a real one and random weights: speed depends on shapes and types, not on values.
 //
 //   make_model SHAPE OUT.gguf         F16 weights, F32 norms; a vocabulary of the real size whose words mean nothing
-//   make_model SHAPE OUT.gguf TYPE    weights of a type (Q4_0, Q8_0, ..., or Q4_K_M's mix): 64 rows of each tensor
-//   again
-//                                     and again, made in seconds, for speed alone
+//   make_model SHAPE OUT.gguf TYPE    weights of a type (Q4_0, Q8_0, ..., or Q4_K_M's mix), made in seconds, for speed
+//                                     alone: 64 rows of each tensor again and again
 #include <stdio.h>
 #include <string.h>
 

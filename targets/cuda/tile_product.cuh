@@ -8,14 +8,6 @@
 
 namespace mote::cuda {
 
-MOTE_DEVICE void Words4(const uint8_t* from, uint32_t words[4]) {
-  const uint4 v = *reinterpret_cast<const uint4*>(from);
-  words[0] = v.x;
-  words[1] = v.y;
-  words[2] = v.z;
-  words[3] = v.w;
-}
-
 // Activations of a lane's tokens. A lane multiplies with token 8n + lane / 4 (its column of B) and adds up for tokens
 // 8n + 2 (lane % 4) + i (its columns of D). Values: 16 bytes for two steps; Operand and Column: the scales and sums of
 // the tile for the one and the others.
@@ -34,15 +26,11 @@ struct GlobalActs {
   MOTE_DEVICE const uint8_t* Column(const GlobalActs& acts, int n, int i) {
     return acts.base + acts.c[n][i] + kActScales;
   }
+  static constexpr bool kPassesAbout = kTokens8 > 1;
   // The four words from `at` on of both columns. Eight lanes want the same ones: with 16 and 32 tokens each fetches one
   // of them and they change about, since sixteen bytes each would pass the first-level cache eight times (Q4_0 and Q8_0
   // take 0.93 and 0.90 of the time; with 8 tokens it would be 1.03 to 1.08 times).
-  MOTE_DEVICE void ColumnWords(const GlobalActs& acts, int n, uint32_t at, uint32_t words[2][4]) {
-    if constexpr (kTokens8 == 1) {
-#pragma unroll
-      for (int i = 0; i < 2; ++i) Words4(Column(acts, n, i) + at, words[i]);
-      return;
-    }
+  MOTE_DEVICE void PassWords(const GlobalActs& acts, int n, uint32_t at, uint32_t words[2][4]) {
     const int which = acts.lane / 4;
     const uint8_t* from = acts.base + (which < 4 ? acts.c[n][0] : acts.c[n][1]) + kActScales + at;
     const uint32_t own = reinterpret_cast<const uint32_t*>(from)[which % 4];
@@ -73,24 +61,34 @@ struct SharedActs {
   MOTE_DEVICE const uint8_t* Column(const SharedActs& acts, int n, int i) {
     return acts.column + (8 * n + i) * static_cast<int>(kSharedScales);
   }
-  MOTE_DEVICE void ColumnWords(const SharedActs& acts, int n, uint32_t at, uint32_t words[2][4]) {
-#pragma unroll
-    for (int i = 0; i < 2; ++i) Words4(Column(acts, n, i) + at, words[i]);
-  }
+  static constexpr bool kPassesAbout = false;
 };
 
 // From where scales begin.
 inline constexpr uint32_t kSumsAfterScales = kActSums - kActScales;
 
+// The four words from `at` on, counted from the scales, of a lane's columns of D.
+template <int kColumns, class TokenActs>
+MOTE_DEVICE void ColumnWords(const TokenActs& acts, int n, uint32_t at, uint32_t words[2][4]) {
+  if constexpr (kColumns == 2 && TokenActs::kPassesAbout) {
+    TokenActs::PassWords(acts, n, at, words);
+  } else {
+#pragma unroll
+    for (int i = 0; i < kColumns; ++i) {
+      const uint4 v = *reinterpret_cast<const uint4*>(TokenActs::Column(acts, n, i) + at);
+      words[i][0] = v.x;
+      words[i][1] = v.y;
+      words[i][2] = v.z;
+      words[i][3] = v.w;
+    }
+  }
+}
+
 // Of the half's four steps: the scales of a lane's columns of D, and the sums of their 32 codes.
 template <int kColumns, class TokenActs>
 MOTE_DEVICE void ColumnScales(const TokenActs& acts, int n, int half, float scales[2][4]) {
   uint32_t words[2][4];
-  if constexpr (kColumns == 1) {
-    Words4(TokenActs::Column(acts, n, 0) + half * 16, words[0]);
-  } else {
-    TokenActs::ColumnWords(acts, n, static_cast<uint32_t>(half) * 16, words);
-  }
+  ColumnWords<kColumns>(acts, n, static_cast<uint32_t>(half) * 16, words);
 #pragma unroll
   for (int i = 0; i < kColumns; ++i) {
 #pragma unroll
@@ -100,11 +98,7 @@ MOTE_DEVICE void ColumnScales(const TokenActs& acts, int n, int half, float scal
 template <int kColumns, class TokenActs>
 MOTE_DEVICE void ColumnSums(const TokenActs& acts, int n, int half, float sums[2][4]) {
   uint32_t words[2][4];
-  if constexpr (kColumns == 1) {
-    Words4(TokenActs::Column(acts, n, 0) + kSumsAfterScales + half * 16, words[0]);
-  } else {
-    TokenActs::ColumnWords(acts, n, kSumsAfterScales + static_cast<uint32_t>(half) * 16, words);
-  }
+  ColumnWords<kColumns>(acts, n, kSumsAfterScales + static_cast<uint32_t>(half) * 16, words);
 #pragma unroll
   for (int i = 0; i < kColumns; ++i) {
 #pragma unroll
