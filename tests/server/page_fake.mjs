@@ -14,7 +14,7 @@ const policy = [...readFileSync(join(folder, 'page.cc'), 'utf8').match(/kPolicy\
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-async function complete(request, response, aborted) {
+async function complete(request, response, aborted, held) {
   let body = '';
   for await (const chunk of request) body += chunk;
   const asked = JSON.parse(body);
@@ -34,7 +34,10 @@ async function complete(request, response, aborted) {
   await tell({event: 'queued'}, 30);
   await tell({event: 'image_decoded'}, 60);
   await tell({event: 'image_encoded'}, 20);
-  for (const percent of [25, 50, 75, 100]) await tell({event: 'prefill', percent}, percent === 50 ? 600 : 60);
+  for (const percent of [25, 50, 75, 100]) {
+    await tell({event: 'prefill', percent}, 60);
+    if (percent === 50) await held();
+  }
   await tell({event: 'first_token'}, 1);
   const words = text.startsWith('Count') ? Array.from({length: 200}, (_, i) => ` ${i}`)
     : [' a', ' red', ' circle', ' and', ' a', ' blue', ' square'];
@@ -46,12 +49,15 @@ async function complete(request, response, aborted) {
   response.end();
 }
 
-// Resolves to {url, aborted, close}: `aborted` gets the question of every answer that the client left.
+// Resolves to {url, aborted, hold, close}: `aborted` gets the question of every answer that the client left. From
+// hold() on, until what it returns is called, answers stop when half of the prompt is read: whoever looks for that
+// stage finds it, however slow the machine.
 export function startFake() {
   const aborted = [];
+  let holding = Promise.resolve();
   const server = createServer((request, response) => {
     const path = new URL(request.url, 'http://x').pathname;
-    if (path === '/v1/chat/completions') return complete(request, response, aborted);
+    if (path === '/v1/chat/completions') return complete(request, response, aborted, () => holding);
     if (path === '/v1/models') {
       response.writeHead(200, {'Content-Type': 'application/json'});
       return response.end(JSON.stringify({object: 'list', data: [
@@ -70,6 +76,11 @@ export function startFake() {
   });
   return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve({
     url: `http://127.0.0.1:${server.address().port}`, policy, aborted,
+    hold: () => {
+      let release;
+      holding = new Promise((resolve) => release = resolve);
+      return release;
+    },
     close: () => {
       server.closeAllConnections();
       server.close();

@@ -39,6 +39,7 @@ const browser = await playwright.chromium.launch({
 async function open(settings = {}) {
   const context = await browser.newContext({viewport: {width: 1100, height: 760}, permissions: ['camera'], ...settings});
   const page = await context.newPage();
+  page.setDefaultTimeout(120000);  // of a machine that has other things to do
   page.complaints = [];
   page.expected = /^$/;
   page.on('console', (message) => {
@@ -89,6 +90,7 @@ const tests = {
     const page = await open();
     check(await page.locator('.example').count() === 3, 'three examples');
     await shoot(page, 'light-empty');
+    const release = fake?.hold();
     const request = page.waitForRequest('**/v1/chat/completions');
     await page.locator('.example').first().click();
     const body = (await request).postDataJSON();
@@ -100,6 +102,7 @@ const tests = {
     if (fake) {
       await page.locator('.stage', {hasText: 'Reading, 50 %'}).waitFor();
       await shoot(page, 'light-progress');
+      release();
     }
     await finished(page);
     check((await lastAnswer(page).locator('.answer-text').innerText()).trim().length > 0, 'there is an answer');
@@ -363,7 +366,7 @@ for (const [name, test] of Object.entries(tests)) {
   try {
     await test();
   } catch (error) {
-    check(false, `${name}: ${error.message}`);
+    check(false, `${name}: ${error.stack}`);
   }
 }
 await browser.close();
