@@ -38,13 +38,15 @@ bool SystemSaves(unsigned long long wanted) {
 }
 constexpr unsigned long long kXmmYmm = 0x6;
 constexpr unsigned long long kXmmYmmZmmMask = 0xe6;
+constexpr unsigned long long kTiles = 0x60000;
 
 // CPUID leaf 7, Intel SDM volume 2A, table 3-8. Spelt out: cpuid.h of the oldest supported compilers lacks some names.
 constexpr unsigned kEbxBmi1 = 1u << 3, kEbxAvx2 = 1u << 5, kEbxBmi2 = 1u << 8;
 constexpr unsigned kEbxAvx512 = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;  // F, DQ, BW, VL
 constexpr unsigned kEcxVbmi = 1u << 1, kEcxVbmi2 = 1u << 6, kEcxGfni = 1u << 8, kEcxVaes = 1u << 9;
 constexpr unsigned kEcxVpclmulqdq = 1u << 10, kEcxVnni = 1u << 11, kEcxBitalg = 1u << 12, kEcxVpopcntdq = 1u << 14;
-constexpr unsigned kEaxAvxVnni = 1u << 4;  // of subleaf 1, where subleaf 0 says in EAX that there is one
+constexpr unsigned kEdxAmx = 1u << 22 | 1u << 24;  // products of bfloat16, tiles
+constexpr unsigned kEaxAvxVnni = 1u << 4;          // of subleaf 1, where subleaf 0 says in EAX that there is one
 
 }  // namespace
 
@@ -73,6 +75,20 @@ bool CpuHasAvx512Vnni() {
                                                   kEcxBitalg | kEcxVpopcntdq);
 }
 
+bool CpuHasAmx() {
+#if defined(__x86_64__) && defined(__linux__)
+  if (!CpuHasAvx512Vnni() || !AllOf(Leaf(7).edx, kEdxAmx) || !SystemSaves(kTiles)) return false;
+  // The 8 KiB of a thread's tiles are saved for those who have asked: arch_prctl(ARCH_REQ_XCOMP_PERM,
+  // XFEATURE_XTILEDATA), Linux, Documentation/arch/x86/xstate.rst. Allocates nothing, and may be asked for again.
+  constexpr long kArchPrctl = 158, kRequestPermission = 0x1023, kTileData = 18;
+  long result = kArchPrctl;
+  asm volatile("syscall" : "+a"(result) : "D"(kRequestPermission), "S"(kTileData) : "rcx", "r11", "memory");
+  return result == 0;
+#else
+  return false;
+#endif
+}
+
 #else
 
 bool CpuHasSse4() {
@@ -88,6 +104,9 @@ bool CpuHasAvx512() {
   return false;
 }
 bool CpuHasAvx512Vnni() {
+  return false;
+}
+bool CpuHasAmx() {
   return false;
 }
 

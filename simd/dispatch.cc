@@ -9,6 +9,7 @@
 #include "simd/ref/sparse_reference.h"
 #include "simd/sparse.h"
 #include "simd/targets.h"
+#include "simd/unit.h"
 
 // A row is where row.cc has defined it, and its sparse parts where matmul_sparse.cc and matmul_live.cc have: one per
 // compiled instruction set.
@@ -22,6 +23,13 @@
 
 #if HWY_TARGETS & HWY_AVX3_DL
 MOTE_DECLARE_ROW(base, N_AVX3_DL);
+#if HWY_ARCH_X86_64
+#define MOTE_HAVE_AMX 1
+namespace mote::simd::base::N_AVX3_DL {
+extern const KernelTable kAmxRow;
+extern const UnitKernels kUnitRow;
+}  // namespace mote::simd::base::N_AVX3_DL
+#endif
 #endif
 #if HWY_TARGETS & HWY_AVX3
 MOTE_DECLARE_ROW(base, N_AVX3);
@@ -56,37 +64,42 @@ struct Row {
   const KernelTable* table;
   const SparseKernels* sparse;
   const LiveKernels* live;
+  const UnitKernels* unit;
   bool (*can_run)();
 };
 
 constexpr Row kRows[] = {
+#if defined(MOTE_HAVE_AMX)
+    {&base::N_AVX3_DL::kAmxRow, &base::N_AVX3_DL::kSparseRow, &base::N_AVX3_DL::kLiveRow, &base::N_AVX3_DL::kUnitRow,
+     CpuHasAmx},
+#endif
 #if HWY_TARGETS & HWY_AVX3_DL
-    {&base::N_AVX3_DL::kRow, &base::N_AVX3_DL::kSparseRow, &base::N_AVX3_DL::kLiveRow, CpuHasAvx512Vnni},
+    {&base::N_AVX3_DL::kRow, &base::N_AVX3_DL::kSparseRow, &base::N_AVX3_DL::kLiveRow, nullptr, CpuHasAvx512Vnni},
 #endif
 #if HWY_TARGETS & HWY_AVX3
-    {&base::N_AVX3::kRow, &base::N_AVX3::kSparseRow, &base::N_AVX3::kLiveRow, CpuHasAvx512},
+    {&base::N_AVX3::kRow, &base::N_AVX3::kSparseRow, &base::N_AVX3::kLiveRow, nullptr, CpuHasAvx512},
 #endif
 #if defined(MOTE_HAVE_AVX2_VNNI)
-    {&avx2_vnni::N_AVX2::kRow, &avx2_vnni::N_AVX2::kSparseRow, &avx2_vnni::N_AVX2::kLiveRow, CpuHasAvx2Vnni},
+    {&avx2_vnni::N_AVX2::kRow, &avx2_vnni::N_AVX2::kSparseRow, &avx2_vnni::N_AVX2::kLiveRow, nullptr, CpuHasAvx2Vnni},
 #endif
 #if HWY_TARGETS & HWY_AVX2
-    {&base::N_AVX2::kRow, &base::N_AVX2::kSparseRow, &base::N_AVX2::kLiveRow, CpuHasAvx2},
+    {&base::N_AVX2::kRow, &base::N_AVX2::kSparseRow, &base::N_AVX2::kLiveRow, nullptr, CpuHasAvx2},
 #endif
 #if HWY_TARGETS & HWY_SSE4
-    {&base::N_SSE4::kRow, &base::N_SSE4::kSparseRow, &base::N_SSE4::kLiveRow, CpuHasSse4},
+    {&base::N_SSE4::kRow, &base::N_SSE4::kSparseRow, &base::N_SSE4::kLiveRow, nullptr, CpuHasSse4},
 #endif
 #if defined(MOTE_HAVE_NEON_DOT)
     {&neon_dot::MOTE_NEON_NAMESPACE::kRow, &neon_dot::MOTE_NEON_NAMESPACE::kSparseRow,
-     &neon_dot::MOTE_NEON_NAMESPACE::kLiveRow, CpuHasNeonDot},
+     &neon_dot::MOTE_NEON_NAMESPACE::kLiveRow, nullptr, CpuHasNeonDot},
 #endif
 #if HWY_TARGETS & MOTE_TARGET_NEON
     {&base::MOTE_NEON_NAMESPACE::kRow, &base::MOTE_NEON_NAMESPACE::kSparseRow, &base::MOTE_NEON_NAMESPACE::kLiveRow,
-     CpuHasNeon},
+     nullptr, CpuHasNeon},
 #endif
 #if HWY_TARGETS & HWY_WASM
-    {&base::N_WASM::kRow, &base::N_WASM::kSparseRow, &base::N_WASM::kLiveRow, Always},
+    {&base::N_WASM::kRow, &base::N_WASM::kSparseRow, &base::N_WASM::kLiveRow, nullptr, Always},
 #endif
-    {&ref::kRow, &ref::kSparseRow, &ref::kLiveRow, Always},
+    {&ref::kRow, &ref::kSparseRow, &ref::kLiveRow, nullptr, Always},
 };
 constexpr size_t kNumRows = sizeof(kRows) / sizeof(kRows[0]);
 
@@ -137,6 +150,13 @@ const LiveKernels& LiveKernelsOf(const KernelTable& table) {
     if (row.table == &table) return *row.live;
   }
   return ref::kLiveRow;
+}
+
+const UnitKernels* UnitKernelsOf(const KernelTable& table) {
+  for (const Row& row : kRows) {
+    if (row.table == &table) return row.unit;
+  }
+  return nullptr;
 }
 
 const KernelTable* FindTable(const char* name) {

@@ -49,7 +49,7 @@ constexpr size_t A8RowBytes(size_t k) {
 }
 
 // Scratch memory of a matrix product, for each thread that calls one.
-inline constexpr size_t kMatMulScratchBytes = 128 * 1024;
+inline constexpr size_t kMatMulScratchBytes = 160 * 1024;
 
 // out[m * out_stride + n] = sum over k of acts[m][k] * weights[n][k], for n in [0, rows) and m in [0, m).
 struct MatMulArgs {
@@ -141,7 +141,7 @@ constexpr size_t PixelScratchBytes(size_t source_width) {
 }
 
 struct KernelTable {
-  const char* name;     // "scalar", "sse4", "avx2", "avx2_vnni", "avx512", "avx512_vnni", "neon", "neon_dot", ...
+  const char* name;     // "scalar", "sse4", "avx2", "avx2_vnni", "avx512", "avx512_vnni", "avx512_amx", "neon", ...
   size_t vector_bytes;  // 4 for scalar
 
   // Rows of a packed panel, quantised and float (simd/pack.h): where a matrix may be cut.

@@ -112,6 +112,7 @@ bool PeakWithinIsa(std::string_view isa, std::string_view needs, bool is_scalar)
       {"avx2", " ssse3 avx2 fma f16c "},
       {"avx512", " ssse3 avx2 fma f16c avx512f avx512bw avx512vl "},
       {"avx512_vnni", " ssse3 avx2 fma f16c avx512f avx512bw avx512vl avx512_vnni "},
+      {"avx512_amx", " ssse3 avx2 fma f16c avx512f avx512bw avx512vl avx512_vnni amx_tile amx_bf16 "},
       {"neon", ""},
       {"neon_dot", " dotprod fp16 "},
   };

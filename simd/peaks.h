@@ -24,6 +24,7 @@ enum class PeakKind : uint8_t {
   kBf16,  // float32 += bfloat16 * bfloat16: 1 and 1, so sum = ops / 2
   kF16,   // float32 += float16 * float32: likewise (no kernel adds up in float16)
   kF32,   // float32 += float32 * float32: 1 and 1, so sum = ops / 2
+  kTile,  // float32 += bfloat16 * bfloat16 by a matrix unit, where there is one: likewise
 };
 
 struct PeakLoop {

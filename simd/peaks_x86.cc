@@ -93,6 +93,44 @@ MOTE_PEAK_LOOP(F32Fma256, MOTE_AVX2, "x", __m256, float, kChainsVex, 8, _mm256_s
 MOTE_PEAK_LOOP(F32MulAdd128, , "x", __m128, float, kChainsApart, 4, _mm_setzero_ps(), _mm_set1_ps(1), _mm_set1_ps(1),
                _mm_add_ps(acc, _mm_mul_ps(MOTE_HIDE("x", a), b)))
 
+// Four tiles of sums, each of 16 x 16, in registers 0 to 3; all operands are 1. Whoever has not been given the tiles by
+// the system (targets/cpu/cpu_info.h) may not call it.
+PeakCount Bf16Tiles(uint64_t rounds) {
+  constexpr size_t kSums = 16 * 16, kValues = 32;
+  struct alignas(64) {
+    uint8_t palette = 1, start_row = 0, reserved[14] = {};
+    uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64};
+    uint8_t rows[16] = {16, 16, 16, 16, 16, 16};
+  } config;
+  alignas(64) uint16_t ones[kSums * 2];
+  for (uint16_t& one : ones) one = 0x3F80;
+  const size_t stride = 64;
+  asm volatile(
+      "ldtilecfg %0\n\ttilezero %%tmm0\n\ttilezero %%tmm1\n\ttilezero %%tmm2\n\ttilezero %%tmm3\n\t"
+      "tileloadd (%1,%2,1), %%tmm4\n\ttileloadd (%1,%2,1), %%tmm5"
+      :
+      : "m"(config), "r"(ones), "r"(stride)
+      : "memory");
+  for (uint64_t round = 0; round < rounds; ++round) {
+    asm volatile(
+        "tdpbf16ps %%tmm5, %%tmm4, %%tmm0\n\ttdpbf16ps %%tmm5, %%tmm4, %%tmm1\n\t"
+        "tdpbf16ps %%tmm5, %%tmm4, %%tmm2\n\ttdpbf16ps %%tmm5, %%tmm4, %%tmm3"
+        :
+        :
+        :);
+  }
+  alignas(64) float sums[4 * kSums];
+  asm volatile(
+      "tilestored %%tmm0, (%0,%1,1)\n\ttilestored %%tmm1, 1024(%0,%1,1)\n\ttilestored %%tmm2, 2048(%0,%1,1)\n\t"
+      "tilestored %%tmm3, 3072(%0,%1,1)\n\ttilerelease"
+      :
+      : "r"(sums), "r"(stride)
+      : "memory");
+  double sum = 0;
+  for (const float one : sums) sum += static_cast<double>(one);
+  return {rounds * 4 * kSums * kValues * 2, sum};
+}
+
 MOTE_PEAK_READ(ReadSum512, MOTE_AVX512, __m512i, _mm512_setzero_si512(), _mm512_load_si512, _mm512_add_epi64)
 #define MOTE_LOAD256(p) _mm256_load_si256(reinterpret_cast<const __m256i*>(p))
 MOTE_PEAK_READ(ReadSum256, MOTE_AVX2, __m256i, _mm256_setzero_si256(), MOTE_LOAD256, _mm256_add_epi64)
@@ -114,6 +152,7 @@ void AddX86Peaks(std::vector<PeakLoop>& loops, std::vector<ReadLoop>& reads) {
                                 {PeakKind::kBf16, "pslld, mulps, addps xmm", "", Bf16Shift128},
                                 {PeakKind::kF16, "vcvtph2ps, vfmadd zmm", "avx512f avx512bw avx512vl", F16Fma512},
                                 {PeakKind::kF16, "vcvtph2ps, vfmadd ymm", "avx2 fma f16c", F16Fma256},
+                                {PeakKind::kTile, "tdpbf16ps", "avx512_vnni amx_tile amx_bf16", Bf16Tiles},
                                 {PeakKind::kF32, "vfmadd zmm", "avx512f avx512bw avx512vl", F32Fma512},
                                 {PeakKind::kF32, "vfmadd ymm", "avx2 fma", F32Fma256},
                                 {PeakKind::kF32, "mulps, addps xmm", "", F32MulAdd128},

@@ -60,38 +60,49 @@ void Pack(const PackArgs& args) {
   PackPanels(args, UsesA8(args.type) ? kLanes : kLanes * kFloatPanelVectors, kDotTakesU8);
 }
 
+constexpr KernelTable kKernels = WithMatMul(KernelTable{.name = kName,
+                                                        .vector_bytes = HWY_MAX_BYTES,
+                                                        .panel_rows = kLanes,
+                                                        .float_panel_rows = kLanes * kFloatPanelVectors,
+                                                        .pack = Pack,
+                                                        .matmul = {},
+                                                        .quantize_a8 = QuantizeA8,
+                                                        .rms_norm = RmsNorm,
+                                                        .layer_norm = LayerNorm,
+                                                        .rope_adjacent = RopeAdjacent,
+                                                        .rope_split = RopeSplit,
+                                                        .attention = Attention,
+                                                        .attention_split = AttentionSplit,
+                                                        .attention_join = AttentionJoin,
+                                                        .cache_key = CacheKey,
+                                                        .cache_value = CacheValue,
+                                                        .gate = Gate,
+                                                        .add = Add,
+                                                        .mul = Mul,
+                                                        .scale = Scale,
+                                                        .add_scaled = AddScaled,
+                                                        .softcap = Softcap,
+                                                        .softmax = Softmax,
+                                                        .f32_to_f16 = F32ToF16Row,
+                                                        .f16_to_f32 = F16ToF32Row,
+                                                        .top_k = TopK,
+                                                        .max = Max,
+                                                        .resize_rows = pixels::ResizeRows,
+                                                        .blend_rows = pixels::BlendRows},
+                                            kMatMul);
+
 }  // namespace
 
-constinit const KernelTable kRow = WithMatMul({.name = kName,
-                                               .vector_bytes = HWY_MAX_BYTES,
-                                               .panel_rows = kLanes,
-                                               .float_panel_rows = kLanes * kFloatPanelVectors,
-                                               .pack = Pack,
-                                               .matmul = {},
-                                               .quantize_a8 = QuantizeA8,
-                                               .rms_norm = RmsNorm,
-                                               .layer_norm = LayerNorm,
-                                               .rope_adjacent = RopeAdjacent,
-                                               .rope_split = RopeSplit,
-                                               .attention = Attention,
-                                               .attention_split = AttentionSplit,
-                                               .attention_join = AttentionJoin,
-                                               .cache_key = CacheKey,
-                                               .cache_value = CacheValue,
-                                               .gate = Gate,
-                                               .add = Add,
-                                               .mul = Mul,
-                                               .scale = Scale,
-                                               .add_scaled = AddScaled,
-                                               .softcap = Softcap,
-                                               .softmax = Softmax,
-                                               .f32_to_f16 = F32ToF16Row,
-                                               .f16_to_f32 = F16ToF32Row,
-                                               .top_k = TopK,
-                                               .max = Max,
-                                               .resize_rows = pixels::ResizeRows,
-                                               .blend_rows = pixels::BlendRows},
-                                              kMatMul);
+constinit const KernelTable kRow = kKernels;
+#if HWY_TARGET == HWY_AVX3_DL && HWY_ARCH_X86_64
+// The same kernels; beside them those of simd/unit.cc.
+extern const KernelTable kAmxRow;
+constinit const KernelTable kAmxRow = [] {
+  KernelTable row = kKernels;
+  row.name = "avx512_amx";
+  return row;
+}();
+#endif
 
 }  // namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE
 #endif

@@ -129,6 +129,7 @@ Status BuildTower(const GgufFile& file, const TowerParams& params, Graph* graph)
   const ValueId rows = Project(builder);
   MOTE_RETURN_IF_ERROR(builder.status());
   graph->SetResult(rows);
+  graph->ExpectManyRows();
   return graph->status();
 }
 

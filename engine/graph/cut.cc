@@ -13,6 +13,7 @@ class GraphCutter {
       : from_(from), to_(*to), values_(from.num_values(), kNone), weights_(from.weights().size(), kNone) {
     to_.ropes_ = from.ropes_;
     to_.merge_ = from.merge_;
+    to_.many_rows_ = from.many_rows_;
   }
 
   void Map(ValueId from, ValueId to) { values_[from] = to; }

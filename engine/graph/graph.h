@@ -172,6 +172,9 @@ class Graph {
   ValueId Softcap(ValueId x, float cap);
   // The value whose rows are the logits, or a tower's embeddings. Must not have Rows::kTokens.
   void SetResult(ValueId result);
+  // Says that steps of this graph have many rows whenever there are any: images. A backend may then choose arithmetic
+  // that pays for many rows alone; results are still the same however many there are.
+  void ExpectManyRows() { many_rows_ = true; }
 
   const Status& status() const { return status_; }
   std::span<const Node> nodes() const { return nodes_; }
@@ -183,6 +186,7 @@ class Graph {
   std::span<const CacheLayer> cache_layers() const { return cache_layers_; }
   ValueId result() const { return result_; }
   uint32_t merge() const { return merge_; }
+  bool many_rows() const { return many_rows_; }
   // Floats that the input of a row must have; 0 where the graph reads none.
   uint32_t input_cols() const { return input_cols_; }
   // True if rows that stand at different places on the axes are rotated differently.
@@ -205,6 +209,7 @@ class Graph {
   std::vector<CacheLayer> cache_layers_;
   ValueId result_ = kNone;
   uint32_t merge_ = 1;
+  bool many_rows_ = false;
   uint32_t input_cols_ = 0;
 };
 

@@ -35,7 +35,7 @@ class CpuBackend : public Backend {
     need.weight_bytes = CpuWeights::ResidentBytes(*plan.graph, kernels_, &choice_);
     // A header without its data can claim any sizes.
     if (need.weight_bytes > INT64_MAX) return Error(Code::kMalformed, "the tensors have 2^63 bytes or more together");
-    need.scratch_bytes = CpuScratch(plan, workers_).total_bytes();
+    need.scratch_bytes = CpuScratch(plan, kernels_, workers_).total_bytes();
     for (const DType type : {plan.cache.keys, plan.cache.values}) {
       MOTE_RETURN_IF_ERROR(CpuKvCache::KernelType(type).status());
     }

@@ -1,4 +1,5 @@
 // What an x86 CPU says about itself: the CPUID instruction (Intel SDM volume 2A, AMD APM volume 3).
+#include "simd/cpu_features.h"
 #include "targets/cpu/cpu_info_impl.h"
 
 #if defined(__x86_64__)
@@ -62,7 +63,7 @@ void ReadFeatures(CpuInfo& info) {
   const uint64_t saved = SavedStates();
   const bool ymm = (saved & 0x6) == 0x6;
   const bool zmm = (saved & 0xE6) == 0xE6;
-  const bool tiles = (saved & 0x60000) == 0x60000;
+  const bool tiles = simd::CpuHasAmx();  // the system has to be asked
   const Registers base = Cpuid(1);
   const Registers extended = Cpuid(7, 0);
   const Registers more = Cpuid(7, 1);

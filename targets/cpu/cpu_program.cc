@@ -14,8 +14,10 @@ uint64_t Align(uint64_t bytes) {
 
 }  // namespace
 
-CpuScratch::CpuScratch(const Plan& plan, int num_workers) : arena_bytes(plan.arena_bytes) {
+CpuScratch::CpuScratch(const Plan& plan, const simd::KernelTable& kernels, int num_workers)
+    : arena_bytes(plan.arena_bytes) {
   const Graph& graph = *plan.graph;
+  const simd::UnitKernels* unit = UnitOf(graph, kernels);
   workers = static_cast<uint64_t>(num_workers);
   uint64_t widest = 0, looked_up = 0;
   for (const Node& node : graph.nodes()) {
@@ -27,8 +29,10 @@ CpuScratch::CpuScratch(const Plan& plan, int num_workers) : arena_bytes(plan.are
     }
     if (node.op == OpKind::kMatMul) {
       const Weight& weight = graph.weight(node.weights[0]);
-      const bool s8 = ActKindOf(weight.tensor->type, weight.tensor->sparse != nullptr) == ActKind::kS8;
-      widest = std::max<uint64_t>(widest, s8 ? simd::S8RowBytes(weight.cols) : simd::A8RowBytes(weight.cols));
+      const ActKind kind = ActKindOf(*weight.tensor, unit);
+      // Rows of floats are read where they are; a few are thinned here.
+      const size_t row = ActRowBytes(kind == ActKind::kFloat ? ActKind::kA8By32 : kind, weight.cols);
+      widest = std::max<uint64_t>(widest, row);
     }
     if (node.op != OpKind::kMoe) continue;
     const uint64_t width = graph.value(node.out).cols;
@@ -37,9 +41,12 @@ CpuScratch::CpuScratch(const Plan& plan, int num_workers) : arena_bytes(plan.are
     acts_bytes = std::max(acts_bytes, slots * simd::A8RowBytes(std::max(width, ff)));
     moe_bytes = std::max(moe_bytes, CpuProgram::MoeBytes(node, plan.max_tokens, static_cast<uint32_t>(width), ff));
   }
-  acts_bytes = std::max(acts_bytes, plan.max_tokens * widest);
+  const auto whole_groups = [&](uint64_t rows) {
+    return unit == nullptr ? rows : (rows + simd::kUnitGroup - 1) / simd::kUnitGroup * simd::kUnitGroup;
+  };
+  acts_bytes = std::max(acts_bytes, whole_groups(plan.max_tokens) * widest);
   live_bytes = LiveInput::Bytes(plan, workers);
-  own_acts_bytes = std::max(kOwnActsRows * widest, looked_up);
+  own_acts_bytes = std::max(whole_groups(kOwnActsRows) * widest, looked_up);
   attention_bytes = CpuProgram::AttentionScratch(graph);
   for (const RopeTable& table : graph.ropes()) {
     rope_bytes += 2 * Align(uint64_t{plan.max_tokens} * table.inverse_frequency.size() * sizeof(float));
@@ -56,7 +63,7 @@ Result<std::unique_ptr<CpuProgram>> CpuProgram::Create(const Plan& plan, const G
 }
 
 Status CpuProgram::AllocateScratch() {
-  const CpuScratch sizes(plan_, pool_.num_workers());
+  const CpuScratch sizes(plan_, kernels_, pool_.num_workers());
   MOTE_ASSIGN_OR_RETURN(arena_, Buffer::CreateZeroed(sizes.arena_bytes, "working memory"));
   MOTE_ASSIGN_OR_RETURN(acts_, Buffer::CreateZeroed(sizes.acts_bytes, "quantised activations"));
   MOTE_ASSIGN_OR_RETURN(rope_memory_, Buffer::CreateZeroed(sizes.rope_bytes, "rotary tables"));

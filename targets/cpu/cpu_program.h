@@ -26,10 +26,10 @@ namespace mote {
 
 // Sizes of the working memory of a program, in bytes.
 struct CpuScratch {
-  CpuScratch(const Plan& plan, int workers);
+  CpuScratch(const Plan& plan, const simd::KernelTable& kernels, int workers);
   uint64_t arena_bytes = 0;
-  uint64_t acts_bytes = 0;      // one shared set of A8 rows, or the widest mixture of experts
-  uint64_t own_acts_bytes = 0;  // per worker: A8 rows of a small step
+  uint64_t acts_bytes = 0;      // one shared set of rows as products want them, or the widest mixture of experts
+  uint64_t own_acts_bytes = 0;  // per worker: those rows of a small step
   uint64_t rope_bytes = 0;      // cos and sin of every table
   uint64_t moe_bytes = 0;
   uint64_t attention_bytes = 0;  // per worker
@@ -71,7 +71,7 @@ class CpuProgram : public Program {
   };
 
   CpuProgram(const Plan& plan, const simd::KernelTable& kernels, ThreadPool& pool)
-      : plan_(plan), graph_(*plan.graph), kernels_(kernels), pool_(pool) {}
+      : plan_(plan), graph_(*plan.graph), kernels_(kernels), unit_(UnitOf(graph_, kernels)), pool_(pool) {}
   Status AllocateScratch();
 
   // What the workers do; all const but for the buffers.
@@ -168,6 +168,7 @@ class CpuProgram : public Program {
   const Plan& plan_;
   const Graph& graph_;
   const simd::KernelTable& kernels_;
+  const simd::UnitKernels* const unit_;  // null: products do not run on one
   ThreadPool& pool_;
   int workers_ = 1;  // of the pool, in this step
   CpuWeights weights_;

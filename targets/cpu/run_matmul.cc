@@ -35,12 +35,18 @@ constexpr uint32_t kWholeRows = 512;
 constexpr uint32_t kChunkRows = 256;
 constexpr uint32_t kFloatChunkBytes = 256 << 10;
 constexpr uint32_t kFewChunkRows = 48;
-constexpr uint32_t kRowsOfTiles = 12;  // of the many-token kernels, 4 or 6
+constexpr uint32_t kRowsOfTiles = 96;  // of the many-token kernels, 4, 6 or 32
+
+// A matrix unit is so fast that unpacking costs as much as 150 to 250 rows.
+constexpr uint32_t kUnitChunkBytes = 1 << 19;
 
 uint32_t NumChunks(uint32_t rows, ActKind kind, size_t row_bytes, int workers) {
   if (rows <= kWholeRows) return 1;
-  const uint32_t fit = static_cast<uint32_t>(kFloatChunkBytes / row_bytes);
-  const uint32_t wanted = kind == ActKind::kFloat ? std::clamp(fit, kFewChunkRows, kChunkRows) : kChunkRows;
+  const auto fit = [&](uint32_t bytes) { return static_cast<uint32_t>(bytes / row_bytes); };
+  const bool unit = kind == ActKind::kUnit || kind == ActKind::kUnitLow;
+  const uint32_t wanted = unit                      ? std::clamp(fit(kUnitChunkBytes), kChunkRows, 4 * kChunkRows)
+                          : kind == ActKind::kFloat ? std::clamp(fit(kFloatChunkBytes), kFewChunkRows, kChunkRows)
+                                                    : kChunkRows;
   const uint32_t chunks = (rows + wanted - 1) / wanted;
   // As many for each worker, if that does not make them small.
   const uint32_t even =
@@ -58,7 +64,9 @@ CpuProgram::Range CpuProgram::RowsOfChunk(uint32_t rows, uint32_t chunk, uint32_
 }
 
 void CpuProgram::QuantizeRow(const float* x, uint32_t cols, ActKind kind, uint8_t* acts) const {
-  if (kind == ActKind::kS8) {
+  if (kind == ActKind::kUnit || kind == ActKind::kUnitLow) {
+    unit_->split(x, cols, kind == ActKind::kUnitLow, acts);
+  } else if (kind == ActKind::kS8) {
     simd::SparseKernelsOf(kernels_).quantize_s8(x, cols, acts);
   } else {
     kernels_.quantize_a8(x, cols, kind == ActKind::kA8By32 ? 32 : 256, acts);
@@ -71,7 +79,9 @@ const uint8_t* CpuProgram::QuantizeRows(const float* x, uint32_t cols, uint32_t 
   uint8_t* acts = own ? own_acts_[static_cast<size_t>(worker)].data() : acts_.data();
   const Range range = own ? Range{0, rows} : Split(rows, worker);
   for (uint32_t row = range.begin; row < range.end; ++row) {
-    QuantizeRow(x + uint64_t{row} * cols, cols, kind, acts + row * row_bytes);
+    const bool unit = kind == ActKind::kUnit || kind == ActKind::kUnitLow;
+    QuantizeRow(x + uint64_t{row} * cols, cols, kind,
+                acts + (unit ? simd::UnitRowAt(row, row_bytes) : row * row_bytes));
   }
   if (!own) pool_.Sync();
   return acts;

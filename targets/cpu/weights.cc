@@ -167,8 +167,19 @@ uint64_t CpuWeights::ResidentBytes(const Graph& graph, const simd::KernelTable& 
   return bytes.FitsIn(INT64_MAX) ? bytes.value() : UINT64_MAX;
 }
 
+const simd::UnitKernels* UnitOf(const Graph& graph, const simd::KernelTable& kernels) {
+  if (!graph.many_rows()) return nullptr;
+  for (const Weight& weight : graph.weights()) {
+    if (weight.tensor->sparse != nullptr) return nullptr;
+  }
+  for (const Node& node : graph.nodes()) {
+    if (node.op == OpKind::kMoe) return nullptr;  // an expert may get few rows
+  }
+  return simd::UnitKernelsOf(kernels);
+}
+
 Result<CpuWeight> CpuWeights::Describe(const Weight& weight, uint32_t parts, const GgufFile& file,
-                                       const simd::KernelTable& kernels) {
+                                       const simd::KernelTable& kernels, const simd::UnitKernels* unit) {
   CpuWeight loaded;
   loaded.type = weight.tensor->type;
   loaded.rows = weight.rows;
@@ -177,8 +188,9 @@ Result<CpuWeight> CpuWeights::Describe(const Weight& weight, uint32_t parts, con
   loaded.panel_rows = static_cast<uint32_t>(simd::PanelRows(kernels, loaded.type));
   loaded.part_rows = weight.rows / std::max<uint32_t>(parts, 1);
   loaded.part_bytes = simd::PackedBytes(kernels, loaded.type, loaded.part_rows, loaded.cols);
-  loaded.matmul = simd::MatMulOf(kernels, loaded.type);
-  loaded.acts = ActKindOf(loaded.type, weight.tensor->sparse != nullptr);
+  loaded.matmul =
+      unit != nullptr ? unit->matmul[static_cast<uint32_t>(loaded.type)] : simd::MatMulOf(kernels, loaded.type);
+  loaded.acts = ActKindOf(*weight.tensor, unit);
   if (weight.tensor->sparse != nullptr) return loaded;
   MOTE_ASSIGN_OR_RETURN(const std::span<const uint8_t> tensor, file.TensorBytes(*weight.tensor));
   loaded.file_rows = tensor.data() + loaded.row_bytes * weight.row_begin;
@@ -202,12 +214,13 @@ Result<CpuWeights> CpuWeights::Load(const Graph& graph, const GgufFile& file, co
   const std::vector<uint32_t> parts = PartsOf(graph);
   const std::vector<Place> places = FindPlaces(graph, parts, file, kernels);
   const SparsePlan sparse(graph, parts, choice);
+  const simd::UnitKernels* unit = UnitOf(graph, kernels);
   const uint64_t workers = static_cast<uint64_t>(context.pool->num_workers());
   Checked64 total = sparse.bytes(), elsewhere = sparse.bytes();
   uint64_t copy_bytes = 0;  // for each worker
   for (size_t i = 0; i < places.size(); ++i) {
     const Weight& weight = graph.weight(static_cast<WeightId>(i));
-    MOTE_ASSIGN_OR_RETURN(const CpuWeight loaded, result.Describe(weight, places[i].parts, file, kernels));
+    MOTE_ASSIGN_OR_RETURN(const CpuWeight loaded, result.Describe(weight, places[i].parts, file, kernels, unit));
     result.weights_.push_back(loaded);
     if (places[i].parts == 0 || sparse.Holds(weight, places[i].parts)) continue;
     const Checked64 bytes = PackedBytes(weight, places[i].parts, kernels);

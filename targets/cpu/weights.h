@@ -14,12 +14,14 @@
 #include "engine/graph/graph.h"
 #include "simd/kernels.h"
 #include "simd/sparse.h"
+#include "simd/unit.h"
 #include "targets/cpu/sparse_choice.h"
 
 namespace mote {
 
-// How a product wants the rows that it multiplies: kFloat, or quantised with a scale for so many values.
-enum class ActKind : uint8_t { kFloat, kA8By32, kA8By256, kS8 };
+// How a product wants the rows that it multiplies: kFloat, quantised with a scale for so many values, or as a matrix
+// unit takes them, with or without low parts (simd/unit.h).
+enum class ActKind : uint8_t { kFloat, kA8By32, kA8By256, kS8, kUnit, kUnitLow };
 inline ActKind ActKindOf(DType type, bool sparse) {
   if (sparse && type == DType::kI8) return ActKind::kS8;
   const size_t group = simd::ActGroup(type);
@@ -27,9 +29,27 @@ inline ActKind ActKindOf(DType type, bool sparse) {
 }
 // Distance of rows.
 inline size_t ActRowBytes(ActKind kind, uint64_t cols) {
-  return kind == ActKind::kFloat ? cols * sizeof(float)
-         : kind == ActKind::kS8  ? simd::S8RowBytes(cols)
-                                 : simd::A8RowBytes(cols);
+  switch (kind) {
+    case ActKind::kFloat:
+      return cols * sizeof(float);
+    case ActKind::kS8:
+      return simd::S8RowBytes(cols);
+    case ActKind::kUnit:
+    case ActKind::kUnitLow:
+      return simd::UnitRowBytes(cols, kind == ActKind::kUnitLow);
+    default:
+      return simd::A8RowBytes(cols);
+  }
+}
+
+// The matrix unit that the products of a graph run on: of one that has many rows, and only if none of its weights are
+// block-sparse, whose results are to be those of the same weights made dense. Null: there is none, or it is not for
+// this graph.
+const simd::UnitKernels* UnitOf(const Graph& graph, const simd::KernelTable& kernels);
+// Of a weight of the graph.
+inline ActKind ActKindOf(const TensorInfo& tensor, const simd::UnitKernels* unit) {
+  if (unit == nullptr) return ActKindOf(tensor.type, tensor.sparse != nullptr);
+  return simd::UnitTakesLow(tensor.type) ? ActKind::kUnitLow : ActKind::kUnit;
 }
 
 // A block-sparse matrix in memory, shared by all weights that are cut from one tensor.
@@ -87,7 +107,7 @@ class CpuWeights {
  private:
   // One weight, with everything but its panels or its sparse form.
   Result<CpuWeight> Describe(const Weight& weight, uint32_t parts, const GgufFile& file,
-                             const simd::KernelTable& kernels);
+                             const simd::KernelTable& kernels, const simd::UnitKernels* unit);
 
   std::vector<CpuWeight> weights_;
   std::vector<Buffer> vectors_;

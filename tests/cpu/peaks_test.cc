@@ -44,7 +44,7 @@ TEST(PeakLoops, DoWhatTheyCount) {
 }
 
 TEST(PeakLoops, LastOnesNeedNothing) {
-  std::string last_needs[4] = {"none", "none", "none", "none"};
+  std::string last_needs[5] = {"none", "none", "none", "none", "none"};
   for (const simd::PeakLoop& loop : simd::AllPeakLoops()) last_needs[static_cast<int>(loop.kind)] = loop.needs;
   EXPECT_EQ(last_needs[static_cast<int>(simd::PeakKind::kInt8)], "");
   EXPECT_EQ(last_needs[static_cast<int>(simd::PeakKind::kBf16)], "");
@@ -121,7 +121,7 @@ TEST_P(PeaksTest, RowsAreInOrder) {
 
   found.clear();
   expected.clear();
-  for (const char* kind : {"int8", "bf16", "f16", "f32"}) {
+  for (const char* kind : {"int8", "bf16", "f16", "f32", "tile"}) {
     if (peaks->Compute(kind) == nullptr) continue;
     expected.push_back(std::string(kind) + " 1");
     if (workers > 1) expected.push_back(kind + (" " + std::to_string(workers)));
@@ -189,6 +189,8 @@ TEST(PeakLoops, KnowTheirRow) {
   EXPECT_FALSE(PeakWithinIsa("avx2", "avx2 avx_vnni", false));
   EXPECT_FALSE(PeakWithinIsa("avx512", "avx512f avx512bw avx512vl avx512_vnni", false));
   EXPECT_TRUE(PeakWithinIsa("avx512_vnni", "avx512f avx512bw avx512vl avx512_vnni", false));
+  EXPECT_FALSE(PeakWithinIsa("avx512_vnni", "avx512_vnni amx_tile amx_bf16", false));
+  EXPECT_TRUE(PeakWithinIsa("avx512_amx", "avx512_vnni amx_tile amx_bf16", false));
   EXPECT_FALSE(PeakWithinIsa("neon", "dotprod", false));
   EXPECT_TRUE(PeakWithinIsa("neon_dot", "dotprod", false));
 }

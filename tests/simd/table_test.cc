@@ -18,8 +18,8 @@ TEST(Tables, ScalarIsLastAndAlwaysRuns) {
 }
 
 TEST(Tables, NamesAreKnownAndDistinct) {
-  const std::set<std::string> known = {"scalar",      "sse4", "avx2", "avx2_vnni", "avx512",
-                                       "avx512_vnni", "neon", "wasm", "neon_dot",  "wasm_relaxed"};
+  const std::set<std::string> known = {"scalar",     "sse4", "avx2", "avx2_vnni", "avx512",      "avx512_vnni",
+                                       "avx512_amx", "neon", "wasm", "neon_dot",  "wasm_relaxed"};
   std::set<std::string> seen;
   for (const simd::KernelTable* table : simd::Tables()) {
     EXPECT_TRUE(known.count(table->name)) << table->name;
@@ -43,7 +43,7 @@ TEST(Tables, BestIsTheFirstThatRuns) {
 // The vector rows of the architecture exist: a build that silently lost them would still pass everything else.
 TEST(Tables, VectorRowsAreCompiledIn) {
 #if defined(__x86_64__)
-  for (const char* name : {"sse4", "avx2", "avx2_vnni", "avx512", "avx512_vnni"}) {
+  for (const char* name : {"sse4", "avx2", "avx2_vnni", "avx512", "avx512_vnni", "avx512_amx"}) {
     EXPECT_NE(simd::FindTable(name), nullptr) << name;
   }
 #elif defined(__aarch64__)

@@ -1,0 +1,331 @@
+// The products of simd/unit.h by AMX (Intel SDM volume 2: TDPBF16PS).
+//
+// Panels are unpacked, 32 rows of weights and a part of k at a time, into the unit's second operand: 16 rows by 16
+// pairs of values, pair by pair, 1 KiB. These stay near (64 KiB) while all tokens pass, 32 at a time: two tiles by two
+// tiles are four sums, so that each operand that is read serves two products. From one part of k to the next the sums
+// wait where the results go, whole: cutting k changes no bit. Parts of 32 KiB, which the first-level cache holds,
+// take 1.1 to 1.3 times as long for K = 2048 (the sums go to and fro twice as often) and 0.9 to 1.0 for K = 768; of 128
+// KiB, 1.0 to 1.15.
+//
+// One core of Granite Rapids (2026-11) does 1700 multiply-adds per ns with zeros in the first cache, 950 to 1100 with
+// numbers: the clock falls with what the unit has to switch. Beside 410 of its 8-bit dot product, of which scales leave
+// 60 %, and 102 of float32. Weights in blocks go at 400 to 600, all told, F16 at 170 to 250, three products each.
+//
+// The instructions are written as assembly: no compiler needs to know them by name, and no function needs attributes
+// that keep it from being inlined. No compiler uses a tile register by itself.
+#include "simd/targets.h"
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "simd/unit.cc"
+#include "hwy/foreach_target.h"
+//
+#include "simd/matmul_float-inl.h"
+#include "simd/matmul_panel-inl.h"
+#include "simd/row_layout.h"
+#include "simd/unit.h"
+
+#if MOTE_VECTORS && HWY_TARGET == HWY_AVX3_DL && HWY_ARCH_X86_64
+MOTE_BEFORE_NAMESPACE();
+namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE {
+namespace {
+
+inline constexpr size_t kSide = 16;  // rows of a tile, and its columns of 32 bits
+inline constexpr size_t kTileBytes = kSide * kSide * sizeof(uint32_t);
+inline constexpr size_t kUnitRows = 2 * kSide;
+inline constexpr size_t kUnitTokens = 2 * kSide;
+static_assert(kLanes == kSide && kGemmPanels == 2 && kFloatPanelRows % kUnitRows == 0);
+
+// The unpacked weights of 32 values of k: high parts of both tiles, then low parts.
+template <bool kLow>
+inline constexpr size_t kStepBytes = (kLow ? 4 : 2) * kTileBytes;
+inline constexpr size_t kPartBytes = 64 << 10;
+template <bool kLow>
+inline constexpr size_t kPartValues = kPartBytes / kStepBytes<kLow>* kUnitValues;
+// Behind what UnpackPanel fills.
+inline constexpr size_t kUnpackedAt = kGemmCodeBytes + 2 * kGemmScaleBytes;
+static_assert(kUnpackedAt + kPartBytes <= kMatMulScratchBytes);
+static_assert(kPartValues<false> % 256 == 0 && kPartValues<false> <= kGemmBlocks * 32);
+
+// ---- Numbers
+
+HWY_INLINE VU32 High(VF x) {
+  const DU32 d;
+  return hn::And(hn::Add(hn::BitCast(d, x), hn::Set(d, 0x8000)), hn::Set(d, 0xffff0000));
+}
+HWY_INLINE VF Rest(VF x, VU32 high) {
+  return hn::Sub(x, hn::BitCast(DF(), high));
+}
+// Two values of k: the first in the lower half of each word.
+HWY_INLINE void StorePairs(VU32 first, VU32 second, uint8_t* to) {
+  hn::Store(hn::Or(second, hn::ShiftRight<16>(first)), DU32(), reinterpret_cast<uint32_t*>(to));
+}
+
+void Split(const float* x, size_t k, bool low, void* out) {
+  uint8_t* to = static_cast<uint8_t*>(out);
+  const size_t padded = UnitPadded(k);
+  const auto store = [](VU32 bits, uint8_t* at) HWY_ATTR {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(at), _mm512_cvtepi32_epi16(hn::ShiftRight<16>(bits).raw));
+  };
+  for (size_t i = 0; i < padded; i += kLanes) {
+    const VF v = i + kLanes <= k ? hn::LoadU(DF(), x + i) : i < k ? LoadPartial(DF(), x + i, k - i) : hn::Zero(DF());
+    const VU32 high = High(v);
+    uint8_t* at = to + i / kUnitValues * kUnitStepBytes + i % kUnitValues * sizeof(uint16_t);
+    store(high, at);
+    if (low) store(High(Rest(v, high)), at + padded / kUnitValues * kUnitStepBytes);
+  }
+}
+
+// ---- Weights of 32 rows, values [begin, end) of k, to `to`
+
+// `panel`: of floats, from the first of the 32 rows on.
+template <class Format, bool kLow>
+HWY_NOINLINE void UnpackFloats(const uint8_t* panel, size_t begin, size_t end, uint8_t* to) {
+  constexpr size_t kValueBytes = Format::kValueBytes;
+  for (size_t k = begin; k < begin + UnitPadded(end - begin); k += 2) {
+    const uint8_t* from = panel + k * kFloatPanelRows * kValueBytes;
+    if (k < end) PrefetchWeights(from, 2 * kUnitRows * kValueBytes);
+    MOTE_UNROLL for (size_t tile = 0; tile < 2; ++tile) {
+      VF w[2][1] = {{hn::Zero(DF())}, {hn::Zero(DF())}};
+      const uint8_t* at = from + tile * kSide * kValueBytes;
+      if (k < end) Format::template Load<1>(at, w[0]);
+      if (k + 1 < end) Format::template Load<1>(at + kFloatPanelRows * kValueBytes, w[1]);
+      uint8_t* pair = to + (k - begin) / kUnitValues * kStepBytes<kLow> + tile * kTileBytes +
+                      (k - begin) % kUnitValues / 2 * kBytes;
+      const VU32 first = High(w[0][0]), second = High(w[1][0]);
+      StorePairs(first, second, pair);
+      if constexpr (kLow) StorePairs(High(Rest(w[0][0], first)), High(Rest(w[1][0], second)), pair + 2 * kTileBytes);
+    }
+  }
+}
+
+// Codes and scales of `blocks` blocks of 32 values to weights, rounded.
+template <class F>
+HWY_NOINLINE void DecodeBlocks(const GemmWeights& from, size_t blocks, uint8_t* to) {
+  using Kind = typename Operand<F>::Kind;
+  static_assert(Operand<F>::kUnsigned);
+  constexpr size_t kWords = 8 / Kind::kHalves;
+  const VF offset = hn::Set(DF(), Kind::kRaised ? -128.0f : 0.0f);
+  const VU32 byte = hn::Set(DU32(), 255);
+  const auto decode = [](VU32 code, VF scale, VF bias) HWY_ATTR {
+    return High(hn::MulAdd(hn::ConvertTo(DF(), hn::BitCast(DI32(), code)), scale, bias));
+  };
+  for (size_t i = 0; i < blocks * Kind::kHalves; ++i) {
+    MOTE_UNROLL for (size_t tile = 0; tile < 2; ++tile) {
+      const VF scale = hn::Load(DF(), from.scales + (i * kGemmPanels + tile) * kLanes);
+      VF bias = hn::Mul(scale, offset);
+      if constexpr (F::kHasMin) bias = hn::Sub(bias, hn::Load(DF(), from.mins + (i * kGemmPanels + tile) * kLanes));
+      const uint8_t* codes = from.codes + (i * kWords * kGemmPanels + tile) * kBytes;
+      uint8_t* pairs =
+          to + i / Kind::kHalves * kStepBytes<false> + tile * kTileBytes + i % Kind::kHalves * kWords * 2 * kBytes;
+      MOTE_UNROLL for (size_t j = 0; j < kWords; ++j) {
+        const VU32 word = hn::Load(DU32(), reinterpret_cast<const uint32_t*>(codes + j * kGemmPanels * kBytes));
+        const VU32 w0 = decode(hn::And(word, byte), scale, bias);
+        const VU32 w1 = decode(hn::And(hn::ShiftRight<8>(word), byte), scale, bias);
+        const VU32 w2 = decode(hn::And(hn::ShiftRight<16>(word), byte), scale, bias);
+        const VU32 w3 = decode(hn::ShiftRight<24>(word), scale, bias);
+        StorePairs(w0, w1, pairs + 2 * j * kBytes);
+        StorePairs(w2, w3, pairs + (2 * j + 1) * kBytes);
+      }
+    }
+  }
+}
+
+// ---- The unit
+
+// What LDTILECFG reads. Registers: 0 to 3 sums (tokens, weight rows), 4 and 5 activations, 6 and 7 weights.
+struct alignas(64) UnitConfig {
+  uint8_t palette = 1;
+  uint8_t start_row = 0;
+  uint8_t reserved[14] = {};
+  uint16_t row_bytes[16] = {};
+  uint8_t rows[16] = {};
+};
+// For steps of `tokens` tokens, up to 32.
+void Configure(size_t tokens) {
+  UnitConfig config;
+  const uint8_t first = static_cast<uint8_t>(tokens < kSide ? tokens : kSide);
+  const uint8_t second = static_cast<uint8_t>(tokens > kSide ? tokens - kSide : 1);  // 1: not used
+  const uint8_t rows[8] = {first, first, second, second, first, second, kSide, kSide};
+  for (size_t i = 0; i < 8; ++i) {
+    config.rows[i] = rows[i];
+    config.row_bytes[i] = kSide * sizeof(uint32_t);
+  }
+  asm volatile("ldtilecfg %0" : : "m"(config) : "memory");
+}
+
+#define MOTE_LOAD_ACTS(reg, at) \
+  asm volatile("tileloadd (%0,%1,1), %%tmm" reg : : "r"(at), "r"(size_t{kBytes}) : "memory")
+#define MOTE_LOAD_WEIGHTS(at)                                                   \
+  asm volatile("tileloadd (%0,%1,1), %%tmm6\n\ttileloadd 1024(%0,%1,1), %%tmm7" \
+               :                                                                \
+               : "r"(at), "r"(size_t{kBytes})                                   \
+               : "memory")
+#define MOTE_PRODUCTS(acts, first, second) \
+  asm volatile("tdpbf16ps %%tmm6, %%tmm" acts ", %%tmm" first "\n\ttdpbf16ps %%tmm7, %%tmm" acts ", %%tmm" second : : :)
+
+// kParts: products for each 32 values, 1 to 3 (unit.h). kTwo: tokens 16 and on as well.
+template <int kParts, bool kTwo>
+HWY_INLINE void Steps(const uint8_t* acts, size_t group_bytes, size_t low, const uint8_t* weights, size_t steps) {
+  const uint8_t* more = acts + group_bytes;
+  for (size_t step = 0; step < steps; ++step) {
+    MOTE_LOAD_WEIGHTS(weights);
+    if constexpr (kParts > 1) {
+      MOTE_LOAD_ACTS("4", acts + low);
+      MOTE_PRODUCTS("4", "0", "1");
+      if constexpr (kTwo) MOTE_LOAD_ACTS("5", more + low);
+      if constexpr (kTwo) MOTE_PRODUCTS("5", "2", "3");
+    }
+    MOTE_LOAD_ACTS("4", acts);
+    MOTE_PRODUCTS("4", "0", "1");
+    if constexpr (kTwo) MOTE_LOAD_ACTS("5", more);
+    if constexpr (kTwo) MOTE_PRODUCTS("5", "2", "3");
+    if constexpr (kParts > 2) {
+      MOTE_LOAD_WEIGHTS(weights + 2 * kTileBytes);
+      MOTE_PRODUCTS("4", "0", "1");
+      if constexpr (kTwo) MOTE_PRODUCTS("5", "2", "3");
+    }
+    acts += kUnitStepBytes;
+    more += kUnitStepBytes;
+    weights += kStepBytes<(kParts > 2)>;
+  }
+}
+
+// Sums of tokens (16 * second ..) at `sums`, `stride` bytes apart.
+template <bool kSecond>
+HWY_INLINE void LoadTiles(const float* sums, size_t stride) {
+  if constexpr (kSecond) {
+    asm volatile("tileloadd (%0,%1,1), %%tmm2\n\ttileloadd 64(%0,%1,1), %%tmm3" : : "r"(sums), "r"(stride) : "memory");
+  } else {
+    asm volatile("tileloadd (%0,%1,1), %%tmm0\n\ttileloadd 64(%0,%1,1), %%tmm1" : : "r"(sums), "r"(stride) : "memory");
+  }
+}
+template <bool kSecond>
+HWY_INLINE void StoreTiles(float* sums, size_t stride) {
+  if constexpr (kSecond) {
+    asm volatile("tilestored %%tmm2, (%0,%1,1)\n\ttilestored %%tmm3, 64(%0,%1,1)"
+                 :
+                 : "r"(sums), "r"(stride)
+                 : "memory");
+  } else {
+    asm volatile("tilestored %%tmm0, (%0,%1,1)\n\ttilestored %%tmm1, 64(%0,%1,1)"
+                 :
+                 : "r"(sums), "r"(stride)
+                 : "memory");
+  }
+}
+
+struct UnitPart {
+  const uint8_t* weights;  // unpacked
+  size_t row;              // of the weights
+  size_t begin;            // of k
+  size_t steps;
+};
+
+// Tokens [token, token + kUnitTokens), or [token, token + 16) unless kTwo, of which the configuration knows how many
+// there are.
+template <int kParts, bool kTwo>
+HWY_INLINE void Tokens(const MatMulArgs& args, const UnitPart& part, size_t token, size_t tokens) {
+  HWY_ALIGN float edge[kUnitTokens * kUnitRows];
+  float* out = args.out + token * args.out_stride + part.row;
+  const size_t rows = args.rows - part.row;
+  const bool whole = rows >= kUnitRows;
+  float* sums = whole ? out : edge;
+  const size_t stride = (whole ? args.out_stride : kUnitRows) * sizeof(float);
+  if (part.begin == 0) {
+    asm volatile("tilezero %%tmm0\n\ttilezero %%tmm1\n\ttilezero %%tmm2\n\ttilezero %%tmm3" : : :);
+  } else {
+    if (!whole) {
+      memset(edge, 0, sizeof(edge));
+      for (size_t t = 0; t < tokens; ++t) memcpy(edge + t * kUnitRows, out + t * args.out_stride, rows * sizeof(float));
+    }
+    LoadTiles<false>(sums, stride);
+    if constexpr (kTwo) LoadTiles<true>(sums + kSide * stride / sizeof(float), stride);
+  }
+  const uint8_t* acts = static_cast<const uint8_t*>(args.acts) + token * args.act_stride_bytes;
+  Steps<kParts, kTwo>(acts + part.begin / kUnitValues * kUnitStepBytes, kSide * args.act_stride_bytes,
+                      UnitPadded(args.k) / kUnitValues * kUnitStepBytes, part.weights, part.steps);
+  StoreTiles<false>(sums, stride);
+  if constexpr (kTwo) StoreTiles<true>(sums + kSide * stride / sizeof(float), stride);
+  if (whole) return;
+  for (size_t t = 0; t < tokens; ++t) memcpy(out + t * args.out_stride, edge + t * kUnitRows, rows * sizeof(float));
+}
+
+template <int kParts>
+HWY_NOINLINE void AllTokens(const MatMulArgs& args, const UnitPart& part) {
+  size_t token = 0;
+  if (args.m >= kUnitTokens) {
+    Configure(kUnitTokens);
+    for (; token + kUnitTokens <= args.m; token += kUnitTokens) Tokens<kParts, true>(args, part, token, kUnitTokens);
+  }
+  const size_t left = args.m - token;
+  if (left == 0) return;
+  Configure(left);
+  if (left > kSide) {
+    Tokens<kParts, true>(args, part, token, left);
+  } else {
+    Tokens<kParts, false>(args, part, token, left);
+  }
+}
+
+// `unpack`(row, begin, end, to): of 32 rows from `row` on.
+template <int kParts, class Unpack>
+HWY_INLINE void Walk(const MatMulArgs& args, const Unpack& unpack) {
+  constexpr size_t kValues = kPartValues<(kParts > 2)>;
+  uint8_t* unpacked = args.scratch + kUnpackedAt;
+  // The activations of a part of k serve all rows that are asked for before those of the next are fetched.
+  for (size_t begin = 0; begin < args.k; begin += kValues) {
+    const size_t end = args.k - begin < kValues ? args.k : begin + kValues;
+    for (size_t row = 0; row < args.rows; row += kUnitRows) {
+      unpack(row, begin, end, unpacked);
+      AllTokens<kParts>(args, {unpacked, row, begin, UnitPadded(end - begin) / kUnitValues});
+    }
+  }
+  // So that the system need not save the tiles with the thread.
+  asm volatile("tilerelease" : : : "memory");
+}
+
+template <class Format, int kParts>
+void UnitFloats(const MatMulArgs& args) {
+  Walk<kParts>(args, [&](size_t row, size_t begin, size_t end, uint8_t* to) HWY_ATTR {
+    const uint8_t* panel = args.panels + row / kFloatPanelRows * kFloatPanelRows * args.k * Format::kValueBytes;
+    UnpackFloats<Format, (kParts > 2)>(panel + row % kFloatPanelRows * Format::kValueBytes, begin, end, to);
+  });
+}
+
+template <class F>
+void UnitBlocks(const MatMulArgs& args) {
+  const size_t panel_bytes = ChunkBytes<F>(args.k / 32);
+  const GemmWeights weights = GemmScratch(args.scratch);
+  Walk<1>(args, [&](size_t row, size_t begin, size_t end, uint8_t* to) HWY_ATTR {
+    const size_t blocks = (end - begin) / 32;
+    const uint8_t* panels = args.panels + row / kPanelRows * panel_bytes;
+    for (size_t p = 0; p < kGemmPanels; ++p) {
+      // A pair that lacks its second panel takes the first one twice; what comes of it is not stored.
+      const size_t from = args.rows - row > p * kPanelRows ? p : 0;
+      const GemmWeights half = {weights.codes + p * kWordBytes, weights.scales + p * kPanelRows,
+                                weights.mins + p * kPanelRows};
+      const size_t chunk = begin / 32 / kChunkBlocks;
+      UnpackPanel<F>(panels + from * panel_bytes + chunk * ChunkBytes<F>(kChunkBlocks), blocks, half);
+    }
+    DecodeBlocks<F>(weights, blocks, to);
+  });
+}
+
+constexpr WeightKernel kUnitMatMul[] = {
+    {DType::kF32, UnitFloats<FormatF32, 3>},    {DType::kF16, UnitFloats<FormatF16, 3>},
+    {DType::kBF16, UnitFloats<FormatBF16, 2>},  {DType::kQ4_0, UnitBlocks<FormatQ4_0>},
+    {DType::kQ4_1, UnitBlocks<FormatQ4_1>},     {DType::kQ5_0, UnitBlocks<FormatQ5_0>},
+    {DType::kQ5_1, UnitBlocks<FormatQ5_1>},     {DType::kQ8_0, UnitBlocks<FormatQ8_0>},
+    {DType::kQ2_K, UnitBlocks<FormatQ2_K>},     {DType::kQ3_K, UnitBlocks<FormatQ3_K>},
+    {DType::kQ4_K, UnitBlocks<FormatQ4_K>},     {DType::kQ5_K, UnitBlocks<FormatQ5_K>},
+    {DType::kQ6_K, UnitBlocks<FormatQ6_K>},     {DType::kIQ4_NL, UnitBlocks<FormatIQ4_NL>},
+    {DType::kIQ4_XS, UnitBlocks<FormatIQ4_XS>}, {DType::kMXFP4, UnitBlocks<FormatMXFP4>},
+};
+
+}  // namespace
+
+extern const UnitKernels kUnitRow;
+constinit const UnitKernels kUnitRow = WithMatMul(UnitKernels{.matmul = {}, .split = Split}, kUnitMatMul);
+
+}  // namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif

@@ -1,0 +1,57 @@
+// Products by a matrix unit: a part of the processor that multiplies whole tiles of 16-bit floats (Intel's AMX). One
+// table beside each KernelTable whose instruction set has one. What simd/kernels.h says of arguments, memory and
+// determinism holds here too, for any number of tokens; but sums are others than KernelTable::matmul's. So these are
+// for graphs that run with many rows whenever they run (images): what a few tokens cost is nobody's concern.
+//
+// The unit's numbers are bfloat16, of 8 significant bits, its sums float32. Weights in blocks are decoded and rounded
+// to that, and so are the activations they meet: 2^-9 of each value at most, where activations of 8 bits lose 2^-8 of
+// the largest of 32. Weights that are floats are taken apart, as are their activations, into a bfloat16 and a second
+// one of what the first has lost: x = high + low, 16 significant bits. BF16 weights have no low part; F16's is exact.
+//   sum += a.low * w.high;  sum += a.high * w.high;  sum += a.high * w.low     for each 32 values of k, in their order
+#ifndef MOTE_SIMD_UNIT_H_
+#define MOTE_SIMD_UNIT_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "simd/kernels.h"
+
+namespace mote::simd {
+
+// Values of k that one instruction takes.
+inline constexpr size_t kUnitValues = 32;
+constexpr size_t UnitPadded(size_t k) {
+  return (k + kUnitValues - 1) / kUnitValues * kUnitValues;
+}
+// Activations lie as the unit reads them, 16 rows together: 32 values of k of each, 1 KiB in all, then the next 32; and
+// behind the high parts of all of UnitPadded(k), where they have any, the low parts. This many bytes for each row;
+// whole groups of 16, the last one too.
+constexpr size_t UnitRowBytes(size_t k, bool low) {
+  return UnitPadded(k) * sizeof(uint16_t) * (low ? 2 : 1);
+}
+inline constexpr size_t kUnitGroup = 16;
+// Where row `row` begins; its next 32 values are kUnitStepBytes on.
+constexpr size_t UnitRowAt(size_t row, size_t row_bytes) {
+  return row / kUnitGroup * kUnitGroup * row_bytes + row % kUnitGroup * kUnitValues * sizeof(uint16_t);
+}
+inline constexpr size_t kUnitStepBytes = kUnitGroup * kUnitValues * sizeof(uint16_t);
+// True if weights of this type meet activations with low parts.
+inline bool UnitTakesLow(DType type) {
+  return !UsesA8(type);
+}
+
+struct UnitKernels {
+  // As KernelTable::matmul, from the same panels; activations as `split` leaves them, from a group's first row on,
+  // act_stride_bytes = UnitRowBytes. Null where the type is no weight.
+  MatMulFn matmul[40];
+  // K floats to the row of activations that begins at `out` (UnitRowAt). NaN or infinity in gives NaN or infinity out.
+  void (*split)(const float* x, size_t k, bool low, void* out);
+};
+static_assert(sizeof(UnitKernels::matmul) == sizeof(KernelTable::matmul));
+
+// Those of the same instruction set; null where it has none.
+const UnitKernels* UnitKernelsOf(const KernelTable& table);
+
+}  // namespace mote::simd
+
+#endif  // MOTE_SIMD_UNIT_H_

@@ -1,0 +1,233 @@
+// Products by a matrix unit, of every weight type, against sums in double of what the unit is given, and to the bit
+// against themselves.
+#include "simd/unit.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <vector>
+
+#include "tests/simd/rows.h"
+#include "tests/support/closeness.h"
+#include "tests/support/guarded.h"
+
+namespace mote::testing {
+namespace {
+
+// The row of this machine that has one.
+const simd::KernelTable* UnitRow() {
+  for (const simd::KernelTable* table : RunnableRows()) {
+    if (simd::UnitKernelsOf(*table) != nullptr) return table;
+  }
+  return nullptr;
+}
+#define MOTE_NEEDS_UNIT() \
+  if (UnitRow() == nullptr) GTEST_SKIP() << "this processor has no matrix unit that the kernels know"
+
+float High(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof(bits));
+  bits = (bits + 0x8000) & 0xffff0000;
+  memcpy(&x, &bits, sizeof(bits));
+  return x;
+}
+
+struct alignas(64) Scratch {
+  uint8_t bytes[simd::kMatMulScratchBytes];
+};
+
+struct Problem {
+  const simd::KernelTable& table = *UnitRow();
+  const simd::UnitKernels& unit = *simd::UnitKernelsOf(table);
+  DType type;
+  size_t k, rows, m;
+  bool low;
+  size_t stride;
+  std::vector<float> weights;  // decoded
+  std::vector<float> values;   // of the activations
+  std::vector<uint8_t> panels, acts;
+  std::unique_ptr<Scratch> scratch{new Scratch};
+
+  Problem(DType type_arg, size_t k_arg, size_t rows_arg, size_t m_arg, Random& random)
+      : type(type_arg),
+        k(k_arg),
+        rows(rows_arg),
+        m(m_arg),
+        low(simd::UnitTakesLow(type)),
+        stride(simd::UnitRowBytes(k, low)),
+        weights(rows * k),
+        values(random.Floats(m * k, 2.0f)),
+        panels(simd::PackedBytes(table, type, rows, k), 0xa5),
+        acts((m + 15) / 16 * 16 * stride, 0xff) {
+    std::vector<uint8_t> file;
+    for (size_t r = 0; r < rows; ++r) {
+      const std::vector<uint8_t> row = RandomWeights(type, k, random, 0.05f);
+      DecodeRow(type, row.data(), &weights[r * k], k);
+      file.insert(file.end(), row.begin(), row.end());
+    }
+    table.pack({type, file.data(), rows, k, panels.data()});
+    for (size_t t = 0; t < m; ++t) unit.split(&values[t * k], k, low, acts.data() + simd::UnitRowAt(t, stride));
+  }
+
+  // Rows from `first` on, a multiple of a panel's, and tokens [token, token + count).
+  void Multiply(size_t first, size_t token, size_t count, float* out, size_t out_stride) {
+    simd::MatMulArgs args;
+    args.panels = panels.data() + first * RowBytes(type, k);
+    args.rows = rows - first;
+    args.k = k;
+    args.acts = acts.data() + simd::UnitRowAt(token, stride);
+    args.act_stride_bytes = stride;
+    args.m = count;
+    args.out = out;
+    args.out_stride = out_stride;
+    args.scratch = scratch->bytes;
+    unit.matmul[static_cast<uint32_t>(type)](args);
+  }
+
+  // The products that the unit is given. Decoding may round once more than DecodeRow, which moves a weight to the next
+  // bfloat16 where it lies between two.
+  Expected Want(size_t r, size_t t) const {
+    DotReference sum;
+    double rounding = 0;
+    for (size_t i = 0; i < k; ++i) {
+      const float a = values[t * k + i], w = weights[r * k + i];
+      const float a_high = High(a), w_high = High(w);
+      sum.Add(a_high, w_high);
+      if (low) {
+        sum.Add(High(a - a_high), w_high);
+        sum.Add(a_high, High(w - w_high));
+      } else {
+        rounding = std::max(rounding, std::abs(static_cast<double>(a_high) * w_high));
+      }
+    }
+    const Expected want = sum.Expect(kEpsilonF32);
+    return {want.value, want.bound + 2 * 0x1p-8 * rounding + 1e-30};
+  }
+};
+
+TEST(MatrixUnit, EveryTypeIsNearTheSumInDouble) {
+  MOTE_NEEDS_UNIT();
+  Random random(1);
+  for (const DType type : WeightTypes()) {
+    const size_t block = DTypeInfoOf(type)->block_values;
+    for (const size_t blocks : {1, 2, 3, 9, 17}) {
+      // Whole blocks; floats also of 1, of odd numbers, and across the parts that are unpacked together.
+      const size_t k = block == 1 ? blocks * blocks * 3 - 2 : blocks * block;
+      const size_t rows = 1 + random.Below(100), m = 1 + random.Below(70);
+      Problem problem(type, k, rows, m, random);
+      std::vector<float> out(m * rows);
+      problem.Multiply(0, 0, m, out.data(), rows);
+      for (size_t t = 0; t < m; ++t) {
+        for (size_t r = 0; r < rows; ++r) {
+          const Expected want = problem.Want(r, t);
+          ASSERT_NEAR(out[t * rows + r], want.value, want.bound) << DTypeName(type) << " k " << k << " rows " << rows
+                                                                 << " tokens " << m << ": row " << r << " token " << t;
+        }
+      }
+    }
+  }
+}
+
+// What the parts of a float lose is 2^-17 of it: against the floats themselves.
+TEST(MatrixUnit, FloatsKeepSixteenBits) {
+  MOTE_NEEDS_UNIT();
+  Random random(2);
+  for (const DType type : {DType::kF32, DType::kF16, DType::kBF16}) {
+    constexpr size_t kK = 700, kRows = 33, kTokens = 5;
+    Problem problem(type, kK, kRows, kTokens, random);
+    std::vector<float> out(kTokens * kRows);
+    problem.Multiply(0, 0, kTokens, out.data(), kRows);
+    double error = 0, size = 0;
+    for (size_t t = 0; t < kTokens; ++t) {
+      for (size_t r = 0; r < kRows; ++r) {
+        double want = 0;
+        for (size_t i = 0; i < kK; ++i) {
+          want += static_cast<double>(problem.values[t * kK + i]) * problem.weights[r * kK + i];
+        }
+        error += (out[t * kRows + r] - want) * (out[t * kRows + r] - want);
+        size += want * want;
+      }
+    }
+    EXPECT_LT(std::sqrt(error / size), 0x1p-16) << DTypeName(type);
+  }
+}
+
+TEST(MatrixUnit, SameBitsHoweverItIsCut) {
+  MOTE_NEEDS_UNIT();
+  Random random(3);
+  for (const DType type : WeightTypes()) {
+    const size_t k = DTypeInfoOf(type)->block_values == 1 ? 611 : 768;
+    constexpr size_t kRows = 165, kTokens = 67;
+    Problem problem(type, k, kRows, kTokens, random);
+    std::vector<float> all(kTokens * kRows);
+    problem.Multiply(0, 0, kTokens, all.data(), kRows);
+    const size_t panel = simd::PanelRows(problem.table, type);
+    for (int round = 0; round < 12; ++round) {
+      const size_t token = random.Below(kTokens / 16) * 16, count = 1 + random.Below(kTokens - token);
+      const size_t first = random.Below(kRows / panel + 1) * panel;
+      const size_t rows = kRows - first;
+      if (rows == 0) continue;
+      std::vector<float> part(count * rows);
+      problem.Multiply(first, token, count, part.data(), rows);
+      for (size_t t = 0; t < count; ++t) {
+        ASSERT_EQ(0, memcmp(&part[t * rows], &all[(token + t) * kRows + first], rows * sizeof(float)))
+            << DTypeName(type) << " from row " << first << " token " << token << " + " << t << " of " << count;
+      }
+    }
+  }
+}
+
+TEST(MatrixUnit, WritesItsOwnOutputsAlone) {
+  MOTE_NEEDS_UNIT();
+  Random random(4);
+  for (const DType type : {DType::kF16, DType::kQ8_0}) {
+    for (const size_t rows : {1, 15, 16, 17, 31, 32, 33, 63, 65}) {
+      const size_t m = 1 + random.Below(66);
+      Problem problem(type, 544, rows, m, random);
+      EXPECT_TRUE(
+          WritesAllAndOnly<float>(m * rows, rows % 3, [&](float* out) { problem.Multiply(0, 0, m, out, rows); }))
+          << DTypeName(type) << " rows " << rows << " tokens " << m;
+      // Rows of the output that lie apart: what is between them stays.
+      constexpr size_t kGap = 5;
+      Guarded<float> wide(m * (rows + kGap));
+      problem.Multiply(0, 0, m, wide.data(), rows + kGap);
+      EXPECT_TRUE(wide.GuardsIntact());
+      for (size_t t = 0; t < m; ++t) {
+        for (size_t i = rows; i < rows + kGap; ++i) EXPECT_TRUE(wide.IsPoison(t * (rows + kGap) + i));
+      }
+    }
+  }
+}
+
+TEST(MatrixUnit, SplitsIntoHighAndLow) {
+  MOTE_NEEDS_UNIT();
+  const simd::UnitKernels& unit = *simd::UnitKernelsOf(*UnitRow());
+  Random random(5);
+  for (const size_t k : {1, 2, 31, 32, 33, 47, 200}) {
+    for (const bool low : {false, true}) {
+      const Guarded<float> x(random.Floats(k, 1000.0f), k % 3);
+      const size_t padded = simd::UnitPadded(k), count = (padded * (low ? 2 : 1) - 32) * 16 + 32;
+      Guarded<uint16_t> out(count);
+      unit.split(x.data(), k, low, out.data());
+      EXPECT_TRUE(out.GuardsIntact());
+      const auto value = [&](size_t i) {
+        const uint32_t bits = uint32_t{out[i / 32 * 512 + i % 32]} << 16;
+        float f;
+        memcpy(&f, &bits, sizeof(f));
+        return f;
+      };
+      for (size_t i = 0; i < padded; ++i) {
+        const float want = i < k ? x[i] : 0.0f;
+        EXPECT_EQ(value(i), High(want));
+        if (low) {
+          EXPECT_EQ(value(padded + i), High(want - High(want)));
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace mote::testing
