@@ -11,8 +11,8 @@ bool CpuHasAvx2();
 bool CpuHasAvx2Vnni();
 bool CpuHasAvx512();
 bool CpuHasAvx512Vnni();
-// With AVX-512 VNNI, the tiles of AMX and products of bfloat16. Asks the system to save the tiles for this process, which
-// it does from then on.
+// With AVX-512 VNNI, the tiles of AMX and products of bfloat16. Asks the system to save the tiles for this process,
+// which it does from then on.
 bool CpuHasAmx();
 bool CpuHasNeon();
 bool CpuHasNeonDot();

@@ -49,7 +49,7 @@ constexpr size_t A8RowBytes(size_t k) {
 }
 
 // Scratch memory of a matrix product, for each thread that calls one.
-inline constexpr size_t kMatMulScratchBytes = 160 * 1024;
+inline constexpr size_t kMatMulScratchBytes = 128 * 1024;
 
 // out[m * out_stride + n] = sum over k of acts[m][k] * weights[n][k], for n in [0, rows) and m in [0, m).
 struct MatMulArgs {

@@ -119,7 +119,7 @@ HWY_INLINE void FloatTiles(const MatMulArgs& args, const uint8_t* weights, size_
 // multiplies, 4 beside 24 products in AVX-512, beside 8 in AVX2, and where it is a dozen it pays with a second tile. 16
 // KiB stay in the first cache: a tower in F16 takes 0.97 (AVX-512) and 0.89 (AVX2) of the time, and with 128 KiB, which
 // every tile reads from the second, 1.0 and 1.17 (Granite Rapids, 2026-11).
-inline constexpr size_t kUnpackedBytes = (MOTE_SLOW_F16 ? 128 : 16) << 10;
+inline constexpr size_t kUnpackedBytes = MOTE_SLOW_F16 ? kMatMulScratchBytes : 16 << 10;
 inline constexpr size_t kUnpackedK = kUnpackedBytes / (kFloatPanelRows * sizeof(float));
 inline constexpr size_t kUnpackTokens = (MOTE_SLOW_F16 ? 1 : 4) * kFloatTokens;
 static_assert(kUnpackedK <= kFloatK);

@@ -1,11 +1,10 @@
 // The products of simd/unit.h by AMX (Intel SDM volume 2: TDPBF16PS).
 //
 // Panels are unpacked, 32 rows of weights and a part of k at a time, into the unit's second operand: 16 rows by 16
-// pairs of values, pair by pair, 1 KiB. These stay near (64 KiB) while all tokens pass, 32 at a time: two tiles by two
-// tiles are four sums, so that each operand that is read serves two products. From one part of k to the next the sums
-// wait where the results go, whole: cutting k changes no bit. Parts of 32 KiB, which the first-level cache holds,
-// take 1.1 to 1.3 times as long for K = 2048 (the sums go to and fro twice as often) and 0.9 to 1.0 for K = 768; of 128
-// KiB, 1.0 to 1.15.
+// pairs of values, pair by pair, 1 KiB. These stay in the first-level cache (32 KiB) while all tokens pass, 32 at a
+// time: two tiles by two tiles are four sums, so that each operand that is read serves two products. From one part of k
+// to the next the sums wait in scratch, whole: cutting k changes no bit. (Where the results go they lie kilobytes
+// apart: a third of the time.)
 //
 // One core of Granite Rapids (2026-11) does 1700 multiply-adds per ns with zeros in the first cache, 950 to 1100 with
 // numbers: the clock falls with what the unit has to switch. Beside 410 of its 8-bit dot product, of which scales leave
@@ -32,17 +31,23 @@ inline constexpr size_t kSide = 16;  // rows of a tile, and its columns of 32 bi
 inline constexpr size_t kTileBytes = kSide * kSide * sizeof(uint32_t);
 inline constexpr size_t kUnitRows = 2 * kSide;
 inline constexpr size_t kUnitTokens = 2 * kSide;
+inline constexpr size_t kRowBytes = kUnitRows * sizeof(float);  // of sums
 static_assert(kLanes == kSide && kGemmPanels == 2 && kFloatPanelRows % kUnitRows == 0);
 
 // The unpacked weights of 32 values of k: high parts of both tiles, then low parts.
 template <bool kLow>
 inline constexpr size_t kStepBytes = (kLow ? 4 : 2) * kTileBytes;
-inline constexpr size_t kPartBytes = 64 << 10;
+inline constexpr size_t kPartBytes = 32 << 10;
 template <bool kLow>
 inline constexpr size_t kPartValues = kPartBytes / kStepBytes<kLow>* kUnitValues;
-// Behind what UnpackPanel fills.
+// Rows and tokens whose sums wait from one part of k to the next, 4 KiB for 32 by 32 of them.
+inline constexpr size_t kSumRows = 4 * kUnitRows;
+inline constexpr size_t kSumTokens = 512;
+inline constexpr size_t kBlockFloats = kUnitRows * kUnitTokens;
+// Scratch: what UnpackPanel fills, a part of the weights, sums.
 inline constexpr size_t kUnpackedAt = kGemmCodeBytes + 2 * kGemmScaleBytes;
-static_assert(kUnpackedAt + kPartBytes <= kMatMulScratchBytes);
+inline constexpr size_t kSumsAt = kUnpackedAt + kPartBytes;
+static_assert(kSumsAt + kSumRows * kSumTokens * sizeof(float) <= kUnitScratchBytes);
 static_assert(kPartValues<false> % 256 == 0 && kPartValues<false> <= kGemmBlocks * 32);
 
 // ---- Numbers
@@ -189,94 +194,109 @@ HWY_INLINE void Steps(const uint8_t* acts, size_t group_bytes, size_t low, const
   }
 }
 
-// Sums of tokens (16 * second ..) at `sums`, `stride` bytes apart.
+// The sums of a block, (32 tokens, 32 rows). kSecond: of tokens 16 and on.
 template <bool kSecond>
-HWY_INLINE void LoadTiles(const float* sums, size_t stride) {
+HWY_INLINE void LoadTiles(const float* block) {
+  const float* at = block + kSecond * kSide * kUnitRows;
   if constexpr (kSecond) {
-    asm volatile("tileloadd (%0,%1,1), %%tmm2\n\ttileloadd 64(%0,%1,1), %%tmm3" : : "r"(sums), "r"(stride) : "memory");
+    asm volatile("tileloadd (%0,%1,1), %%tmm2\n\ttileloadd 64(%0,%1,1), %%tmm3" : : "r"(at), "r"(kRowBytes) : "memory");
   } else {
-    asm volatile("tileloadd (%0,%1,1), %%tmm0\n\ttileloadd 64(%0,%1,1), %%tmm1" : : "r"(sums), "r"(stride) : "memory");
+    asm volatile("tileloadd (%0,%1,1), %%tmm0\n\ttileloadd 64(%0,%1,1), %%tmm1" : : "r"(at), "r"(kRowBytes) : "memory");
   }
 }
 template <bool kSecond>
-HWY_INLINE void StoreTiles(float* sums, size_t stride) {
+HWY_INLINE void StoreTiles(float* block) {
+  float* at = block + kSecond * kSide * kUnitRows;
   if constexpr (kSecond) {
     asm volatile("tilestored %%tmm2, (%0,%1,1)\n\ttilestored %%tmm3, 64(%0,%1,1)"
                  :
-                 : "r"(sums), "r"(stride)
+                 : "r"(at), "r"(kRowBytes)
                  : "memory");
   } else {
     asm volatile("tilestored %%tmm0, (%0,%1,1)\n\ttilestored %%tmm1, 64(%0,%1,1)"
                  :
-                 : "r"(sums), "r"(stride)
+                 : "r"(at), "r"(kRowBytes)
                  : "memory");
   }
 }
 
 struct UnitPart {
   const uint8_t* weights;  // unpacked
-  size_t row;              // of the weights
   size_t begin;            // of k
   size_t steps;
+  float* sums;  // (blocks of tokens), each (32 tokens, 32 rows)
 };
 
-// Tokens [token, token + kUnitTokens), or [token, token + 16) unless kTwo, of which the configuration knows how many
-// there are.
+// Tokens [token, token + 32), or [token, token + 16) unless kTwo; the configuration knows how many of them there are.
 template <int kParts, bool kTwo>
-HWY_INLINE void Tokens(const MatMulArgs& args, const UnitPart& part, size_t token, size_t tokens) {
-  HWY_ALIGN float edge[kUnitTokens * kUnitRows];
-  float* out = args.out + token * args.out_stride + part.row;
-  const size_t rows = args.rows - part.row;
-  const bool whole = rows >= kUnitRows;
-  float* sums = whole ? out : edge;
-  const size_t stride = (whole ? args.out_stride : kUnitRows) * sizeof(float);
+HWY_INLINE void Tokens(const MatMulArgs& args, const UnitPart& part, size_t token, float* block) {
   if (part.begin == 0) {
     asm volatile("tilezero %%tmm0\n\ttilezero %%tmm1\n\ttilezero %%tmm2\n\ttilezero %%tmm3" : : :);
   } else {
-    if (!whole) {
-      memset(edge, 0, sizeof(edge));
-      for (size_t t = 0; t < tokens; ++t) memcpy(edge + t * kUnitRows, out + t * args.out_stride, rows * sizeof(float));
-    }
-    LoadTiles<false>(sums, stride);
-    if constexpr (kTwo) LoadTiles<true>(sums + kSide * stride / sizeof(float), stride);
+    LoadTiles<false>(block);
+    if constexpr (kTwo) LoadTiles<true>(block);
   }
   const uint8_t* acts = static_cast<const uint8_t*>(args.acts) + token * args.act_stride_bytes;
   Steps<kParts, kTwo>(acts + part.begin / kUnitValues * kUnitStepBytes, kSide * args.act_stride_bytes,
                       UnitPadded(args.k) / kUnitValues * kUnitStepBytes, part.weights, part.steps);
-  StoreTiles<false>(sums, stride);
-  if constexpr (kTwo) StoreTiles<true>(sums + kSide * stride / sizeof(float), stride);
-  if (whole) return;
-  for (size_t t = 0; t < tokens; ++t) memcpy(out + t * args.out_stride, edge + t * kUnitRows, rows * sizeof(float));
+  StoreTiles<false>(block);
+  if constexpr (kTwo) StoreTiles<true>(block);
 }
 
+// Tokens [begin, end), whole blocks but for the last.
 template <int kParts>
-HWY_NOINLINE void AllTokens(const MatMulArgs& args, const UnitPart& part) {
-  size_t token = 0;
-  if (args.m >= kUnitTokens) {
-    Configure(kUnitTokens);
-    for (; token + kUnitTokens <= args.m; token += kUnitTokens) Tokens<kParts, true>(args, part, token, kUnitTokens);
+HWY_NOINLINE void AllTokens(const MatMulArgs& args, const UnitPart& part, size_t begin, size_t end) {
+  size_t token = begin;
+  float* block = part.sums;
+  if (token + kUnitTokens <= end) Configure(kUnitTokens);
+  for (; token + kUnitTokens <= end; token += kUnitTokens, block += kBlockFloats) {
+    Tokens<kParts, true>(args, part, token, block);
   }
-  const size_t left = args.m - token;
-  if (left == 0) return;
-  Configure(left);
-  if (left > kSide) {
-    Tokens<kParts, true>(args, part, token, left);
+  if (token == end) return;
+  Configure(end - token);
+  if (end - token > kSide) {
+    Tokens<kParts, true>(args, part, token, block);
   } else {
-    Tokens<kParts, false>(args, part, token, left);
+    Tokens<kParts, false>(args, part, token, block);
   }
 }
 
-// `unpack`(row, begin, end, to): of 32 rows from `row` on.
+// Sums of rows [row, row + rows) and tokens [begin, end) to where results go.
+HWY_NOINLINE void HandOver(const MatMulArgs& args, const float* sums, size_t row, size_t rows, size_t begin,
+                           size_t end) {
+  const size_t blocks = (end - begin + kUnitTokens - 1) / kUnitTokens;
+  for (size_t token = begin; token < end; ++token) {
+    float* out = args.out + token * args.out_stride + row;
+    const size_t at = (token - begin) / kUnitTokens * kBlockFloats + (token - begin) % kUnitTokens * kUnitRows;
+    for (size_t r = 0; r < rows; r += kLanes) {
+      const float* from = sums + r / kUnitRows * blocks * kBlockFloats + at + r % kUnitRows;
+      StoreRows(hn::Load(DF(), from), out + r, rows - r);
+    }
+  }
+}
+
+// `unpack`(row, begin, end, to): of 32 rows from `row` on. The activations of a part of k serve all rows of the sums
+// before those of the next are fetched.
 template <int kParts, class Unpack>
 HWY_INLINE void Walk(const MatMulArgs& args, const Unpack& unpack) {
   constexpr size_t kValues = kPartValues<(kParts > 2)>;
   uint8_t* unpacked = args.scratch + kUnpackedAt;
-  // The activations of a part of k serve all rows that are asked for before those of the next are fetched.
-  for (size_t begin = 0; begin < args.k; begin += kValues) {
-    const size_t end = args.k - begin < kValues ? args.k : begin + kValues;
-    for (size_t row = 0; row < args.rows; row += kUnitRows) {
-      unpack(row, begin, end, unpacked);
-      AllTokens<kParts>(args, {unpacked, row, begin, UnitPadded(end - begin) / kUnitValues});
+  float* sums = reinterpret_cast<float*>(args.scratch + kSumsAt);
+  for (size_t row = 0; row < args.rows; row += kSumRows) {
+    const size_t rows = args.rows - row < kSumRows ? args.rows - row : kSumRows;
+    for (size_t token = 0; token < args.m; token += kSumTokens) {
+      const size_t last = args.m - token < kSumTokens ? args.m : token + kSumTokens;
+      const size_t blocks = (last - token + kUnitTokens - 1) / kUnitTokens;
+      for (size_t begin = 0; begin < args.k; begin += kValues) {
+        const size_t end = args.k - begin < kValues ? args.k : begin + kValues;
+        for (size_t r = 0; r < rows; r += kUnitRows) {
+          unpack(row + r, begin, end, unpacked);
+          const UnitPart part = {unpacked, begin, UnitPadded(end - begin) / kUnitValues,
+                                 sums + r / kUnitRows * blocks * kBlockFloats};
+          AllTokens<kParts>(args, part, token, last);
+        }
+      }
+      HandOver(args, sums, row, rows, token, last);
     }
   }
   // So that the system need not save the tiles with the thread.

@@ -40,6 +40,9 @@ inline bool UnitTakesLow(DType type) {
   return !UsesA8(type);
 }
 
+// Scratch memory of a product, for each thread that calls one: in the place of MatMulArgs::scratch.
+inline constexpr size_t kUnitScratchBytes = 384 * 1024;
+
 struct UnitKernels {
   // As KernelTable::matmul, from the same panels; activations as `split` leaves them, from a group's first row on,
   // act_stride_bytes = UnitRowBytes. Null where the type is no weight.

@@ -24,6 +24,7 @@ v0::ModelOptions Convert(const ModelOptions& options) {
   converted.device = options.device;
   converted.gpu_layers = params.gpu_layers;
   converted.dynamic_sparsity = params.dynamic_sparsity != 0;
+  converted.fast_prompts = params.fast_prompts != 0;
   converted.split = options.split;
   converted.link = params.link;
   if (options.verbose)
@@ -46,6 +47,9 @@ Model LoadModel(const ModelOptions& options, const char* command) {
   Model model = Take(Model::Load(path, converted));
   progress.Clear();
   if (options.link != nullptr) Note(std::string("mote: ") + model.info().backend);
+  if (options.fast_prompts && model.info().fast_prompts == 0) {
+    Note("mote: --fast-prompts: there is no matrix unit (AMX) for this model here; prompts are read as ever");
+  }
   return model;
 }
 

@@ -68,6 +68,8 @@ void ModelOptions::AddAll(CLI::App& command) {
       ->check(CheckLayerWords);
   command.add_flag("--dynamic-sparsity", dynamic_sparsity,
                    "Take small activations as zero, by the thresholds of mote sparsify --activations");
+  command.add_flag("--fast-prompts", fast_prompts,
+                   "Read prompts by the processor's matrix unit (AMX), where it has one");
   command.add_option("--memory-limit", memory_limit, "Refuse a model that needs more: 4G, 512M, bytes");
   command.add_flag("-v,--verbose", verbose, "Say what the library says");
 }
@@ -131,6 +133,7 @@ mote_model_params ModelOptions::Params() const {
   params.sparse_path = ForcedSparsePath();
   params.device = device.c_str();
   params.dynamic_sparsity = dynamic_sparsity ? 1 : 0;
+  params.fast_prompts = fast_prompts ? 1 : 0;
   params.gpu_layers = gpu_layers == "auto"  ? MOTE_GPU_LAYERS_AUTO
                       : gpu_layers == "all" ? MOTE_GPU_LAYERS_ALL
                                             : atoi(gpu_layers.c_str());

@@ -27,6 +27,7 @@ struct ModelOptions {
   std::string device = "auto";
   std::string gpu_layers = "auto";
   bool dynamic_sparsity = false;
+  bool fast_prompts = false;
   std::string split;                // empty: the model is this process's alone
   const mote_link* link = nullptr;  // SplitGuard sets it
 

@@ -65,6 +65,7 @@ ModelOptions OptionsFor(const Settings& settings, const std::string& path) {
   options.cache_type_v = settings.cache_type_v;
   options.device = server::DeviceName(settings.device);
   options.gpu_layers = settings.gpu_layers;
+  options.fast_prompts = settings.fast_prompts;
   options.split = settings.split;
   options.verbose = settings.log_level == server::LogLevel::kDebug;
   return options;

@@ -146,6 +146,10 @@ Result<ModelParams> ConvertModelParams(const mote_model_params& given, Loaded* l
                  given.dynamic_sparsity);
   }
   params.dynamic_sparsity = given.dynamic_sparsity == 1;
+  if (given.fast_prompts != 0 && given.fast_prompts != 1) {
+    return Error(Code::kInvalidArgument, "fast_prompts is %d; it must be 0 (off) or 1 (on)", given.fast_prompts);
+  }
+  params.fast_prompts = given.fast_prompts == 1;
   static_assert(MOTE_GPU_LAYERS_AUTO == kLayersThatFit && MOTE_GPU_LAYERS_ALL == kAllLayers);
   params.device.device = given.device != nullptr ? given.device : "auto";
   params.device.gpu_layers = given.gpu_layers;
@@ -302,6 +306,7 @@ mote_status mote_model_get_info(const mote_model* model, mote_model_info* info, 
     const Program::LiveCount count = m.program().live_count();
     filled.activations_met = count.met;
     filled.activations_zero = count.zero;
+    filled.fast_prompts = m.fast_prompts() ? 1 : 0;
   }
   WriteResult(filled, info);
   return MOTE_OK;

@@ -246,6 +246,7 @@ class Model {
     params.device = options.device.empty() ? nullptr : options.device.c_str();
     params.gpu_layers = options.gpu_layers;
     params.dynamic_sparsity = options.dynamic_sparsity ? 1 : 0;
+    params.fast_prompts = options.fast_prompts ? 1 : 0;
     params.split = options.split.empty() ? nullptr : options.split.c_str();
     params.link = options.link;
     if (log != nullptr) {

@@ -24,6 +24,7 @@ struct ModelOptions {
   std::string device;  // empty: auto; see mote_model_params
   int32_t gpu_layers = MOTE_GPU_LAYERS_AUTO;
   bool dynamic_sparsity = false;    // see mote_model_params
+  bool fast_prompts = false;        // likewise
   std::string split;                // with `link`; see mote_model_params
   const mote_link* link = nullptr;  // to the other processes that hold layers; kept by the caller
   std::function<void(mote_log_level, std::string_view)> log;    // kept while the model lives; called from any thread

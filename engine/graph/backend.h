@@ -73,7 +73,9 @@ struct Step {
   std::span<const float* const> inputs;  // Graph::input_cols() floats each; null: a row by its token. May be empty
   std::span<const RopePosition> ropes;   // empty: a row's position on every axis
   Sight sights[2];                       // AttentionParams::sight chooses
-  int max_workers = 0;                   // of the CPU's that take part; 0: all
+  // Rows from this on are read, those before it generated one by one: it matters where the plan has fast_prompts alone.
+  uint32_t read_from = UINT32_MAX;
+  int max_workers = 0;  // of the CPU's that take part; 0: all
 };
 
 // Sees the float activations that matrix products multiply weights with: what importance matrices are made of. Costs a
@@ -142,6 +144,8 @@ class Backend {
   // `plan`, its graph and `file` must outlive the program.
   virtual Result<std::unique_ptr<Program>> Compile(const Plan& plan, const GgufFile& file, const Context& context,
                                                    const LoadProgress& progress) = 0;
+  // True if it would compute rows that are read in a faster way: see Plan::fast_prompts, which must be set.
+  virtual bool has_fast_prompts(const Plan& /*plan*/) const { return false; }
   // For pictures, on this machine's CPU; they live as long as the backend.
   virtual const PixelKernels& pixel_kernels() const = 0;
 };

@@ -46,6 +46,7 @@ Step StepCutter::Next(const Step& step, uint32_t count, const ResultShape& shape
     own.sights[i].begins = Cut(step.sights[i].begins, row_, count);
     own.sights[i].ends = Cut(step.sights[i].ends, row_, count);
   }
+  own.read_from = step.read_from - std::min(step.read_from, row_);
   own.outputs = outputs;
   own.hidden_rows = hidden_rows;
   own.enough = Cut(step.enough, static_cast<uint32_t>(output_), static_cast<uint32_t>(outputs.size()));

@@ -52,6 +52,8 @@ struct Plan {
   CacheTypes cache;  // for the backend to take or refuse
   // Dynamic sparsity: activations that count as zero, in every step. Null: off. For the backend to take or refuse.
   const ActivationRules* activations = nullptr;
+  // Rows that are read (Step::read_from) may have sums of their own, where that is faster: Backend::has_fast_prompts.
+  bool fast_prompts = false;
 };
 
 Result<Plan> MakePlan(const Graph& graph, uint32_t max_tokens, uint32_t max_outputs);

@@ -24,6 +24,7 @@ Status MakePlans(const Plan& plan, uint32_t front_layers, SplitPlans* plans) {
   MOTE_ASSIGN_OR_RETURN(plans->front, MakePlan(plans->graphs.front, plan.max_tokens, plan.max_tokens));
   MOTE_ASSIGN_OR_RETURN(plans->back, MakePlan(plans->graphs.back, plan.max_tokens, plan.max_outputs));
   plans->front.cache = plans->back.cache = plan.cache;
+  plans->front.fast_prompts = plans->back.fast_prompts = plan.fast_prompts;
   return Status();
 }
 
@@ -179,6 +180,7 @@ class SplitBackend : public Backend {
                           SplitProgram::Create(front_, back_, plan, front_layers_, file, context, progress));
     return std::unique_ptr<Program>(std::move(program));
   }
+  bool has_fast_prompts(const Plan& plan) const override { return front_.has_fast_prompts(plan); }
   const PixelKernels& pixel_kernels() const override { return front_.pixel_kernels(); }
 
  private:

@@ -56,6 +56,10 @@ Result<std::unique_ptr<Model>> Model::Prepare(std::unique_ptr<GgufFile> file, co
   m.plan_.cache = params.cache;
   DeviceRequest device = params.device;
   device.sparse = params.sparse;
+  m.plan_.fast_prompts = params.fast_prompts;
+  if (params.fast_prompts && params.chain.transport != nullptr) {
+    return Error(Code::kUnsupported, "fast prompts need all layers in one process; leave out one of the two");
+  }
   if (params.dynamic_sparsity) {
     if (device.device != "auto" && device.device != "cpu") {
       return Error(Code::kUnsupported, "device \"%s\": dynamic sparsity runs on the CPU alone",
@@ -79,6 +83,7 @@ Result<std::unique_ptr<Model>> Model::Prepare(std::unique_ptr<GgufFile> file, co
   } else {
     MOTE_ASSIGN_OR_RETURN(m.device_, ChooseDevice(device, m.plan_, m.context_, *m.cpu_));
   }
+  m.fast_prompts_ = m.backend().has_fast_prompts(m.plan_);
   MOTE_ASSIGN_OR_RETURN(const MemoryNeed need, m.backend().Measure(m.plan_, m.context_));
   // The scheduler's results are as much scratch as the backend's arena.
   m.limits_ = {batch, std::min(batch, kMaxOutputs), m.hyper_.vocab_size, m.hyper_.width};
@@ -154,6 +159,10 @@ Result<std::unique_ptr<Model>> Model::Load(std::unique_ptr<GgufFile> file, const
                                              StepWork(m.graph_));
   m.stepper_ = std::make_unique<Stepper>(*m.scheduler_, m.platform_->CreateMonitor());
   if (params.device.device != "cpu") Log(context, LogLevel::kInfo, "device: %s", m.device().reason.c_str());
+  if (params.fast_prompts && !m.fast_prompts_) {
+    Log(context, LogLevel::kWarning,
+        "fast prompts: there is no matrix unit for this model here; they are read as ever");
+  }
   Log(context, LogLevel::kInfo, "%s on %s: %s", m.hyper_.architecture.c_str(), m.backend().description().c_str(),
       Describe(m.memory_).c_str());
   return model;

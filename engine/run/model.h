@@ -38,6 +38,7 @@ struct ModelParams {
   std::string isa;            // see CreateCpuBackend
   SparsePath sparse = SparsePath::kAuto;
   bool dynamic_sparsity = false;  // as the file's activation rules say; on the CPU
+  bool fast_prompts = false;      // Plan::fast_prompts; where there is no faster way, prompts are read as ever
   DeviceRequest device;
   ChainParams chain;  // of the lead: others hold some of the layers
   LogSink log;
@@ -64,6 +65,9 @@ class Model {
                                              const VisionParams& vision);
   ~Model();
 
+  // Prompts are read by a matrix unit: their tokens, and what is generated behind them, have other logits in the last
+  // bits than if they had been generated.
+  bool fast_prompts() const { return fast_prompts_; }
   const GgufFile& file() const { return *file_; }
   const HyperParams& hyper() const { return hyper_; }
   const Tokenizer& tokenizer() const { return *tokenizer_; }
@@ -124,6 +128,7 @@ class Model {
   std::string template_error_;
   HyperParams hyper_;
   Graph graph_;
+  bool fast_prompts_ = false;
   ActivationRules activations_;  // read where dynamic sparsity is on
   Plan plan_;
   std::unique_ptr<Backend> cpu_;

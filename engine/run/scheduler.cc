@@ -63,6 +63,7 @@ struct Scheduler::Batch {
   std::vector<RopePosition> ropes;
   std::vector<uint32_t> ends;
   bool has_images = false;
+  uint32_t read_from = UINT32_MAX;
 
   uint32_t rows() const { return static_cast<uint32_t>(tokens.size()); }
 
@@ -260,6 +261,25 @@ void Scheduler::Fill(const std::vector<Entry*>& present, Batch* batch) {
     if (!entry->job->finished && entry->rows == 0 && entry->todo() != 1) prompts.push_back(entry);
   }
   FillPrompts(std::move(prompts), max_prefill - std::min(prefill, max_prefill), prefill == 0, batch);
+  ReadLast(present, batch);
+}
+
+// The same rows, those that are read behind the others: a step has its kinds of rows side by side.
+void Scheduler::ReadLast(const std::vector<Entry*>& present, Batch* batch) const {
+  if (std::none_of(present.begin(), present.end(), [](const Entry* e) { return e->rows > 0 && e->job->reads; })) return;
+  std::vector<Entry*> taken;
+  for (Entry* entry : present) {
+    if (entry->rows > 0) taken.push_back(entry);
+  }
+  std::sort(taken.begin(), taken.end(), [](const Entry* a, const Entry* b) {
+    return a->job->reads != b->job->reads ? b->job->reads : a->first_row < b->first_row;
+  });
+  Batch ordered;
+  for (Entry* entry : taken) {
+    if (entry->job->reads) ordered.read_from = std::min(ordered.read_from, ordered.rows());
+    ordered.Take(*entry, entry->rows, limits_.max_outputs, program_.max_best());
+  }
+  *batch = std::move(ordered);
 }
 
 // Everybody whose rows are in the step has left.
@@ -300,6 +320,7 @@ Status Scheduler::Compute(const std::vector<Entry*>& present, const Batch& batch
     step.ropes = batch.ropes;
     step.sights[0].ends = batch.ends;
   }
+  step.read_from = batch.read_from;
   step.max_workers = max_workers();
   const uint64_t work = work_ ? work_->Of(step) : 0;
   if (work_ && limits_.few_workers) {

@@ -45,6 +45,7 @@ struct Job {
   std::span<const float* const> inputs;
   std::span<const RopePosition> ropes;
   std::span<const uint32_t> ends;
+  bool reads = false;  // of a prompt: see Step::read_from
   KvCache* cache = nullptr;
   std::span<float> last_logits;  // (vocab): filled with the last token's logits; empty: nobody wants them
   // How many of the highest of the last logits would do; 0: all. Where the program picks so many (Program::max_best)
@@ -117,6 +118,7 @@ class Scheduler {
   void Lead(const Entry& until);
   void StepOnce(std::vector<Entry*> present);
   void Fill(const std::vector<Entry*>& present, Batch* batch);
+  void ReadLast(const std::vector<Entry*>& present, Batch* batch) const;
   uint32_t PromptRows(const std::vector<Entry*>& present) const;
   void FillPrompts(std::vector<Entry*> prompts, uint32_t rows, bool alone, Batch* batch);
   static bool Abandoned(const std::vector<Entry*>& present);

@@ -144,6 +144,8 @@ Status Session::Begin(const PromptView& prompt, uint32_t from, bool wants_logits
   evaluation->images = std::move(images);
   job.tokens = tokens;
   job.start = length();
+  // Whatever of it is cached: a prompt's last token is read as it would be with those before it.
+  job.reads = model_.fast_prompts() && prompt.tokens.size() > 1;
   job.cache = cache_.get();
   has_logits_ = false;
   if (wants_logits) {

@@ -55,6 +55,10 @@ class CpuBackend : public Backend {
     return std::unique_ptr<Program>(std::move(program));
   }
 
+  bool has_fast_prompts(const Plan& plan) const override {
+    return plan.fast_prompts && UnitOf(plan, kernels_) != nullptr;
+  }
+
   const PixelKernels& pixel_kernels() const override { return pixels_; }
 
  private:

@@ -17,9 +17,9 @@ uint64_t Align(uint64_t bytes) {
 CpuScratch::CpuScratch(const Plan& plan, const simd::KernelTable& kernels, int num_workers)
     : arena_bytes(plan.arena_bytes) {
   const Graph& graph = *plan.graph;
-  const simd::UnitKernels* unit = UnitOf(graph, kernels);
+  const simd::UnitKernels* unit = UnitOf(plan, kernels);
   workers = static_cast<uint64_t>(num_workers);
-  uint64_t widest = 0, looked_up = 0;
+  uint64_t widest = 0, unit_widest = 0, looked_up = 0;  // bytes of a row
   for (const Node& node : graph.nodes()) {
     if (node.op == OpKind::kEmbed) {
       const TensorInfo& table = *graph.weight(node.weights[0]).tensor;
@@ -29,10 +29,12 @@ CpuScratch::CpuScratch(const Plan& plan, const simd::KernelTable& kernels, int n
     }
     if (node.op == OpKind::kMatMul) {
       const Weight& weight = graph.weight(node.weights[0]);
-      const ActKind kind = ActKindOf(*weight.tensor, unit);
-      // Rows of floats are read where they are; a few are thinned here.
-      const size_t row = ActRowBytes(kind == ActKind::kFloat ? ActKind::kA8By32 : kind, weight.cols);
-      widest = std::max<uint64_t>(widest, row);
+      const ActKind kind = ActKindOf(weight.tensor->type, weight.tensor->sparse != nullptr);
+      // Rows of floats are read where they are.
+      widest = std::max<uint64_t>(widest, kind == ActKind::kFloat ? 0 : ActRowBytes(kind, weight.cols));
+      if (unit != nullptr) {
+        unit_widest = std::max<uint64_t>(unit_widest, ActRowBytes(UnitActKindOf(weight.tensor->type), weight.cols));
+      }
     }
     if (node.op != OpKind::kMoe) continue;
     const uint64_t width = graph.value(node.out).cols;
@@ -41,12 +43,15 @@ CpuScratch::CpuScratch(const Plan& plan, const simd::KernelTable& kernels, int n
     acts_bytes = std::max(acts_bytes, slots * simd::A8RowBytes(std::max(width, ff)));
     moe_bytes = std::max(moe_bytes, CpuProgram::MoeBytes(node, plan.max_tokens, static_cast<uint32_t>(width), ff));
   }
-  const auto whole_groups = [&](uint64_t rows) {
-    return unit == nullptr ? rows : (rows + simd::kUnitGroup - 1) / simd::kUnitGroup * simd::kUnitGroup;
+  // Some rows of a step are prepared in the one way and some in the other: those for the unit in whole groups, behind.
+  const auto bytes_of = [&](uint64_t rows) {
+    const uint64_t groups = (rows + simd::kUnitGroup - 1) / simd::kUnitGroup;
+    return Align(rows * widest) + groups * simd::kUnitGroup * unit_widest;
   };
-  acts_bytes = std::max(acts_bytes, whole_groups(plan.max_tokens) * widest);
+  acts_bytes = std::max(acts_bytes, bytes_of(plan.max_tokens));
   live_bytes = LiveInput::Bytes(plan, workers);
-  own_acts_bytes = std::max(whole_groups(kOwnActsRows) * widest, looked_up);
+  matmul_bytes = std::max(simd::kMatMulScratchBytes, unit == nullptr ? 0 : simd::kUnitScratchBytes);
+  own_acts_bytes = std::max(bytes_of(kOwnActsRows), looked_up);
   attention_bytes = CpuProgram::AttentionScratch(graph);
   for (const RopeTable& table : graph.ropes()) {
     rope_bytes += 2 * Align(uint64_t{plan.max_tokens} * table.inverse_frequency.size() * sizeof(float));
@@ -57,22 +62,26 @@ Result<std::unique_ptr<CpuProgram>> CpuProgram::Create(const Plan& plan, const G
                                                        const simd::KernelTable& kernels, SparseChoice* choice,
                                                        const Context& context, const LoadProgress& progress) {
   std::unique_ptr<CpuProgram> program(new CpuProgram(plan, kernels, *context.pool));
-  MOTE_RETURN_IF_ERROR(program->AllocateScratch());
-  MOTE_ASSIGN_OR_RETURN(program->weights_, CpuWeights::Load(*plan.graph, file, kernels, choice, context, progress));
+  MOTE_RETURN_IF_ERROR(program->AllocateScratch(*context.platform));
+  MOTE_ASSIGN_OR_RETURN(program->weights_,
+                        CpuWeights::Load(*plan.graph, file, kernels, program->unit_, choice, context, progress));
   return program;
 }
 
-Status CpuProgram::AllocateScratch() {
+Status CpuProgram::AllocateScratch(Platform& platform) {
   const CpuScratch sizes(plan_, kernels_, pool_.num_workers());
   MOTE_ASSIGN_OR_RETURN(arena_, Buffer::CreateZeroed(sizes.arena_bytes, "working memory"));
   MOTE_ASSIGN_OR_RETURN(acts_, Buffer::CreateZeroed(sizes.acts_bytes, "quantised activations"));
+  // The rows of a tile of results lie as far apart as rows are long: a page for each, if pages are small.
+  platform.PreferLargePages(arena_.data(), arena_.size());
+  platform.PreferLargePages(acts_.data(), acts_.size());
   MOTE_ASSIGN_OR_RETURN(rope_memory_, Buffer::CreateZeroed(sizes.rope_bytes, "rotary tables"));
   MOTE_RETURN_IF_ERROR(live_.Create(plan_, pool_.num_workers()));
   MOTE_ASSIGN_OR_RETURN(moe_memory_, Buffer::CreateZeroed(sizes.moe_bytes, "mixture of experts"));
   for (int worker = 0; worker < pool_.num_workers(); ++worker) {
     MOTE_ASSIGN_OR_RETURN(Buffer own, Buffer::CreateZeroed(sizes.own_acts_bytes, "quantised activations of a worker"));
     own_acts_.push_back(std::move(own));
-    MOTE_ASSIGN_OR_RETURN(Buffer scratch, Buffer::Create(simd::kMatMulScratchBytes, "unpacked weights of a worker"));
+    MOTE_ASSIGN_OR_RETURN(Buffer scratch, Buffer::Create(sizes.matmul_bytes, "unpacked weights of a worker"));
     unpacked_.push_back(std::move(scratch));
     MOTE_ASSIGN_OR_RETURN(Buffer attention, Buffer::CreateZeroed(sizes.attention_bytes, "attention of a worker"));
     attention_scratch_.push_back(std::move(attention));

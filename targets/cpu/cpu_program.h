@@ -34,10 +34,11 @@ struct CpuScratch {
   uint64_t moe_bytes = 0;
   uint64_t attention_bytes = 0;  // per worker
   uint64_t live_bytes = 0;       // thinned rows, of all workers
+  uint64_t matmul_bytes = 0;     // per worker: of products
   uint64_t workers = 0;
   uint64_t total_bytes() const {
     return arena_bytes + acts_bytes + rope_bytes + moe_bytes + live_bytes +
-           (own_acts_bytes + attention_bytes + simd::kMatMulScratchBytes) * workers;
+           (own_acts_bytes + attention_bytes + matmul_bytes) * workers;
   }
 };
 
@@ -71,8 +72,8 @@ class CpuProgram : public Program {
   };
 
   CpuProgram(const Plan& plan, const simd::KernelTable& kernels, ThreadPool& pool)
-      : plan_(plan), graph_(*plan.graph), kernels_(kernels), unit_(UnitOf(graph_, kernels)), pool_(pool) {}
-  Status AllocateScratch();
+      : plan_(plan), graph_(*plan.graph), kernels_(kernels), unit_(UnitOf(plan, kernels)), pool_(pool) {}
+  Status AllocateScratch(Platform& platform);
 
   // What the workers do; all const but for the buffers.
   static void RunWorker(void* self, int worker);
@@ -87,19 +88,26 @@ class CpuProgram : public Program {
   struct ProductInput {
     const void* acts = nullptr;
     const LiveList* live = nullptr;  // null: no zeros that are worth passing over
+    const uint8_t* unit_acts = nullptr;
+    uint32_t unit_row = 0;  // rows from this on are for the matrix unit
   };
   ProductInput PrepareInput(const Instruction& instruction, uint32_t index, uint32_t rows, int worker);
   // The same rows, thinned.
   const float* ThinRows(const float* x, uint32_t cols, uint32_t rows, float threshold, bool meet, int worker);
   const LiveList* ListLive(const Instruction& instruction, ActKind kind, const void* acts, uint32_t cols, int worker);
+  // `plain`, `unit`: rows of the step, for the processor and for the matrix unit.
   void MatMulTile(const Node& node, const Node* activation, uint32_t tile, uint32_t tile_rows, const ProductInput& all,
-                  Range step_rows, int worker);
+                  Range plain, Range unit, int worker);
   // Rows of a step's chunk, in a product that takes them in chunks.
   static Range RowsOfChunk(uint32_t rows, uint32_t chunk, uint32_t chunks);
+  // The first of the rows that the matrix unit takes; `rows` where it takes none.
+  uint32_t FirstUnitRow(Rows kind, uint32_t rows) const;
   // Multiplies tile number `tile` of a weight with `m` rows; `out` is where the weight's first row goes. Gives the rows
   // of the tile: first, count.
   std::pair<uint64_t, uint64_t> MultiplyTile(const CpuWeight& weight, uint32_t tile, uint32_t tile_rows,
                                              const ProductInput& input, size_t m, float* out, int worker);
+  static void MultiplyUnitTile(const CpuWeight& weight, uint32_t tile, uint32_t tile_rows, const ProductInput& input,
+                               Range rows, float* out, uint8_t* scratch);
   std::pair<uint64_t, uint64_t> MultiplySparseTile(const CpuWeight& weight, uint32_t tile, uint64_t tiles,
                                                    const ProductInput& input, size_t m, float* out, int worker);
   uint32_t NextOwnTile(uint32_t index, uint32_t tiles, int worker);
@@ -140,7 +148,9 @@ class CpuProgram : public Program {
 
   // One row as products of this kind want it.
   void QuantizeRow(const float* x, uint32_t cols, ActKind kind, uint8_t* acts) const;
-  const uint8_t* QuantizeRows(const float* x, uint32_t cols, uint32_t rows, ActKind kind, int worker);
+  // All rows that are not read as they are, for `input`.
+  void QuantizeRows(const float* x, uint32_t cols, uint32_t rows, const CpuWeight& weight, int worker,
+                    ProductInput* input);
   uint32_t NumRows(Rows rows) const {
     const size_t count = rows == Rows::kTokens    ? step_->positions.size()
                          : rows == Rows::kOutputs ? step_->outputs.size() + step_->hidden_rows.size()

@@ -44,7 +44,7 @@ uint32_t NumChunks(uint32_t rows, ActKind kind, size_t row_bytes, int workers) {
   if (rows <= kWholeRows) return 1;
   const auto fit = [&](uint32_t bytes) { return static_cast<uint32_t>(bytes / row_bytes); };
   const bool unit = kind == ActKind::kUnit || kind == ActKind::kUnitLow;
-  const uint32_t wanted = unit                      ? std::clamp(fit(kUnitChunkBytes), kChunkRows, 4 * kChunkRows)
+  const uint32_t wanted = unit                      ? std::clamp(fit(kUnitChunkBytes), kChunkRows, 2 * kChunkRows)
                           : kind == ActKind::kFloat ? std::clamp(fit(kFloatChunkBytes), kFewChunkRows, kChunkRows)
                                                     : kChunkRows;
   const uint32_t chunks = (rows + wanted - 1) / wanted;
@@ -73,18 +73,29 @@ void CpuProgram::QuantizeRow(const float* x, uint32_t cols, ActKind kind, uint8_
   }
 }
 
-const uint8_t* CpuProgram::QuantizeRows(const float* x, uint32_t cols, uint32_t rows, ActKind kind, int worker) {
-  const size_t row_bytes = ActRowBytes(kind, cols);
+void CpuProgram::QuantizeRows(const float* x, uint32_t cols, uint32_t rows, const CpuWeight& weight, int worker,
+                              ProductInput* input) {
+  const uint32_t plain = weight.quantises() ? input->unit_row : 0;
+  const uint32_t for_unit = rows - input->unit_row;
+  if (plain + for_unit == 0) return;
   const bool own = rows <= kOwnActsRows;
   uint8_t* acts = own ? own_acts_[static_cast<size_t>(worker)].data() : acts_.data();
-  const Range range = own ? Range{0, rows} : Split(rows, worker);
+  const size_t row_bytes = ActRowBytes(weight.acts, cols);
+  if (weight.quantises()) input->acts = acts;
+  const Range range = own ? Range{0, plain} : Split(plain, worker);
   for (uint32_t row = range.begin; row < range.end; ++row) {
-    const bool unit = kind == ActKind::kUnit || kind == ActKind::kUnitLow;
-    QuantizeRow(x + uint64_t{row} * cols, cols, kind,
-                acts + (unit ? simd::UnitRowAt(row, row_bytes) : row * row_bytes));
+    QuantizeRow(x + uint64_t{row} * cols, cols, weight.acts, acts + row * row_bytes);
+  }
+  // Behind them, at whole cache lines.
+  uint8_t* unit_acts = acts + (plain * row_bytes + kCacheLineBytes - 1) / kCacheLineBytes * kCacheLineBytes;
+  const size_t unit_bytes = ActRowBytes(weight.unit_acts, cols);
+  input->unit_acts = unit_acts;
+  const Range unit_range = own ? Range{0, for_unit} : Split(for_unit, worker);
+  for (uint32_t row = unit_range.begin; row < unit_range.end; ++row) {
+    QuantizeRow(x + uint64_t{input->unit_row + row} * cols, cols, weight.unit_acts,
+                unit_acts + simd::UnitRowAt(row, unit_bytes));
   }
   if (!own) pool_.Sync();
-  return acts;
 }
 
 // Each worker walks a region of its own, so that it reads one long stream, and helps out in the others' when it is
@@ -132,15 +143,16 @@ CpuProgram::ProductInput CpuProgram::PrepareInput(const Instruction& instruction
                                                   int worker) {
   const Node& first = graph_.nodes()[instruction.nodes[0]];
   const uint32_t cols = graph_.value(first.in[0]).cols;
-  const ActKind kind = weights_[first.weights[0]].acts;  // of all: see plan.cc
+  const CpuWeight& weight = weights_[first.weights[0]];  // as all of them: see plan.cc
   const float threshold = live_.on() ? live_.thresholds[index] : -1.0f;
   const float* x = Values(first.in[0]);
   // Each worker quantises the rows that it has thinned.
-  if (threshold >= 0) x = ThinRows(x, cols, rows, threshold, /*meet=*/kind == ActKind::kFloat, worker);
+  if (threshold >= 0) x = ThinRows(x, cols, rows, threshold, /*meet=*/weight.acts == ActKind::kFloat, worker);
   ProductInput input;
   input.acts = x;
-  if (kind != ActKind::kFloat) input.acts = QuantizeRows(x, cols, rows, kind, worker);
-  if (threshold >= 0 && rows == 1) input.live = ListLive(instruction, kind, input.acts, cols, worker);
+  input.unit_row = FirstUnitRow(graph_.value(first.in[0]).rows, rows);
+  QuantizeRows(x, cols, rows, weight, worker, &input);
+  if (threshold >= 0 && rows == 1) input.live = ListLive(instruction, weight.acts, input.acts, cols, worker);
   return input;
 }
 
@@ -178,6 +190,22 @@ std::pair<uint64_t, uint64_t> CpuProgram::MultiplyTile(const CpuWeight& weight, 
   return {row_begin, rows};
 }
 
+void CpuProgram::MultiplyUnitTile(const CpuWeight& weight, uint32_t tile, uint32_t tile_rows, const ProductInput& input,
+                                  Range rows, float* out, uint8_t* scratch) {
+  const uint64_t row_begin = uint64_t{tile} * tile_rows;
+  simd::MatMulArgs args;
+  args.panels = weight.PanelsAt(0, row_begin);
+  args.rows = std::min<uint64_t>(tile_rows, weight.rows - row_begin);
+  args.k = weight.cols;
+  args.act_stride_bytes = ActRowBytes(weight.unit_acts, weight.cols);
+  args.acts = input.unit_acts + simd::UnitRowAt(rows.begin - input.unit_row, args.act_stride_bytes);
+  args.m = rows.end - rows.begin;
+  args.out = out + row_begin;
+  args.out_stride = weight.rows;
+  args.scratch = scratch;
+  weight.unit_matmul(args);
+}
+
 // As many tiles, cut where they have as many blocks.
 std::pair<uint64_t, uint64_t> CpuProgram::MultiplySparseTile(const CpuWeight& weight, uint32_t tile, uint64_t tiles,
                                                              const ProductInput& input, size_t m, float* out,
@@ -204,21 +232,39 @@ std::pair<uint64_t, uint64_t> CpuProgram::MultiplySparseTile(const CpuWeight& we
   return {begin * kSparseRows, std::min(end * kSparseRows, weight.rows) - begin * kSparseRows};
 }
 
+// A matrix unit takes images, and rows that are read and go through the layers: the last row's logits, or those of a
+// few outputs, are computed as generated rows are.
+uint32_t CpuProgram::FirstUnitRow(Rows kind, uint32_t rows) const {
+  if (unit_ == nullptr) return rows;
+  if (graph_.many_rows()) return 0;
+  return kind == Rows::kTokens ? std::min(step_->read_from, rows) : rows;
+}
+
 // One tile of one product, for some rows of the step.
 void CpuProgram::MatMulTile(const Node& node, const Node* activation, uint32_t tile, uint32_t tile_rows,
-                            const ProductInput& all, Range step_rows, int worker) {
+                            const ProductInput& all, Range plain, Range unit, int worker) {
   const CpuWeight& weight = weights_[node.weights[0]];
-  const size_t m = step_rows.end - step_rows.begin;
-  float* out = Values(activation != nullptr ? activation->out : node.out) + uint64_t{step_rows.begin} * weight.rows;
-  ProductInput input = all;
-  input.acts = static_cast<const uint8_t*>(all.acts) + step_rows.begin * ActRowBytes(weight.acts, weight.cols);
-  const auto [row_begin, rows] = MultiplyTile(weight, tile, tile_rows, input, m, out, worker);
+  float* out = Values(activation != nullptr ? activation->out : node.out);
+  const auto out_of = [&](Range range) { return out + uint64_t{range.begin} * weight.rows; };
+  std::pair<uint64_t, uint64_t> tile_range = {uint64_t{tile} * tile_rows, 0};
+  tile_range.second = std::min<uint64_t>(tile_rows, weight.rows - tile_range.first);
+  if (plain.begin < plain.end) {
+    ProductInput input = all;
+    input.acts = static_cast<const uint8_t*>(all.acts) + plain.begin * ActRowBytes(weight.acts, weight.cols);
+    tile_range = MultiplyTile(weight, tile, tile_rows, input, plain.end - plain.begin, out_of(plain), worker);
+  }
+  if (unit.begin < unit.end) {
+    MultiplyUnitTile(weight, tile, tile_rows, all, unit, out_of(unit), unpacked_[static_cast<size_t>(worker)].data());
+  }
   if (node.weights[1] == kNone && activation == nullptr) return;
+  const auto [row_begin, rows] = tile_range;
   const float* bias = node.weights[1] == kNone ? nullptr : weights_[node.weights[1]].floats() + row_begin;
-  for (size_t r = 0; r < m; ++r) {
-    float* y = out + r * weight.rows + row_begin;
-    if (bias != nullptr) kernels_.add(y, bias, rows, y);
-    if (activation != nullptr) kernels_.gate(KernelActivation(activation->activation), y, nullptr, rows, y);
+  for (const Range& range : {plain, unit}) {
+    for (uint32_t r = range.begin; r < range.end; ++r) {
+      float* y = out + uint64_t{r} * weight.rows + row_begin;
+      if (bias != nullptr) kernels_.add(y, bias, rows, y);
+      if (activation != nullptr) kernels_.gate(KernelActivation(activation->activation), y, nullptr, rows, y);
+    }
   }
 }
 
@@ -243,15 +289,26 @@ void CpuProgram::RunMatMul(const Instruction& instruction, uint32_t index, int w
   };
   uint32_t tiles = 0;
   for (const uint32_t n : instruction.nodes) tiles += tiles_of(n);
+  // The matrix unit's rows are cut into chunks, or all are; the few others are in the first.
   const CpuWeight& weight = weights_[first.weights[0]];
-  const uint32_t chunks = NumChunks(rows, weight.acts, ActRowBytes(weight.acts, weight.cols), workers_);
+  const uint32_t unit_row = input.unit_row;
+  const uint32_t cut_from = unit_row < rows ? unit_row : 0;
+  const ActKind kind = unit_row < rows ? weight.unit_acts : weight.acts;
+  const uint32_t chunks = NumChunks(rows - cut_from, kind, ActRowBytes(kind, weight.cols), workers_);
   const uint32_t all = tiles * chunks;
   for (uint32_t next = NextOwnTile(index, all, worker); next < all; next = NextOwnTile(index, all, worker)) {
     uint32_t at = next % tiles;
     size_t which = 0;
     while (at >= tiles_of(instruction.nodes[which])) at -= tiles_of(instruction.nodes[which++]);
-    MatMulTile(graph_.nodes()[instruction.nodes[which]], activation, at, tile_rows, input,
-               RowsOfChunk(rows, next / tiles, chunks), worker);
+    const uint32_t chunk = next / tiles;
+    Range range = RowsOfChunk(rows - cut_from, chunk, chunks);
+    range = {range.begin + cut_from, range.end + cut_from};
+    const Node& node = graph_.nodes()[instruction.nodes[which]];
+    if (unit_row == rows) {
+      MatMulTile(node, activation, at, tile_rows, input, range, {rows, rows}, worker);
+    } else {
+      MatMulTile(node, activation, at, tile_rows, input, {0, chunk == 0 ? unit_row : 0}, range, worker);
+    }
   }
 }
 

@@ -167,13 +167,10 @@ uint64_t CpuWeights::ResidentBytes(const Graph& graph, const simd::KernelTable& 
   return bytes.FitsIn(INT64_MAX) ? bytes.value() : UINT64_MAX;
 }
 
-const simd::UnitKernels* UnitOf(const Graph& graph, const simd::KernelTable& kernels) {
-  if (!graph.many_rows()) return nullptr;
-  for (const Weight& weight : graph.weights()) {
+const simd::UnitKernels* UnitOf(const Plan& plan, const simd::KernelTable& kernels) {
+  if ((!plan.graph->many_rows() && !plan.fast_prompts) || plan.activations != nullptr) return nullptr;
+  for (const Weight& weight : plan.graph->weights()) {
     if (weight.tensor->sparse != nullptr) return nullptr;
-  }
-  for (const Node& node : graph.nodes()) {
-    if (node.op == OpKind::kMoe) return nullptr;  // an expert may get few rows
   }
   return simd::UnitKernelsOf(kernels);
 }
@@ -188,9 +185,10 @@ Result<CpuWeight> CpuWeights::Describe(const Weight& weight, uint32_t parts, con
   loaded.panel_rows = static_cast<uint32_t>(simd::PanelRows(kernels, loaded.type));
   loaded.part_rows = weight.rows / std::max<uint32_t>(parts, 1);
   loaded.part_bytes = simd::PackedBytes(kernels, loaded.type, loaded.part_rows, loaded.cols);
-  loaded.matmul =
-      unit != nullptr ? unit->matmul[static_cast<uint32_t>(loaded.type)] : simd::MatMulOf(kernels, loaded.type);
-  loaded.acts = ActKindOf(*weight.tensor, unit);
+  loaded.matmul = simd::MatMulOf(kernels, loaded.type);
+  loaded.acts = ActKindOf(loaded.type, weight.tensor->sparse != nullptr);
+  if (unit != nullptr) loaded.unit_matmul = unit->matmul[static_cast<uint32_t>(loaded.type)];
+  loaded.unit_acts = UnitActKindOf(loaded.type);
   if (weight.tensor->sparse != nullptr) return loaded;
   MOTE_ASSIGN_OR_RETURN(const std::span<const uint8_t> tensor, file.TensorBytes(*weight.tensor));
   loaded.file_rows = tensor.data() + loaded.row_bytes * weight.row_begin;
@@ -209,12 +207,12 @@ Result<CpuWeight> CpuWeights::Describe(const Weight& weight, uint32_t parts, con
 }
 
 Result<CpuWeights> CpuWeights::Load(const Graph& graph, const GgufFile& file, const simd::KernelTable& kernels,
-                                    SparseChoice* choice, const Context& context, const LoadProgress& progress) {
+                                    const simd::UnitKernels* unit, SparseChoice* choice, const Context& context,
+                                    const LoadProgress& progress) {
   CpuWeights result;
   const std::vector<uint32_t> parts = PartsOf(graph);
   const std::vector<Place> places = FindPlaces(graph, parts, file, kernels);
   const SparsePlan sparse(graph, parts, choice);
-  const simd::UnitKernels* unit = UnitOf(graph, kernels);
   const uint64_t workers = static_cast<uint64_t>(context.pool->num_workers());
   Checked64 total = sparse.bytes(), elsewhere = sparse.bytes();
   uint64_t copy_bytes = 0;  // for each worker

@@ -12,6 +12,7 @@
 #include "engine/format/gguf.h"
 #include "engine/graph/backend.h"
 #include "engine/graph/graph.h"
+#include "engine/graph/plan.h"
 #include "simd/kernels.h"
 #include "simd/sparse.h"
 #include "simd/unit.h"
@@ -42,14 +43,12 @@ inline size_t ActRowBytes(ActKind kind, uint64_t cols) {
   }
 }
 
-// The matrix unit that the products of a graph run on: of one that has many rows, and only if none of its weights are
-// block-sparse, whose results are to be those of the same weights made dense. Null: there is none, or it is not for
-// this graph.
-const simd::UnitKernels* UnitOf(const Graph& graph, const simd::KernelTable& kernels);
-// Of a weight of the graph.
-inline ActKind ActKindOf(const TensorInfo& tensor, const simd::UnitKernels* unit) {
-  if (unit == nullptr) return ActKindOf(tensor.type, tensor.sparse != nullptr);
-  return simd::UnitTakesLow(tensor.type) ? ActKind::kUnitLow : ActKind::kUnit;
+// The matrix unit that products of a plan run on: where the graph has many rows, or the plan fast prompts; and only if
+// no weight is block-sparse, whose results are to be those of the same weights made dense, nor activations pass over
+// any. Null: there is none, or it is not for this plan.
+const simd::UnitKernels* UnitOf(const Plan& plan, const simd::KernelTable& kernels);
+inline ActKind UnitActKindOf(DType type) {
+  return simd::UnitTakesLow(type) ? ActKind::kUnitLow : ActKind::kUnit;
 }
 
 // A block-sparse matrix in memory, shared by all weights that are cut from one tensor.
@@ -77,6 +76,8 @@ struct CpuWeight {
   simd::MatMulFn matmul = nullptr;
   bool raised_q8 = false;  // simd::RaisesQ8, where rows are looked up in panels
   ActKind acts = ActKind::kFloat;
+  simd::MatMulFn unit_matmul = nullptr;  // of the matrix unit, where the plan has one
+  ActKind unit_acts = ActKind::kUnit;
   // Instead of file_rows and panels. Its rows from `first_group` of 16 on are this weight's.
   const CpuSparse* sparse = nullptr;
   uint64_t first_group = 0;
@@ -97,8 +98,10 @@ class CpuWeights {
   // Packs what products read, tensor by tensor, with all workers, and gives the pages of a mapped file back as it goes:
   // peak memory is the packed weights and one tensor. What the file gives up (ByteSource::GiveUp) is packed where it
   // lies, which takes no memory at all.
+  // `unit`: UnitOf.
   static Result<CpuWeights> Load(const Graph& graph, const GgufFile& file, const simd::KernelTable& kernels,
-                                 SparseChoice* choice, const Context& context, const LoadProgress& progress);
+                                 const simd::UnitKernels* unit, SparseChoice* choice, const Context& context,
+                                 const LoadProgress& progress);
   // What Load will allocate and what of the file stays in use.
   static uint64_t ResidentBytes(const Graph& graph, const simd::KernelTable& kernels, SparseChoice* choice);
 

@@ -26,6 +26,7 @@ struct LoadOptions {
   uint32_t max_batch = 512;
   CacheTypes cache = {};
   DeviceRequest device = {};
+  bool fast_prompts = false;
 };
 
 inline Result<std::unique_ptr<Model>> TryLoad(std::span<const uint8_t> bytes, const LoadOptions& options = {}) {
@@ -39,6 +40,7 @@ inline Result<std::unique_ptr<Model>> TryLoad(std::span<const uint8_t> bytes, co
   params.cache = options.cache;
   params.isa = IsaUnderTest();
   params.device = options.device;
+  params.fast_prompts = options.fast_prompts;
   return Model::Load(std::move(file), params);
 }
 

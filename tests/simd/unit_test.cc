@@ -35,7 +35,7 @@ float High(float x) {
 }
 
 struct alignas(64) Scratch {
-  uint8_t bytes[simd::kMatMulScratchBytes];
+  uint8_t bytes[simd::kUnitScratchBytes];
 };
 
 struct Problem {

@@ -352,9 +352,15 @@ double GpuBandwidth(const std::string& device, const mote_model_info& info) {
                                                                                                 : 0;
 }
 
-// Fills in shares and limits. `peaks`: of float32 and int8, in operations per second; 0: unknown.
+// Operations per second, of float32, int8 and a matrix unit; 0: unknown, or there is none.
+struct Peak {
+  double of_kind[2] = {0, 0};  // float32, int8
+  double tile = 0;
+};
+
+// Fills in shares and limits.
 void ShareOut(std::vector<Row>* rows, const BenchOptions& options, const Bench& bench, const TokenWork& work,
-              const ImageBench* image, const double peaks[2], double bandwidth) {
+              const ImageBench* image, const Peak& peaks, double bandwidth) {
   const bool on_gpu = bench.info.gpu_layers > 0;  // of a GPU no peak is measured
   const double gpu_bandwidth = on_gpu ? GpuBandwidth(options.model.device, bench.info) : 0;
   for (Row& row : *rows) {
@@ -365,13 +371,17 @@ void ShareOut(std::vector<Row>* rows, const BenchOptions& options, const Bench& 
       if (row.generated == 0 || gpu_bandwidth <= 0) continue;
       row.share = speed * BytesPerToken(work, bench.info, options.depth, row.generated) / gpu_bandwidth;
       row.limit = Format("the GPU's %.0f GB/s", gpu_bandwidth / 1e9);
-    } else if (row.generated == 0 && peaks[int8] > 0) {
+    } else if (row.generated == 0 && peaks.of_kind[int8] > 0) {
       const double done = is_image ? image->speed()
                                    : speed * 2 *
                                          MultipliesPerToken(static_cast<double>(work.multiplies),
                                                             static_cast<double>(work.output_multiplies), row.prompt);
-      row.share = done / peaks[int8];
-      row.limit = int8 ? "int8 peak" : "float32 peak";
+      const bool by_tile = peaks.tile > 0 && (is_image || bench.info.fast_prompts != 0);
+      // Weights that are floats are two or three products there (simd/unit.h).
+      row.share = by_tile ? done * (int8 ? 1 : 3) / peaks.tile : done / peaks.of_kind[int8];
+      row.limit = !by_tile ? (int8 ? "int8 peak" : "float32 peak")
+                  : int8   ? "the matrix unit's peak"
+                           : "the matrix unit's peak, three products each";
     } else if (row.generated > 0 && bandwidth > 0) {
       row.share = speed * BytesPerToken(work, bench.info, options.depth, row.generated) / bandwidth;
       row.limit = "read bandwidth";
@@ -388,7 +398,7 @@ uint64_t BytesOf(const std::vector<TypeBytes>& types) {
 // What the machine can do, measured beside what is done.
 struct Limits {
   std::vector<double> bandwidth;
-  double peaks[2] = {0, 0};  // of float32 and int8, the best of all rounds
+  Peak peaks;  // the best of all rounds
 
   void Measure(ThreadPool& pool, const Clock& clock, const cpu::CpuInfo& cpu_info, bool keep) {
     const Result<cpu::Rate> rate = cpu::MeasureReadBandwidth(pool, clock, cpu::MemoryTestBytes(cpu_info), /*rounds=*/2);
@@ -398,10 +408,13 @@ struct Limits {
     options.rounds = 5;
     options.isa = ForcedIsa();
     const Result<cpu::Peaks> measured = cpu::MeasurePeaks(pool, clock, cpu_info, options);
-    for (const bool int8 : {false, true}) {
-      const cpu::ComputeRow* row = measured.ok() ? measured->Compute(int8 ? "int8" : "f32") : nullptr;
-      if (row != nullptr) peaks[int8] = std::max(peaks[int8], row->ops_per_second.max);
-    }
+    const auto take = [&](const char* kind, double* best) {
+      const cpu::ComputeRow* row = measured.ok() ? measured->Compute(kind) : nullptr;
+      if (row != nullptr) *best = std::max(*best, row->ops_per_second.max);
+    };
+    take("f32", &peaks.of_kind[0]);
+    take("int8", &peaks.of_kind[1]);
+    take("tile", &peaks.tile);
   }
 };
 

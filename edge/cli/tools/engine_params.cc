@@ -16,6 +16,7 @@ ModelParams EngineParams(const ModelOptions& options) {
   if (given.isa != nullptr) params.isa = given.isa;
   params.sparse = static_cast<SparsePath>(given.sparse_path);
   params.dynamic_sparsity = given.dynamic_sparsity != 0;
+  params.fast_prompts = given.fast_prompts != 0;
   params.device = {options.device, given.gpu_layers};
   return params;
 }

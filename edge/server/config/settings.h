@@ -88,6 +88,7 @@ struct Settings {
   std::string mmproj = "auto";    // of the first model: a file, "auto": the one beside it, "none"
   Device device = Device::kAuto;
   std::string gpu_layers = "auto";   // of each model on the GPU: a number, "auto": what fits, "all"
+  bool fast_prompts = false;         // read prompts by a matrix unit, where there is one
   std::string split;                 // under mpirun: how layers are shared among its processes; empty: not
   uint64_t threads = 0;              // 0: one per core that the process may use
   uint64_t context = 0;              // tokens of each session; 0: the model's, at most 8192
