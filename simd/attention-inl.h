@@ -262,8 +262,8 @@ HWY_INLINE float QueryScale(const AttentionArgs& args) {
 
 // One row's scores to weights relative to the new largest score. Lane i of `sums` (kLanes) gains the weights of the
 // positions that are i modulo kLanes. Returns the factor for what was summed before.
-HWY_NOINLINE float Weigh(const AttentionArgs& args, const Part& part, float* HWY_RESTRICT scores, float* largest,
-                         float* HWY_RESTRICT sums) {
+inline HWY_NOINLINE float Weigh(const AttentionArgs& args, const Part& part, float* HWY_RESTRICT scores, float* largest,
+                                float* HWY_RESTRICT sums) {
   const DF df;
   const bool whole = part.begin == 0 && part.end == kAttentionBlock;
   VF found_lanes = hn::Set(df, -INFINITY);

@@ -10,8 +10,6 @@
 // numbers: the clock falls with what the unit has to switch. Beside 410 of its 8-bit dot product, of which scales leave
 // 60 %, and 102 of float32. Weights in blocks go at 400 to 600, all told, F16 at 170 to 250, three products each.
 //
-// The instructions are written as assembly: no compiler needs to know them by name, and no function needs attributes
-// that keep it from being inlined. No compiler uses a tile register by itself.
 #include "simd/targets.h"
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "simd/unit.cc"
@@ -20,23 +18,14 @@
 #include "simd/matmul_float-inl.h"
 #include "simd/matmul_panel-inl.h"
 #include "simd/row_layout.h"
-#include "simd/unit.h"
+#include "simd/unit-inl.h"
 
 #if MOTE_VECTORS && HWY_TARGET == HWY_AVX3_DL && HWY_ARCH_X86_64
 MOTE_BEFORE_NAMESPACE();
 namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE {
 namespace {
 
-inline constexpr size_t kSide = 16;  // rows of a tile, and its columns of 32 bits
-inline constexpr size_t kTileBytes = kSide * kSide * sizeof(uint32_t);
-inline constexpr size_t kUnitRows = 2 * kSide;
-inline constexpr size_t kUnitTokens = 2 * kSide;
-inline constexpr size_t kRowBytes = kUnitRows * sizeof(float);  // of sums
-static_assert(kLanes == kSide && kGemmPanels == 2 && kFloatPanelRows % kUnitRows == 0);
-
-// The unpacked weights of 32 values of k: high parts of both tiles, then low parts.
-template <bool kLow>
-inline constexpr size_t kStepBytes = (kLow ? 4 : 2) * kTileBytes;
+static_assert(kGemmPanels == 2 && kFloatPanelRows % kUnitRows == 0);
 inline constexpr size_t kPartBytes = 32 << 10;
 template <bool kLow>
 inline constexpr size_t kPartValues = kPartBytes / kStepBytes<kLow>* kUnitValues;
@@ -50,19 +39,7 @@ inline constexpr size_t kSumsAt = kUnpackedAt + kPartBytes;
 static_assert(kSumsAt + kSumRows * kSumTokens * sizeof(float) <= kUnitScratchBytes);
 static_assert(kPartValues<false> % 256 == 0 && kPartValues<false> <= kGemmBlocks * 32);
 
-// ---- Numbers
-
-HWY_INLINE VU32 High(VF x) {
-  const DU32 d;
-  return hn::And(hn::Add(hn::BitCast(d, x), hn::Set(d, 0x8000)), hn::Set(d, 0xffff0000));
-}
-HWY_INLINE VF Rest(VF x, VU32 high) {
-  return hn::Sub(x, hn::BitCast(DF(), high));
-}
-// Two values of k: the first in the lower half of each word.
-HWY_INLINE void StorePairs(VU32 first, VU32 second, uint8_t* to) {
-  hn::Store(hn::Or(second, hn::ShiftRight<16>(first)), DU32(), reinterpret_cast<uint32_t*>(to));
-}
+// ---- Activations
 
 void Split(const float* x, size_t k, bool low, void* out) {
   uint8_t* to = static_cast<uint8_t*>(out);
@@ -134,91 +111,7 @@ HWY_NOINLINE void DecodeBlocks(const GemmWeights& from, size_t blocks, uint8_t* 
   }
 }
 
-// ---- The unit
-
-// What LDTILECFG reads. Registers: 0 to 3 sums (tokens, weight rows), 4 and 5 activations, 6 and 7 weights.
-struct alignas(64) UnitConfig {
-  uint8_t palette = 1;
-  uint8_t start_row = 0;
-  uint8_t reserved[14] = {};
-  uint16_t row_bytes[16] = {};
-  uint8_t rows[16] = {};
-};
-// For steps of `tokens` tokens, up to 32.
-void Configure(size_t tokens) {
-  UnitConfig config;
-  const uint8_t first = static_cast<uint8_t>(tokens < kSide ? tokens : kSide);
-  const uint8_t second = static_cast<uint8_t>(tokens > kSide ? tokens - kSide : 1);  // 1: not used
-  const uint8_t rows[8] = {first, first, second, second, first, second, kSide, kSide};
-  for (size_t i = 0; i < 8; ++i) {
-    config.rows[i] = rows[i];
-    config.row_bytes[i] = kSide * sizeof(uint32_t);
-  }
-  asm volatile("ldtilecfg %0" : : "m"(config) : "memory");
-}
-
-#define MOTE_LOAD_ACTS(reg, at) \
-  asm volatile("tileloadd (%0,%1,1), %%tmm" reg : : "r"(at), "r"(size_t{kBytes}) : "memory")
-#define MOTE_LOAD_WEIGHTS(at)                                                   \
-  asm volatile("tileloadd (%0,%1,1), %%tmm6\n\ttileloadd 1024(%0,%1,1), %%tmm7" \
-               :                                                                \
-               : "r"(at), "r"(size_t{kBytes})                                   \
-               : "memory")
-#define MOTE_PRODUCTS(acts, first, second) \
-  asm volatile("tdpbf16ps %%tmm6, %%tmm" acts ", %%tmm" first "\n\ttdpbf16ps %%tmm7, %%tmm" acts ", %%tmm" second : : :)
-
-// kParts: products for each 32 values, 1 to 3 (unit.h). kTwo: tokens 16 and on as well.
-template <int kParts, bool kTwo>
-HWY_INLINE void Steps(const uint8_t* acts, size_t group_bytes, size_t low, const uint8_t* weights, size_t steps) {
-  const uint8_t* more = acts + group_bytes;
-  for (size_t step = 0; step < steps; ++step) {
-    MOTE_LOAD_WEIGHTS(weights);
-    if constexpr (kParts > 1) {
-      MOTE_LOAD_ACTS("4", acts + low);
-      MOTE_PRODUCTS("4", "0", "1");
-      if constexpr (kTwo) MOTE_LOAD_ACTS("5", more + low);
-      if constexpr (kTwo) MOTE_PRODUCTS("5", "2", "3");
-    }
-    MOTE_LOAD_ACTS("4", acts);
-    MOTE_PRODUCTS("4", "0", "1");
-    if constexpr (kTwo) MOTE_LOAD_ACTS("5", more);
-    if constexpr (kTwo) MOTE_PRODUCTS("5", "2", "3");
-    if constexpr (kParts > 2) {
-      MOTE_LOAD_WEIGHTS(weights + 2 * kTileBytes);
-      MOTE_PRODUCTS("4", "0", "1");
-      if constexpr (kTwo) MOTE_PRODUCTS("5", "2", "3");
-    }
-    acts += kUnitStepBytes;
-    more += kUnitStepBytes;
-    weights += kStepBytes<(kParts > 2)>;
-  }
-}
-
-// The sums of a block, (32 tokens, 32 rows). kSecond: of tokens 16 and on.
-template <bool kSecond>
-HWY_INLINE void LoadTiles(const float* block) {
-  const float* at = block + kSecond * kSide * kUnitRows;
-  if constexpr (kSecond) {
-    asm volatile("tileloadd (%0,%1,1), %%tmm2\n\ttileloadd 64(%0,%1,1), %%tmm3" : : "r"(at), "r"(kRowBytes) : "memory");
-  } else {
-    asm volatile("tileloadd (%0,%1,1), %%tmm0\n\ttileloadd 64(%0,%1,1), %%tmm1" : : "r"(at), "r"(kRowBytes) : "memory");
-  }
-}
-template <bool kSecond>
-HWY_INLINE void StoreTiles(float* block) {
-  float* at = block + kSecond * kSide * kUnitRows;
-  if constexpr (kSecond) {
-    asm volatile("tilestored %%tmm2, (%0,%1,1)\n\ttilestored %%tmm3, 64(%0,%1,1)"
-                 :
-                 : "r"(at), "r"(kRowBytes)
-                 : "memory");
-  } else {
-    asm volatile("tilestored %%tmm0, (%0,%1,1)\n\ttilestored %%tmm1, 64(%0,%1,1)"
-                 :
-                 : "r"(at), "r"(kRowBytes)
-                 : "memory");
-  }
-}
+// ---- Products
 
 struct UnitPart {
   const uint8_t* weights;  // unpacked
@@ -231,16 +124,16 @@ struct UnitPart {
 template <int kParts, bool kTwo>
 HWY_INLINE void Tokens(const MatMulArgs& args, const UnitPart& part, size_t token, float* block) {
   if (part.begin == 0) {
-    asm volatile("tilezero %%tmm0\n\ttilezero %%tmm1\n\ttilezero %%tmm2\n\ttilezero %%tmm3" : : :);
+    ZeroTiles();
   } else {
-    LoadTiles<false>(block);
-    if constexpr (kTwo) LoadTiles<true>(block);
+    LoadTiles<false>(block, kRowBytes);
+    if constexpr (kTwo) LoadTiles<true>(block, kRowBytes);
   }
   const uint8_t* acts = static_cast<const uint8_t*>(args.acts) + token * args.act_stride_bytes;
   Steps<kParts, kTwo>(acts + part.begin / kUnitValues * kUnitStepBytes, kSide * args.act_stride_bytes,
                       UnitPadded(args.k) / kUnitValues * kUnitStepBytes, part.weights, part.steps);
-  StoreTiles<false>(block);
-  if constexpr (kTwo) StoreTiles<true>(block);
+  StoreTiles<false>(block, kRowBytes);
+  if constexpr (kTwo) StoreTiles<true>(block, kRowBytes);
 }
 
 // Tokens [begin, end), whole blocks but for the last.
@@ -299,8 +192,7 @@ HWY_INLINE void Walk(const MatMulArgs& args, const Unpack& unpack) {
       HandOver(args, sums, row, rows, token, last);
     }
   }
-  // So that the system need not save the tiles with the thread.
-  asm volatile("tilerelease" : : : "memory");
+  ReleaseTiles();
 }
 
 template <class Format, int kParts>
@@ -343,8 +235,11 @@ constexpr WeightKernel kUnitMatMul[] = {
 
 }  // namespace
 
+void UnitAttention(const AttentionArgs& args);
+
 extern const UnitKernels kUnitRow;
-constinit const UnitKernels kUnitRow = WithMatMul(UnitKernels{.matmul = {}, .split = Split}, kUnitMatMul);
+constinit const UnitKernels kUnitRow =
+    WithMatMul(UnitKernels{.matmul = {}, .split = Split, .attention = UnitAttention}, kUnitMatMul);
 
 }  // namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

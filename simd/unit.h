@@ -43,12 +43,22 @@ inline bool UnitTakesLow(DType type) {
 // Scratch memory of a product, for each thread that calls one: in the place of MatMulArgs::scratch.
 inline constexpr size_t kUnitScratchBytes = 384 * 1024;
 
+// Rows = tokens * heads. Queries, a block's keys and values and its weights, each in two parts; scores, sums.
+constexpr uint64_t UnitAttentionBytes(uint64_t rows, size_t key_dim, size_t value_dim) {
+  const uint64_t padded = UnitPadded(rows), keys = UnitPadded(key_dim), values = UnitPadded(value_dim);
+  return sizeof(float) * (padded * (keys + values + 2 * kAttentionBlock + 17) + kAttentionBlock * (keys + values)) +
+         8 * 64;
+}
+
 struct UnitKernels {
   // As KernelTable::matmul, from the same panels; activations as `split` leaves them, from a group's first row on,
   // act_stride_bytes = UnitRowBytes. Null where the type is no weight.
   MatMulFn matmul[40];
   // K floats to the row of activations that begins at `out` (UnitRowAt). NaN or infinity in gives NaN or infinity out.
   void (*split)(const float* x, size_t k, bool low, void* out);
+  // As KernelTable::attention where keys and values are cached as F16. `scratch`: UnitAttentionBytes, aligned to 64.
+  // Infinite values count as the largest float16, NaN as one of the two.
+  void (*attention)(const AttentionArgs& args);
 };
 static_assert(sizeof(UnitKernels::matmul) == sizeof(KernelTable::matmul));
 

@@ -52,7 +52,7 @@ CpuScratch::CpuScratch(const Plan& plan, const simd::KernelTable& kernels, int n
   live_bytes = LiveInput::Bytes(plan, workers);
   matmul_bytes = std::max(simd::kMatMulScratchBytes, unit == nullptr ? 0 : simd::kUnitScratchBytes);
   own_acts_bytes = std::max(bytes_of(kOwnActsRows), looked_up);
-  attention_bytes = CpuProgram::AttentionScratch(graph);
+  attention_bytes = CpuProgram::AttentionScratch(graph, unit != nullptr);
   for (const RopeTable& table : graph.ropes()) {
     rope_bytes += 2 * Align(uint64_t{plan.max_tokens} * table.inverse_frequency.size() * sizeof(float));
   }

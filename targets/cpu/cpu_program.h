@@ -121,10 +121,11 @@ class CpuProgram : public Program {
     uint32_t tiles = 0;
     uint32_t splits = 1;
     bool streams = false;  // short: reading the cache is what takes the time
+    bool unit = false;     // by the matrix unit
   };
   SegmentCut CutOf(const Node& node, const Segment& segment, int worker);
   void FindSegments();
-  static uint64_t AttentionScratch(const Graph& graph);
+  static uint64_t AttentionScratch(const Graph& graph, bool unit);
   simd::AttentionArgs ArgsOf(const Node& node, uint32_t row, uint32_t tokens, uint32_t kv_head, int worker);
   void RunAttention(const Node& node, uint32_t index, int worker);
   void RunSplit(const simd::AttentionArgs& args, uint32_t row, uint32_t kv_head, uint32_t split, uint32_t splits);

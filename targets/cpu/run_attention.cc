@@ -11,20 +11,26 @@ namespace {
 // Whole groups of the kernel's 6, for 1, 2, 3, 4, 6 and 8 heads to a key/value head.
 constexpr uint32_t kTileRows = 72;
 
-uint32_t TileTokens(uint32_t group) {
-  return std::max(1u, kTileRows / group);
+// Those of a matrix unit: enough that unpacking keys and values is little beside the products.
+constexpr uint32_t kUnitTileRows = 128;
+
+uint32_t TileTokens(uint32_t group, bool unit) {
+  return std::max(1u, (unit ? kUnitTileRows : kTileRows) / group);
 }
 
 }  // namespace
 
-uint64_t CpuProgram::AttentionScratch(const Graph& graph) {
+uint64_t CpuProgram::AttentionScratch(const Graph& graph, bool unit) {
   uint64_t bytes = 0;
   for (const Node& node : graph.nodes()) {
     if (node.op != OpKind::kAttention) continue;
     const AttentionParams& a = node.attention;
     const uint32_t group = a.heads / a.kv_heads;
-    const uint64_t rows = uint64_t{TileTokens(group)} * group;
+    const uint64_t rows = uint64_t{TileTokens(group, false)} * group;
     bytes = std::max<uint64_t>(bytes, simd::AttentionScratchBytes(rows, a.key_dim, a.value_dim));
+    if (!unit) continue;
+    const uint64_t unit_rows = uint64_t{TileTokens(group, true)} * group;
+    bytes = std::max<uint64_t>(bytes, simd::UnitAttentionBytes(unit_rows, a.key_dim, a.value_dim));
   }
   return bytes;
 }
@@ -91,9 +97,12 @@ simd::AttentionArgs CpuProgram::ArgsOf(const Node& node, uint32_t row, uint32_t 
 CpuProgram::SegmentCut CpuProgram::CutOf(const Node& node, const Segment& segment, int worker) {
   const simd::AttentionArgs args = ArgsOf(node, segment.row, segment.rows, 0, worker);
   SegmentCut cut;
-  cut.tile_tokens = TileTokens(static_cast<uint32_t>(args.heads));
+  const uint32_t rows = NumRows(Rows::kTokens);
+  cut.unit = segment.row >= FirstUnitRow(Rows::kTokens, rows) && args.key_type == simd::CacheType::kF16 &&
+             args.value_type == simd::CacheType::kF16;
+  cut.tile_tokens = TileTokens(static_cast<uint32_t>(args.heads), cut.unit);
   cut.tiles = (segment.rows + cut.tile_tokens - 1) / cut.tile_tokens;
-  cut.streams = cut.tiles == 1 && segment.rows <= kSplitTokens;
+  cut.streams = cut.tiles == 1 && segment.rows <= kSplitTokens && !cut.unit;
   const size_t seen = simd::AttentionEndSplit(args) - simd::AttentionFirstSplit(args);
   cut.splits = cut.streams ? static_cast<uint32_t>(seen) : 1;
   return cut;
@@ -139,7 +148,8 @@ void CpuProgram::RunAttention(const Node& node, uint32_t index, int worker) {
     } else {
       const uint32_t first = i / kv_heads * cut.tile_tokens;
       const uint32_t tokens = std::min(cut.tile_tokens, s.rows - first);
-      kernels_.attention(ArgsOf(node, s.row + first, tokens, i % kv_heads, worker));
+      const simd::AttentionArgs args = ArgsOf(node, s.row + first, tokens, i % kv_heads, worker);
+      cut.unit ? unit_->attention(args) : kernels_.attention(args);
     }
   }
 }

@@ -1,0 +1,135 @@
+// AMX as simd/unit.cc and simd/unit_attention.cc use it: numbers in two parts, tiles, and products of 32 tokens by 32
+// rows.
+//
+// The instructions (Intel SDM volume 2) are written as assembly: no compiler needs to know them by name, and no
+// function needs attributes that keep it from being inlined. No compiler uses a tile register by itself.
+#if defined(MOTE_SIMD_UNIT_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef MOTE_SIMD_UNIT_INL_H_
+#undef MOTE_SIMD_UNIT_INL_H_
+#else
+#define MOTE_SIMD_UNIT_INL_H_
+#endif
+
+#include "simd/primitives-inl.h"
+#include "simd/unit.h"
+
+#if MOTE_VECTORS && HWY_TARGET == HWY_AVX3_DL && HWY_ARCH_X86_64
+MOTE_BEFORE_NAMESPACE();
+namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE {
+
+inline constexpr size_t kSide = 16;  // rows of a tile, and its columns of 32 bits
+inline constexpr size_t kTileBytes = kSide * kSide * sizeof(uint32_t);
+inline constexpr size_t kUnitRows = 2 * kSide;
+inline constexpr size_t kUnitTokens = 2 * kSide;
+inline constexpr size_t kRowBytes = kUnitRows * sizeof(float);  // of sums
+static_assert(kLanes == kSide);
+
+// The unpacked weights of 32 values of k: high parts of both tiles, then low parts.
+template <bool kLow>
+inline constexpr size_t kStepBytes = (kLow ? 4 : 2) * kTileBytes;
+
+// ---- Numbers
+
+HWY_INLINE VU32 High(VF x) {
+  const DU32 d;
+  return hn::And(hn::Add(hn::BitCast(d, x), hn::Set(d, 0x8000)), hn::Set(d, 0xffff0000));
+}
+HWY_INLINE VF Rest(VF x, VU32 high) {
+  return hn::Sub(x, hn::BitCast(DF(), high));
+}
+// Two values of k: the first in the lower half of each word.
+HWY_INLINE void StorePairs(VU32 first, VU32 second, uint8_t* to) {
+  hn::Store(hn::Or(second, hn::ShiftRight<16>(first)), DU32(), reinterpret_cast<uint32_t*>(to));
+}
+// ---- The unit
+
+// What LDTILECFG reads. Registers: 0 to 3 sums (tokens, weight rows), 4 and 5 activations, 6 and 7 weights.
+struct alignas(64) UnitConfig {
+  uint8_t palette = 1;
+  uint8_t start_row = 0;
+  uint8_t reserved[14] = {};
+  uint16_t row_bytes[16] = {};
+  uint8_t rows[16] = {};
+};
+// For steps of `tokens` tokens, up to 32.
+HWY_INLINE void Configure(size_t tokens) {
+  UnitConfig config;
+  const uint8_t first = static_cast<uint8_t>(tokens < kSide ? tokens : kSide);
+  const uint8_t second = static_cast<uint8_t>(tokens > kSide ? tokens - kSide : 1);  // 1: not used
+  const uint8_t rows[8] = {first, first, second, second, first, second, kSide, kSide};
+  for (size_t i = 0; i < 8; ++i) {
+    config.rows[i] = rows[i];
+    config.row_bytes[i] = kSide * sizeof(uint32_t);
+  }
+  asm volatile("ldtilecfg %0" : : "m"(config) : "memory");
+}
+
+#define MOTE_LOAD_ACTS(reg, at) \
+  asm volatile("tileloadd (%0,%1,1), %%tmm" reg : : "r"(at), "r"(size_t{kBytes}) : "memory")
+#define MOTE_LOAD_WEIGHTS(at)                                                   \
+  asm volatile("tileloadd (%0,%1,1), %%tmm6\n\ttileloadd 1024(%0,%1,1), %%tmm7" \
+               :                                                                \
+               : "r"(at), "r"(size_t{kBytes})                                   \
+               : "memory")
+#define MOTE_PRODUCTS(acts, first, second) \
+  asm volatile("tdpbf16ps %%tmm6, %%tmm" acts ", %%tmm" first "\n\ttdpbf16ps %%tmm7, %%tmm" acts ", %%tmm" second : : :)
+HWY_INLINE void ZeroTiles() {
+  asm volatile("tilezero %%tmm0\n\ttilezero %%tmm1\n\ttilezero %%tmm2\n\ttilezero %%tmm3" : : :);
+}
+// So that the system need not save the tiles with the thread.
+HWY_INLINE void ReleaseTiles() {
+  asm volatile("tilerelease" : : : "memory");
+}
+
+// kParts: products for each 32 values, 1 to 3 (unit.h). kTwo: tokens 16 and on as well.
+template <int kParts, bool kTwo>
+HWY_INLINE void Steps(const uint8_t* acts, size_t group_bytes, size_t low, const uint8_t* weights, size_t steps) {
+  const uint8_t* more = acts + group_bytes;
+  for (size_t step = 0; step < steps; ++step) {
+    MOTE_LOAD_WEIGHTS(weights);
+    if constexpr (kParts > 1) {
+      MOTE_LOAD_ACTS("4", acts + low);
+      MOTE_PRODUCTS("4", "0", "1");
+      if constexpr (kTwo) MOTE_LOAD_ACTS("5", more + low);
+      if constexpr (kTwo) MOTE_PRODUCTS("5", "2", "3");
+    }
+    MOTE_LOAD_ACTS("4", acts);
+    MOTE_PRODUCTS("4", "0", "1");
+    if constexpr (kTwo) MOTE_LOAD_ACTS("5", more);
+    if constexpr (kTwo) MOTE_PRODUCTS("5", "2", "3");
+    if constexpr (kParts > 2) {
+      MOTE_LOAD_WEIGHTS(weights + 2 * kTileBytes);
+      MOTE_PRODUCTS("4", "0", "1");
+      if constexpr (kTwo) MOTE_PRODUCTS("5", "2", "3");
+    }
+    acts += kUnitStepBytes;
+    more += kUnitStepBytes;
+    weights += kStepBytes<(kParts > 2)>;
+  }
+}
+
+// The sums of 32 tokens and 32 rows of weights, `stride` bytes from token to token. kSecond: of tokens 16 and on.
+template <bool kSecond>
+HWY_INLINE void LoadTiles(const float* sums, size_t stride) {
+  const float* at = sums + kSecond * kSide * stride / sizeof(float);
+  if constexpr (kSecond) {
+    asm volatile("tileloadd (%0,%1,1), %%tmm2\n\ttileloadd 64(%0,%1,1), %%tmm3" : : "r"(at), "r"(stride) : "memory");
+  } else {
+    asm volatile("tileloadd (%0,%1,1), %%tmm0\n\ttileloadd 64(%0,%1,1), %%tmm1" : : "r"(at), "r"(stride) : "memory");
+  }
+}
+template <bool kSecond>
+HWY_INLINE void StoreTiles(float* sums, size_t stride) {
+  float* at = sums + kSecond * kSide * stride / sizeof(float);
+  if constexpr (kSecond) {
+    asm volatile("tilestored %%tmm2, (%0,%1,1)\n\ttilestored %%tmm3, 64(%0,%1,1)" : : "r"(at), "r"(stride) : "memory");
+  } else {
+    asm volatile("tilestored %%tmm0, (%0,%1,1)\n\ttilestored %%tmm1, 64(%0,%1,1)" : : "r"(at), "r"(stride) : "memory");
+  }
+}
+
+}  // namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif
+
+#endif  // MOTE_SIMD_UNIT_INL_H_

@@ -1,0 +1,260 @@
+// Attention by AMX, for rows that are read (simd/unit.h): online softmax over blocks of kAttentionBlock positions, as
+// simd/attention.cc does it, with queries, keys, weights and values each as two bfloat16.
+//
+// Keys and values of a block are unpacked once for all rows of a call: with 128 rows of 64 values that is a sixth of
+// what the products take.
+#include "simd/targets.h"
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "simd/unit_attention.cc"
+#include "hwy/foreach_target.h"
+//
+#include "simd/attention-inl.h"
+#include "simd/unit-inl.h"
+
+#if MOTE_VECTORS && HWY_TARGET == HWY_AVX3_DL && HWY_ARCH_X86_64
+MOTE_BEFORE_NAMESPACE();
+namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE {
+
+void UnitAttention(const AttentionArgs& args);
+
+namespace {
+
+inline constexpr size_t kPairs = kAttentionBlock / kUnitRows;  // of panels: two tiles of positions
+static_assert(kAttentionBlock % kUnitRows == 0 && kCachePanel == kSide);
+
+// Finite: what a row does not see has a weight of zero, and has to stay out of its sums.
+HWY_INLINE VF LoadValue(const uint16_t* halves) {
+  const VF most = hn::Set(DF(), 65504.0f);
+  return hn::Min(hn::Max(LoadF16(DF(), halves), hn::Neg(most)), most);
+}
+
+HWY_INLINE void StoreHalves(VU32 high, uint8_t* at) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(at), _mm512_cvtepi32_epi16(hn::ShiftRight<16>(high).raw));
+}
+
+class UnitTile {
+ public:
+  explicit UnitTile(const AttentionArgs& args)
+      : args_(args),
+        rows_(args.tokens * args.heads),
+        key_dim_(CachedDim(CacheType::kF16, args.key_dim)),
+        value_dim_(CachedDim(CacheType::kF16, args.value_dim)),
+        key_steps_(UnitPadded(args.key_dim) / kUnitValues),
+        out_dim_(UnitPadded(args.value_dim)) {
+    uint8_t* at = static_cast<uint8_t*>(args.scratch);
+    const auto take = [&at](size_t bytes) {
+      uint8_t* begin = at;
+      at += (bytes + 63) / 64 * 64;
+      return begin;
+    };
+    const size_t groups = UnitPadded(rows_) / kUnitGroup;  // whole blocks of 32 rows
+    queries_ = take(groups * key_steps_ * 2 * kUnitStepBytes);
+    keys_ = take(kPairs * key_steps_ * kStepBytes<true>);
+    values_ = take(kPairs * out_dim_ / kUnitRows * kStepBytes<true>);
+    weights_ = take(groups * kPairs * 2 * kUnitStepBytes);
+    scores_ = reinterpret_cast<float*>(take(groups * kUnitGroup * kAttentionBlock * sizeof(float)));
+    out_ = reinterpret_cast<float*>(take(groups * kUnitGroup * out_dim_ * sizeof(float)));
+    sums_ = reinterpret_cast<float*>(take(rows_ * kLanes * sizeof(float)));
+    largest_ = reinterpret_cast<float*>(take(rows_ * sizeof(float)));
+  }
+
+  void Run() {
+    PackQueries();
+    memset(out_, 0, UnitPadded(rows_) * out_dim_ * sizeof(float));
+    memset(sums_, 0, rows_ * kLanes * sizeof(float));
+    for (size_t row = 0; row < rows_; ++row) largest_[row] = -INFINITY;
+    const size_t end = AttentionEnd(args_, args_.tokens - 1);
+    for (size_t start = AttentionBegin(args_, 0) / kAttentionBlock * kAttentionBlock; start < end;
+         start += kAttentionBlock) {
+      UnpackKeys(start);
+      ForBlocks([&](size_t row, size_t count) HWY_ATTR { Score(row, count); });
+      for (size_t row = 0; row < rows_; ++row) WeighRow(row, start);
+      UnpackValues(start, end);
+      ForBlocks([&](size_t row, size_t count) HWY_ATTR { AddValues(row, count); });
+    }
+    ReleaseTiles();
+    Finish();
+  }
+
+ private:
+  // The tiles of group row / 16: all its high parts, then the low ones.
+  uint8_t* TileRow(uint8_t* tiles, size_t steps, size_t row) const {
+    return tiles + UnitRowAt(row, 2 * steps * kUnitValues * sizeof(uint16_t));
+  }
+
+  void PackQueries() const {
+    HWY_ALIGN float scaled[kUnitValues];
+    const float scale = QueryScale(args_);
+    for (size_t row = 0; row < rows_; ++row) {
+      const float* q = args_.q + row / args_.heads * args_.q_token_stride + row % args_.heads * args_.q_head_stride;
+      uint8_t* to = TileRow(queries_, key_steps_, row);
+      for (size_t step = 0; step < key_steps_; ++step, to += kUnitStepBytes) {
+        for (size_t i = 0; i < kUnitValues; ++i) {
+          const size_t d = step * kUnitValues + i;
+          scaled[i] = d < args_.key_dim ? q[d] * scale : 0;
+        }
+        SplitStep(scaled, to, key_steps_);
+      }
+    }
+  }
+  // 32 floats to a row of a tile, and what they lose to that of the low parts.
+  static HWY_INLINE void SplitStep(const float* x, uint8_t* to, size_t steps) {
+    MOTE_UNROLL for (size_t i = 0; i < kUnitValues; i += kLanes) {
+      const VF v = hn::LoadU(DF(), x + i);
+      const VU32 high = High(v);
+      StoreHalves(high, to + i * sizeof(uint16_t));
+      StoreHalves(High(Rest(v, high)), to + steps * kUnitStepBytes + i * sizeof(uint16_t));
+    }
+  }
+
+  // Two rows of 16 values, as one pair of each column of a tile.
+  static HWY_INLINE void StorePair(VF first, VF second, uint8_t* to) {
+    const VU32 first_high = High(first), second_high = High(second);
+    StorePairs(first_high, second_high, to);
+    StorePairs(High(Rest(first, first_high)), High(Rest(second, second_high)), to + 2 * kTileBytes);
+  }
+
+  // By pairs of panels, by 32 dimensions.
+  HWY_NOINLINE void UnpackKeys(size_t start) const {
+    const size_t panel_bytes = CachePanelBytes(CacheType::kF16, args_.key_dim);
+    for (size_t panel = 0; panel < 2 * kPairs; ++panel) {
+      const uint16_t* from = reinterpret_cast<const uint16_t*>(args_.k + (start / kCachePanel + panel) * panel_bytes);
+      uint8_t* to = keys_ + panel / 2 * key_steps_ * kStepBytes<true> + panel % 2 * kTileBytes;
+      for (size_t d = 0; d < key_steps_ * kUnitValues; d += 2) {
+        const bool there = d < key_dim_;  // an even number
+        const VF first = there ? LoadF16(DF(), from + d * kCachePanel) : hn::Zero(DF());
+        const VF second = there ? LoadF16(DF(), from + (d + 1) * kCachePanel) : hn::Zero(DF());
+        StorePair(first, second, to + d / kUnitValues * kStepBytes<true> + d % kUnitValues / 2 * kBytes);
+      }
+    }
+  }
+  // By 32 dimensions, by 32 positions; those from `end` on are zero.
+  HWY_NOINLINE void UnpackValues(size_t start, size_t end) const {
+    const size_t panel_bytes = CachePanelBytes(CacheType::kF16, args_.value_dim);
+    for (size_t p = 0; p < kAttentionBlock; p += 2) {
+      const size_t position = start + p;
+      const uint16_t* from = reinterpret_cast<const uint16_t*>(args_.v + position / kCachePanel * panel_bytes) +
+                             p % kCachePanel * value_dim_;
+      uint8_t* to = values_ + p / kUnitValues * kStepBytes<true> + p % kUnitValues / 2 * kBytes;
+      for (size_t d = 0; d < out_dim_; d += kSide) {
+        const bool there = d < value_dim_;
+        const VF first = there && position < end ? LoadValue(from + d) : hn::Zero(DF());
+        const VF second = there && position + 1 < end ? LoadValue(from + value_dim_ + d) : hn::Zero(DF());
+        StorePair(first, second, to + d / kUnitRows * kPairs * kStepBytes<true> + d / kSide % 2 * kTileBytes);
+      }
+    }
+  }
+
+  // Rows by 32, with the tiles made for as many as there are.
+  template <class Body>
+  HWY_INLINE void ForBlocks(const Body& body) const {
+    if (rows_ >= kUnitTokens) Configure(kUnitTokens);
+    size_t row = 0;
+    for (; row + kUnitTokens <= rows_; row += kUnitTokens) body(row, kUnitTokens);
+    if (row == rows_) return;
+    Configure(rows_ - row);
+    body(row, rows_ - row);
+  }
+
+  // sums (count, 32), `stride` bytes from row to row, of rows whose tiles begin at `acts`; on top of them if kAdd.
+  template <bool kAdd>
+  static HWY_INLINE void Multiply(const uint8_t* acts, size_t steps, const uint8_t* operand, size_t count, float* sums,
+                                  size_t stride) {
+    const size_t low = steps * kUnitStepBytes;
+    if (count > kSide) {
+      if constexpr (kAdd) {
+        LoadTiles<false>(sums, stride);
+        LoadTiles<true>(sums, stride);
+      } else {
+        ZeroTiles();
+      }
+      Steps<3, true>(acts, 2 * low, low, operand, steps);
+      StoreTiles<false>(sums, stride);
+      StoreTiles<true>(sums, stride);
+    } else {
+      if constexpr (kAdd) {
+        LoadTiles<false>(sums, stride);
+      } else {
+        ZeroTiles();
+      }
+      Steps<3, false>(acts, 2 * low, low, operand, steps);
+      StoreTiles<false>(sums, stride);
+    }
+  }
+
+  HWY_NOINLINE void Score(size_t row, size_t count) const {
+    for (size_t pair = 0; pair < kPairs; ++pair) {
+      Multiply<false>(TileRow(queries_, key_steps_, row), key_steps_, keys_ + pair * key_steps_ * kStepBytes<true>,
+                      count, scores_ + row * kAttentionBlock + pair * kUnitRows, kAttentionBlock * sizeof(float));
+    }
+  }
+  HWY_NOINLINE void AddValues(size_t row, size_t count) const {
+    for (size_t d = 0; d < out_dim_; d += kUnitRows) {
+      Multiply<true>(TileRow(weights_, kPairs, row), kPairs, values_ + d / kUnitRows * kPairs * kStepBytes<true>, count,
+                     out_ + row * out_dim_ + d, out_dim_ * sizeof(float));
+    }
+  }
+
+  // A row's scores to weights; its sums to the new largest score.
+  void WeighRow(size_t row, size_t start) const {
+    float* scores = scores_ + row * kAttentionBlock;
+    const size_t begin = AttentionBegin(args_, row / args_.heads), end = AttentionEnd(args_, row / args_.heads);
+    Part part = {begin > start ? begin - start : 0, 0};
+    if (end > start) part.end = end - start < kAttentionBlock ? end - start : kAttentionBlock;
+    if (part.begin < part.end) {
+      const float correction = Weigh(args_, part, scores, largest_ + row, sums_ + row * kLanes);
+      if (correction != 1) {
+        const VF factor = hn::Set(DF(), correction);
+        float* out = out_ + row * out_dim_;
+        for (size_t d = 0; d < out_dim_; d += kLanes)
+          hn::Store(hn::Mul(hn::Load(DF(), out + d), factor), DF(), out + d);
+      }
+    } else {
+      memset(scores, 0, kAttentionBlock * sizeof(float));
+    }
+    uint8_t* to = TileRow(weights_, kPairs, row);
+    for (size_t step = 0; step < kPairs; ++step)
+      SplitStep(scores + step * kUnitValues, to + step * kUnitStepBytes, kPairs);
+  }
+
+  void Finish() const {
+    for (size_t row = 0; row < rows_; ++row) {
+      const VF factor = hn::Set(DF(), 1.0f / SumLanes(hn::LoadU(DF(), sums_ + row * kLanes)));
+      float* to = args_.out + row / args_.heads * args_.out_token_stride + row % args_.heads * args_.out_head_stride;
+      const float* from = out_ + row * out_dim_;
+      for (size_t d = 0; d < args_.value_dim; d += kLanes) {
+        const VF v = hn::Mul(hn::LoadU(DF(), from + d), factor);
+        if (d + kLanes <= args_.value_dim) {
+          hn::StoreU(v, DF(), to + d);
+        } else {
+          StorePartial(v, DF(), to + d, args_.value_dim - d);
+        }
+      }
+    }
+  }
+
+  const AttentionArgs& args_;
+  const size_t rows_;
+  const size_t key_dim_;  // as cached
+  const size_t value_dim_;
+  const size_t key_steps_;  // of 32 dimensions
+  const size_t out_dim_;    // of out_
+  uint8_t* queries_;        // by groups of 16 rows, as simd/unit.h has activations
+  uint8_t* keys_;           // by pairs of panels, by steps
+  uint8_t* values_;         // by 32 dimensions, by 32 positions
+  uint8_t* weights_;        // as the queries, of 64 positions
+  float* scores_;           // (rows, kAttentionBlock); then weights
+  float* out_;              // (rows, out_dim_), relative to the largest score
+  float* sums_;             // (rows, kLanes)
+  float* largest_;          // (rows)
+};
+
+}  // namespace
+
+void UnitAttention(const AttentionArgs& args) {
+  UnitTile(args).Run();
+}
+
+}  // namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif
