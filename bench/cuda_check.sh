@@ -3,7 +3,8 @@
 #   bench/cuda_check.sh [--built FOLDER] [--only "PART..."] [MODEL.gguf]...
 #
 #   --built FOLDER  builds nothing and takes the programs from there
-#   --only PARTS    of: tests sanitizer products torch models streams
+#   --only PARTS    of: tests sanitizer products torch models streams; or `steps`: in 100 s, what generation's steps
+#                   do, under racecheck too, and how fast they are (Q4_0 and Q8_0)
 #
 # Builds for the GPUs that are here, then: the models of the tests on the GPU beside the CPU (every family, every type),
 # with compute-sanitizer's memcheck and racecheck where it is installed; the copy bandwidth, and products of 1 to 32 tokens
@@ -16,7 +17,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib/common.sh"
 folder=build/cuda built=0 parts="tests sanitizer products torch models streams"
 while (($#)); do
   case $1 in
-    -h | --help) sed -n '2,14s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h | --help) sed -n '2,15s/^# \{0,1\}//p' "$0"; exit 0 ;;
     --built) folder=$2 built=1; shift 2 ;;
     --only) parts=$2; shift 2 ;;
     -*) complain "bench/cuda_check.sh: unknown option $1 (see --help)"; exit 2 ;;
@@ -69,6 +70,23 @@ check_memory() {
   done
 }
 
+# What products do besides (targets/cuda/fused_product.cuh): the same bits, and no races.
+check_steps() {
+  local code=0
+  timeout 60 "$folder/tests/cuda/test_cuda_device" \
+    --gtest_filter='*DoesNotShow:*DoNotShow:*TypesAgree*:*LongContexts*:*TheBestLogits*' >"$out/test.log" 2>&1 || status=1
+  grep -E '^\[  (PASSED|FAILED)|tests ran' "$out/test.log" | tee -a "$report" || true
+  command -v compute-sanitizer >/dev/null || return
+  timeout 40 compute-sanitizer --tool racecheck --error-exitcode 9 "$folder/tests/cuda/test_cuda_device" \
+    --gtest_filter='*WhatProductsDo*' >"$out/racecheck.log" 2>&1 || code=$?
+  if ((code == 124)); then
+    tell "racecheck: cut off after 40 s"
+    return
+  fi
+  ((code == 0)) || status=1
+  tell "racecheck: $(tail -n 1 "$out/racecheck.log")"
+}
+
 measure_torch() {
   if ! python3 -c 'import torch; assert torch.cuda.is_available()' 2>/dev/null; then
     tell "PyTorch with a GPU: not here, skipped"
@@ -93,6 +111,7 @@ EOF
 make_models() {
   local place=$folder shape type types="Q4_0" path
   wants models && types="Q4_0 Q4_K_M Q8_0 F16"
+  wants steps && ! wants models && types="Q4_0 Q8_0"
   [[ -d /dev/shm ]] && (($(df --output=avail -k /dev/shm | tail -n 1) > 50 << 20)) && place=$(mktemp -d /dev/shm/mote.XXXXXX)
   # shellcheck disable=SC2064  # where it lies now
   [[ $place == "$folder" ]] || trap "rm -rf '$place'" EXIT
@@ -110,7 +129,7 @@ measure_model() {
   local model=$1
   (($(seconds_left) > 30)) || { tell "no time left for $model"; return; }
   tell "### $(basename "$model")"
-  if wants models; then
+  if wants models || wants steps; then
     timeout "$(seconds_left)" "$folder/edge/mote" bench "$model" --device cuda -ngl all -p 512 -n 128 -r 3 | tee -a "$report" || status=1
   fi
   if wants streams && [[ $model != *-@(Q4_K_M|Q8_0|F16).gguf ]]; then
@@ -125,12 +144,13 @@ tell "## On the GPU beside the CPU"
 tell '```'
 wants tests && check_tests
 wants sanitizer && check_memory
+wants steps && check_steps
 tell '```'
 tell
 tell "## Speed"
 if wants products; then "$folder/bench/cuda_speed" | tee -a "$report" || status=1; fi
 wants torch && measure_torch
-if wants models || wants streams; then
+if wants models || wants streams || wants steps; then
   ((${#models[@]})) || make_models
   for model in "${models[@]}"; do measure_model "$model"; done
 fi

@@ -16,6 +16,7 @@
 #include "targets/cuda/activation.cuh"
 #include "targets/cuda/kernel_args.h"
 #include "targets/cuda/mma.h"
+#include "targets/cuda/round_acts.cuh"
 
 namespace mote::cuda {
 
@@ -50,6 +51,12 @@ constexpr uint32_t TileHeads(uint32_t group) {
 }
 constexpr uint32_t HeadTiles(uint32_t group) {
   return (group + kAttentionRows - 1) / kAttentionRows;
+}
+
+// Whether activations that share a scale are never two tiles'.
+constexpr bool CanRound(Acts acts, uint32_t group, uint32_t value_dim) {
+  if (acts == Acts::kBytes32) return value_dim % 32 == 0;
+  return acts == Acts::kBytes256 && group <= kAttentionRows && group * value_dim % kTileCols == 0;
 }
 
 struct Seen {
@@ -319,6 +326,42 @@ MOTE_DEVICE void StoreState(const AttentionArgs& args, const AttentionTile& tile
   }
 }
 
+// The same of all splits, rounded for the product that reads it: by way of shared memory, where the values were, so
+// that a warp has the columns of 256 in its order. What a tile's heads have together is whole groups (CanRound).
+MOTE_DEVICE void StoreRounded(const AttentionArgs& args, const AttentionTile& tile, const AttentionState& s,
+                              float* results) {
+  const uint32_t lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
+  const uint32_t g = lane / 4, t = lane % 4;
+  SyncBlock();
+#pragma unroll
+  for (int r = 0; r < 2; ++r) {
+#pragma unroll
+    for (int n = 0; n < kMaxValueTiles; ++n) {
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        const uint32_t d = (static_cast<uint32_t>(n) * kAttentionWarps + warp) * 8 + 2 * t + static_cast<uint32_t>(i);
+        if (d < args.value_dim)
+          results[(g + 8 * static_cast<uint32_t>(r)) * args.value_dim + d] = s.out[n][2 * r + i] / s.sum[r];
+      }
+    }
+  }
+  SyncBlock();
+  const uint32_t all = args.heads * args.value_dim;
+  const uint32_t own = tile.heads * args.value_dim;
+  const uint32_t begin = tile.head * args.value_dim, end = begin + own;
+  const uint32_t first_block = begin / kTileCols, blocks = (end - 1) / kTileCols - first_block + 1;
+  for (uint32_t i = warp; i < tile.tokens * blocks; i += kAttentionWarps) {
+    const uint32_t token = i / blocks, block = first_block + i % blocks;
+    const uint32_t c = block * kTileCols + lane * 8;
+    const bool is_own = c >= begin && c < end;
+    float v[8];
+#pragma unroll
+    for (uint32_t j = 0; j < 8; ++j) v[j] = is_own ? results[token * own + c - begin + j] : 0.0f;
+    QuantizeColumns(v, is_own, lane * 8, args.acts == Acts::kBytes256, is_own || (c >= all && end == all),
+                    args.rounded + (tile.row + token) * ActRowBytes(args.acts, all) + block * kActBlockBytes);
+  }
+}
+
 // The tile that begins at a row of the step, if one does.
 MOTE_DEVICE bool FindTile(const AttentionArgs& args, uint32_t row, uint32_t y, AttentionTile* tile) {
   const StepArgs& step = *args.step;
@@ -342,7 +385,7 @@ MOTE_KERNEL(kAttentionThreads, 2) AttentionKernel(const AttentionArgs args) {
   // Before the wait comes what is copied in before a step's first kernel begins, and what a cache was made with: rows,
   // places, addresses, one load behind the other.
   const StepArgs& step = *args.step;
-  AttentionTile tile;
+  AttentionTile tile = {};
   const bool begins = FindTile(args, blockIdx.x, blockIdx.y, &tile);
   const uint32_t own_row = begins ? tile.row : 0;
   const uint32_t last_row = begins ? tile.row + tile.tokens - 1 : 0;
@@ -392,13 +435,23 @@ MOTE_KERNEL(kAttentionThreads, 2) AttentionKernel(const AttentionArgs args) {
       Join(state, &total);
     }
   }
-  if (!partial) StoreState(args, tile, total, 0, false);
+  if (partial) return;
+  if (args.acts == Acts::kFloat) {
+    StoreState(args, tile, total, 0, false);
+  } else {
+    StoreRounded(args, tile, total, reinterpret_cast<float*>(m.v));
+  }
 }
 
-// Splits in order. Grid: (rows, heads); a thread has columns.
-MOTE_KERNEL(kAttentionThreads, 1) JoinKernel(const AttentionArgs args) {
+// Splits in order. Grid: (rows, blocks of 256 columns of all heads); a thread has a column.
+inline constexpr int kJoinThreads = static_cast<int>(kTileCols);
+inline constexpr uint32_t kJoinShared = kTileCols * sizeof(float);
+MOTE_KERNEL(kJoinThreads, 1) JoinKernel(const AttentionArgs args) {
   LetNextBegin();
-  const uint32_t row = blockIdx.x, head = blockIdx.y;
+  const uint32_t row = blockIdx.x;
+  const uint32_t all = args.heads * args.value_dim;
+  const uint32_t column = blockIdx.y * kTileCols + threadIdx.x;
+  const uint32_t head = column / args.value_dim, d = column % args.value_dim;
   const bool there = row < args.step->counts->rows[kRowsTokens];
   // The tile's splits begin at that of its first token.
   const uint32_t group = args.heads / args.kv_heads;
@@ -409,9 +462,9 @@ MOTE_KERNEL(kAttentionThreads, 1) JoinKernel(const AttentionArgs args) {
   const Seen seen = SeenBy(args, there ? row : 0);
   WaitForPrevious();
   if (!there) return;
-  const uint64_t at = static_cast<uint64_t>(row) * args.heads + head;
-  for (uint32_t d = threadIdx.x; d < args.value_dim; d += kAttentionThreads) {
-    float out = 0, most = -INFINITY, sum = 0;
+  float out = 0, most = -INFINITY, sum = 0;
+  if (column < all) {
+    const uint64_t at = static_cast<uint64_t>(row) * args.heads + head;
     for (uint32_t split = seen.begin / kSplitPositions; split <= (seen.end - 1) / kSplitPositions; ++split) {
       const float* part = args.partial + (at * args.splits + split - first) * (args.value_dim + 2);
       const float part_most = part[args.value_dim];
@@ -421,8 +474,21 @@ MOTE_KERNEL(kAttentionThreads, 1) JoinKernel(const AttentionArgs args) {
       sum = sum * old_factor + part[args.value_dim + 1] * new_factor;
       most = new_most;
     }
-    args.out[at * args.value_dim + d] = out / sum;
+    out = out / sum;
   }
+  if (args.acts == Acts::kFloat) {
+    if (column < all) args.out[static_cast<uint64_t>(row) * all + column] = out;
+    return;
+  }
+  float* results = reinterpret_cast<float*>(SharedMemory());
+  results[threadIdx.x] = out;
+  SyncBlock();
+  if (threadIdx.x >= static_cast<uint32_t>(kWarp)) return;
+  float v[8];
+#pragma unroll
+  for (uint32_t j = 0; j < 8; ++j) v[j] = results[threadIdx.x * 8 + j];
+  QuantizeColumns(v, true, threadIdx.x * 8, args.acts == Acts::kBytes256, true,
+                  args.rounded + row * ActRowBytes(args.acts, all) + blockIdx.y * kActBlockBytes);
 }
 
 }  // namespace mote::cuda

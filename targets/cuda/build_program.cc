@@ -78,10 +78,13 @@ float* CudaProgram::Values(ValueId id) const {
 
 void CudaProgram::Build() {
   launches_.clear();
+  few_rows_.clear();
   ops_.clear();
+  op_nodes_.clear();
   row_launches_.clear();
   products_.clear();
   attentions_.clear();
+  attention_values_.clear();
   experts_.clear();
   std::fill(held_, held_ + kActKinds, kNone);
   for (const Phase& phase : plan_.phases) {
@@ -89,6 +92,8 @@ void CudaProgram::Build() {
     for (uint32_t i = phase.begin; i < phase.end; ++i) AddInstruction(plan_.instructions[i], phase.row_wise);
   }
   PlanRowLaunches();
+  CountUses();
+  for (const uint32_t rows : {1u, kFuseRows, kGraphRows}) few_rows_.push_back({rows, Fuse(rows)});
 }
 
 RowFacts CudaProgram::FactsOfRows() const {
@@ -109,9 +114,9 @@ void CudaProgram::PlanRowLaunches() {
     if (launch.kind != LaunchKind::kRows) continue;
     const std::vector<RowArgs> planned =
         PlanRows(std::span(ops_).subspan(launch.begin, launch.end - launch.begin), facts);
-    launch.begin = static_cast<uint32_t>(row_launches_.size());
+    launch.planned_begin = static_cast<uint32_t>(row_launches_.size());
     row_launches_.insert(row_launches_.end(), planned.begin(), planned.end());
-    launch.end = static_cast<uint32_t>(row_launches_.size());
+    launch.planned_end = static_cast<uint32_t>(row_launches_.size());
   }
 }
 
@@ -127,13 +132,13 @@ void CudaProgram::AddInstruction(const Instruction& instruction, bool row_wise) 
       if (!row_wise) return AddAttention(node);
       StartRows();
       RowOp op = RowOpOf(node);
-      AddRowOp(op);
+      AddRowOp(op, instruction.nodes[0]);
       op.kind = RowOpKind::kCacheValues;
       op.in0 = Values(node.in[2]);
       op.cols = graph_.value(node.in[2]).cols;
       op.group = node.attention.value_dim;
       op.flag = plan_.cache.values == DType::kQ8_0 ? 1 : 0;
-      AddRowOp(op);
+      AddRowOp(op, instruction.nodes[0]);
       return;
     }
     case OpKind::kConcat: {
@@ -151,7 +156,7 @@ void CudaProgram::AddInstruction(const Instruction& instruction, bool row_wise) 
       break;
   }
   StartRows();
-  AddRowOp(RowOpOf(node));
+  AddRowOp(RowOpOf(node), instruction.nodes[0]);
 }
 
 // Operations of one phase of the plan are planned together, and of two phases never: between phases the arena gives
@@ -162,11 +167,12 @@ void CudaProgram::StartRows() {
   phase_begins_ = false;
 }
 
-void CudaProgram::AddRowOp(RowOp op) {
+void CudaProgram::AddRowOp(RowOp op, uint32_t node) {
   if (launches_.empty() || launches_.back().kind != LaunchKind::kRows) {
     launches_.push_back({LaunchKind::kRows, 0, static_cast<uint32_t>(ops_.size()), static_cast<uint32_t>(ops_.size())});
   }
   ops_.push_back(op);
+  op_nodes_.push_back(node);
   launches_.back().end = static_cast<uint32_t>(ops_.size());
 }
 
@@ -310,6 +316,7 @@ void CudaProgram::AddAttention(const Node& node) {
   args.q = Values(node.in[0]);
   args.out = Values(node.out);
   attentions_.push_back(args);
+  attention_values_.push_back(node.out);
   const uint32_t index = static_cast<uint32_t>(attentions_.size() - 1);
   launches_.push_back({LaunchKind::kAttention, kRowsTokens, index, index + 1});
 }

@@ -10,9 +10,7 @@
 namespace mote::cuda {
 namespace {
 
-// Steps of up to so many rows are graphs, and of up to so many attention is cut into splits: with more, the sessions
-// alone fill the GPU.
-constexpr uint32_t kGraphRows = 32;
+// Of steps of up to so many rows attention is cut into splits: with more, the sessions alone fill the GPU.
 constexpr uint32_t kSplitRows = 8;
 // Rows of logits that there is room for from the start.
 constexpr uint32_t kUsualResults = 32;
@@ -94,6 +92,10 @@ CudaScratch::CudaScratch(const Plan& plan, uint32_t context) : arena_bytes(plan.
     bytes = std::max(bytes, rows * ActRowBytes(acts, cols));
   };
   for (const Node& node : graph.nodes()) {
+    if (node.op == OpKind::kGate) {
+      const uint64_t bytes = ActRowBytes(Acts::kBytes32, graph.value(node.out).cols);
+      gated_bytes = std::max(gated_bytes, std::min<uint64_t>(rows, kFuseRows) * bytes);
+    }
     if (node.op == OpKind::kMatMul) {
       need(ActsOf(graph.weight(node.weights[0]).tensor->type), graph.weight(node.weights[0]).cols);
     }
@@ -118,8 +120,8 @@ CudaScratch::CudaScratch(const Plan& plan, uint32_t context) : arena_bytes(plan.
 }
 
 uint64_t CudaScratch::total_bytes() const {
-  uint64_t bytes =
-      arena_bytes + slot_act_bytes + expert_bytes + result_bytes + best_bytes + rope_bytes + step_bytes + partial_bytes;
+  uint64_t bytes = arena_bytes + slot_act_bytes + gated_bytes + expert_bytes + result_bytes + best_bytes + rope_bytes +
+                   step_bytes + partial_bytes;
   for (const uint64_t acts : act_bytes) bytes += acts;
   return bytes;
 }
@@ -170,6 +172,7 @@ Status CudaProgram::Allocate() {
     MOTE_RETURN_IF_ERROR(create(&acts_[kind], sizes.act_bytes[kind], "quantised activations"));
   }
   MOTE_RETURN_IF_ERROR(create(&slot_acts_, sizes.slot_act_bytes, "experts' activations"));
+  MOTE_RETURN_IF_ERROR(create(&gated_acts_, sizes.gated_bytes, "gates' activations"));
   MOTE_RETURN_IF_ERROR(create(&expert_memory_, sizes.expert_bytes, "mixture of experts"));
   MOTE_RETURN_IF_ERROR(create(&result_, sizes.result_bytes, "results"));
   MOTE_RETURN_IF_ERROR(
@@ -476,13 +479,21 @@ uint32_t CudaProgram::Capacity(uint8_t rows_kind, uint32_t tokens) const {
   return rows_kind == kRowsMerged ? std::max(outputs / graph_.merge(), 1u) : outputs;
 }
 
+// An observer sees what products read: all of it is written for it.
+const std::vector<CudaProgram::Launch>& CudaProgram::LaunchesFor(uint32_t rows) const {
+  for (const FewRows& few : few_rows_) {
+    if (rows <= few.rows && observer_.observe == nullptr) return few.launches;
+  }
+  return launches_;
+}
+
 Status CudaProgram::LaunchAll(const Key& key) {
   const uint32_t rows = key.rows;
   for (const RopeArgs& rope : rope_args_) LaunchRope(rope, rows, stream_);
-  for (const Launch& launch : launches_) {
+  for (const Launch& launch : LaunchesFor(rows)) {
     switch (launch.kind) {
       case LaunchKind::kRows:
-        for (uint32_t i = launch.begin; i < launch.end; ++i) LaunchRowOps(row_launches_[i], rows);
+        for (uint32_t i = launch.planned_begin; i < launch.planned_end; ++i) LaunchRowOps(row_launches_[i], rows);
         break;
       case LaunchKind::kMatMul:
         MOTE_RETURN_IF_ERROR(LaunchProducts(products_, launch.begin, launch.end, Capacity(launch.rows_kind, rows), 0));

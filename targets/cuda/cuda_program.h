@@ -12,6 +12,7 @@
 #include <compare>
 #include <map>
 #include <memory>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -25,12 +26,19 @@
 
 namespace mote::cuda {
 
+// Steps of up to so many rows are graphs.
+inline constexpr uint32_t kGraphRows = 32;
+
+// And in those of up to so many, products do what comes after them (fuse_launches.cc).
+inline constexpr uint32_t kFuseRows = 8;
+
 // Sizes of the working memory of a program, in bytes of device memory.
 struct CudaScratch {
   explicit CudaScratch(const Plan& plan, uint32_t context);
   uint64_t arena_bytes = 0;
   uint64_t act_bytes[kActKinds] = {};  // of dense products' inputs
   uint64_t slot_act_bytes = 0;         // of experts' inner products
+  uint64_t gated_bytes = 0;            // of gates that products make: they read others meanwhile
   uint64_t expert_bytes = 0;
   uint64_t result_bytes = 0;  // for the rows that a step usually asks for
   uint64_t best_bytes = 0;    // of picking the best of them
@@ -65,9 +73,17 @@ class CudaProgram : public Program {
   struct Launch {
     LaunchKind kind;
     uint8_t rows_kind = 0;
-    // kRows: of row_launches_ (and of ops_ while building); kMatMul: products; kAttention, kMoe: one of those.
+    // kRows: of ops_; kMatMul: products; kAttention, kMoe: one of those.
     uint32_t begin = 0;
     uint32_t end = 0;
+    // kRows: of row_launches_.
+    uint32_t planned_begin = 0;
+    uint32_t planned_end = 0;
+  };
+  // What is launched for steps of up to so many rows.
+  struct FewRows {
+    uint32_t rows;
+    std::vector<Launch> launches;
   };
   struct Product {
     DType type;
@@ -94,7 +110,7 @@ class CudaProgram : public Program {
   void Build();
   void AddInstruction(const Instruction& instruction, bool row_wise);
   void StartRows();
-  void AddRowOp(RowOp op);
+  void AddRowOp(RowOp op, uint32_t node = kNone);
   void PlanRowLaunches();
   RowFacts FactsOfRows() const;
   RowOp RowOpOf(const Node& node);
@@ -105,6 +121,16 @@ class CudaProgram : public Program {
   void AddAttention(const Node& node);
   void AddExperts(const Node& node, uint32_t index);
   float* Values(ValueId id) const;
+
+  // Row operations done by the launches around them: fuse_launches.cc.
+  void CountUses();
+  std::vector<Launch> Fuse(uint32_t rows);
+  bool FuseNorm(const Launch& rows, Launch* before, Launch* after);
+  bool FuseGate(const Launch& rows, Launch* before, Launch* after);
+  bool FuseHeads(const Launch& rows, Launch* before);
+  bool FuseRounding(const Launch& rows, const Launch& after, Launch* before);
+  bool AloneReads(const Launch& launch, const RowOp& quantize, ValueId value) const;
+  std::span<Product> OwnProducts(Launch* launch);
   // StepArgs and StepCounts are the step's first bytes.
   const StepCounts* CountsOnDevice() const {
     return reinterpret_cast<const StepCounts*>(step_.data() + sizeof(StepArgs));
@@ -123,6 +149,7 @@ class CudaProgram : public Program {
   };
   Status RunLaunches(const Key& key);
   Status LaunchAll(const Key& key);
+  const std::vector<Launch>& LaunchesFor(uint32_t rows) const;
   BestArgs ArgsOfBest() const;
   // Results on their way to the host, and what is left to do once they are there.
   Status FetchResults(const Step& step);
@@ -149,6 +176,7 @@ class CudaProgram : public Program {
   DeviceMemory arena_;
   DeviceMemory acts_[kActKinds];
   DeviceMemory slot_acts_;
+  DeviceMemory gated_acts_;
   DeviceMemory expert_memory_;
   DeviceMemory result_;
   DeviceMemory result_host_;  // a few rows of results on their way
@@ -163,13 +191,17 @@ class CudaProgram : public Program {
   std::vector<RopeArgs> rope_args_;
 
   std::vector<Launch> launches_;
+  std::vector<FewRows> few_rows_;  // fewest first
   std::vector<RowArgs> row_launches_;
   std::vector<Product> products_;
   std::vector<AttentionArgs> attentions_;
   std::vector<Experts> experts_;
   // While building:
   std::vector<RowOp> ops_;
-  ValueId held_[kActKinds];  // whose activations those of a kind are
+  std::vector<uint32_t> op_nodes_;         // of each: its node, or kNone
+  std::vector<ValueId> attention_values_;  // of each of attentions_: its result
+  std::vector<uint32_t> uses_;             // of each value
+  ValueId held_[kActKinds];                // whose activations those of a kind are
   bool phase_begins_ = false;
 
   StepCounts counts_ = {};

@@ -3,6 +3,7 @@
 #define MOTE_TARGETS_CUDA_HELD_OPS_CUH_
 
 #include "targets/cuda/held_row.cuh"
+#include "targets/cuda/round_acts.cuh"
 #include "targets/cuda/row_ops.cuh"
 
 namespace mote::cuda {
@@ -160,40 +161,6 @@ MOTE_DEVICE void CacheColumns(const RowOp& op, const float v[8], bool in_row, co
   }
   *reinterpret_cast<uint2*>(place.codes) = codes;
   if (threadIdx.x % 4 == 0) *place.scale = FloatToHalf(scale.back);
-}
-
-// 8 values of a tile of 256, which is one warp's; `k` of the tile.
-MOTE_DEVICE void QuantizeColumns(const float v[8], bool in_row, uint32_t k, bool one_scale, bool stored,
-                                 uint8_t* block) {
-  static_assert(ActPlace(3) == ActPlace(0) + 3 && ActPlace(4) % 4 == 0 && ActPlace(252) % 4 == 0);
-  float values[8];
-  float largest = 0;
-#pragma unroll
-  for (int i = 0; i < 8; ++i) {
-    values[i] = in_row ? CleanAct(v[i]) : 0.0f;
-    largest = fmaxf(largest, fabsf(values[i]));
-  }
-  largest = fmaxf(largest, ShuffleXor(largest, 1));
-  largest = fmaxf(largest, ShuffleXor(largest, 2));
-  if (one_scale) {
-#pragma unroll
-    for (int mask = 4; mask < kWarp; mask *= 2) largest = fmaxf(largest, ShuffleXor(largest, mask));
-  }
-  const ActScale scale = ActScaleOf(largest);
-  int sum = 0;
-  uint32_t words[2] = {0, 0};
-#pragma unroll
-  for (int i = 0; i < 8; ++i) {
-    const int code = RoundToInt(values[i] * scale.factor);
-    sum += code;
-    words[i / 4] |= (static_cast<uint32_t>(code) & 255) << (i % 4 * 8);
-  }
-  const int sum_of_16 = sum + RoundToInt(ShuffleXor(static_cast<float>(sum), 1));
-  if (!stored) return;
-  *reinterpret_cast<uint32_t*>(block + ActPlace(k)) = words[0];
-  *reinterpret_cast<uint32_t*>(block + ActPlace(k + 4)) = words[1];
-  if (k % 16 == 0) *reinterpret_cast<int16_t*>(block + kActSums + k / 16 * 2) = static_cast<int16_t>(sum_of_16);
-  if (k % 32 == 0) *reinterpret_cast<float*>(block + kActScales + k / 32 * 4) = scale.back;
 }
 
 template <bool kWhole, int R, int kThreads>

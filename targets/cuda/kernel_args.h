@@ -26,6 +26,9 @@ struct StepCounts {
   uint32_t rows[4];  // of each kind
 };
 
+// What is made of a matrix's outputs, where they are heads (HeadArgs).
+enum class Heads : uint8_t { kNone, kQueries, kKeys, kValues };
+
 // One matrix of a product. Products that share an input are one launch.
 struct MatrixArgs {
   const uint8_t* weights;  // packed
@@ -33,6 +36,9 @@ struct MatrixArgs {
   float* out;              // (tokens, rows)
   uint32_t rows;
   uint32_t first_tile;  // of the launch's tiles of 16 rows
+  const float* add;     // one token: (rows) added to what is written, or null; it may be `out`
+  Heads heads;
+  uint32_t group;  // rows of a head
 };
 inline constexpr uint32_t kMaxMatrices = 4;
 
@@ -41,6 +47,35 @@ struct ExpertArgs {
   const uint32_t* first;        // (experts + 1): an expert's first slot; null: no experts
   const uint32_t* row_of_slot;  // whose activations a slot reads; null: its own
   uint64_t weight_bytes;        // from expert to expert
+};
+
+// The row operations around a product of few tokens, done by its own blocks (fused_product.cuh).
+//
+// Before it, of one token: an RMS norm of a row of kMaxNormCols at most, a multiple of 8 and not IsLanesNorm, and its
+// rounding to 8 bits.
+inline constexpr uint32_t kMaxNormCols = 4096;
+struct NormArgs {
+  const float* values;  // (tokens, cols); null: `acts` hold what is multiplied with
+  const float* weight;  // (cols)
+  float epsilon;
+};
+// After it: the first of two matrices, of the same number of rows, a multiple of 256, is the gate of the other, and
+// what is written is the next product's input.
+struct GateArgs {
+  uint8_t* acts;  // rows of Acts::kBytes32; null: there is no gate
+  uint64_t act_bytes;
+  uint8_t activation;
+};
+
+// After it, where matrices are queries, keys and values: queries and keys are turned, as pairs that stand side by side;
+// keys and values go to a cache of halves, and not to `out`.
+struct StepArgs;
+struct HeadArgs {
+  const StepArgs* step;  // null: there is nothing of this
+  const float* cos;      // (rows, pairs)
+  const float* sin;
+  uint32_t pairs;
+  uint32_t layer;
 };
 
 struct MatMulArgs {
@@ -54,6 +89,9 @@ struct MatMulArgs {
   uint8_t rows_kind;
   uint8_t activation;  // of what is written
   ExpertArgs experts;
+  NormArgs norm;
+  GateArgs gate;
+  HeadArgs heads;
 };
 // With block-sparse weights: `weights` of the product's matrices are null, and there are no experts.
 struct SparseMatMulArgs {
@@ -235,10 +273,13 @@ struct AttentionArgs {
   uint32_t sight;
   uint8_t key_q8;
   uint8_t value_q8;
-  const float* q;   // (rows, heads, key_dim)
-  float* out;       // (rows, heads, value_dim)
-  float* partial;   // (rows, heads, splits) results of value_dim + 2 floats, where splits are blocks of their own
-  uint32_t splits;  // the most that a row's positions have; 1: a block takes all of them in order
+  const float* q;    // (rows, heads, key_dim)
+  float* out;        // (rows, heads, value_dim)
+  Acts acts;         // kBytes32 or kBytes256: results are rounded for a product, and `out` is not written; kFloat: they
+                     // are not
+  uint8_t* rounded;  // (rows): of acts
+  float* partial;    // (rows, heads, splits) results of value_dim + 2 floats, where splits are blocks of their own
+  uint32_t splits;   // the most that a row's positions have; 1: a block takes all of them in order
 };
 
 struct RouteArgs {

@@ -14,6 +14,9 @@ uint32_t AttentionSharedBytes(uint32_t key_dim, uint32_t value_dim) {
 uint32_t SplitPositions() {
   return kSplitPositions;
 }
+bool AttentionCanRound(Acts acts, uint32_t group, uint32_t value_dim) {
+  return CanRound(acts, group, value_dim);
+}
 uint32_t LargestHeadDim() {
   return kMaxHeadDim;
 }
@@ -65,7 +68,8 @@ void LaunchAttention(const AttentionArgs& args, uint32_t rows, void* stream) {
               AttentionShared(args.key_dim, args.value_dim), stream, args);
   if (args.splits == 1) return;
   const auto join = &JoinKernel;
-  MOTE_LAUNCH(join, (Grid{rows, args.heads, 1}), kAttentionThreads, 0, stream, args);
+  MOTE_LAUNCH(join, (Grid{rows, RowTiles(uint64_t{args.heads} * args.value_dim), 1}), kJoinThreads, kJoinShared, stream,
+              args);
 }
 
 void LaunchRoute(const RouteArgs& args, uint32_t rows, void* stream) {

@@ -14,6 +14,8 @@ uint32_t AttentionSharedBytes(uint32_t key_dim, uint32_t value_dim);
 // Positions of a split of the cache.
 uint32_t SplitPositions();
 uint32_t LargestHeadDim();
+// Whether attention can round its results to these activations; `group`: query heads of a key/value head.
+bool AttentionCanRound(Acts acts, uint32_t group, uint32_t value_dim);
 
 // For each device before anything is launched on it: kernels that want more shared memory than usual say so.
 void PrepareKernels(uint32_t shared_bytes);

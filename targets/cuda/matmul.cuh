@@ -22,7 +22,7 @@
 #ifndef MOTE_TARGETS_CUDA_MATMUL_CUH_
 #define MOTE_TARGETS_CUDA_MATMUL_CUH_
 
-#include "targets/cuda/activation.cuh"
+#include "targets/cuda/fused_product.cuh"
 #include "targets/cuda/kernel_args.h"
 #include "targets/cuda/tile_product.cuh"
 
@@ -55,11 +55,13 @@ MOTE_DEVICE TokenRange TokensOfBlock(const MatMulArgs& args, uint32_t chunk, uin
   return {first < count ? first : count, first + tokens_per_chunk < count ? first + tokens_per_chunk : count};
 }
 
+// `added`: the row's own of matrix.add, if there is one.
 MOTE_DEVICE void StoreOutput(const MatMulArgs& args, const MatrixArgs& matrix, uint32_t row, uint32_t token, float sum,
-                             float act_scale) {
+                             float act_scale, float added = 0) {
   float y = sum * act_scale;
   if (matrix.bias != nullptr) y += matrix.bias[row];
-  matrix.out[static_cast<uint64_t>(token) * matrix.rows + row] = Activate(args.activation, y);
+  y = Activate(args.activation, y);
+  matrix.out[static_cast<uint64_t>(token) * matrix.rows + row] = matrix.add == nullptr ? y : added + y;
 }
 
 template <DType kType>
@@ -81,15 +83,34 @@ inline constexpr int kFewThreads = kStretches * kWarp;
 // A warp's part of a product with few tokens: one stretch of the columns of 16 * kRowTiles rows.
 struct Stretch {
   const uint8_t* weights;
+  const uint8_t* gated;  // of a gate: the other matrix
   uint32_t row_tile;
   uint32_t last_row_tile;
   uint32_t tiles;  // of a row
   uint32_t begin, end;
 };
-template <DType kType>
+// Of a block's warp; blockIdx.y: the expert, if there are experts.
+template <int kRowTiles, bool kGate>
+MOTE_DEVICE Stretch StretchOf(const MatMulArgs& args, const MatrixArgs& matrix, uint32_t warp) {
+  Stretch s;
+  s.weights = matrix.weights + (args.experts.first != nullptr ? blockIdx.y * args.experts.weight_bytes : 0);
+  s.gated = kGate ? args.matrix[1].weights : nullptr;
+  s.row_tile = (blockIdx.x - matrix.first_tile) * (kGate ? kRowTiles / 2 : kRowTiles);
+  s.last_row_tile = (matrix.rows + kTileRows - 1) / kTileRows - 1;
+  s.tiles = args.row_tiles;
+  s.begin = warp * StretchTiles(s.tiles);
+  s.end = s.begin + StretchTiles(s.tiles) < s.tiles ? s.begin + StretchTiles(s.tiles) : s.tiles;
+  return s;
+}
+
+// Of a gate, the second half of a block's rows are the other matrix's, the same ones.
+template <DType kType, int kRowTiles, bool kGate>
 MOTE_DEVICE const uint8_t* TileAt(const Stretch& s, uint32_t row, uint32_t tile) {
-  const uint32_t own = s.row_tile + row < s.last_row_tile ? s.row_tile + row : s.last_row_tile;
-  return s.weights + (static_cast<uint64_t>(own) * s.tiles + tile) * FormatOf(kType).tile_bytes();
+  constexpr uint32_t kOwn = kGate ? kRowTiles / 2 : kRowTiles;
+  const uint32_t place = s.row_tile + row % kOwn;
+  const uint32_t own = place < s.last_row_tile ? place : s.last_row_tile;
+  return (row < kOwn ? s.weights : s.gated) +
+         (static_cast<uint64_t>(own) * s.tiles + tile) * FormatOf(kType).tile_bytes();
 }
 
 // Tiles that a warp has asked for at once: what memory has under way is that times the warps, and small tiles would be
@@ -103,14 +124,14 @@ constexpr int TilesAhead(int tokens8) {
 // The tiles of a stretch in the order in which a warp takes them: of one tile of columns, all rows; and those that are
 // under way. (All rows at once, sharing each load of the activations, was no faster with 16 and 32 tokens, and a sixth
 // slower for Q6_K: what it saves in loads it takes in registers.)
-template <DType kType, int kTokens8, int kRowTiles>
+template <DType kType, int kTokens8, int kRowTiles, bool kGate>
 struct TileRing {
   static constexpr uint32_t kAhead = TilesAhead<kType>(kTokens8);
   HalfTile<kType> halves[kAhead][2];
 
   MOTE_DEVICE uint32_t Count(const Stretch& s) { return (s.end - s.begin) * kRowTiles; }
   MOTE_DEVICE const uint8_t* At(const Stretch& s, uint32_t index) {
-    return TileAt<kType>(s, index % kRowTiles, s.begin + index / kRowTiles);
+    return TileAt<kType, kRowTiles, kGate>(s, index % kRowTiles, s.begin + index / kRowTiles);
   }
   MOTE_DEVICE void LoadFirst(const Stretch& s, int lane, TileRing* ring) {
 #pragma unroll
@@ -123,22 +144,24 @@ struct TileRing {
 };
 
 // A stretch's sums to `out`, (rows, 8 * kTokens8). `ring` holds the first tiles and, as they are used, takes in the
-// next.
-template <DType kType, int kTokens8, int kRowTiles, int kColumns>
+// next. `own_acts`: the one token's activations in shared memory; null: they are where `args` say.
+template <DType kType, int kTokens8, int kRowTiles, int kColumns, int kFused>
 MOTE_DEVICE void MultiplyStretch(const MatMulArgs& args, const Stretch& s, TokenRange tokens,
-                                 TileRing<kType, kTokens8, kRowTiles>* ring, float* out) {
-  using Ring = TileRing<kType, kTokens8, kRowTiles>;
+                                 TileRing<kType, kTokens8, kRowTiles, HasGate(kFused)>* ring, const uint8_t* own_acts,
+                                 float* out) {
+  using Ring = TileRing<kType, kTokens8, kRowTiles, HasGate(kFused)>;
   constexpr uint32_t kRows = kRowTiles;
   constexpr uint32_t kTurn = Ring::kAhead > kRows ? Ring::kAhead : kRows;  // one is a multiple of the other
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const int g = lane / 4, t = lane % 4;
   // Tokens that are not there: the last one again, and nobody looks.
   const auto act_row = [&](int i) {
+    if constexpr (HasNorm(kFused)) return 0u;
     const uint32_t token = tokens.first + static_cast<uint32_t>(i);
     return static_cast<uint32_t>(ActRow(args, token < tokens.end ? token : tokens.end - 1) - args.acts);
   };
   GlobalActs<kTokens8> acts;
-  acts.base = args.acts + ActHeader<kType>() + s.begin * TileActBytes<kType>();
+  acts.base = (HasNorm(kFused) ? own_acts : args.acts) + ActHeader<kType>() + s.begin * TileActBytes<kType>();
   acts.lane = lane;
 #pragma unroll
   for (int n = 0; n < kTokens8; ++n) {
@@ -183,9 +206,15 @@ constexpr int FewBlocks() {
   return kTokens8 > 2 ? 1 : 2;
 }
 
-// Grid: (tiles of 16 * kRowTiles rows, chunks of tokens or experts). kColumns: 1 where a chunk is one token, which then
-// is the only one that is added up; else 2.
-template <DType kType, int kTokens8, int kRowTiles, int kColumns>
+// Shared memory of its sums; with a norm, what it makes lies behind them.
+template <int kTokens8, int kRowTiles>
+constexpr uint32_t FewTokensShared(uint32_t row_tiles) {
+  return NumStretches(row_tiles) * 16 * kRowTiles * 8 * kTokens8 * static_cast<uint32_t>(sizeof(float));
+}
+
+// Grid: (tiles of 16 * kRowTiles rows, of a gate half as many; chunks of tokens or experts). kColumns: 1 where a chunk
+// is one token, which then is the only one that is added up; else 2. kFused: fused_product.cuh.
+template <DType kType, int kTokens8, int kRowTiles, int kColumns, int kFused>
 MOTE_KERNEL(kFewThreads, FewBlocks<kTokens8>())
 FewTokensKernel(const MatMulArgs args) {
   constexpr uint32_t kRows = 16 * kRowTiles;
@@ -193,50 +222,71 @@ FewTokensKernel(const MatMulArgs args) {
   constexpr uint32_t kPlaces = 8 * kTokens8;
   LetNextBegin();
   float* sums = reinterpret_cast<float*>(SharedMemory());
-  const MatrixArgs& matrix = MatrixOfTile(args, blockIdx.x);
+  const MatrixArgs& matrix = HasGate(kFused) ? args.matrix[0] : MatrixOfTile(args, blockIdx.x);
   const uint32_t stretches = NumStretches(args.row_tiles);
   const uint32_t warp = threadIdx.x / kWarp;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const bool experts = args.experts.first != nullptr;
-  Stretch s;
-  s.weights = matrix.weights + (experts ? blockIdx.y * args.experts.weight_bytes : 0);
-  s.row_tile = (blockIdx.x - matrix.first_tile) * kRowTiles;
-  s.last_row_tile = (matrix.rows + kTileRows - 1) / kTileRows - 1;
-  s.tiles = args.row_tiles;
-  s.begin = warp * StretchTiles(s.tiles);
-  s.end = s.begin + StretchTiles(s.tiles) < s.tiles ? s.begin + StretchTiles(s.tiles) : s.tiles;
-  using Ring = TileRing<kType, kTokens8, kRowTiles>;
+  const Stretch s = StretchOf<kRowTiles, HasGate(kFused)>(args, matrix, warp);
+  using Ring = TileRing<kType, kTokens8, kRowTiles, HasGate(kFused)>;
   Ring ring;
   const auto load_first = [&] {
     if (warp < stretches) Ring::LoadFirst(s, lane, &ring);
   };
   // Weights do not wait for what comes before; which experts are asked for does.
   if (!experts) load_first();
+  // Of heads: the thread's first two rows of the first chunk's tokens.
+  constexpr uint32_t kPairs = kRows / 2;
+  const uint32_t pair_row = s.row_tile * kTileRows + threadIdx.x % kPairs * 2;
+  const uint32_t pair_token = blockIdx.y * kTokens + threadIdx.x / kPairs;
+  HeadPair pair = {};
+  const bool has_pair = HasHeads(kFused) && pair_row < matrix.rows && pair_token < args.counts->rows[args.rows_kind];
+  if (has_pair) pair.cache = CacheOfPair(args.heads, matrix, pair_row, pair_token);
+  uint8_t* own_acts = SharedMemory() + FewTokensShared<kTokens8, kRowTiles>(args.row_tiles);
+  if constexpr (HasNorm(kFused)) FetchNormWeights(args, s.begin, own_acts);
   WaitForPrevious();
+  if (has_pair) LoadTurn(args.heads, matrix, pair_row, pair_token, &pair);
+  float added = 0;
+  if (kTokens8 == 1 && matrix.add != nullptr && threadIdx.x < kRows) {
+    const uint32_t row = s.row_tile * kTileRows + threadIdx.x;
+    if (row < matrix.rows) added = matrix.add[row];
+  }
   const TokenRange all = TokensOfBlock(args, blockIdx.y, kTokens);
   for (uint32_t first = all.first; first < all.end; first += kTokens) {
     const TokenRange tokens = {first, first + kTokens < all.end ? first + kTokens : all.end};
     if (experts || first != all.first) load_first();
+    if constexpr (HasNorm(kFused)) NormActs(args, first, s.begin, s.end, FormatOf(kType).act_group == 256, own_acts);
     if (warp < stretches) {
-      MultiplyStretch<kType, kTokens8, kRowTiles, kColumns>(args, s, tokens, &ring, sums + warp * kRows * kPlaces);
+      MultiplyStretch<kType, kTokens8, kRowTiles, kColumns, kFused>(args, s, tokens, &ring, own_acts,
+                                                                    sums + warp * kRows * kPlaces);
     }
     SyncBlock();
-    for (uint32_t i = threadIdx.x; i < kRows * (tokens.end - tokens.first); i += kFewThreads) {
-      const uint32_t row = i % kRows, token = i / kRows;
-      if (s.row_tile * kTileRows + row >= matrix.rows) continue;
-      const float* own = sums + row * kPlaces + token;
-      float sum = own[0];
-      for (uint32_t stretch = 1; stretch < stretches; ++stretch) sum += own[stretch * kRows * kPlaces];
-      float scale = 1;
-      if (FormatOf(kType).halves) scale = *reinterpret_cast<const float*>(ActRow(args, tokens.first + token));
-      StoreOutput(args, matrix, s.row_tile * kTileRows + row, tokens.first + token, sum, scale);
+    if constexpr (HasGate(kFused)) {
+      for (uint32_t token = warp; token < tokens.end - tokens.first; token += kFewThreads / kWarp) {
+        StoreGated<kRows, kPlaces>(args, sums + token, stretches, blockIdx.x * (kRows / 2), first + token);
+      }
+    } else if constexpr (HasHeads(kFused)) {
+      static_assert(kTokens * kPairs <= kFewThreads, "a thread has one pair");
+      if (has_pair) {
+        const float* own = sums + threadIdx.x % kPairs * 2 * kPlaces + threadIdx.x / kPairs;
+        const float a = SumOfStretches<kRows, kPlaces>(own, stretches);
+        const float b = SumOfStretches<kRows, kPlaces>(own + kPlaces, stretches);
+        float scale = 1;
+        if (FormatOf(kType).halves) scale = *reinterpret_cast<const float*>(ActRow(args, pair_token));
+        StorePair(args.heads, matrix, pair_row, pair_token, pair, a * scale, b * scale);
+      }
+    } else {
+      for (uint32_t i = threadIdx.x; i < kRows * (tokens.end - tokens.first); i += kFewThreads) {
+        const uint32_t row = i % kRows, token = i / kRows;
+        if (s.row_tile * kTileRows + row >= matrix.rows) continue;
+        const float sum = SumOfStretches<kRows, kPlaces>(sums + row * kPlaces + token, stretches);
+        float scale = 1;
+        if (FormatOf(kType).halves) scale = *reinterpret_cast<const float*>(ActRow(args, tokens.first + token));
+        StoreOutput(args, matrix, s.row_tile * kTileRows + row, tokens.first + token, sum, scale, added);
+      }
     }
     SyncBlock();
   }
-}
-template <int kTokens8, int kRowTiles>
-constexpr uint32_t FewTokensShared(uint32_t row_tiles) {
-  return NumStretches(row_tiles) * 16 * kRowTiles * 8 * kTokens8 * static_cast<uint32_t>(sizeof(float));
 }
 
 // Many tokens. Of a block's 16 warps, eight have 16 rows each and 32 of the tokens, and eight the other tokens. (Warps

@@ -18,13 +18,16 @@ inline uint32_t NumberTiles(MatMulArgs* args, uint32_t rows) {
   return tiles;
 }
 
-template <DType kType, int kTokens8, int kRowTiles, int kColumns>
+template <DType kType, int kTokens8, int kRowTiles, int kColumns, int kFused>
 void LaunchFew(MatMulArgs args, uint32_t tokens, uint32_t experts, void* stream) {
-  const uint32_t tiles = NumberTiles(&args, 16 * kRowTiles);
+  uint32_t tiles = NumberTiles(&args, 16 * kRowTiles);
+  if (HasGate(kFused)) tiles = args.matrix[0].rows / (8 * kRowTiles);
   const uint32_t chunks = kColumns == 1 ? tokens : (tokens + 8 * kTokens8 - 1) / (8 * kTokens8);
   const Grid grid{tiles, experts != 0 ? experts : chunks, 1};
-  const auto kernel = &FewTokensKernel<kType, kTokens8, kRowTiles, kColumns>;
-  MOTE_LAUNCH(kernel, grid, kFewThreads, (FewTokensShared<kTokens8, kRowTiles>(args.row_tiles)), stream, args);
+  const uint32_t shared =
+      FewTokensShared<kTokens8, kRowTiles>(args.row_tiles) + (HasNorm(kFused) ? NormShared(args.row_tiles) : 0);
+  const auto kernel = &FewTokensKernel<kType, kTokens8, kRowTiles, kColumns, kFused>;
+  MOTE_LAUNCH(kernel, grid, kFewThreads, shared, stream, args);
 }
 
 // Blocks of more rows share what they read of the activations and run longer without a pause in what they ask of
@@ -36,31 +39,64 @@ inline bool Fill(const MatMulArgs& args, uint32_t row_tiles, double blocks_of_mu
   }
   return blocks >= blocks_of_multiprocessor * Multiprocessors(stream);
 }
-template <DType kType>
+template <DType kType, int kFused = kNotFused>
 void LaunchUpTo8(const MatMulArgs& args, uint32_t tokens, uint32_t experts, void* stream) {
-  if (Fill(args, 2, 3, stream)) return LaunchFew<kType, 1, 2, 2>(args, tokens, experts, stream);
-  return LaunchFew<kType, 1, 1, 2>(args, tokens, experts, stream);
+  if (Fill(args, 2, 3, stream)) return LaunchFew<kType, 1, 2, 2, kFused>(args, tokens, experts, stream);
+  return LaunchFew<kType, 1, 1, 2, kFused>(args, tokens, experts, stream);
 }
 // One token: where a tile is small, the additions for the columns of nobody would be a third of all instructions.
 template <DType kType>
+constexpr bool AddsOneColumn() {
+  return FormatOf(kType).nibbles && FormatOf(kType).act_group == 32;
+}
+template <DType kType, int kFused = kNotFused>
 void LaunchOne(const MatMulArgs& args, void* stream) {
-  constexpr PackedFormat f = FormatOf(kType);
-  if constexpr (f.nibbles && f.act_group == 32) {
-    if (Fill(args, 4, 1.5, stream)) return LaunchFew<kType, 1, 4, 1>(args, 1, 0, stream);
-    return LaunchFew<kType, 1, 1, 1>(args, 1, 0, stream);
+  if constexpr (AddsOneColumn<kType>()) {
+    if (Fill(args, 4, 1.5, stream)) return LaunchFew<kType, 1, 4, 1, kFused>(args, 1, 0, stream);
+    return LaunchFew<kType, 1, 1, 1, kFused>(args, 1, 0, stream);
   } else {
-    LaunchUpTo8<kType>(args, 1, 0, stream);
+    LaunchUpTo8<kType, kFused>(args, 1, 0, stream);
   }
+}
+// The product with what is around it; false: there is nothing. For which types it can be, fuse_launches.cc knows.
+template <DType kType>
+bool LaunchFused(const MatMulArgs& args, uint32_t tokens, void* stream) {
+  constexpr PackedFormat f = FormatOf(kType);
+  if constexpr (f.act_group == 32) {
+    constexpr int kOne = AddsOneColumn<kType>() ? 1 : 2;
+    if (args.gate.acts != nullptr && args.norm.values != nullptr) {
+      LaunchFew<kType, 1, 4, kOne, kFusedGate | kFusedNorm>(args, tokens, 0, stream);
+      return true;
+    }
+    if (args.gate.acts != nullptr) {
+      LaunchFew<kType, 1, 4, 2, kFusedGate>(args, tokens, 0, stream);
+      return true;
+    }
+  }
+  if constexpr (f.integer()) {
+    if (args.norm.values != nullptr && args.heads.step != nullptr) {
+      LaunchOne<kType, kFusedNorm | kFusedHeads>(args, stream);
+      return true;
+    }
+    if (args.norm.values != nullptr) {
+      LaunchOne<kType, kFusedNorm>(args, stream);
+      return true;
+    }
+  }
+  if (args.heads.step == nullptr) return false;
+  LaunchUpTo8<kType, kFusedHeads>(args, tokens, 0, stream);
+  return true;
 }
 
 template <DType kType>
 void LaunchMatMulOf(MatMulArgs args, uint32_t tokens, uint32_t experts, void* stream) {
+  if (LaunchFused<kType>(args, tokens, stream)) return;
   if (tokens == 1 && experts == 0) return LaunchOne<kType>(args, stream);
   if (tokens <= 8) return LaunchUpTo8<kType>(args, tokens, experts, stream);
   // 16 rows: with 32, on an H200, 16 and 32 tokens took 10 to 20 % longer. The kernel for many tokens takes longer
   // still.
-  if (tokens <= 16) return LaunchFew<kType, 2, 1, 2>(args, tokens, experts, stream);
-  if (tokens <= kFewTokens) return LaunchFew<kType, 4, 1, 2>(args, tokens, experts, stream);
+  if (tokens <= 16) return LaunchFew<kType, 2, 1, 2, kNotFused>(args, tokens, experts, stream);
+  if (tokens <= kFewTokens) return LaunchFew<kType, 4, 1, 2, kNotFused>(args, tokens, experts, stream);
   const uint32_t tiles = NumberTiles(&args, kManyRows);
   const Grid grid{experts != 0 ? experts : (tokens + kManyTokens - 1) / kManyTokens, tiles, 1};
   const auto kernel = &ManyTokensKernel<kType>;

@@ -5,7 +5,9 @@
 #define MOTE_TARGETS_CUDA_ROW_OPS_CUH_
 
 #include "targets/cuda/activation.cuh"
+#include "targets/cuda/cache_side.cuh"
 #include "targets/cuda/kernel_args.h"
+#include "targets/cuda/round_acts.cuh"
 #include "targets/cuda/tile.cuh"
 
 namespace mote::cuda {
@@ -14,24 +16,6 @@ inline constexpr int kRowThreads = 512;
 inline constexpr uint32_t kRowShared = kRowThreads / kWarp * sizeof(float);
 // Norms over more columns than this are the whole block's, others a warp's each: heads are short.
 inline constexpr uint32_t kWarpNormCols = 1024;
-
-// simd/row_layout.h: what the CPU rounds alike.
-inline constexpr float kActSmallest = 7.8886091e-31f;  // 2^-100
-inline constexpr float kActLargest = 1.3292280e+36f;   // 2^120
-
-MOTE_DEVICE float CleanAct(float x) {
-  return x != x ? 0.0f : fminf(fmaxf(x, -kActLargest), kActLargest);
-}
-
-// A group's codes are its values times `factor`; its scale is `back`.
-struct ActScale {
-  float factor;
-  float back;
-};
-MOTE_DEVICE ActScale ActScaleOf(float largest) {
-  if (largest < kActSmallest) return {0.0f, 0.0f};
-  return {127.0f / largest, largest / 127.0f};
-}
 
 // Halves: scaled by a power of two so that the largest is just below 2^15: exact, and nothing overflows.
 struct HalfScale {
@@ -197,24 +181,8 @@ MOTE_DEVICE void RopeRow(const RowOp& op, uint32_t row, const float* x, float* y
   }
 }
 
-// Where a layer's keys, or its values, of a row's session lie.
-struct CacheSideArgs {
-  uint8_t* memory;
-  uint64_t head_bytes;
-  uint32_t position_bytes;
-  uint32_t position;   // of the row
-  uint32_t positions;  // that there is room for
-};
 MOTE_DEVICE CacheSideArgs CacheSideOf(const StepArgs& step, const RowOp& op, uint32_t row) {
-  const CacheLayerArgs& layer = reinterpret_cast<const CacheLayerArgs*>(step.cache_layers[row])[op.layer];
-  const bool keys = op.kind == RowOpKind::kCacheKeys;
-  CacheSideArgs side;
-  side.memory = step.cache[row] + (keys ? layer.keys : layer.values);
-  side.head_bytes = keys ? layer.key_head_bytes : layer.value_head_bytes;
-  side.position_bytes = keys ? layer.key_bytes : layer.value_bytes;
-  side.position = static_cast<uint32_t>(step.positions[row]);
-  side.positions = layer.positions;
-  return side;
+  return CacheSideOf(step, op.layer, op.kind == RowOpKind::kCacheKeys, row);
 }
 
 // Keys or values of a row into the cache.

@@ -204,6 +204,33 @@ TEST_F(CudaModel, BatchesDoNotShow) {
   }
 }
 
+// Products that do the norms, gates and rotations around them, for up to 1 row, 8 and 32, beside launches for each (35
+// rows). Norms of more than 256 columns are whole rows', and eight heads of 32 a block of activations.
+TEST_F(CudaModel, WhatProductsDoBesidesDoesNotShow) {
+  struct Variant {
+    const char* architecture;
+    DType type;
+    uint32_t width;
+  };
+  for (const Variant v :
+       {Variant{"llama", DType::kQ4_0, 512}, Variant{"llama", DType::kQ8_0, 768}, Variant{"llama", DType::kQ4_K, 2304},
+        Variant{"llama", DType::kQ6_K, 512}, Variant{"llama", DType::kIQ4_XS, 512}, Variant{"llama", DType::kQ5_1, 544},
+        Variant{"llama", DType::kF16, 512}, Variant{"qwen2", DType::kMXFP4, 512}, Variant{"qwen3", DType::kQ4_0, 512},
+        Variant{"gemma3", DType::kQ4_K, 512}}) {
+    TinyModelOptions options = Options(v.architecture, v.type);
+    options.width = v.width;
+    options.layers = v.width == 768 ? 2 : 1;
+    options.heads = 16;
+    options.kv_heads = 2;
+    const std::unique_ptr<Model> model = LoadOn(MakeTinyModel(options), {});
+    ASSERT_NE(model, nullptr);
+    const std::vector<int32_t> tokens = SomeTokens(35, model->vocab_size());
+    const auto all = AllLogits(*model, tokens);
+    EXPECT_TRUE(SameBits(LogitsAfter(*model, tokens, 17, 1), all)) << v.architecture << ", " << DTypeName(v.type);
+    EXPECT_TRUE(SameBits(LogitsAfter(*model, tokens, 5, 5), all)) << v.architecture << ", " << DTypeName(v.type);
+  }
+}
+
 // Columns that are no whole stretches; one tensor for queries, keys and values, cut at groups of rows; embeddings that
 // are scaled and the output as well. Nearly full matrices of halves, and all of 4 bits, run dense.
 TEST_F(CudaModel, BlockSparseWeightsAgreeWithTheCpu) {

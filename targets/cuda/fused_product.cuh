@@ -1,0 +1,191 @@
+// The row operations around a product of few tokens, done by the product's own blocks.
+//
+// With one token a launch costs more than what it does: of 4 us between two products, the work is one. What reads the
+// weights can do it:
+//   - before it, the norm and the rounding. A row is a few KiB in the second-level cache, and the block's first weights
+//     are under way meanwhile. Each block does it again, each warp for the columns that it multiplies with; the sum of
+//     squares is all that warps tell each other.
+//   - after it, the gate: a block has the same 32 rows of both matrices, which is a group of the next product's
+//     activations, so nobody else need be asked;
+//   - after it, the sum with what is carried from layer to layer;
+//   - after it, the turning of queries and keys, whose pairs stand side by side, and the writing of the cache, where it
+//     has halves.
+// All add, scale and round in the order of the row operations (held_ops.cuh): the same bits.
+#ifndef MOTE_TARGETS_CUDA_FUSED_PRODUCT_CUH_
+#define MOTE_TARGETS_CUDA_FUSED_PRODUCT_CUH_
+
+#include "targets/cuda/activation.cuh"
+#include "targets/cuda/cache_side.cuh"
+#include "targets/cuda/kernel_args.h"
+#include "targets/cuda/round_acts.cuh"
+
+namespace mote::cuda {
+
+inline constexpr int kNotFused = 0, kFusedNorm = 1, kFusedGate = 2, kFusedHeads = 4;
+constexpr bool HasNorm(int fused) {
+  return (fused & kFusedNorm) != 0;
+}
+constexpr bool HasGate(int fused) {
+  return (fused & kFusedGate) != 0;
+}
+constexpr bool HasHeads(int fused) {
+  return (fused & kFusedHeads) != 0;
+}
+
+// Tiles of 256 columns of a row that is normed: as many as the row operations sum without a second column of a thread.
+// A warp has one or two of them.
+inline constexpr uint32_t kNormTiles = kMaxNormCols / kTileCols;
+inline constexpr int kNormTilesOfWarp = kNormTiles / kStretches;
+static_assert(kMaxNormCols == kWholeCols, "beyond it, sums are taken in another order");
+
+// In shared memory: what is made; a sum for each tile; and the norm's weights, which arrive before the kernel's turn
+// has come and would be 16 registers of a thread.
+constexpr uint32_t NormSumsAt(uint32_t tiles) {
+  return tiles * kActBlockBytes;
+}
+constexpr uint32_t NormWeightsAt(uint32_t tiles) {
+  return NormSumsAt(tiles) + kNormTiles * static_cast<uint32_t>(sizeof(float));
+}
+constexpr uint32_t NormShared(uint32_t tiles) {
+  return NormWeightsAt(tiles) + tiles * kTileCols * static_cast<uint32_t>(sizeof(float));
+}
+
+// A lane's first column of its warp's tile i.
+MOTE_DEVICE uint32_t NormColumn(uint32_t first_tile, int i) {
+  return (first_tile + static_cast<uint32_t>(i)) * kTileCols + threadIdx.x % kWarp * 8;
+}
+MOTE_DEVICE void LoadNormColumns(const float* from, float v[8]) {
+  const float4 low = reinterpret_cast<const float4*>(from)[0], high = reinterpret_cast<const float4*>(from)[1];
+  v[0] = low.x, v[1] = low.y, v[2] = low.z, v[3] = low.w;
+  v[4] = high.x, v[5] = high.y, v[6] = high.z, v[7] = high.w;
+}
+// The weights that the lane will want.
+MOTE_DEVICE void FetchNormWeights(const MatMulArgs& args, uint32_t begin, uint8_t* acts) {
+  float* weights = reinterpret_cast<float*>(acts + NormWeightsAt(args.row_tiles));
+#pragma unroll
+  for (int i = 0; i < kNormTilesOfWarp; ++i) {
+    const uint32_t c = NormColumn(begin, i);
+    if (c >= args.cols) break;
+    CopyAsync16(weights + c, args.norm.weight + c);
+    CopyAsync16(weights + c + 4, args.norm.weight + c + 4);
+  }
+  CommitCopies();
+}
+
+// A row's norm, rounded: the own warp's tiles [begin, end) to `acts`, for itself. By all threads of the block.
+MOTE_DEVICE void NormActs(const MatMulArgs& args, uint32_t token, uint32_t begin, uint32_t end, bool one_scale,
+                          uint8_t* acts) {
+  const uint32_t lane = threadIdx.x % kWarp;
+  float* sums = reinterpret_cast<float*>(acts + NormSumsAt(args.row_tiles));
+  const float* weights = reinterpret_cast<const float*>(acts + NormWeightsAt(args.row_tiles));
+  const float* row = args.norm.values + static_cast<uint64_t>(token) * args.cols;
+  float x[kNormTilesOfWarp][8];
+#pragma unroll
+  for (int i = 0; i < kNormTilesOfWarp; ++i) {
+    const uint32_t c = NormColumn(begin, i);
+    LoadNormColumns(row + (c < args.cols ? c : args.cols - 8), x[i]);  // beyond the row: its last columns again
+  }
+#pragma unroll
+  for (int i = 0; i < kNormTilesOfWarp; ++i) {
+    const uint32_t tile = begin + static_cast<uint32_t>(i);
+    const bool in_row = NormColumn(begin, i) < args.cols;
+    float squares = 0;
+#pragma unroll
+    for (int j = 0; j < 8; ++j) {
+      const float value = in_row ? x[i][j] : 0.0f;
+      squares = fmaf(value, value, squares);
+    }
+    squares = WarpSum(squares);
+    if (lane == 0 && tile < end) sums[tile] = squares;
+  }
+  SyncBlock();
+  float squares = sums[0];
+  for (uint32_t tile = 1; tile < args.row_tiles; ++tile) squares += sums[tile];
+  const float factor = 1.0f / sqrtf(squares / static_cast<float>(args.cols) + args.norm.epsilon);
+  WaitCopies<0>();
+#pragma unroll
+  for (int i = 0; i < kNormTilesOfWarp; ++i) {
+    const uint32_t tile = begin + static_cast<uint32_t>(i);
+    if (tile >= end) break;  // the whole warp
+    const uint32_t c = NormColumn(begin, i);
+    if (c < args.cols) {
+      float weight[8];
+      LoadNormColumns(weights + c, weight);
+#pragma unroll
+      for (int j = 0; j < 8; ++j) x[i][j] = x[i][j] * factor * weight[j];
+    }
+    QuantizeColumns(x[i], c < args.cols, lane * 8, one_scale, true, acts + tile * kActBlockBytes);
+  }
+  SyncWarp();
+}
+
+// Of a block's sums: (stretches, kRows, kPlaces), those of one row and token.
+template <uint32_t kRows, uint32_t kPlaces>
+MOTE_DEVICE float SumOfStretches(const float* own, uint32_t stretches) {
+  float sum = own[0];
+  for (uint32_t stretch = 1; stretch < stretches; ++stretch) sum += own[stretch * kRows * kPlaces];
+  return sum;
+}
+
+// A token's 32 outputs from `row` on, by one warp.
+template <uint32_t kRows, uint32_t kPlaces>
+MOTE_DEVICE void StoreGated(const MatMulArgs& args, const float* sums, uint32_t stretches, uint32_t row,
+                            uint32_t token) {
+  static_assert(kRows == 2 * kWarp, "a group of activations");
+  const uint32_t lane = threadIdx.x % kWarp;
+  const float* own = sums + lane * kPlaces;
+  float gate = SumOfStretches<kRows, kPlaces>(own, stretches);
+  float other = SumOfStretches<kRows, kPlaces>(own + kWarp * kPlaces, stretches);
+  if (args.matrix[0].bias != nullptr) gate += args.matrix[0].bias[row + lane];
+  if (args.matrix[1].bias != nullptr) other += args.matrix[1].bias[row + lane];
+  uint8_t* acts = args.gate.acts + token * args.gate.act_bytes;
+  QuantizeGroup(Activate(args.gate.activation, gate) * other, (row + lane) % kTileCols,
+                acts + row / kTileCols * kActBlockBytes);
+}
+
+// Two neighbouring outputs of a token on their way: where they go, and by how much they are turned.
+struct HeadPair {
+  uint32_t* cache;  // of two halves; null: to `out`
+  float cos, sin;
+};
+MOTE_DEVICE uint32_t* CacheOfPair(const HeadArgs& args, const MatrixArgs& matrix, uint32_t row, uint32_t token) {
+  if (matrix.heads == Heads::kQueries) return nullptr;
+  const CacheSideArgs side = CacheSideOf(*args.step, args.layer, matrix.heads == Heads::kKeys, token);
+  const uint32_t head = row / matrix.group;
+  return reinterpret_cast<uint32_t*>(side.memory + head * side.head_bytes +
+                                     static_cast<uint64_t>(side.position) * side.position_bytes +
+                                     2 * (row - head * matrix.group));
+}
+MOTE_DEVICE void LoadTurn(const HeadArgs& args, const MatrixArgs& matrix, uint32_t row, uint32_t token,
+                          HeadPair* pair) {
+  const uint32_t d = row % matrix.group;
+  pair->cos = 1;
+  pair->sin = 0;
+  if (matrix.heads == Heads::kValues || d >= 2 * args.pairs) return;
+  const uint64_t at = static_cast<uint64_t>(token) * args.pairs + d / 2;
+  pair->cos = args.cos[at];
+  pair->sin = args.sin[at];
+}
+MOTE_DEVICE void StorePair(const HeadArgs& args, const MatrixArgs& matrix, uint32_t row, uint32_t token,
+                           const HeadPair& pair, float a, float b) {
+  if (matrix.bias != nullptr) {
+    a += matrix.bias[row];
+    b += matrix.bias[row + 1];
+  }
+  if (matrix.heads != Heads::kValues && row % matrix.group < 2 * args.pairs) {
+    const float first = a * pair.cos - b * pair.sin;
+    b = b * pair.cos + a * pair.sin;
+    a = first;
+  }
+  if (pair.cache != nullptr) {
+    *pair.cache = FloatToHalf(a) | static_cast<uint32_t>(FloatToHalf(b)) << 16;
+    return;
+  }
+  float* out = matrix.out + static_cast<uint64_t>(token) * matrix.rows + row;
+  out[0] = a;
+  out[1] = b;
+}
+
+}  // namespace mote::cuda
+
+#endif  // MOTE_TARGETS_CUDA_FUSED_PRODUCT_CUH_
