@@ -59,13 +59,13 @@ MOTE_DEVICE void LoadNormColumns(const float* from, float v[8]) {
   v[0] = low.x, v[1] = low.y, v[2] = low.z, v[3] = low.w;
   v[4] = high.x, v[5] = high.y, v[6] = high.z, v[7] = high.w;
 }
-// The weights that the lane will want.
-MOTE_DEVICE void FetchNormWeights(const MatMulArgs& args, uint32_t begin, uint8_t* acts) {
+// The weights that the lane will want, of its warp's tiles [begin, end): what is another warp's is copied by that one.
+MOTE_DEVICE void FetchNormWeights(const MatMulArgs& args, uint32_t begin, uint32_t end, uint8_t* acts) {
   float* weights = reinterpret_cast<float*>(acts + NormWeightsAt(args.row_tiles));
 #pragma unroll
   for (int i = 0; i < kNormTilesOfWarp; ++i) {
     const uint32_t c = NormColumn(begin, i);
-    if (c >= args.cols) break;
+    if (begin + static_cast<uint32_t>(i) >= end || c >= args.cols) break;
     CopyAsync16(weights + c, args.norm.weight + c);
     CopyAsync16(weights + c + 4, args.norm.weight + c + 4);
   }

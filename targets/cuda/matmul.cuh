@@ -243,7 +243,7 @@ FewTokensKernel(const MatMulArgs args) {
   const bool has_pair = HasHeads(kFused) && pair_row < matrix.rows && pair_token < args.counts->rows[args.rows_kind];
   if (has_pair) pair.cache = CacheOfPair(args.heads, matrix, pair_row, pair_token);
   uint8_t* own_acts = SharedMemory() + FewTokensShared<kTokens8, kRowTiles>(args.row_tiles);
-  if constexpr (HasNorm(kFused)) FetchNormWeights(args, s.begin, own_acts);
+  if constexpr (HasNorm(kFused)) FetchNormWeights(args, s.begin, s.end, own_acts);
   WaitForPrevious();
   if (has_pair) LoadTurn(args.heads, matrix, pair_row, pair_token, &pair);
   float added = 0;
