@@ -28,6 +28,8 @@ class Speed {
     params.threads = threads;
     params.context = context;
     params.isa = getenv("MOTE_ISA");
+    const char* fast = getenv("MOTE_FAST_PROMPTS");
+    params.fast_prompts = fast != nullptr && strcmp(fast, "on") == 0 ? 1 : 0;
     const char* sparse = getenv("MOTE_SPARSE");
     if (sparse != nullptr && strcmp(sparse, "sparse") == 0) params.sparse_path = MOTE_SPARSE_SPARSE;
     if (sparse != nullptr && strcmp(sparse, "dense") == 0) params.sparse_path = MOTE_SPARSE_DENSE;
@@ -89,7 +91,8 @@ int main(int argc, char** argv) {
     return 2;
   }
   Speed speed(argv[1], atoi(argv[2]), static_cast<uint32_t>(strtoul(argv[3], nullptr, 10)));
-  printf("ready mote %s, %s, %d threads\n", mote_version(), speed.info().backend, speed.info().threads);
+  printf("ready mote %s, %s, %d threads%s\n", mote_version(), speed.info().backend, speed.info().threads,
+         speed.info().fast_prompts != 0 ? ", fast prompts" : "");
   fflush(stdout);
   char what[8];
   size_t count = 0, depth = 0;

@@ -2,7 +2,7 @@
 """mote and llama.cpp (node-llama-cpp) on the same files, interleaved. `scripts/bench peers` calls this with what it built.
 
   speed.py --build DIR --cache DIR [--packages DIR] [--node NODE] [--shapes A,B] [--types A,B] [-p 512] [-n 128] [-d 0]
-           [-r 5] [-t THREADS] [--flash auto|on|off] [-o md|json] [MODEL.gguf ...]
+           [-r 5] [-t THREADS] [--flash auto|on|off] [--fast-prompts] [-o md|json] [MODEL.gguf ...]
 
 Both engines load a file and stay; then they take turns, A B A B, so that a change of the machine's mood hits both. A round is
 one prompt of -p tokens and -n tokens written one by one, each behind -d tokens of context; the first round is not counted. Each
@@ -26,8 +26,9 @@ TYPES = ["Q4_0", "Q8_0", "Q4_K_M", "F16"]
 class Engine:
     """A process that speaks the protocol of mote_speed.cc."""
 
-    def __init__(self, words):
-        self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    def __init__(self, words, environment=None):
+        self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                        env=os.environ | (environment or {}))
         self.name = self.line().removeprefix("ready ")
 
     def line(self):
@@ -66,7 +67,8 @@ def compare(options, path):
     """Rows {file, test, mote: [tokens/s], peer: [tokens/s]} of one file."""
     tests = [(what, count) for what, count in [("pp", options.prompt), ("tg", options.generated)] if count > 0]
     context = str(options.depth + max(count for _, count in tests))
-    engines = {"mote": Engine([os.path.join(options.build, "bench", "mote_speed"), path, str(options.threads), context]),
+    engines = {"mote": Engine([os.path.join(options.build, "bench", "mote_speed"), path, str(options.threads), context],
+                              {"MOTE_FAST_PROMPTS": "on" if options.fast_prompts else "off"}),
                "peer": Engine([options.node, os.path.join(HERE, "llama_speed.mjs"), options.packages, path,
                                str(options.threads), context, options.flash])}
     rows = []
@@ -105,6 +107,7 @@ def main():
     parser.add_argument("-r", "--rounds", type=int, default=5)
     parser.add_argument("-t", "--threads", type=int, default=os.cpu_count())
     parser.add_argument("--flash", choices=["auto", "on", "off"], default="auto", help="llama.cpp's flash attention")
+    parser.add_argument("--fast-prompts", action="store_true", help="mote reads prompts by the matrix unit")
     parser.add_argument("-o", "--output", choices=["md", "json"], default="md")
     options = parser.parse_args()
     if options.prompt + options.generated == 0 or options.rounds < 1:

@@ -233,22 +233,7 @@ class Model {
     return model;
   }
   static mote_model_params ToC(const ModelOptions& options, Log* log) {
-    mote_model_params params = mote_model_default_params();
-    params.threads = options.threads;
-    params.context = options.context;
-    params.max_batch = options.max_batch;
-    params.vocab_only = options.vocab_only ? 1 : 0;
-    params.memory_limit = options.memory_limit;
-    params.cache_type_k = options.cache_type_k;
-    params.cache_type_v = options.cache_type_v;
-    params.isa = options.isa.empty() ? nullptr : options.isa.c_str();
-    params.sparse_path = options.sparse_path;
-    params.device = options.device.empty() ? nullptr : options.device.c_str();
-    params.gpu_layers = options.gpu_layers;
-    params.dynamic_sparsity = options.dynamic_sparsity ? 1 : 0;
-    params.fast_prompts = options.fast_prompts ? 1 : 0;
-    params.split = options.split.empty() ? nullptr : options.split.c_str();
-    params.link = options.link;
+    mote_model_params params = options.ToC();
     if (log != nullptr) {
       params.log = [](void* user, mote_log_level level, const char* line) { (*static_cast<Log*>(user))(level, line); };
       params.log_user = log;

@@ -29,6 +29,27 @@ struct ModelOptions {
   const mote_link* link = nullptr;  // to the other processes that hold layers; kept by the caller
   std::function<void(mote_log_level, std::string_view)> log;    // kept while the model lives; called from any thread
   std::function<void(uint64_t done, uint64_t total)> progress;  // bytes, while loading
+
+  // A view of this object, without `log` and `progress`.
+  mote_model_params ToC() const {
+    mote_model_params params = mote_model_default_params();
+    params.threads = threads;
+    params.context = context;
+    params.max_batch = max_batch;
+    params.vocab_only = vocab_only ? 1 : 0;
+    params.memory_limit = memory_limit;
+    params.cache_type_k = cache_type_k;
+    params.cache_type_v = cache_type_v;
+    params.isa = isa.empty() ? nullptr : isa.c_str();
+    params.sparse_path = sparse_path;
+    params.device = device.empty() ? nullptr : device.c_str();
+    params.gpu_layers = gpu_layers;
+    params.dynamic_sparsity = dynamic_sparsity ? 1 : 0;
+    params.fast_prompts = fast_prompts ? 1 : 0;
+    params.split = split.empty() ? nullptr : split.c_str();
+    params.link = link;
+    return params;
+  }
 };
 
 struct VisionOptions {
