@@ -73,43 +73,72 @@ inline constexpr size_t kFloatTokens = HWY_MAX_BYTES == 64 ? 6 : HWY_ARCH_ARM_A6
 // Values of k that all tokens pass over before the next ones: 256 KiB of F16, 64 rows, stay in the L2 cache.
 inline constexpr size_t kFloatK = 2048;
 
-// out (kFloatPanelRows, T): values [begin, end) of k, whose weights are given, on top of what is there unless begin is
-// 0.
-template <class Format, size_t T>
-HWY_NOINLINE void FloatTile(const MatMulArgs& args, const uint8_t* weights, size_t row, size_t token, size_t begin,
-                            size_t end) {
+// Values of k of a panel that are a page of memory, where pages are touched ahead.
+template <class Format>
+inline constexpr size_t kTouchedK = HWY_ARCH_WASM ? kPageBytes / (kFloatPanelRows * Format::kValueBytes) : SIZE_MAX;
+// Those of all panels.
+constexpr size_t PackedRows(size_t rows) {
+  return (rows + kFloatPanelRows - 1) / kFloatPanelRows * kFloatPanelRows;
+}
+
+// P panels, whose rows are from `row` on, `apart` rows from one to the next, times T tokens: values [begin, end) of k,
+// on top of what is in `out` unless begin is 0. `weights`: the first panel's from begin on. Panels that do not exist
+// are the first one once more.
+template <class Format, size_t P, size_t T>
+HWY_NOINLINE void FloatTile(const MatMulArgs& args, const uint8_t* weights, size_t row, size_t apart, size_t token,
+                            size_t begin, size_t end) {
   constexpr size_t V = kFloatPanelVectors;
   const DF df;
   const float* acts[T];
-  VF sums[V][T];
-  float* out = args.out + token * args.out_stride + row;
-  const size_t rows = args.rows - row;
+  const uint8_t* panels[P];
+  size_t rows[P];
+  VF sums[P][V][T];
+  float* out = args.out + token * args.out_stride;
   MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
     const uint8_t* act_row = static_cast<const uint8_t*>(args.acts) + (token + t) * args.act_stride_bytes;
     acts[t] = reinterpret_cast<const float*>(act_row);
-    MOTE_UNROLL for (size_t v = 0; v < V; ++v) {
-      sums[v][t] = begin == 0 ? hn::Zero(df) : LoadSums(out + t * args.out_stride, v, rows);
-    }
   }
-  for (size_t k = begin; k < end; ++k) {
-    VF w[V];
-    if (Format::kFromMemory && token == 0) PrefetchWeights(weights, kFloatPanelRows * Format::kValueBytes);
-    Format::Load(weights, w);
+  MOTE_UNROLL for (size_t p = 0; p < P; ++p) {
+    rows[p] = row + p * apart < args.rows ? row + p * apart : row;
+    panels[p] = weights + (rows[p] - row) * args.k * Format::kValueBytes;
     MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
-      const VF a = hn::Set(df, acts[t][k]);
-      MOTE_UNROLL for (size_t v = 0; v < V; ++v) sums[v][t] = hn::MulAdd(w[v], a, sums[v][t]);
+      const float* sum = out + t * args.out_stride + rows[p];
+      MOTE_UNROLL for (size_t v = 0; v < V; ++v) {
+        sums[p][v][t] = begin == 0 ? hn::Zero(df) : LoadSums(sum, v, args.rows - rows[p]);
+      }
     }
-    weights += kFloatPanelRows * Format::kValueBytes;
   }
-  MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
-    MOTE_UNROLL for (size_t v = 0; v < V; ++v) StoreSums(sums[v][t], out + t * args.out_stride, v, rows);
+  const uint8_t* last = args.panels + PackedRows(args.rows) * args.k * Format::kValueBytes;
+  for (size_t k = begin; k < end;) {
+    const size_t stop = end - k < kTouchedK<Format> ? end : k + kTouchedK<Format>;
+    if (Format::kFromMemory && token == 0) {
+      MOTE_UNROLL for (size_t p = 0; p < P; ++p) TouchPage<2>(panels[p], last);
+    }
+    for (; k < stop; ++k) {
+      MOTE_UNROLL for (size_t p = 0; p < P; ++p) {
+        VF w[V];
+        if (Format::kFromMemory && token == 0) PrefetchWeights(panels[p], kFloatPanelRows * Format::kValueBytes);
+        Format::Load(panels[p], w);
+        MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
+          const VF a = hn::Set(df, acts[t][k]);
+          MOTE_UNROLL for (size_t v = 0; v < V; ++v) sums[p][v][t] = hn::MulAdd(w[v], a, sums[p][v][t]);
+        }
+        panels[p] += kFloatPanelRows * Format::kValueBytes;
+      }
+    }
+  }
+  MOTE_UNROLL for (size_t p = 0; p < P; ++p) {
+    MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
+      float* sum = out + t * args.out_stride + rows[p];
+      MOTE_UNROLL for (size_t v = 0; v < V; ++v) StoreSums(sums[p][v][t], sum, v, args.rows - rows[p]);
+    }
   }
 }
 
 template <class Format, size_t T>
 HWY_INLINE void FloatTiles(const MatMulArgs& args, const uint8_t* weights, size_t row, size_t token, size_t begin,
                            size_t end) {
-  for (; token + T <= args.m; token += T) FloatTile<Format, T>(args, weights, row, token, begin, end);
+  for (; token + T <= args.m; token += T) FloatTile<Format, 1, T>(args, weights, row, 0, token, begin, end);
   if constexpr (T > 1) {
     if (token < args.m) FloatTiles<Format, T - 1>(args, weights, row, token, begin, end);
   }
@@ -138,6 +167,16 @@ HWY_INLINE void UnpackF16(const uint8_t* weights, size_t count, uint8_t* scratch
 
 template <class Format>
 HWY_INLINE void MatMulFloat(const MatMulArgs& args) {
+  if (kFarPanels > 1 && args.m == 1) {
+    const size_t panels = PackedRows(args.rows) / kFloatPanelRows;
+    const size_t steps = (panels + kFarPanels - 1) / kFarPanels;
+    for (size_t panel = 0; panel < steps; ++panel) {
+      const size_t row = panel * kFloatPanelRows;
+      FloatTile<Format, kFarPanels, 1>(args, args.panels + row * args.k * Format::kValueBytes, row,
+                                       steps * kFloatPanelRows, 0, 0, args.k);
+    }
+    return;
+  }
   const bool unpacks = std::is_same<Format, FormatF16>::value && args.m > kUnpackTokens;
   const size_t part = unpacks ? kUnpackedK : args.m <= kFloatTokens ? args.k : kFloatK;
   for (size_t row = 0; row < args.rows; row += kFloatPanelRows) {

@@ -31,11 +31,10 @@ namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE {
 // Zen 5, 2026-11). With 16 registers the float sums go to memory and it still pays where unpacking costs much: AVX2 has
 // 95 with 4 for Q6_K and 106 with 8. Not under V8, which halves the speed of super-blocks (Q6_K 21 with 4, 13 with 8).
 inline constexpr size_t kFewTile = HWY_ARCH_WASM ? 4 : 8;
-// Panels that a single token passes side by side, far apart in memory. WebAssembly has no prefetch, so that weights
-// come as fast as the processor finds streams by itself, and it finds one in a page of memory: from one panel 5 GB/s,
-// from two 8, from four 12 (a thread under V8 on Granite Rapids, Q4_0, 2026-11; two or four neighbouring panels are
-// slower than one). And they share the broadcasts of a block's activations, which cost as much as four rows' products.
-inline constexpr size_t kOneTokenPanels = HWY_ARCH_WASM ? 4 : 1;
+// Panels that a tile of T tokens passes side by side: with more tokens the sums fill the registers, and arithmetic is
+// what takes the time. Two tokens of super-blocks are left at one for the module's size (60 KB).
+template <class F, size_t T>
+inline constexpr size_t kPanels = T == 1 || (T == 2 && !F::kSuper) ? kFarPanels : 1;
 // Up to here the few-token kernel: unpacking twice costs less than storing what was unpacked.
 inline constexpr size_t kFewTokens = HWY_MAX_BYTES == 64 ? 16 : 8;
 
@@ -53,6 +52,12 @@ constexpr size_t ChunkBytes(size_t n) {
 }
 
 // ---- Few tokens
+
+// Chunks from one touched page to the next one, and lines of it: a second one pays where codes are long.
+template <class F>
+inline constexpr size_t kTouchedChunks = 3584 / ChunkBytes<F>(kChunkBlocks);
+template <class F>
+inline constexpr size_t kTouchedLines = F::kFileBytes >= F::kFileValues ? 2 : 1;
 
 // A chunk's scales and mins, where they are unpacked all at once.
 template <class F>
@@ -177,10 +182,14 @@ HWY_NOINLINE void FewTile(const MatMulArgs& args, size_t row, size_t apart, size
     MOTE_UNROLL for (size_t p = 0; p < P; ++p) sums[p][t] = hn::Zero(DF());
   }
   const size_t blocks = args.k / 32;
+  const uint8_t* end = args.panels + (args.rows + kPanelRows - 1) / kPanelRows * ChunkBytes<F>(blocks);
   for (size_t first = 0; first < blocks; first += kChunkBlocks) {
     const size_t n = blocks - first < kChunkBlocks ? blocks - first : kChunkBlocks;
     ChunkScales<F> scales[P];
     VF parts[P][T];
+    if (P > 1 && first % (kTouchedChunks<F> * kChunkBlocks) == 0 && token == 0) {
+      MOTE_UNROLL for (size_t p = 0; p < P; ++p) TouchPage<kTouchedLines<F>>(chunks[p], end);
+    }
     MOTE_UNROLL for (size_t p = 0; p < P; ++p) {
       scales[p].Load(chunks[p], n);
       MOTE_UNROLL for (size_t t = 0; t < T; ++t) parts[p][t] = F::kSuper ? hn::Zero(DF()) : sums[p][t];
@@ -282,9 +291,14 @@ HWY_INLINE void ManyTokens(const MatMulArgs& args, const uint8_t* panels, size_t
 
 // ---- The walk
 
+// kFarPanels panels times T tokens at a time. Returns the first token that is left.
 template <class F, size_t T>
-HWY_INLINE size_t FewTiles(const MatMulArgs& args, size_t row, size_t token) {
-  for (; token + T <= args.m; token += T) FewTile<F, 1, T>(args, row, 0, token);
+HWY_INLINE size_t FewTiles(const MatMulArgs& args, size_t row, size_t apart, size_t token) {
+  for (; token + T <= args.m; token += T) {
+    for (size_t p = 0; p < kFarPanels && row + p * apart < args.rows; p += kPanels<F, T>) {
+      FewTile<F, kPanels<F, T>, T>(args, row + p * apart, apart, token);
+    }
+  }
   return token;
 }
 
@@ -298,16 +312,14 @@ HWY_INLINE void MatMulPanels(const MatMulArgs& args) {
     return;
   }
   const size_t panels = (args.rows + kPanelRows - 1) / kPanelRows;
-  const size_t steps = (panels + kOneTokenPanels - 1) / kOneTokenPanels;
+  const size_t steps = (panels + kFarPanels - 1) / kFarPanels;
   for (size_t panel = 0; panel < steps; ++panel) {
-    size_t token = 0;
-    for (size_t other = panel; other < panels; other += steps) {
-      const size_t row = other * kPanelRows;
-      token = FewTiles<F, kFewTile>(args, row, 0);
-      if constexpr (kFewTile > 4) token = FewTiles<F, 4>(args, row, token);
-      token = FewTiles<F, 2>(args, row, token);
-    }
-    if (token < args.m) FewTile<F, kOneTokenPanels, 1>(args, panel * kPanelRows, steps * kPanelRows, token);
+    const size_t row = panel * kPanelRows;
+    const size_t apart = steps * kPanelRows;
+    size_t token = FewTiles<F, kFewTile>(args, row, apart, 0);
+    if constexpr (kFewTile > 4) token = FewTiles<F, 4>(args, row, apart, token);
+    token = FewTiles<F, 2>(args, row, apart, token);
+    FewTiles<F, 1>(args, row, apart, token);
   }
 }
 

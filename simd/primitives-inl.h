@@ -142,6 +142,19 @@ HWY_INLINE hn::Vec<D> LoadF16(D d, const uint16_t* p) {
   return PromoteF16(d, hn::LoadU(hn::Rebind<uint16_t, D>(), p));
 }
 #if MOTE_SLOW_F16
+// A vector of one value, for a loop. V8 makes constants anew wherever they are used, two or three instructions each;
+// what comes from memory stays in its register.
+template <uint32_t kBits, class D>
+HWY_INLINE hn::Vec<D> SetForLoop(D d) {
+#if HWY_ARCH_WASM
+  alignas(16) static constexpr uint32_t kValue[] = {kBits, kBits, kBits, kBits};
+  const void* p = kValue;
+  asm("" : "+r"(p));
+  return hn::BitCast(d, hn::Load(DU32(), static_cast<const uint32_t*>(p)));
+#else
+  return hn::BitCast(d, hn::Set(DU32(), kBits));
+#endif
+}
 // 2 * kLanes values in half the instructions that LoadF16 takes, but a signalling NaN becomes quiet. The upper and
 // lower halves of the float32 are made side by side in 16 bits; infinity and NaN have their exponent before the
 // product.
@@ -150,11 +163,12 @@ HWY_INLINE void LoadTwoF16(const uint16_t* p, VF& first, VF& second) {
   const hn::ScalableTag<int16_t> di16;
   const auto bits = hn::LoadU(du16, p);
   const auto moved = hn::BitCast(du16, hn::ShiftRight<3>(hn::BitCast(di16, bits)));
-  const auto exponent = hn::Set(du16, 0x7c00);
+  const auto exponent = SetForLoop<0x7c007c00>(du16);
   const auto special = hn::VecFromMask(du16, hn::Eq(hn::And(bits, exponent), exponent));
-  const auto upper = hn::Or(hn::And(moved, hn::Set(du16, 0x8fff)), hn::And(special, hn::Set(du16, 0x7000)));
+  const auto upper =
+      hn::Or(hn::And(moved, SetForLoop<0x8fff8fff>(du16)), hn::And(special, SetForLoop<0x70007000>(du16)));
   const auto lower = hn::ShiftLeft<13>(bits);
-  const VF scale = hn::Set(DF(), 0x1p112f);
+  const VF scale = SetForLoop<0x77800000>(DF());  // 2^112
   first = hn::Mul(hn::BitCast(DF(), hn::InterleaveLower(du16, lower, upper)), scale);
   second = hn::Mul(hn::BitCast(DF(), hn::InterleaveUpper(du16, lower, upper)), scale);
 }
