@@ -88,7 +88,9 @@ class CpuBackend : public Backend {
 }  // namespace
 
 Result<std::unique_ptr<Backend>> CreateCpuBackend(const Context& context, const std::string& isa, SparsePath path) {
-  const simd::KernelTable* kernels = &simd::BestTable();
+  // The best one is not looked for where another is named: with AMX that asks the system for something
+  // (simd/cpu_features.h).
+  const simd::KernelTable* kernels = isa.empty() ? &simd::BestTable() : nullptr;
   if (!isa.empty()) {
     kernels = simd::FindTable(isa.c_str());
     if (kernels == nullptr || !simd::CanRun(*kernels)) {
