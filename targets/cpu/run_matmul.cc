@@ -19,8 +19,20 @@ constexpr uint32_t kTilesPerWorker = 8;
 // Steps of more rows use the kernel that unpacks weights, two panels at a time.
 constexpr uint32_t kFewRows = 16;
 
+// In WebAssembly a few rows pass four parts of a tile side by side, and only long parts are streams that the processor
+// follows (simd/gemm-inl.h): a whole matrix for one worker, a quarter of each one's share for several.
+#if defined(__wasm__)
+constexpr bool kLongTiles = true;
+#else
+constexpr bool kLongTiles = false;
+#endif
+
 // `step`: the panel rows of the widest panel.
-uint32_t TileRows(uint64_t total_rows, int workers, uint32_t step) {
+uint32_t TileRows(uint64_t total_rows, int workers, uint32_t step, bool few) {
+  if (kLongTiles && few) {
+    const uint64_t tiles = workers == 1 ? 1 : static_cast<uint64_t>(workers) * 4;
+    return static_cast<uint32_t>((total_rows + tiles - 1) / tiles + step - 1) / step * step;
+  }
   const uint64_t fair = total_rows / (static_cast<uint64_t>(workers) * kTilesPerWorker);
   return static_cast<uint32_t>(std::clamp<uint64_t>(fair / step * step, step, std::max(kMaxTileRows, step)));
 }
@@ -283,7 +295,8 @@ void CpuProgram::RunMatMul(const Instruction& instruction, uint32_t index, int w
   const ProductInput input = PrepareInput(instruction, index, rows, worker);
   const Node* activation = instruction.activation == kNone ? nullptr : &graph_.nodes()[instruction.activation];
   // Tiles are numbered through all products of the instruction, for one chunk of rows after the other.
-  const uint32_t tile_rows = TileRows(total, workers_, rows > kFewRows ? 2 * panel_rows : panel_rows);
+  const bool few = rows <= kFewRows;
+  const uint32_t tile_rows = TileRows(total, workers_, few ? panel_rows : 2 * panel_rows, few);
   const auto tiles_of = [&](uint32_t n) {
     return static_cast<uint32_t>((weights_[graph_.nodes()[n].weights[0]].rows + tile_rows - 1) / tile_rows);
   };
