@@ -62,10 +62,9 @@ MOTE_DEVICE void LoadNormColumns(const float* from, float v[8]) {
 // The weights that the lane will want, of its warp's tiles [begin, end): what is another warp's is copied by that one.
 MOTE_DEVICE void FetchNormWeights(const MatMulArgs& args, uint32_t begin, uint32_t end, uint8_t* acts) {
   float* weights = reinterpret_cast<float*>(acts + NormWeightsAt(args.row_tiles));
-#pragma unroll
-  for (int i = 0; i < kNormTilesOfWarp; ++i) {
-    const uint32_t c = NormColumn(begin, i);
-    if (begin + static_cast<uint32_t>(i) >= end || c >= args.cols) break;
+  const uint32_t last = end * kTileCols < args.cols ? end * kTileCols : args.cols;
+#pragma unroll 1
+  for (uint32_t c = NormColumn(begin, 0); c < last; c += kTileCols) {
     CopyAsync16(weights + c, args.norm.weight + c);
     CopyAsync16(weights + c + 4, args.norm.weight + c + 4);
   }

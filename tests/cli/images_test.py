@@ -219,7 +219,8 @@ class Tools(unittest.TestCase):
         self.assertEqual(len(image["samples_ts"]), 2)
         for key in ["ms_per_image", "encode_ms", "preprocess_ms", "images_per_second", "share_of_limit", "avg_ts"]:
             self.assertGreater(image[key], 0, key)
-        self.assertEqual(image["limit"], "float32 peak")
+        # Towers go through a matrix unit where there is one.
+        self.assertIn(image["limit"], ["float32 peak", "the matrix unit's peak, three products each"])
         # 64 patches through 3 layers of width 64 and feed-forward 96, and 16 rows of 4 patches through one matrix.
         products = 64 * (192 * 64 + 3 * (4 * 64 * 64 + 2 * 64 * 96)) + 16 * 256 * 64
         self.assertEqual(image["operations_per_image"], 2 * (products + 3 * 2 * 64 * 64 * 64))
