@@ -32,6 +32,14 @@ v0::ModelOptions Convert(const ModelOptions& options) {
   return converted;
 }
 
+// Says what was asked for and cannot be had.
+Model WithNote(const ModelOptions& options, Model model) {
+  if (options.fast_prompts && model.info().fast_prompts == 0) {
+    Note("mote: --fast-prompts: there is no matrix unit (AMX) for this model here; prompts are read as ever");
+  }
+  return model;
+}
+
 }  // namespace
 
 Model LoadModel(const ModelOptions& options, const char* command) {
@@ -40,17 +48,14 @@ Model LoadModel(const ModelOptions& options, const char* command) {
   if (path.empty()) {
     const BuiltinFile& file = BuiltinModel()->model;
     Note(std::string("mote: no MODEL: the built-in one, ") + file.name);
-    return Take(Model::LoadMemory(file.bytes, file.size, converted));
+    return WithNote(options, Take(Model::LoadMemory(file.bytes, file.size, converted)));
   }
   Progress progress("loading " + path.substr(path.rfind('/') + 1));
   converted.progress = [&](uint64_t done, uint64_t total) { progress.Update(done, total); };
   Model model = Take(Model::Load(path, converted));
   progress.Clear();
   if (options.link != nullptr) Note(std::string("mote: ") + model.info().backend);
-  if (options.fast_prompts && model.info().fast_prompts == 0) {
-    Note("mote: --fast-prompts: there is no matrix unit (AMX) for this model here; prompts are read as ever");
-  }
-  return model;
+  return WithNote(options, std::move(model));
 }
 
 Model LoadModelQuietly(const ModelOptions& options) {

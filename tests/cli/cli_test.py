@@ -162,6 +162,18 @@ class Run(unittest.TestCase):
         expected = mote(*words, "-t", "1").stdout
         self.assertEqual(mote(*words, "-t", "2", "-b", "3").stdout, expected)
 
+    def test_fast_prompts(self):
+        words = ["run", MODEL, "--no-chat", "-p", "Once upon a time there was", "--temp", "0", "-n", "40"]
+        without = environment(MOTE_ISA="scalar")
+        done = mote(*words, "--fast-prompts", env=without)
+        self.assertIn("no matrix unit", done.stderr.decode())
+        self.assertEqual(done.stdout, mote(*words, env=without).stdout)
+        if "avx512_amx" not in isas():
+            self.skipTest("this processor has no matrix unit")
+        done = mote(*words, "--fast-prompts", "-t", "1")
+        self.assertNotIn("matrix unit", done.stderr.decode())
+        self.assertEqual(mote(*words, "--fast-prompts", "-t", "2", "-b", "3").stdout, done.stdout)
+
     def test_a_prompt_that_is_too_long(self):
         done = mote("run", MODEL, "--no-chat", "-c", "16", stdin=b"word " * 100)
         self.assertEqual(done.returncode, 1)
