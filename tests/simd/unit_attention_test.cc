@@ -7,6 +7,7 @@
 
 #include "simd/unit.h"
 #include "tests/simd/attention_problem.h"
+#include "tests/support/effort.h"
 
 namespace mote::testing {
 namespace {
@@ -59,6 +60,7 @@ TEST(UnitAttention, HeadsAndDims) {
                             {1, 1},   {7, 5},     {33, 100}, {192, 128}, {256, 256}};
   for (const auto& dim : dims) {
     for (const size_t heads : {1, 3, 4, 8}) {
+      if (kSlowTests && heads != 3) continue;
       const Problem problem({CacheType::kF16, CacheType::kF16, heads, dim[0], dim[1], 130}, random);
       Check(problem, 129, 1);
       Check(problem, 97, 33);
@@ -75,6 +77,7 @@ TEST(UnitAttention, WindowsCapsAndLargeScores) {
     Problem problem({CacheType::kF16, CacheType::kF16, 2, 64, 64, 700}, random, amplitude);
     problem.softcap = cap;
     for (const size_t window : {0, 1, 65, 200}) {
+      if (kSlowTests && window != 65) continue;
       problem.window = window;
       Check(problem, 0, 40);
       Check(problem, 630, 70);
