@@ -9,7 +9,6 @@
 // One core of Granite Rapids (2026-11) does 1700 multiply-adds per ns with zeros in the first cache, 950 to 1100 with
 // numbers: the clock falls with what the unit has to switch. Beside 410 of its 8-bit dot product, of which scales leave
 // 60 %, and 102 of float32. Weights in blocks go at 400 to 600, all told, F16 at 170 to 250, three products each.
-//
 #include "simd/targets.h"
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "simd/unit.cc"

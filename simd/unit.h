@@ -54,7 +54,8 @@ struct UnitKernels {
   // As KernelTable::matmul, from the same panels; activations as `split` leaves them, from a group's first row on,
   // act_stride_bytes = UnitRowBytes. Null where the type is no weight.
   MatMulFn matmul[40];
-  // K floats to the row of activations that begins at `out` (UnitRowAt). NaN or infinity in gives NaN or infinity out.
+  // K floats to the row of activations that begins at `out` (UnitRowAt). NaN or infinity in gives unspecified results
+  // of that row alone.
   void (*split)(const float* x, size_t k, bool low, void* out);
   // As KernelTable::attention where keys and values are cached as F16. `scratch`: UnitAttentionBytes, aligned to 64.
   // Infinite values count as the largest float16, NaN as one of the two.
