@@ -21,7 +21,7 @@ struct WeightKernel {
 };
 
 // `row` with its products filled in. Constant-evaluated: a table is data, not code that runs before main().
-template <class Row, size_t kCount>
+template <class Row = KernelTable, size_t kCount>
 consteval Row WithMatMul(Row row, const WeightKernel (&kernels)[kCount]) {
   for (const WeightKernel& kernel : kernels) row.matmul[static_cast<uint32_t>(kernel.type)] = kernel.function;
   return row;

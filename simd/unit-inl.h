@@ -41,6 +41,18 @@ HWY_INLINE VF Rest(VF x, VU32 high) {
 HWY_INLINE void StorePairs(VU32 first, VU32 second, uint8_t* to) {
   hn::Store(hn::Or(second, hn::ShiftRight<16>(first)), DU32(), reinterpret_cast<uint32_t*>(to));
 }
+// The same of numbers, and where kLow what they lose, two tiles on.
+template <bool kLow>
+HWY_INLINE void StoreNumbers(VF first, VF second, uint8_t* to) {
+  const VU32 first_high = High(first), second_high = High(second);
+  StorePairs(first_high, second_high, to);
+  if constexpr (kLow) StorePairs(High(Rest(first, first_high)), High(Rest(second, second_high)), to + 2 * kTileBytes);
+}
+// Upper halves of words, side by side.
+HWY_INLINE void StoreHalves(VU32 high, uint8_t* at) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(at), _mm512_cvtepi32_epi16(hn::ShiftRight<16>(high).raw));
+}
+
 // ---- The unit
 
 // What LDTILECFG reads. Registers: 0 to 3 sums (tokens, weight rows), 4 and 5 activations, 6 and 7 weights.

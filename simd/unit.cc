@@ -43,15 +43,12 @@ static_assert(kPartValues<false> % 256 == 0 && kPartValues<false> <= kGemmBlocks
 void Split(const float* x, size_t k, bool low, void* out) {
   uint8_t* to = static_cast<uint8_t*>(out);
   const size_t padded = UnitPadded(k);
-  const auto store = [](VU32 bits, uint8_t* at) HWY_ATTR {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(at), _mm512_cvtepi32_epi16(hn::ShiftRight<16>(bits).raw));
-  };
   for (size_t i = 0; i < padded; i += kLanes) {
     const VF v = i + kLanes <= k ? hn::LoadU(DF(), x + i) : i < k ? LoadPartial(DF(), x + i, k - i) : hn::Zero(DF());
     const VU32 high = High(v);
     uint8_t* at = to + i / kUnitValues * kUnitStepBytes + i % kUnitValues * sizeof(uint16_t);
-    store(high, at);
-    if (low) store(High(Rest(v, high)), at + padded / kUnitValues * kUnitStepBytes);
+    StoreHalves(high, at);
+    if (low) StoreHalves(High(Rest(v, high)), at + padded / kUnitValues * kUnitStepBytes);
   }
 }
 
@@ -71,9 +68,7 @@ HWY_NOINLINE void UnpackFloats(const uint8_t* panel, size_t begin, size_t end, u
       if (k + 1 < end) Format::template Load<1>(at + kFloatPanelRows * kValueBytes, w[1]);
       uint8_t* pair = to + (k - begin) / kUnitValues * kStepBytes<kLow> + tile * kTileBytes +
                       (k - begin) % kUnitValues / 2 * kBytes;
-      const VU32 first = High(w[0][0]), second = High(w[1][0]);
-      StorePairs(first, second, pair);
-      if constexpr (kLow) StorePairs(High(Rest(w[0][0], first)), High(Rest(w[1][0], second)), pair + 2 * kTileBytes);
+      StoreNumbers<kLow>(w[0][0], w[1][0], pair);
     }
   }
 }

@@ -28,10 +28,6 @@ HWY_INLINE VF LoadValue(const uint16_t* halves) {
   return hn::Min(hn::Max(LoadF16(DF(), halves), hn::Neg(most)), most);
 }
 
-HWY_INLINE void StoreHalves(VU32 high, uint8_t* at) {
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(at), _mm512_cvtepi32_epi16(hn::ShiftRight<16>(high).raw));
-}
-
 class UnitTile {
  public:
   explicit UnitTile(const AttentionArgs& args)
@@ -107,13 +103,6 @@ class UnitTile {
     }
   }
 
-  // Two rows of 16 values, as one pair of each column of a tile.
-  static HWY_INLINE void StorePair(VF first, VF second, uint8_t* to) {
-    const VU32 first_high = High(first), second_high = High(second);
-    StorePairs(first_high, second_high, to);
-    StorePairs(High(Rest(first, first_high)), High(Rest(second, second_high)), to + 2 * kTileBytes);
-  }
-
   // By pairs of panels, by 32 dimensions.
   HWY_NOINLINE void UnpackKeys(size_t start) const {
     const size_t panel_bytes = CachePanelBytes(CacheType::kF16, args_.key_dim);
@@ -124,7 +113,7 @@ class UnitTile {
         const bool there = d < key_dim_;  // an even number
         const VF first = there ? LoadF16(DF(), from + d * kCachePanel) : hn::Zero(DF());
         const VF second = there ? LoadF16(DF(), from + (d + 1) * kCachePanel) : hn::Zero(DF());
-        StorePair(first, second, to + d / kUnitValues * kStepBytes<true> + d % kUnitValues / 2 * kBytes);
+        StoreNumbers<true>(first, second, to + d / kUnitValues * kStepBytes<true> + d % kUnitValues / 2 * kBytes);
       }
     }
   }
@@ -140,7 +129,7 @@ class UnitTile {
         const bool there = d < value_dim_;
         const VF first = there && position < end ? LoadValue(from + d) : hn::Zero(DF());
         const VF second = there && position + 1 < end ? LoadValue(from + value_dim_ + d) : hn::Zero(DF());
-        StorePair(first, second, to + d / kUnitRows * kPairs * kStepBytes<true> + d / kSide % 2 * kTileBytes);
+        StoreNumbers<true>(first, second, to + d / kUnitRows * kPairs * kStepBytes<true> + d / kSide % 2 * kTileBytes);
       }
     }
   }

@@ -55,7 +55,7 @@ constexpr uint32_t kUnitChunkBytes = 1 << 19;
 uint32_t NumChunks(uint32_t rows, ActKind kind, size_t row_bytes, int workers) {
   if (rows <= kWholeRows) return 1;
   const auto fit = [&](uint32_t bytes) { return static_cast<uint32_t>(bytes / row_bytes); };
-  const bool unit = kind == ActKind::kUnit || kind == ActKind::kUnitLow;
+  const bool unit = IsUnit(kind);
   const uint32_t wanted = unit                      ? std::clamp(fit(kUnitChunkBytes), kChunkRows, 2 * kChunkRows)
                           : kind == ActKind::kFloat ? std::clamp(fit(kFloatChunkBytes), kFewChunkRows, kChunkRows)
                                                     : kChunkRows;
@@ -76,7 +76,7 @@ CpuProgram::Range CpuProgram::RowsOfChunk(uint32_t rows, uint32_t chunk, uint32_
 }
 
 void CpuProgram::QuantizeRow(const float* x, uint32_t cols, ActKind kind, uint8_t* acts) const {
-  if (kind == ActKind::kUnit || kind == ActKind::kUnitLow) {
+  if (IsUnit(kind)) {
     unit_->split(x, cols, kind == ActKind::kUnitLow, acts);
   } else if (kind == ActKind::kS8) {
     simd::SparseKernelsOf(kernels_).quantize_s8(x, cols, acts);

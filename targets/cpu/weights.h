@@ -47,6 +47,9 @@ inline size_t ActRowBytes(ActKind kind, uint64_t cols) {
 // no weight is block-sparse, whose results are to be those of the same weights made dense, nor activations pass over
 // any. Null: there is none, or it is not for this plan.
 const simd::UnitKernels* UnitOf(const Plan& plan, const simd::KernelTable& kernels);
+inline bool IsUnit(ActKind kind) {
+  return kind == ActKind::kUnit || kind == ActKind::kUnitLow;
+}
 inline ActKind UnitActKindOf(DType type) {
   return simd::UnitTakesLow(type) ? ActKind::kUnitLow : ActKind::kUnit;
 }
