@@ -99,7 +99,7 @@ class CpuProgram : public Program {
   void MatMulTile(const Node& node, const Node* activation, uint32_t tile, uint32_t tile_rows, const ProductInput& all,
                   Range plain, Range unit, int worker);
   // Rows of a step's chunk, in a product that takes them in chunks.
-  static Range RowsOfChunk(uint32_t rows, uint32_t chunk, uint32_t chunks);
+  static Range RowsOfChunk(uint32_t rows, ActKind kind, uint32_t chunk, uint32_t chunks);
   // The first of the rows that the matrix unit takes; `rows` where it takes none.
   uint32_t FirstUnitRow(Rows kind, uint32_t rows) const;
   // Multiplies tile number `tile` of a weight with `m` rows; `out` is where the weight's first row goes. Gives the rows

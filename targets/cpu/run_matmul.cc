@@ -47,7 +47,8 @@ constexpr uint32_t kWholeRows = 512;
 constexpr uint32_t kChunkRows = 256;
 constexpr uint32_t kFloatChunkBytes = 256 << 10;
 constexpr uint32_t kFewChunkRows = 48;
-constexpr uint32_t kRowsOfTiles = 96;  // of the many-token kernels, 4, 6 or 32
+constexpr uint32_t kRowsOfTiles = 12;  // of the many-token kernels, 4 or 6
+constexpr uint32_t kUnitRowsOfTiles = 32;
 
 // A matrix unit is so fast that unpacking costs as much as 150 to 250 rows.
 constexpr uint32_t kUnitChunkBytes = 1 << 19;
@@ -68,9 +69,10 @@ uint32_t NumChunks(uint32_t rows, ActKind kind, size_t row_bytes, int workers) {
 
 }  // namespace
 
-CpuProgram::Range CpuProgram::RowsOfChunk(uint32_t rows, uint32_t chunk, uint32_t chunks) {
+CpuProgram::Range CpuProgram::RowsOfChunk(uint32_t rows, ActKind kind, uint32_t chunk, uint32_t chunks) {
+  const uint32_t whole = IsUnit(kind) ? kUnitRowsOfTiles : kRowsOfTiles;
   const auto cut = [&](uint32_t i) {
-    return i == chunks ? rows : static_cast<uint32_t>(uint64_t{rows} * i / chunks / kRowsOfTiles * kRowsOfTiles);
+    return i == chunks ? rows : static_cast<uint32_t>(uint64_t{rows} * i / chunks / whole * whole);
   };
   return {cut(chunk), cut(chunk + 1)};
 }
@@ -314,7 +316,7 @@ void CpuProgram::RunMatMul(const Instruction& instruction, uint32_t index, int w
     size_t which = 0;
     while (at >= tiles_of(instruction.nodes[which])) at -= tiles_of(instruction.nodes[which++]);
     const uint32_t chunk = next / tiles;
-    Range range = RowsOfChunk(rows - cut_from, chunk, chunks);
+    Range range = RowsOfChunk(rows - cut_from, kind, chunk, chunks);
     range = {range.begin + cut_from, range.end + cut_from};
     const Node& node = graph_.nodes()[instruction.nodes[which]];
     if (unit_row == rows) {
