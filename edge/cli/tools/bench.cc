@@ -376,7 +376,7 @@ void ShareOut(std::vector<Row>* rows, const BenchOptions& options, const Bench& 
                                    : speed * 2 *
                                          MultipliesPerToken(static_cast<double>(work.multiplies),
                                                             static_cast<double>(work.output_multiplies), row.prompt);
-      const bool by_tile = peaks.tile > 0 && (is_image || bench.info.fast_prompts != 0);
+      const bool by_tile = peaks.tile > 0 && (is_image ? !image->has_sparse() : bench.info.fast_prompts != 0);
       // Weights that are floats are two or three products there (simd/unit.h).
       row.share = by_tile ? done * (int8 ? 1 : 3) / peaks.tile : done / peaks.of_kind[int8];
       row.limit = !by_tile ? (int8 ? "int8 peak" : "float32 peak")
