@@ -18,6 +18,7 @@
 #include "targets/cuda/cache_side.cuh"
 #include "targets/cuda/kernel_args.h"
 #include "targets/cuda/round_acts.cuh"
+#include "targets/cuda/stretch.cuh"
 
 namespace mote::cuda {
 
@@ -72,8 +73,9 @@ MOTE_DEVICE void FetchNormWeights(const MatMulArgs& args, uint32_t begin, uint32
 }
 
 // A row's norm, rounded: the own warp's tiles [begin, end) to `acts`, for itself. By all threads of the block.
+// `copies`: groups of them that were committed after the weights'.
 MOTE_DEVICE void NormActs(const MatMulArgs& args, uint32_t token, uint32_t begin, uint32_t end, bool one_scale,
-                          uint8_t* acts) {
+                          uint32_t copies, uint8_t* acts) {
   const uint32_t lane = threadIdx.x % kWarp;
   float* sums = reinterpret_cast<float*>(acts + NormSumsAt(args.row_tiles));
   const float* weights = reinterpret_cast<const float*>(acts + NormWeightsAt(args.row_tiles));
@@ -101,7 +103,7 @@ MOTE_DEVICE void NormActs(const MatMulArgs& args, uint32_t token, uint32_t begin
   float squares = sums[0];
   for (uint32_t tile = 1; tile < args.row_tiles; ++tile) squares += sums[tile];
   const float factor = 1.0f / sqrtf(squares / static_cast<float>(args.cols) + args.norm.epsilon);
-  WaitCopies<0>();
+  WaitForCopies(copies);
 #pragma unroll
   for (int i = 0; i < kNormTilesOfWarp; ++i) {
     const uint32_t tile = begin + static_cast<uint32_t>(i);
@@ -116,14 +118,6 @@ MOTE_DEVICE void NormActs(const MatMulArgs& args, uint32_t token, uint32_t begin
     QuantizeColumns(x[i], c < args.cols, lane * 8, one_scale, true, acts + tile * kActBlockBytes);
   }
   SyncWarp();
-}
-
-// Of a block's sums: (stretches, kRows, kPlaces), those of one row and token.
-template <uint32_t kRows, uint32_t kPlaces>
-MOTE_DEVICE float SumOfStretches(const float* own, uint32_t stretches) {
-  float sum = own[0];
-  for (uint32_t stretch = 1; stretch < stretches; ++stretch) sum += own[stretch * kRows * kPlaces];
-  return sum;
 }
 
 // A token's 32 outputs from `row` on, by one warp.

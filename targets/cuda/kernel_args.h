@@ -35,7 +35,7 @@ struct MatrixArgs {
   const float* bias;       // (rows), or null
   float* out;              // (tokens, rows)
   uint32_t rows;
-  uint32_t first_tile;  // of the launch's tiles of 16 rows
+  uint32_t first_tile;  // of the launch's units of 16 rows and more
   const float* add;     // one token: (rows) added to what is written, or null; it may be `out`
   Heads heads;
   uint32_t group;  // rows of a head
@@ -88,6 +88,8 @@ struct MatMulArgs {
   const StepCounts* counts;
   uint8_t rows_kind;
   uint8_t activation;  // of what is written
+  uint32_t units;      // streamed_product.cuh: of rows, in all matrices,
+  uint32_t depth;      // and parts of tiles that a warp has under way
   ExpertArgs experts;
   NormArgs norm;
   GateArgs gate;

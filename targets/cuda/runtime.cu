@@ -78,8 +78,9 @@ const char* UseDevice(int device) {
   return Text(cudaSetDevice(device));
 }
 
-uint32_t Multiprocessors(void* stream) {
-  return static_cast<const LaunchStream*>(stream)->multiprocessors;
+DeviceShape ShapeOf(void* stream) {
+  const LaunchStream& own = *static_cast<const LaunchStream*>(stream);
+  return {own.multiprocessors, own.shared_bytes, own.block_shared_bytes, own.overlaps};
 }
 
 const char* Allocate(uint64_t bytes, void** memory) {
@@ -116,6 +117,8 @@ const char* CreateStream(void** stream) {
   own->stream = created;
   own->overlaps = CUDART_VERSION >= 12030 && DriverVersion() >= 12030 && read && attributes.ptxVersion >= 90;
   own->multiprocessors = multiprocessors == 0 ? 1 : multiprocessors;
+  own->shared_bytes = Attribute(cudaDevAttrMaxSharedMemoryPerMultiprocessor, device);
+  own->block_shared_bytes = Attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
   *stream = own;
   return nullptr;
 }

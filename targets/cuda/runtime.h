@@ -38,8 +38,14 @@ void FreeHost(void* memory);
 // Of the device in use.
 const char* CreateStream(void** stream);
 void DestroyStream(void* stream);
-// Of its device; at least 1.
-uint32_t Multiprocessors(void* stream);
+// What its device has; multiprocessors are at least 1.
+struct DeviceShape {
+  uint32_t multiprocessors;
+  uint32_t shared_bytes;        // of a multiprocessor, for the blocks that stand on it
+  uint32_t block_shared_bytes;  // that one of them may have, asked for
+  bool overlaps;                // a kernel's blocks may stand beside those of the kernel before it
+};
+DeviceShape ShapeOf(void* stream);
 // In the stream's order. Host memory of copies must be from AllocateHost, or the copy waits.
 const char* CopyIn(void* device, const void* host, uint64_t bytes, void* stream);
 const char* CopyOut(void* host, const void* device, uint64_t bytes, void* stream);

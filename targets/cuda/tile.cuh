@@ -45,8 +45,10 @@ struct HalfTile {
   uint32_t min[kScales == Scales::kHalfMin32 ? 4 : 1];
   uint32_t super[2];  // kByte32, kByte16: float16 scale; kNibble16: scale and min; of the two rows
 
+  template <bool kStreaming>
   MOTE_DEVICE void Load4(const uint8_t* from, uint32_t* to) {
-    const uint4 v = LoadStreaming(reinterpret_cast<const uint4*>(from));
+    const uint4* four = reinterpret_cast<const uint4*>(from);
+    const uint4 v = kStreaming ? LoadStreaming(four) : *four;
     to[0] = v.x;
     to[1] = v.y;
     to[2] = v.z;
@@ -59,21 +61,23 @@ struct HalfTile {
   }
 };
 
-template <DType kType>
+template <DType kType, bool kStreaming>
 MOTE_DEVICE void LoadHalfScales(const uint8_t* tile, int half, int lane, HalfTile<kType>* r) {
   using Half = HalfTile<kType>;
   constexpr PackedFormat f = FormatOf(kType);
   const int g = lane / 4;
   const uint8_t* scales = tile + f.scales_at();
   if constexpr (Half::kHalfScales) {
-    Half::Load4(scales + g * 32 + half * 16, r->scale);
-    if constexpr (f.scales == Scales::kHalfMin32) Half::Load4(scales + 256 + g * 32 + half * 16, r->min);
+    Half::template Load4<kStreaming>(scales + g * 32 + half * 16, r->scale);
+    if constexpr (f.scales == Scales::kHalfMin32) {
+      Half::template Load4<kStreaming>(scales + 256 + g * 32 + half * 16, r->min);
+    }
   } else if constexpr (f.scales == Scales::kByte32) {
     r->scale[0] = *reinterpret_cast<const uint32_t*>(scales + g * 8 + half * 4);
     r->scale[1] = *reinterpret_cast<const uint32_t*>(scales + (g + 8) * 8 + half * 4);
   } else if constexpr (f.scales == Scales::kSixBit32) {
-    Half::Load4(scales + g * 16, r->scale);
-    Half::Load4(scales + (g + 8) * 16, r->scale + 4);
+    Half::template Load4<kStreaming>(scales + g * 16, r->scale);
+    Half::template Load4<kStreaming>(scales + (g + 8) * 16, r->scale + 4);
   } else {
     Half::Load2(scales + g * 16 + half * 8, r->scale);
     Half::Load2(scales + (g + 8) * 16 + half * 8, r->scale + 2);
@@ -88,7 +92,9 @@ MOTE_DEVICE void LoadHalfScales(const uint8_t* tile, int half, int lane, HalfTil
   }
 }
 
-template <DType kType>
+// kStreaming: from global memory, past the first-level cache; else from shared memory, where of halves the half alone
+// is: `half` is 0.
+template <DType kType, bool kStreaming = true>
 MOTE_DEVICE void LoadHalf(const uint8_t* tile, int half, int lane, HalfTile<kType>* r) {
   using Half = HalfTile<kType>;
   constexpr PackedFormat f = FormatOf(kType);
@@ -96,21 +102,26 @@ MOTE_DEVICE void LoadHalf(const uint8_t* tile, int half, int lane, HalfTile<kTyp
   if constexpr (f.halves) {
 #pragma unroll
     for (int c = 0; c < 8; ++c) {
-      r->halves[c] = LoadStreaming(reinterpret_cast<const uint4*>(own + (half * 8 + c) * kChunkBytes));
+      const uint4* four = reinterpret_cast<const uint4*>(own + (half * 8 + c) * kChunkBytes);
+      r->halves[c] = kStreaming ? LoadStreaming(four) : *four;
     }
     return;
   }
   if constexpr (f.nibbles) {
 #pragma unroll
-    for (int c = 0; c < 2; ++c) Half::Load4(own + (half * 2 + c) * kChunkBytes, r->nibbles + 4 * c);
+    for (int c = 0; c < 2; ++c) {
+      Half::template Load4<kStreaming>(own + (half * 2 + c) * kChunkBytes, r->nibbles + 4 * c);
+    }
   }
   if constexpr (f.bytes) {
 #pragma unroll
-    for (int c = 0; c < 4; ++c) Half::Load4(own + (half * 4 + c) * kChunkBytes, r->bytes + 4 * c);
+    for (int c = 0; c < 4; ++c) {
+      Half::template Load4<kStreaming>(own + (half * 4 + c) * kChunkBytes, r->bytes + 4 * c);
+    }
   }
-  if constexpr (f.pairs) Half::Load4(own + f.pairs_at() + half * kChunkBytes, r->pairs);
+  if constexpr (f.pairs) Half::template Load4<kStreaming>(own + f.pairs_at() + half * kChunkBytes, r->pairs);
   if constexpr (f.bits) Half::Load2(own + f.bits_at() + half * 8, r->bits);
-  LoadHalfScales<kType>(tile, half, lane, r);
+  LoadHalfScales<kType, kStreaming>(tile, half, lane, r);
 }
 
 // Four values of a table by the four nibbles in the low half of `nibbles`.

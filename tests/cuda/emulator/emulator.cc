@@ -56,6 +56,13 @@ struct Warp {
   uint8_t places[2][32 * 64];
 };
 
+// 16 bytes on their way to shared memory.
+struct Copy {
+  uint8_t* to;
+  const uint8_t* from;
+  uint32_t group;
+};
+
 struct Fiber {
 #if defined(__x86_64__)
   void* saved = nullptr;
@@ -67,6 +74,8 @@ struct Fiber {
   size_t stack_bytes = kStackBytes;
   Place place;
   Warp* warp = nullptr;
+  std::vector<Copy> copies;
+  uint32_t groups = 0;  // of copies that were committed
   bool done = false;
   const uint32_t* waits_for = nullptr;  // runs again when this is no longer `waited`
   uint32_t waited = 0;
@@ -114,6 +123,7 @@ void FiberMain() {
   m.scheduler.stack_bytes = bytes;
 #endif
   (*m.kernel)();
+  if (!m.current->copies.empty()) Fault("a thread ended with copies under way");
   m.current->done = true;
   Switch(m.current, &m.scheduler, true);
   Fault("a finished thread ran again");
@@ -130,6 +140,7 @@ void Prepare(Fiber* fiber) {
   __asan_unpoison_memory_region(fiber->stack, kStackBytes);  // the thread before it ended in the middle of a call
 #endif
   fiber->done = false;
+  fiber->groups = 0;
   fiber->waits_for = nullptr;
 #if defined(__x86_64__)
   void** top = reinterpret_cast<void**>(fiber->stack + kStackBytes);
@@ -213,6 +224,29 @@ void SyncBlock() {
     return;
   }
   Wait(&m.block_turn, turn);
+}
+
+void CopyAsync16(void* shared, const void* global) {
+  if ((reinterpret_cast<uintptr_t>(shared) | reinterpret_cast<uintptr_t>(global)) % 16 != 0) {
+    Fault("CopyAsync16: not aligned to 16 bytes");
+  }
+  Fiber& self = *TheMachine().current;
+  memset(shared, 0xff, 16);
+  self.copies.push_back({static_cast<uint8_t*>(shared), static_cast<const uint8_t*>(global), self.groups});
+}
+
+void CommitCopies() {
+  ++TheMachine().current->groups;
+}
+
+void WaitCopies(uint32_t pending) {
+  Fiber& self = *TheMachine().current;
+  size_t done = 0;
+  while (done < self.copies.size() && self.copies[done].group + pending < self.groups) {
+    memcpy(self.copies[done].to, self.copies[done].from, 16);
+    ++done;
+  }
+  self.copies.erase(self.copies.begin(), self.copies.begin() + static_cast<ptrdiff_t>(done));
 }
 
 const uint8_t* Exchange(const char* word, const void* mine, size_t bytes) {

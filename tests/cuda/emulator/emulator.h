@@ -3,9 +3,10 @@
 //
 // Included before everything else (-include) when .cu files are compiled as C++. What it keeps honest: a block's
 // threads are fibers that run until they must wait, in an order that tests choose (Order), so that a missing barrier
-// shows; every lane of a warp must arrive at the same word at the same time; shared memory and device memory begin as
-// NaNs and end where they were asked to end (address sanitizers see a step beyond). What it cannot know: time, caches,
-// registers, and whether the hardware adds up a matrix product in another order than the one here.
+// shows; what is copied in the background is there when it was waited for and not before, and what was in its place is
+// gone at once; every lane of a warp must arrive at the same word at the same time; shared memory and device memory
+// begin as NaNs and end where they were asked to end (address sanitizers see a step beyond). What it cannot know: time,
+// caches, registers, and whether the hardware adds up a matrix product in another order than the one here.
 #ifndef MOTE_TESTS_CUDA_EMULATOR_EMULATOR_H_
 #define MOTE_TESTS_CUDA_EMULATOR_EMULATOR_H_
 
@@ -50,6 +51,10 @@ struct Place {
 const Place& Current();
 uint8_t* Shared();
 void SyncBlock();
+// vocabulary.h
+void CopyAsync16(void* shared, const void* global);
+void CommitCopies();
+void WaitCopies(uint32_t pending);
 // All lanes of the warp lay down `bytes` (up to 64) and see what the others laid down: 32 places of 64 bytes. `word`
 // names the operation: lanes that differ are a fault. Valid until the lane's second next exchange.
 const uint8_t* Exchange(const char* word, const void* mine, size_t bytes);
@@ -74,6 +79,9 @@ void Launch(void* stream, const Dim& grid, uint32_t threads, size_t shared_bytes
                         [function = kernel, given = arguments] { function(given); })
 #define MOTE_ALLOW_SHARED(kernel, bytes) \
   do {                                   \
+  } while (false)
+#define MOTE_PREFER_SHARED(kernel) \
+  do {                             \
   } while (false)
 
 namespace mote::cuda {
@@ -147,14 +155,15 @@ MOTE_DEVICE int RoundToInt(float x) {
   return static_cast<int>(nearbyintf(x));
 }
 MOTE_DEVICE void CopyAsync16(void* shared, const void* global) {
-  if ((reinterpret_cast<uintptr_t>(shared) | reinterpret_cast<uintptr_t>(global)) % 16 != 0) {
-    mote_emulator::Fault("CopyAsync16: not aligned to 16 bytes");
-  }
-  memcpy(shared, global, 16);
+  mote_emulator::CopyAsync16(shared, global);
 }
-MOTE_DEVICE void CommitCopies() {}
+MOTE_DEVICE void CommitCopies() {
+  mote_emulator::CommitCopies();
+}
 template <int kPending>
-MOTE_DEVICE void WaitCopies() {}
+MOTE_DEVICE void WaitCopies() {
+  mote_emulator::WaitCopies(kPending);
+}
 
 // mma.h's, from its description.
 struct MmaOperands {

@@ -66,15 +66,15 @@ const char* ReadDevice(int device, DeviceFacts* facts) {
   facts->total_bytes = Device().total_bytes;
   facts->free_bytes = Device().total_bytes - Device().used_bytes;
   facts->multiprocessors = Device().multiprocessors;
-  facts->shared_bytes = 99 << 10;
+  facts->shared_bytes = Device().block_shared_bytes;
   facts->integrated = Device().integrated;
   facts->has_kernels = Device().has_kernels;
   facts->kernels_for = "80 90";
   facts->driver = 12040;
   return nullptr;
 }
-uint32_t Multiprocessors(void*) {
-  return Device().multiprocessors;
+DeviceShape ShapeOf(void*) {
+  return {Device().multiprocessors, Device().shared_bytes, Device().block_shared_bytes, Device().overlaps};
 }
 const char* UseDevice(int device) {
   return device < Device().devices ? nullptr : "invalid device ordinal";

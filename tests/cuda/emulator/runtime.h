@@ -11,7 +11,11 @@ struct EmulatedDevice {
   int devices = 1;
   bool has_kernels = true;
   bool integrated = false;
-  uint32_t multiprocessors = 1;  // kernels' blocks are chosen by it
+  // Kernels' blocks are chosen by these (DeviceShape).
+  uint32_t multiprocessors = 1;
+  uint32_t shared_bytes = 100 << 10;
+  uint32_t block_shared_bytes = 99 << 10;
+  bool overlaps = false;
   uint64_t total_bytes = uint64_t{8} << 30;
   uint64_t used_bytes = 0;
   uint64_t launches = 0;  // kernels, those of graphs once
