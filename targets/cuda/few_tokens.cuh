@@ -1,8 +1,9 @@
-// Products of 9 to 32 tokens, and of few tokens with experts' weights.
+// Products of few tokens whose weights go from memory to registers: up to 32 tokens, experts' weights, and one token
+// where kernels do not overlap (streamed_product.cuh).
 //
-// A block has 16 or 32 rows of a matrix; each of its warps takes one stretch of their columns, and the stretches meet
-// in shared memory. Weights go from memory to registers: half a tile is asked for as soon as the half before it in the
-// same registers is used up.
+// A block has 16 to 64 rows of a matrix; each of its warps takes one stretch of their columns, and the stretches meet in
+// shared memory. Half a tile is asked for as soon as the half before it in the same registers is used up, and of formats
+// with small tiles two tiles are.
 //
 // With 9 to 32 tokens getting the activations to the matrix unit takes longer than the weights: on an H200 the
 // first-level cache is busy for two thirds of the time, the schedulers for a fifth. Not kept: blocks of 32 rows with
@@ -12,52 +13,76 @@
 #ifndef MOTE_TARGETS_CUDA_FEW_TOKENS_CUH_
 #define MOTE_TARGETS_CUDA_FEW_TOKENS_CUH_
 
+#include "targets/cuda/fused_product.cuh"
 #include "targets/cuda/stretch.cuh"
 
 namespace mote::cuda {
 
-// The tiles of a stretch in the order in which a warp takes them: of one tile of columns, all rows; and the one that is
+// Tiles that a warp has asked for at once: what memory has under way is that times the warps, and small tiles would be
+// too little of it. For formats with tiles of more than 2.5 KiB registers are worth more.
+template <DType kType>
+constexpr int TilesAhead(int tokens8) {
+  const PackedFormat f = FormatOf(kType);
+  return tokens8 == 1 && f.tile_bytes() < 2560 ? 2 : 1;
+}
+
+// The tiles of a stretch in the order in which a warp takes them: of one tile of columns, all rows; and those that are
 // under way. (All rows at once, sharing each load of the activations, was no faster with 16 and 32 tokens, and a sixth
 // slower for Q6_K: what it saves in loads it takes in registers.)
-template <DType kType, int kRowTiles>
+template <DType kType, int kTokens8, int kRowTiles, bool kGate>
 struct TileRing {
-  HalfTile<kType> halves[2];
+  static constexpr uint32_t kAhead = TilesAhead<kType>(kTokens8);
+  HalfTile<kType> halves[kAhead][2];
 
   MOTE_DEVICE uint32_t Count(const Stretch& s) { return (s.end - s.begin) * kRowTiles; }
   MOTE_DEVICE const uint8_t* At(const Stretch& s, uint32_t index) {
-    return TileAt<kType, kRowTiles, false>(s, index % kRowTiles, s.begin + index / kRowTiles);
+    return TileAt<kType, kRowTiles, kGate>(s, index % kRowTiles, s.begin + index / kRowTiles);
   }
   MOTE_DEVICE void LoadFirst(const Stretch& s, int lane, TileRing* ring) {
-    if (Count(s) == 0) return;
 #pragma unroll
-    for (int half = 0; half < 2; ++half) LoadHalf<kType>(At(s, 0), half, lane, &ring->halves[half]);
+    for (uint32_t i = 0; i < kAhead; ++i) {
+      if (i >= Count(s)) return;
+#pragma unroll
+      for (int half = 0; half < 2; ++half) LoadHalf<kType>(At(s, i), half, lane, &ring->halves[i][half]);
+    }
   }
 };
 
-// A stretch's sums to `out`, (rows, 8 * kTokens8). `ring` holds the first tile and, as it is used, takes in the next.
-template <DType kType, int kTokens8, int kRowTiles>
+// A stretch's sums to `out`, (rows, 8 * kTokens8). `ring` holds the first tiles and, as they are used, takes in the
+// next. `own_acts`: the one token's activations in shared memory; null: they are where `args` say.
+template <DType kType, int kTokens8, int kRowTiles, int kColumns, int kFused>
 MOTE_DEVICE void MultiplyStretch(const MatMulArgs& args, const Stretch& s, TokenRange tokens,
-                                 TileRing<kType, kRowTiles>* ring, float* out) {
-  using Ring = TileRing<kType, kRowTiles>;
+                                 TileRing<kType, kTokens8, kRowTiles, HasGate(kFused)>* ring, const uint8_t* own_acts,
+                                 float* out) {
+  using Ring = TileRing<kType, kTokens8, kRowTiles, HasGate(kFused)>;
   constexpr uint32_t kRows = kRowTiles;
+  constexpr uint32_t kTurn = Ring::kAhead > kRows ? Ring::kAhead : kRows;  // one is a multiple of the other
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const int g = lane / 4, t = lane % 4;
-  GlobalActs<kTokens8> acts = ActsOfStretch<kType, kTokens8, 2>(args, tokens, s.begin, lane);
+  GlobalActs<kTokens8> acts = {};
+  if constexpr (HasNorm(kFused)) {
+    acts.base = own_acts + ActHeader<kType>() + s.begin * TileActBytes<kType>();
+    acts.lane = lane;
+  } else {
+    acts = ActsOfStretch<kType, kTokens8, kColumns>(args, tokens, s.begin, lane);
+  }
   const MmaStart start = StartOf(lane);
   float sum[kRowTiles][kTokens8][4] = {};
   const uint32_t count = Ring::Count(s);
-  for (uint32_t turn = 0; turn < count; turn += kRows) {
+  for (uint32_t turn = 0; turn < count; turn += kTurn) {
 #pragma unroll
-    for (uint32_t i = 0; i < kRows; ++i) {
-      const uint32_t next = turn + i + 1;
+    for (uint32_t i = 0; i < kTurn; ++i) {
+      if (turn + i >= count) break;  // the whole warp
+      const uint32_t next = turn + i + Ring::kAhead;
       SuperSums<kTokens8> super;
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
-        HalfProduct<kType, kTokens8, 2>(ring->halves[half], half, FirstPair<kType>(half), acts, start, &super, sum[i]);
-        if (next < count) LoadHalf<kType>(Ring::At(s, next), half, lane, &ring->halves[half]);
+        HalfTile<kType>* own = &ring->halves[i % Ring::kAhead][half];
+        HalfProduct<kType, kTokens8, kColumns>(*own, half, FirstPair<kType>(half), acts, start, &super, sum[i % kRows]);
+        if (next < count) LoadHalf<kType>(Ring::At(s, next), half, lane, own);
       }
+      if (i % kRows == kRows - 1) acts.base += TileActBytes<kType>();
     }
-    acts.base += TileActBytes<kType>();
   }
 #pragma unroll
   for (int r = 0; r < kRowTiles; ++r) {
@@ -65,6 +90,7 @@ MOTE_DEVICE void MultiplyStretch(const MatMulArgs& args, const Stretch& s, Token
     for (int n = 0; n < kTokens8; ++n) {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
+        if (!Looked<kColumns>(i)) continue;
         out[(r * 16 + g + i / 2 * 8) * (8 * kTokens8) + 8 * n + 2 * t + i % 2] = sum[r][n][i] * Unshift<kType>();
       }
     }
@@ -77,49 +103,84 @@ constexpr int FewBlocks() {
   return kTokens8 > 2 ? 1 : 2;
 }
 
-// Shared memory of its sums.
+// Shared memory of its sums; with a norm, what it makes lies behind them.
 template <int kTokens8, int kRowTiles>
 constexpr uint32_t FewTokensShared(uint32_t row_tiles) {
   return NumStretches(row_tiles) * 16 * kRowTiles * 8 * kTokens8 * static_cast<uint32_t>(sizeof(float));
 }
 
-// Grid: (units of 16 * kRowTiles rows; chunks of tokens or experts).
-template <DType kType, int kTokens8, int kRowTiles>
+// Grid: (tiles of 16 * kRowTiles rows, of a gate half as many; chunks of tokens or experts). kColumns: 1 where a chunk
+// is one token, which then is the only one that is added up; else 2. kFused: fused_product.cuh.
+template <DType kType, int kTokens8, int kRowTiles, int kColumns, int kFused>
 MOTE_KERNEL(kFewThreads, FewBlocks<kTokens8>())
 FewTokensKernel(const MatMulArgs args) {
   constexpr uint32_t kRows = 16 * kRowTiles;
-  constexpr uint32_t kTokens = 8 * kTokens8;
+  constexpr uint32_t kTokens = kColumns == 1 ? 1 : 8 * kTokens8;
+  constexpr uint32_t kPlaces = 8 * kTokens8;
   LetNextBegin();
   float* sums = reinterpret_cast<float*>(SharedMemory());
-  const MatrixArgs& matrix = MatrixOfTile(args, blockIdx.x);
+  const MatrixArgs& matrix = HasGate(kFused) ? args.matrix[0] : MatrixOfTile(args, blockIdx.x);
   const uint32_t stretches = NumStretches(args.row_tiles);
   const uint32_t warp = threadIdx.x / kWarp;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const bool experts = args.experts.first != nullptr;
-  const Stretch s = StretchOf<kRowTiles, false>(args, blockIdx.x, warp);
-  using Ring = TileRing<kType, kRowTiles>;
+  const Stretch s = StretchOf<kRowTiles, HasGate(kFused)>(args, blockIdx.x, warp);
+  using Ring = TileRing<kType, kTokens8, kRowTiles, HasGate(kFused)>;
   Ring ring;
   const auto load_first = [&] {
     if (warp < stretches) Ring::LoadFirst(s, lane, &ring);
   };
   // Weights do not wait for what comes before; which experts are asked for does.
   if (!experts) load_first();
+  // Of heads: the thread's first two rows of the first chunk's tokens.
+  constexpr uint32_t kPairs = kRows / 2;
+  const uint32_t pair_row = s.row_tile * kTileRows + threadIdx.x % kPairs * 2;
+  const uint32_t pair_token = blockIdx.y * kTokens + threadIdx.x / kPairs;
+  HeadPair pair = {};
+  const bool has_pair = HasHeads(kFused) && pair_row < matrix.rows && pair_token < args.counts->rows[args.rows_kind];
+  if (has_pair) pair.cache = CacheOfPair(args.heads, matrix, pair_row, pair_token);
+  uint8_t* own_acts = SharedMemory() + FewTokensShared<kTokens8, kRowTiles>(args.row_tiles);
+  if constexpr (HasNorm(kFused)) FetchNormWeights(args, s.begin, s.end, own_acts);
   WaitForPrevious();
+  if (has_pair) LoadTurn(args.heads, matrix, pair_row, pair_token, &pair);
+  float added = 0;
+  if (kTokens8 == 1 && matrix.add != nullptr && threadIdx.x < kRows) {
+    const uint32_t row = s.row_tile * kTileRows + threadIdx.x;
+    if (row < matrix.rows) added = matrix.add[row];
+  }
   const TokenRange all = TokensOfBlock(args, blockIdx.y, kTokens);
   for (uint32_t first = all.first; first < all.end; first += kTokens) {
     const TokenRange tokens = {first, first + kTokens < all.end ? first + kTokens : all.end};
     if (experts || first != all.first) load_first();
+    if constexpr (HasNorm(kFused)) NormActs<0>(args, first, s.begin, s.end, FormatOf(kType).act_group == 256, own_acts);
     if (warp < stretches) {
-      MultiplyStretch<kType, kTokens8, kRowTiles>(args, s, tokens, &ring, sums + warp * kRows * kTokens);
+      MultiplyStretch<kType, kTokens8, kRowTiles, kColumns, kFused>(args, s, tokens, &ring, own_acts,
+                                                                    sums + warp * kRows * kPlaces);
     }
     SyncBlock();
-    for (uint32_t i = threadIdx.x; i < kRows * (tokens.end - tokens.first); i += kFewThreads) {
-      const uint32_t row = i % kRows, token = i / kRows;
-      if (s.row_tile * kTileRows + row >= matrix.rows) continue;
-      const float sum = SumOfStretches<kRows, kTokens>(sums + row * kTokens + token, stretches);
-      float scale = 1;
-      if (FormatOf(kType).halves) scale = *reinterpret_cast<const float*>(ActRow(args, tokens.first + token));
-      StoreOutput(args, matrix, s.row_tile * kTileRows + row, tokens.first + token, sum, scale);
+    if constexpr (HasGate(kFused)) {
+      for (uint32_t token = warp; token < tokens.end - tokens.first; token += kFewThreads / kWarp) {
+        StoreGated<kRows, kPlaces>(args, sums + token, stretches, blockIdx.x * (kRows / 2), first + token);
+      }
+    } else if constexpr (HasHeads(kFused)) {
+      static_assert(kTokens * kPairs <= kFewThreads, "a thread has one pair");
+      if (has_pair) {
+        const float* own = sums + threadIdx.x % kPairs * 2 * kPlaces + threadIdx.x / kPairs;
+        const float a = SumOfStretches<kRows, kPlaces>(own, stretches);
+        const float b = SumOfStretches<kRows, kPlaces>(own + kPlaces, stretches);
+        float scale = 1;
+        if (FormatOf(kType).halves) scale = *reinterpret_cast<const float*>(ActRow(args, pair_token));
+        StorePair(args.heads, matrix, pair_row, pair_token, pair, a * scale, b * scale);
+      }
+    } else {
+      for (uint32_t i = threadIdx.x; i < kRows * (tokens.end - tokens.first); i += kFewThreads) {
+        const uint32_t row = i % kRows, token = i / kRows;
+        if (s.row_tile * kTileRows + row >= matrix.rows) continue;
+        const float sum = SumOfStretches<kRows, kPlaces>(sums + row * kPlaces + token, stretches);
+        float scale = 1;
+        if (FormatOf(kType).halves) scale = *reinterpret_cast<const float*>(ActRow(args, tokens.first + token));
+        StoreOutput(args, matrix, s.row_tile * kTileRows + row, tokens.first + token, sum, scale, added);
+      }
     }
     SyncBlock();
   }

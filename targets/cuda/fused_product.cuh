@@ -73,9 +73,10 @@ MOTE_DEVICE void FetchNormWeights(const MatMulArgs& args, uint32_t begin, uint32
 }
 
 // A row's norm, rounded: the own warp's tiles [begin, end) to `acts`, for itself. By all threads of the block.
-// `copies`: groups of them that were committed after the weights'.
+// kCopies: groups of them that were committed after the weights'.
+template <int kCopies>
 MOTE_DEVICE void NormActs(const MatMulArgs& args, uint32_t token, uint32_t begin, uint32_t end, bool one_scale,
-                          uint32_t copies, uint8_t* acts) {
+                          uint8_t* acts) {
   const uint32_t lane = threadIdx.x % kWarp;
   float* sums = reinterpret_cast<float*>(acts + NormSumsAt(args.row_tiles));
   const float* weights = reinterpret_cast<const float*>(acts + NormWeightsAt(args.row_tiles));
@@ -103,7 +104,7 @@ MOTE_DEVICE void NormActs(const MatMulArgs& args, uint32_t token, uint32_t begin
   float squares = sums[0];
   for (uint32_t tile = 1; tile < args.row_tiles; ++tile) squares += sums[tile];
   const float factor = 1.0f / sqrtf(squares / static_cast<float>(args.cols) + args.norm.epsilon);
-  WaitForCopies(copies);
+  WaitCopies<kCopies>();
 #pragma unroll
   for (int i = 0; i < kNormTilesOfWarp; ++i) {
     const uint32_t tile = begin + static_cast<uint32_t>(i);

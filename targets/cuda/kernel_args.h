@@ -88,8 +88,7 @@ struct MatMulArgs {
   const StepCounts* counts;
   uint8_t rows_kind;
   uint8_t activation;  // of what is written
-  uint32_t units;      // streamed_product.cuh: of rows, in all matrices,
-  uint32_t depth;      // and parts of tiles that a warp has under way
+  uint32_t units;      // of rows, of a launch of streamed_product.cuh
   ExpertArgs experts;
   NormArgs norm;
   GateArgs gate;

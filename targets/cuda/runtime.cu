@@ -80,7 +80,7 @@ const char* UseDevice(int device) {
 
 DeviceShape ShapeOf(void* stream) {
   const LaunchStream& own = *static_cast<const LaunchStream*>(stream);
-  return {own.multiprocessors, own.shared_bytes, own.block_shared_bytes, own.overlaps};
+  return {own.multiprocessors, own.block_shared_bytes, own.overlaps};
 }
 
 const char* Allocate(uint64_t bytes, void** memory) {
@@ -117,7 +117,6 @@ const char* CreateStream(void** stream) {
   own->stream = created;
   own->overlaps = CUDART_VERSION >= 12030 && DriverVersion() >= 12030 && read && attributes.ptxVersion >= 90;
   own->multiprocessors = multiprocessors == 0 ? 1 : multiprocessors;
-  own->shared_bytes = Attribute(cudaDevAttrMaxSharedMemoryPerMultiprocessor, device);
   own->block_shared_bytes = Attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
   *stream = own;
   return nullptr;

@@ -41,8 +41,7 @@ void DestroyStream(void* stream);
 // What its device has; multiprocessors are at least 1.
 struct DeviceShape {
   uint32_t multiprocessors;
-  uint32_t shared_bytes;        // of a multiprocessor, for the blocks that stand on it
-  uint32_t block_shared_bytes;  // that one of them may have, asked for
+  uint32_t block_shared_bytes;  // that a block may have, asked for
   bool overlaps;                // a kernel's blocks may stand beside those of the kernel before it
 };
 DeviceShape ShapeOf(void* stream);

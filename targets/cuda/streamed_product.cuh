@@ -1,4 +1,4 @@
-// Products of one to eight tokens: reading the weights is all that counts.
+// Products of one token: reading the weights is all that counts.
 //
 // One block stands on each multiprocessor and takes units of rows, one after the other; each of its warps has one
 // stretch of their columns, and the stretches meet in shared memory. What a warp is going to multiply with comes to
@@ -23,19 +23,51 @@ template <DType kType>
 constexpr uint32_t SlotBytes() {
   return FormatOf(kType).tile_bytes() / SlotParts<kType>();
 }
-inline constexpr uint32_t kMaxDepth = 8;
-
-// Shared memory of a block, in this order: the warps' rings; sums of two units; what a norm makes.
+// Parts that a warp has under way: 80 KiB of a block, so that with activations and sums it takes less than half of what
+// a multiprocessor of Hopper has.
 template <DType kType>
-constexpr uint32_t RingBytes(uint32_t row_tiles, uint32_t depth) {
-  return NumStretches(row_tiles) * depth * SlotBytes<kType>();
+constexpr int RingDepth() {
+  constexpr int kDepth = static_cast<int>((80 << 10) / kStretches / SlotBytes<kType>());
+  return kDepth < 2 ? 2 : kDepth > 8 ? 8 : kDepth;
 }
-// Places of tokens in the sums.
-constexpr uint32_t StreamedPlaces(int columns) {
-  return columns == 1 ? 1 : 8;
+
+// Shared memory of a block, in this order: the warps' rings; the token's activations; sums of two units; what else a
+// norm needs.
+template <DType kType>
+constexpr uint32_t RingBytes(uint32_t row_tiles) {
+  return NumStretches(row_tiles) * static_cast<uint32_t>(RingDepth<kType>()) * SlotBytes<kType>();
 }
-constexpr uint32_t UnitSums(uint32_t row_tiles, uint32_t rows, int columns) {
-  return NumStretches(row_tiles) * rows * StreamedPlaces(columns);
+constexpr uint32_t UnitSums(uint32_t row_tiles, uint32_t rows) {
+  return NumStretches(row_tiles) * rows;
+}
+template <DType kType, int kRowTiles, int kFused>
+constexpr uint32_t StreamedShared(uint32_t row_tiles) {
+  return RingBytes<kType>(row_tiles) +
+         2 * static_cast<uint32_t>(sizeof(float)) * UnitSums(row_tiles, kRowTiles * kTileRows) +
+         (HasNorm(kFused) ? NormShared(row_tiles) : row_tiles * TileActBytes<kType>());
+}
+
+// The one token's activations, in the block's own memory. (In global memory they would come behind all weights that were
+// asked for before them, first-level cache or not.)
+struct OwnActs {
+  uint32_t at;  // of shared memory: the tile's first byte
+  int lane;
+  MOTE_DEVICE uint4 Values(const OwnActs& acts, int, int pair) {
+    return *reinterpret_cast<const uint4*>(SharedMemory() + acts.at + pair * 64 + acts.lane % 4 * 16);
+  }
+  MOTE_DEVICE const uint8_t* Operand(const OwnActs& acts, int) { return SharedMemory() + acts.at + kActScales; }
+  MOTE_DEVICE const uint8_t* Column(const OwnActs& acts, int, int) { return SharedMemory() + acts.at + kActScales; }
+  static constexpr bool kPassesAbout = false;
+};
+// Tiles [begin, end) of them, to `acts`, by the warp that will multiply with them.
+template <DType kType>
+MOTE_DEVICE void TakeActs(const MatMulArgs& args, uint32_t begin, uint32_t end, uint8_t* acts) {
+  const uint8_t* from = args.acts + ActHeader<kType>();
+  for (uint32_t at = begin * TileActBytes<kType>() + threadIdx.x % kWarp * 16; at < end * TileActBytes<kType>();
+       at += kChunkBytes) {
+    *reinterpret_cast<uint4*>(acts + at) = *reinterpret_cast<const uint4*>(from + at);
+  }
+  SyncWarp();
 }
 
 // Of the parts of tiles that a warp takes, in their order (of each unit of rows, of each tile of its stretch, all
@@ -44,7 +76,6 @@ constexpr uint32_t UnitSums(uint32_t row_tiles, uint32_t rows, int columns) {
 template <DType kType, int kRowTiles, bool kGate>
 struct WeightRing {
   uint8_t* slots;
-  uint32_t depth;
   uint32_t slot;
   // What is asked for next.
   uint32_t unit;
@@ -80,33 +111,31 @@ MOTE_DEVICE void Ask(const MatMulArgs& args, uint32_t warp, WeightRing<kType, kR
     }
   }
   CommitCopies();
-  ring->slot = ring->slot + 1 < ring->depth ? ring->slot + 1 : 0;
+  ring->slot = ring->slot + 1 < static_cast<uint32_t>(RingDepth<kType>()) ? ring->slot + 1 : 0;
 }
 template <DType kType, int kRowTiles, bool kGate>
 MOTE_DEVICE void AskForFirst(const MatMulArgs& args, uint32_t warp, uint8_t* memory,
                              WeightRing<kType, kRowTiles, kGate>* ring) {
-  ring->slots = memory + warp * args.depth * SlotBytes<kType>();
-  ring->depth = args.depth;
+  ring->slots = memory + warp * static_cast<uint32_t>(RingDepth<kType>()) * SlotBytes<kType>();
   ring->slot = ring->row = ring->part = 0;
   ring->unit = warp < NumStretches(args.row_tiles) ? blockIdx.x : args.units;
   ring->stretch = StretchOf<kRowTiles, kGate>(args, blockIdx.x, warp);
   ring->tile = ring->stretch.begin;
-  for (uint32_t i = 0; i < args.depth; ++i) Ask(args, warp, ring);
+  for (int i = 0; i < RingDepth<kType>(); ++i) Ask(args, warp, ring);
 }
 
 // The next part of a tile: what has arrived, for all lanes.
 template <DType kType, int kRowTiles, bool kGate>
 MOTE_DEVICE const uint8_t* Arrived(const WeightRing<kType, kRowTiles, kGate>& ring) {
-  WaitForCopies(ring.depth - 1);
+  WaitCopies<RingDepth<kType>() - 1>();
   SyncWarp();
   return ring.slots + ring.slot * SlotBytes<kType>();
 }
 
-// A unit's sums of the warp's stretch to `out`, (rows, places).
-template <DType kType, int kRowTiles, int kColumns, bool kGate>
-MOTE_DEVICE void MultiplyUnit(const MatMulArgs& args, const Stretch& s, GlobalActs<1> acts, const MmaStart& start,
+// A unit's sums of the warp's stretch to `out`, (rows).
+template <DType kType, int kRowTiles, bool kGate>
+MOTE_DEVICE void MultiplyUnit(const MatMulArgs& args, const Stretch& s, OwnActs acts, const MmaStart& start,
                               uint32_t warp, WeightRing<kType, kRowTiles, kGate>* ring, float* out) {
-  constexpr uint32_t kPlaces = StreamedPlaces(kColumns);
   float sum[kRowTiles][1][4] = {};
   for (uint32_t tile = s.begin; tile < s.end; ++tile) {
 #pragma unroll
@@ -127,105 +156,83 @@ MOTE_DEVICE void MultiplyUnit(const MatMulArgs& args, const Stretch& s, GlobalAc
           SyncWarp();
           Ask(args, warp, ring);
         }
-        HalfProduct<kType, 1, kColumns>(halves[half], half, FirstPair<kType>(half), acts, start, &super, sum[row]);
+        HalfProduct<kType, 1, 1>(halves[half], half, FirstPair<kType>(half), acts, start, &super, sum[row]);
       }
     }
-    acts.base += TileActBytes<kType>();
+    acts.at += TileActBytes<kType>();
   }
-  const int g = start.lane / 4, t = start.lane % 4;
+  if (start.lane % 4 != 0) return;  // the token is column 0
 #pragma unroll
   for (int row = 0; row < kRowTiles; ++row) {
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      if (!Looked<kColumns>(i) || (kPlaces == 1 && t != 0)) continue;
-      out[static_cast<uint32_t>(row * 16 + g + i / 2 * 8) * kPlaces + static_cast<uint32_t>(2 * t + i % 2)] =
-          sum[row][0][i] * Unshift<kType>();
-    }
+    out[row * 16 + start.lane / 4] = sum[row][0][0] * Unshift<kType>();
+    out[row * 16 + start.lane / 4 + 8] = sum[row][0][2] * Unshift<kType>();
   }
 }
 
-// Grid: blocks that share the launch's units, of 16 * kRowTiles rows (of a gate, half of them each matrix's). kColumns:
-// 1 where there is one token, which then is the only one that is added up; else 2. kFused: fused_product.cuh.
-template <DType kType, int kRowTiles, int kColumns, int kFused>
+// Grid: blocks that share the launch's units, of 16 * kRowTiles rows (of a gate, half of them each matrix's).
+template <DType kType, int kRowTiles, int kFused>
 MOTE_KERNEL(kFewThreads, 2)
 StreamedKernel(const MatMulArgs args) {
   constexpr uint32_t kRows = 16 * kRowTiles;
-  constexpr uint32_t kPlaces = StreamedPlaces(kColumns);
   constexpr bool kGate = HasGate(kFused);
   LetNextBegin();
   const uint32_t stretches = NumStretches(args.row_tiles);
   const uint32_t warp = threadIdx.x / kWarp;
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  uint8_t* const after_ring = SharedMemory() + RingBytes<kType>(args.row_tiles, args.depth);
-  uint8_t* own_acts = after_ring + 2 * sizeof(float) * UnitSums(args.row_tiles, kRows, kColumns);
-  const MmaStart start = StartOf(lane);
+  float* const two_sums = reinterpret_cast<float*>(SharedMemory() + RingBytes<kType>(args.row_tiles));
+  const uint32_t acts_at = RingBytes<kType>(args.row_tiles) +
+                           2 * static_cast<uint32_t>(sizeof(float)) * UnitSums(args.row_tiles, kRows);
+  uint8_t* const own_acts = SharedMemory() + acts_at;
+  const MmaStart start = StartOf(static_cast<int>(threadIdx.x) % kWarp);
   Stretch s = StretchOf<kRowTiles, kGate>(args, blockIdx.x, warp);
   if constexpr (HasNorm(kFused)) FetchNormWeights(args, s.begin, s.end, own_acts);
   WeightRing<kType, kRowTiles, kGate> ring;
   AskForFirst(args, warp, SharedMemory(), &ring);
-  TokenRange tokens = {0, 0};
-  GlobalActs<1> acts = {};
+  const OwnActs acts = {acts_at + s.begin * TileActBytes<kType>(), start.lane};
+  float scale = 1;
   uint32_t turn = 0;
   for (uint32_t unit = blockIdx.x; unit < args.units; unit += gridDim.x, turn ^= 1) {
     if (unit != blockIdx.x) s = StretchOf<kRowTiles, kGate>(args, unit, warp);
     const MatrixArgs& matrix = kGate ? args.matrix[0] : MatrixOfTile(args, unit);
-    const uint32_t first_row = s.row_tile * kTileRows;
-    // Of heads: the thread's two rows of a token.
-    constexpr uint32_t kPairs = kRows / 2;
-    const uint32_t pair_row = first_row + threadIdx.x % kPairs * 2;
-    const uint32_t pair_token = threadIdx.x / kPairs;
+    // Of heads: the thread's two rows.
+    const uint32_t pair_row = s.row_tile * kTileRows + threadIdx.x * 2;
+    const uint32_t own_row = s.row_tile * kTileRows + threadIdx.x;
     HeadPair pair = {};
-    const bool has_pair = HasHeads(kFused) && pair_row < matrix.rows && pair_token < args.counts->rows[args.rows_kind];
-    if (has_pair) pair.cache = CacheOfPair(args.heads, matrix, pair_row, pair_token);
+    const bool has_pair = HasHeads(kFused) && threadIdx.x < kRows / 2 && pair_row < matrix.rows;
+    if (has_pair) pair.cache = CacheOfPair(args.heads, matrix, pair_row, 0);
     if (unit == blockIdx.x) {
       WaitForPrevious();
-      tokens.end = args.counts->rows[args.rows_kind];
+      if (args.counts->rows[args.rows_kind] == 0) break;  // the whole grid
       if constexpr (HasNorm(kFused)) {
-        NormActs(args, 0, s.begin, s.end, FormatOf(kType).act_group == 256, args.depth, own_acts);
-        acts.base = own_acts + s.begin * TileActBytes<kType>();
-        acts.lane = lane;
-      } else if (tokens.end > 0) {
-        acts = ActsOfStretch<kType, 1, kColumns>(args, tokens, s.begin, lane);
+        NormActs<RingDepth<kType>()>(args, 0, s.begin, s.end, FormatOf(kType).act_group == 256, own_acts);
+      } else {
+        TakeActs<kType>(args, s.begin, s.end, own_acts);
       }
+      if (FormatOf(kType).halves) scale = *reinterpret_cast<const float*>(args.acts);
     }
-    if (tokens.end == 0) break;  // nobody: the whole grid
-    if (has_pair) LoadTurn(args.heads, matrix, pair_row, pair_token, &pair);
+    if (has_pair) LoadTurn(args.heads, matrix, pair_row, 0, &pair);
     float added = 0;
-    if (matrix.add != nullptr && threadIdx.x < kRows && first_row + threadIdx.x < matrix.rows) {
-      added = matrix.add[first_row + threadIdx.x];
-    }
-    float* sums = reinterpret_cast<float*>(after_ring) + turn * UnitSums(args.row_tiles, kRows, kColumns);
+    const bool has_row = threadIdx.x < kRows && own_row < matrix.rows;
+    if (has_row && matrix.add != nullptr) added = matrix.add[own_row];
+    float* sums = two_sums + turn * UnitSums(args.row_tiles, kRows);
     if (warp < stretches) {
-      MultiplyUnit<kType, kRowTiles, kColumns, kGate>(args, s, acts, start, warp, &ring, sums + warp * kRows * kPlaces);
+      MultiplyUnit<kType, kRowTiles, kGate>(args, s, acts, start, warp, &ring, sums + warp * kRows);
     }
     // Once for each unit: who writes to these sums again has been here twice.
     SyncBlock();
     if constexpr (kGate) {
-      for (uint32_t token = warp; token < tokens.end; token += kFewThreads / kWarp) {
-        StoreGated<kRows, kPlaces>(args, sums + token, stretches, unit * (kRows / 2), token);
-      }
+      if (warp == 0) StoreGated<kRows, 1>(args, sums, stretches, unit * (kRows / 2), 0);
     } else if constexpr (HasHeads(kFused)) {
-      static_assert(kPlaces * kPairs <= kFewThreads, "a thread has one pair");
       if (has_pair) {
-        const float* own = sums + threadIdx.x % kPairs * 2 * kPlaces + threadIdx.x / kPairs;
-        const float a = SumOfStretches<kRows, kPlaces>(own, stretches);
-        const float b = SumOfStretches<kRows, kPlaces>(own + kPlaces, stretches);
-        float scale = 1;
-        if (FormatOf(kType).halves) scale = *reinterpret_cast<const float*>(ActRow(args, pair_token));
-        StorePair(args.heads, matrix, pair_row, pair_token, pair, a * scale, b * scale);
+        const float* own = sums + threadIdx.x * 2;
+        const float a = SumOfStretches<kRows, 1>(own, stretches);
+        const float b = SumOfStretches<kRows, 1>(own + 1, stretches);
+        StorePair(args.heads, matrix, pair_row, 0, pair, a * scale, b * scale);
       }
-    } else {
-      for (uint32_t i = threadIdx.x; i < kRows * tokens.end; i += kFewThreads) {
-        const uint32_t row = i % kRows, token = i / kRows;
-        if (first_row + row >= matrix.rows) continue;
-        const float sum = SumOfStretches<kRows, kPlaces>(sums + row * kPlaces + token, stretches);
-        float scale = 1;
-        if (FormatOf(kType).halves) scale = *reinterpret_cast<const float*>(ActRow(args, token));
-        StoreOutput(args, matrix, first_row + row, token, sum, scale, added);
-      }
+    } else if (has_row) {
+      StoreOutput(args, matrix, own_row, 0, SumOfStretches<kRows, 1>(sums + threadIdx.x, stretches), scale, added);
     }
   }
-  WaitForCopies(0);
+  WaitCopies<0>();
 }
 
 }  // namespace mote::cuda

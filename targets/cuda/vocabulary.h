@@ -36,7 +36,6 @@ struct LaunchStream {
   // then know WaitForPrevious.
   bool overlaps;
   uint32_t multiprocessors;
-  uint32_t shared_bytes;        // of a multiprocessor, for the blocks that stand on it
   uint32_t block_shared_bytes;  // that a block may have, asked for
 };
 
@@ -153,30 +152,6 @@ MOTE_DEVICE void WaitCopies() {
 namespace mote::cuda {
 
 inline constexpr int kWarp = 32;
-
-// The same of a number that is not known before: up to 8, and all threads of a warp have it.
-MOTE_DEVICE void WaitForCopies(uint32_t pending) {
-  switch (pending) {
-    case 0:
-      return WaitCopies<0>();
-    case 1:
-      return WaitCopies<1>();
-    case 2:
-      return WaitCopies<2>();
-    case 3:
-      return WaitCopies<3>();
-    case 4:
-      return WaitCopies<4>();
-    case 5:
-      return WaitCopies<5>();
-    case 6:
-      return WaitCopies<6>();
-    case 7:
-      return WaitCopies<7>();
-    default:
-      return WaitCopies<8>();
-  }
-}
 
 // Read once: past the first-level cache, 128 bits at a time.
 MOTE_DEVICE uint4 LoadStreaming(const uint4* p) {

@@ -9,6 +9,8 @@
 #include <random>
 #include <vector>
 
+#include "tests/cuda/emulator/runtime.h"
+
 #if !defined(__x86_64__)
 #include <ucontext.h>
 #endif
@@ -272,7 +274,7 @@ void Run(const Dim& grid, uint32_t threads, size_t shared_bytes, const std::func
   if (m.current != nullptr) Fault("a kernel launched by a kernel");
   if (threads == 0 || threads > kMaxThreads || threads % 32 != 0) Fault("a block of other than 32 to 1024 threads");
   if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.y > 65535 || grid.z > 65535) Fault("a grid beyond the limits");
-  if (shared_bytes > 99 << 10) Fault("more shared memory than an sm_86 block can have");
+  if (shared_bytes > Device().block_shared_bytes) Fault("more shared memory than a block can have");
   m.threads = threads;
   m.kernel = &kernel;
   for (Dim block{0, 0, 0}; block.z < grid.z; ++block.z) {

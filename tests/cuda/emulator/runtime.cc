@@ -74,7 +74,7 @@ const char* ReadDevice(int device, DeviceFacts* facts) {
   return nullptr;
 }
 DeviceShape ShapeOf(void*) {
-  return {Device().multiprocessors, Device().shared_bytes, Device().block_shared_bytes, Device().overlaps};
+  return {Device().multiprocessors, Device().block_shared_bytes, Device().overlaps};
 }
 const char* UseDevice(int device) {
   return device < Device().devices ? nullptr : "invalid device ordinal";

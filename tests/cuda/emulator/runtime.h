@@ -13,9 +13,8 @@ struct EmulatedDevice {
   bool integrated = false;
   // Kernels' blocks are chosen by these (DeviceShape).
   uint32_t multiprocessors = 1;
-  uint32_t shared_bytes = 100 << 10;
-  uint32_t block_shared_bytes = 99 << 10;
-  bool overlaps = false;
+  bool overlaps = true;
+  uint32_t block_shared_bytes = 227 << 10;
   uint64_t total_bytes = uint64_t{8} << 30;
   uint64_t used_bytes = 0;
   uint64_t launches = 0;  // kernels, those of graphs once
