@@ -1,9 +1,9 @@
 // Products of few tokens whose weights go from memory to registers: up to 32 tokens, experts' weights, and one token
 // where kernels do not overlap (streamed_product.cuh).
 //
-// A block has 16 to 64 rows of a matrix; each of its warps takes one stretch of their columns, and the stretches meet in
-// shared memory. Half a tile is asked for as soon as the half before it in the same registers is used up, and of formats
-// with small tiles two tiles are.
+// A block has 16 to 64 rows of a matrix; each of its warps takes one stretch of their columns, and the stretches meet
+// in shared memory. Half a tile is asked for as soon as the half before it in the same registers is used up, and of
+// formats with small tiles two tiles are.
 //
 // With 9 to 32 tokens getting the activations to the matrix unit takes longer than the weights: on an H200 the
 // first-level cache is busy for two thirds of the time, the schedulers for a fifth. Not kept: blocks of 32 rows with

@@ -87,8 +87,9 @@ struct MatMulArgs {
   uint64_t act_bytes;   // from row to row
   const StepCounts* counts;
   uint8_t rows_kind;
-  uint8_t activation;  // of what is written
-  uint32_t units;      // of rows, of a launch of streamed_product.cuh
+  uint8_t activation;   // of what is written
+  uint32_t units;       // streamed_product.cuh: of rows, in all matrices,
+  uint32_t unit_tiles;  // each so many tiles of 16
   ExpertArgs experts;
   NormArgs norm;
   GateArgs gate;

@@ -46,22 +46,23 @@ void LaunchUpTo8(const MatMulArgs& args, uint32_t tokens, uint32_t experts, void
   return LaunchFew<kType, 1, 1, 2, kFused>(args, tokens, experts, stream);
 }
 // One token where a kernel's blocks may stand beside those of the one before it.
-template <DType kType, int kRowTiles, int kFused>
-void LaunchStreamed(MatMulArgs args, void* stream) {
-  args.units = NumberTiles(&args, 16 * kRowTiles);
-  if (HasGate(kFused)) args.units = args.matrix[0].rows / (8 * kRowTiles);
-  const uint32_t blocks = ShapeOf(stream).multiprocessors;
-  const Grid grid{args.units < blocks ? args.units : blocks, 1, 1};
-  const uint32_t shared = StreamedShared<kType, kRowTiles, kFused>(args.row_tiles);
-  const auto kernel = &StreamedKernel<kType, kRowTiles, kFused>;
-  MOTE_ALLOW_SHARED(kernel, shared);
-  MOTE_PREFER_SHARED(kernel);
-  MOTE_LAUNCH(kernel, grid, kFewThreads, shared, stream, args);
-}
 template <DType kType, int kFused>
 bool Streams(const MatMulArgs& args, void* stream) {
   const DeviceShape shape = ShapeOf(stream);
-  return shape.overlaps && StreamedShared<kType, 4, kFused>(args.row_tiles) <= shape.block_shared_bytes;
+  return shape.overlaps && StreamedShared<kType, kFused>(args.row_tiles) <= shape.block_shared_bytes;
+}
+template <DType kType, int kFused>
+void LaunchStreamed(MatMulArgs args, void* stream) {
+  args.unit_tiles = HasGate(kFused) ? kUnitTiles : StreamGroups<kType>();
+  args.units = NumberTiles(&args, args.unit_tiles * kTileRows);
+  if (HasGate(kFused)) args.units = args.matrix[0].rows / (kUnitRows / 2);
+  const uint32_t blocks = ShapeOf(stream).multiprocessors;
+  const Grid grid{args.units < blocks ? args.units : blocks, 1, 1};
+  const uint32_t shared = StreamedShared<kType, kFused>(args.row_tiles);
+  const auto kernel = &StreamedKernel<kType, kFused>;
+  MOTE_ALLOW_SHARED(kernel, shared);
+  MOTE_PREFER_SHARED(kernel);
+  MOTE_LAUNCH(kernel, grid, StreamThreads<kType>(), shared, stream, args);
 }
 
 // One token elsewhere: where a tile is small, the additions for the columns of nobody would be a third of all
@@ -72,13 +73,9 @@ constexpr bool AddsOneColumn() {
 }
 template <DType kType, int kFused = kNotFused>
 void LaunchOne(const MatMulArgs& args, void* stream) {
-  const bool fills = Fill(args, 4, 1.5, stream);
-  if (Streams<kType, kFused>(args, stream)) {
-    if (fills) return LaunchStreamed<kType, 4, kFused>(args, stream);
-    return LaunchStreamed<kType, 1, kFused>(args, stream);
-  }
+  if (Streams<kType, kFused>(args, stream)) return LaunchStreamed<kType, kFused>(args, stream);
   if constexpr (AddsOneColumn<kType>()) {
-    if (fills) return LaunchFew<kType, 1, 4, 1, kFused>(args, 1, 0, stream);
+    if (Fill(args, 4, 1.5, stream)) return LaunchFew<kType, 1, 4, 1, kFused>(args, 1, 0, stream);
     return LaunchFew<kType, 1, 1, 1, kFused>(args, 1, 0, stream);
   } else {
     LaunchUpTo8<kType, kFused>(args, 1, 0, stream);
@@ -87,7 +84,7 @@ void LaunchOne(const MatMulArgs& args, void* stream) {
 // And of a gate.
 template <DType kType, int kFused>
 void LaunchOneGate(const MatMulArgs& args, void* stream) {
-  if (Streams<kType, kFused>(args, stream)) return LaunchStreamed<kType, 4, kFused>(args, stream);
+  if (Streams<kType, kFused>(args, stream)) return LaunchStreamed<kType, kFused>(args, stream);
   LaunchFew<kType, 1, 4, AddsOneColumn<kType>() && HasNorm(kFused) ? 1 : 2, kFused>(args, 1, 0, stream);
 }
 // The product with what is around it; false: there is nothing. For which types it can be, fuse_launches.cc knows.
