@@ -87,9 +87,7 @@ struct MatMulArgs {
   uint64_t act_bytes;   // from row to row
   const StepCounts* counts;
   uint8_t rows_kind;
-  uint8_t activation;   // of what is written
-  uint32_t units;       // streamed_product.cuh: of rows, in all matrices,
-  uint32_t unit_tiles;  // each so many tiles of 16
+  uint8_t activation;  // of what is written
   ExpertArgs experts;
   NormArgs norm;
   GateArgs gate;

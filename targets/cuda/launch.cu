@@ -23,18 +23,6 @@ uint32_t LargestHeadDim() {
 
 void PrepareKernels(uint32_t shared_bytes) {
   if (shared_bytes > 48 << 10) MOTE_ALLOW_SHARED(&AttentionKernel, shared_bytes);
-  // Those between the products of a step of few rows.
-  MOTE_PREFER_SHARED(&AttentionKernel);
-  MOTE_PREFER_SHARED(&JoinKernel);
-  MOTE_PREFER_SHARED(&ColumnsKernel);
-  MOTE_PREFER_SHARED(&WholeRowKernel<1>);
-  MOTE_PREFER_SHARED(&WholeRowKernel<2>);
-  MOTE_PREFER_SHARED(&WholeRowKernel<4>);
-  MOTE_PREFER_SHARED(&RowKernel);
-  MOTE_PREFER_SHARED(&EmbedKernel);
-  MOTE_PREFER_SHARED(&RopeKernel);
-  MOTE_PREFER_SHARED(&PickBestKernel);
-  MOTE_PREFER_SHARED(&JoinBestKernel);
 }
 
 void LaunchRows(const RowArgs& args, uint32_t rows, void* stream) {

@@ -5,7 +5,6 @@
 #include "targets/cuda/few_tokens.cuh"
 #include "targets/cuda/launch.h"
 #include "targets/cuda/runtime.h"
-#include "targets/cuda/streamed_product.cuh"
 
 namespace mote::cuda {
 
@@ -45,35 +44,13 @@ void LaunchUpTo8(const MatMulArgs& args, uint32_t tokens, uint32_t experts, void
   if (Fill(args, 2, 3, stream)) return LaunchFew<kType, 1, 2, 2, kFused>(args, tokens, experts, stream);
   return LaunchFew<kType, 1, 1, 2, kFused>(args, tokens, experts, stream);
 }
-// One token where a kernel's blocks may stand beside those of the one before it.
-template <DType kType, int kFused>
-bool Streams(const MatMulArgs& args, void* stream) {
-  const DeviceShape shape = ShapeOf(stream);
-  return shape.overlaps && StreamedShared<kType, kFused>(args.row_tiles) <= shape.block_shared_bytes;
-}
-template <DType kType, int kFused>
-void LaunchStreamed(MatMulArgs args, void* stream) {
-  args.unit_tiles = HasGate(kFused) ? kUnitTiles : StreamGroups<kType>();
-  args.units = NumberTiles(&args, args.unit_tiles * kTileRows);
-  if (HasGate(kFused)) args.units = args.matrix[0].rows / (kUnitRows / 2);
-  const uint32_t blocks = ShapeOf(stream).multiprocessors;
-  const Grid grid{args.units < blocks ? args.units : blocks, 1, 1};
-  const uint32_t shared = StreamedShared<kType, kFused>(args.row_tiles);
-  const auto kernel = &StreamedKernel<kType, kFused>;
-  MOTE_ALLOW_SHARED(kernel, shared);
-  MOTE_PREFER_SHARED(kernel);
-  MOTE_LAUNCH(kernel, grid, StreamThreads<kType>(), shared, stream, args);
-}
-
-// One token elsewhere: where a tile is small, the additions for the columns of nobody would be a third of all
-// instructions.
+// One token: where a tile is small, the additions for the columns of nobody would be a third of all instructions.
 template <DType kType>
 constexpr bool AddsOneColumn() {
   return FormatOf(kType).nibbles && FormatOf(kType).act_group == 32;
 }
 template <DType kType, int kFused = kNotFused>
 void LaunchOne(const MatMulArgs& args, void* stream) {
-  if (Streams<kType, kFused>(args, stream)) return LaunchStreamed<kType, kFused>(args, stream);
   if constexpr (AddsOneColumn<kType>()) {
     if (Fill(args, 4, 1.5, stream)) return LaunchFew<kType, 1, 4, 1, kFused>(args, 1, 0, stream);
     return LaunchFew<kType, 1, 1, 1, kFused>(args, 1, 0, stream);
@@ -81,25 +58,18 @@ void LaunchOne(const MatMulArgs& args, void* stream) {
     LaunchUpTo8<kType, kFused>(args, 1, 0, stream);
   }
 }
-// And of a gate.
-template <DType kType, int kFused>
-void LaunchOneGate(const MatMulArgs& args, void* stream) {
-  if (Streams<kType, kFused>(args, stream)) return LaunchStreamed<kType, kFused>(args, stream);
-  LaunchFew<kType, 1, 4, AddsOneColumn<kType>() && HasNorm(kFused) ? 1 : 2, kFused>(args, 1, 0, stream);
-}
 // The product with what is around it; false: there is nothing. For which types it can be, fuse_launches.cc knows.
 template <DType kType>
 bool LaunchFused(const MatMulArgs& args, uint32_t tokens, void* stream) {
   constexpr PackedFormat f = FormatOf(kType);
   if constexpr (f.act_group == 32) {
+    constexpr int kOne = AddsOneColumn<kType>() ? 1 : 2;
+    if (args.gate.acts != nullptr && args.norm.values != nullptr) {
+      LaunchFew<kType, 1, 4, kOne, kFusedGate | kFusedNorm>(args, tokens, 0, stream);
+      return true;
+    }
     if (args.gate.acts != nullptr) {
-      if (args.norm.values != nullptr) {
-        LaunchOneGate<kType, kFusedGate | kFusedNorm>(args, stream);
-      } else if (tokens == 1) {
-        LaunchOneGate<kType, kFusedGate>(args, stream);
-      } else {
-        LaunchFew<kType, 1, 4, 2, kFusedGate>(args, tokens, 0, stream);
-      }
+      LaunchFew<kType, 1, 4, 2, kFusedGate>(args, tokens, 0, stream);
       return true;
     }
   }
@@ -114,11 +84,7 @@ bool LaunchFused(const MatMulArgs& args, uint32_t tokens, void* stream) {
     }
   }
   if (args.heads.step == nullptr) return false;
-  if (tokens == 1 && Streams<kType, kFusedHeads>(args, stream)) {
-    LaunchOne<kType, kFusedHeads>(args, stream);
-  } else {
-    LaunchUpTo8<kType, kFusedHeads>(args, tokens, 0, stream);
-  }
+  LaunchUpTo8<kType, kFusedHeads>(args, tokens, 0, stream);
   return true;
 }
 

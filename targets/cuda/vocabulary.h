@@ -22,10 +22,6 @@
 // More shared memory than 48 KiB has to be asked for, once per kernel and device.
 #define MOTE_ALLOW_SHARED(kernel, bytes) \
   cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes))
-// Blocks of kernels that want the memory of a multiprocessor cut in another way do not stand on it side by side: those
-// of a step's kernels all want as much of it shared as there is.
-#define MOTE_PREFER_SHARED(kernel) \
-  cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared)
 
 namespace mote::cuda {
 

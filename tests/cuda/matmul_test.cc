@@ -151,29 +151,6 @@ TEST(CudaMatMul, ATokensBitsAreTheSameInEveryBatch) {
   }
 }
 
-// Weights through shared memory and through registers, blocks that take several units of rows.
-TEST(CudaMatMul, TheWayOfTheWeightsDoesNotShow) {
-  const mote_emulator::EmulatedDevice usual = mote_emulator::Device();
-  for (const DType type : kTypes) {
-    if (type == DType::kF32) continue;
-    for (const uint32_t cols : {256u, 2304u, 4608u}) {
-      Problem p(type, 200, cols);
-      std::vector<float> first;
-      for (const bool overlaps : {false, true}) {
-        for (const uint32_t multiprocessors : {1u, 3u, 5u}) {
-          mote_emulator::Device().multiprocessors = multiprocessors;
-          mote_emulator::Device().overlaps = overlaps;
-          const std::vector<float> got = Multiply(p, 0, 1);
-          if (first.empty()) first = got;
-          EXPECT_EQ(memcmp(got.data(), first.data(), got.size() * 4), 0)
-              << DTypeName(type) << ", " << cols << " columns, " << overlaps << ", " << multiprocessors;
-        }
-      }
-    }
-  }
-  mote_emulator::Device() = usual;
-}
-
 TEST(CudaMatMul, TheOrderOfThreadsDoesNotShow) {
   for (const DType type : {DType::kQ4_0, DType::kQ6_K, DType::kF16, DType::kF32}) {
     Problem p(type, 40, 2304);

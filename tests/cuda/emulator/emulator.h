@@ -80,9 +80,6 @@ void Launch(void* stream, const Dim& grid, uint32_t threads, size_t shared_bytes
 #define MOTE_ALLOW_SHARED(kernel, bytes) \
   do {                                   \
   } while (false)
-#define MOTE_PREFER_SHARED(kernel) \
-  do {                             \
-  } while (false)
 
 namespace mote::cuda {
 
