@@ -23,7 +23,8 @@ MOTE_BEFORE_NAMESPACE();
 namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE {
 
 // kDotTakesU8: unsigned codes may be 0..255. kPreferUnsigned: unsigned codes are cheaper than signed ones, so that
-// codes with an offset had better stay unsigned; the offset is corrected once per sum.
+// codes with an offset had better stay unsigned; the offset is corrected once per sum. kPreferUnsignedFew: where codes
+// come straight from panels, and are widened for one token or a few.
 #if MOTE_VNNI
 inline constexpr bool kDotTakesU8 = true;
 #else
@@ -34,6 +35,7 @@ inline constexpr bool kPreferUnsigned = true;
 #else
 inline constexpr bool kPreferUnsigned = false;
 #endif
+inline constexpr bool kPreferUnsignedFew = kPreferUnsigned || HWY_ARCH_WASM;
 
 // Products that are added up before they leave 16 bits, per step.
 #if MOTE_VNNI || (HWY_ARCH_ARM && defined(__ARM_FEATURE_DOTPROD)) || defined(__wasm_relaxed_simd__)
@@ -188,7 +190,53 @@ struct DotSum {
   HWY_INLINE VI32 Total(VI32 start) const { return hn::Add(VI32(vpaddq_s32(sum_low, sum_high)), start); }
 };
 
-#elif HWY_ARCH_WASM && defined(__wasm_relaxed_simd__)
+#elif HWY_ARCH_WASM
+
+// Codes and activations in 16 bits, the even and the odd values of k apart. Small codes are multiplied and added in 16
+// bits, which an Arm engine does in one instruction; the dot product of 16-bit values takes it three.
+template <bool kUnsigned, size_t kSteps>
+struct DotSum16 {
+  struct Halves {
+    v128_t even, odd;
+  };
+  using Weights = Halves;
+  using Acts = Halves;
+  v128_t pairs, sum;
+
+  static HWY_INLINE Weights Prepare(VU8 codes) {
+    if constexpr (!kUnsigned) return Widen(codes.raw);
+    return {wasm_v128_and(codes.raw, wasm_i16x8_const_splat(255)), wasm_u16x8_shr(codes.raw, 8)};
+  }
+  template <size_t kJ>
+  static HWY_INLINE void LoadActs(const uint8_t* codes, Acts& acts) {
+    acts = Widen(wasm_v128_load32_splat(codes + 4 * kJ));
+  }
+  HWY_INLINE void Begin(VI32) {}
+  template <size_t kStep>
+  HWY_INLINE void Add(const Weights& weights, const Acts& acts) {
+    if constexpr (kSteps == 1) {
+      const v128_t even = wasm_i32x4_dot_i16x8(weights.even, acts.even);
+      sum = kStep == 0 ? even : wasm_i32x4_add(sum, even);
+      sum = wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(weights.odd, acts.odd));
+      return;
+    }
+    const v128_t even = wasm_i16x8_mul(weights.even, acts.even);
+    pairs = kStep % kSteps == 0 ? even : wasm_i16x8_add(pairs, even);
+    pairs = wasm_i16x8_add(pairs, wasm_i16x8_mul(weights.odd, acts.odd));
+    if constexpr (kStep % kSteps == kSteps - 1) {
+      const v128_t four = wasm_i32x4_extadd_pairwise_i16x8(pairs);
+      sum = kStep < kSteps ? four : wasm_i32x4_add(sum, four);
+    }
+  }
+  HWY_INLINE VI32 Total(VI32 start) const { return hn::Add(VI32{sum}, start); }
+
+ private:
+  static HWY_INLINE Halves Widen(v128_t bytes) {
+    return {wasm_i16x8_shr(wasm_i16x8_shl(bytes, 8), 8), wasm_i16x8_shr(bytes, 8)};
+  }
+};
+
+#if defined(__wasm_relaxed_simd__)
 
 // The relaxed dot product: every engine gives the same result while its second operand is in 0..127 and no pair of
 // products leaves 16 bits. Signed codes are their low 7 bits minus 128 times their sign bit: two dot products.
@@ -226,48 +274,12 @@ struct DotSum {
   }
 };
 
-#elif HWY_ARCH_WASM
+#else
 
-// Codes and activations in 16 bits, the even and the odd values of k apart. Small codes are multiplied and added in 16
-// bits, which an Arm engine does in one instruction; the dot product of 16-bit values takes it three.
 template <bool kUnsigned, size_t kSteps>
-struct DotSum {
-  struct Halves {
-    v128_t even, odd;
-  };
-  using Weights = Halves;
-  using Acts = Halves;
-  v128_t pairs, sum;
+using DotSum = DotSum16<kUnsigned, kSteps>;
 
-  static HWY_INLINE Weights Prepare(VU8 codes) { return Widen(codes.raw); }
-  template <size_t kJ>
-  static HWY_INLINE void LoadActs(const uint8_t* codes, Acts& acts) {
-    acts = Widen(wasm_v128_load32_splat(codes + 4 * kJ));
-  }
-  HWY_INLINE void Begin(VI32) {}
-  template <size_t kStep>
-  HWY_INLINE void Add(const Weights& weights, const Acts& acts) {
-    if constexpr (kSteps == 1) {
-      const v128_t even = wasm_i32x4_dot_i16x8(weights.even, acts.even);
-      sum = kStep == 0 ? even : wasm_i32x4_add(sum, even);
-      sum = wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(weights.odd, acts.odd));
-      return;
-    }
-    const v128_t even = wasm_i16x8_mul(weights.even, acts.even);
-    pairs = kStep % kSteps == 0 ? even : wasm_i16x8_add(pairs, even);
-    pairs = wasm_i16x8_add(pairs, wasm_i16x8_mul(weights.odd, acts.odd));
-    if constexpr (kStep % kSteps == kSteps - 1) {
-      const v128_t four = wasm_i32x4_extadd_pairwise_i16x8(pairs);
-      sum = kStep < kSteps ? four : wasm_i32x4_add(sum, four);
-    }
-  }
-  HWY_INLINE VI32 Total(VI32 start) const { return hn::Add(VI32{sum}, start); }
-
- private:
-  static HWY_INLINE Halves Widen(v128_t bytes) {
-    return {wasm_i16x8_shr(wasm_i16x8_shl(bytes, 8), 8), wasm_i16x8_shr(bytes, 8)};
-  }
-};
+#endif
 
 #else
 #error "No 8-bit dot product for this architecture: add one above, and a row to dispatch.cc"

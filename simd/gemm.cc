@@ -151,7 +151,7 @@ HWY_INLINE void Tiles(const MatMulArgs& args, const GemmArgs& gemm, size_t row, 
 
 template <class F>
 void Gemm(const MatMulArgs& args, const GemmArgs& gemm, size_t row) {
-  Tiles<typename Operand<F>::Kind, kTileTokens>(args, gemm, row, 0);
+  Tiles<typename Operand<F, true>::Kind, kTileTokens>(args, gemm, row, 0);
 }
 
 #define MOTE_GEMM(format) template void Gemm<format>(const MatMulArgs&, const GemmArgs&, size_t);
@@ -168,6 +168,10 @@ MOTE_GEMM(FormatQ6_K)
 MOTE_GEMM(FormatIQ4_NL)
 MOTE_GEMM(FormatIQ4_XS)
 MOTE_GEMM(FormatMXFP4)
+#if HWY_ARCH_WASM && defined(__wasm_relaxed_simd__)
+MOTE_GEMM(FormatQ8_0Raised)
+MOTE_GEMM(FormatQ8_0Whole)
+#endif
 #undef MOTE_GEMM
 
 }  // namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE

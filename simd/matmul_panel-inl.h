@@ -21,6 +21,7 @@
 #include "simd/gemm-inl.h"
 #include "simd/kernels.h"
 #include "simd/panel_formats-inl.h"
+#include "simd/word_dots-inl.h"
 
 #if MOTE_VECTORS
 MOTE_BEFORE_NAMESPACE();
@@ -38,10 +39,10 @@ inline constexpr size_t kPanels = T == 1 || (T == 2 && !F::kSuper) ? kFarPanels 
 // Up to here the few-token kernel: unpacking twice costs less than storing what was unpacked.
 inline constexpr size_t kFewTokens = HWY_MAX_BYTES == 64 ? 16 : 8;
 
-template <class F, size_t kBlock, size_t kJ>
+template <class F, bool kMany, size_t kBlock, size_t kJ>
 HWY_INLINE VU8 LoadCodes(const uint8_t* chunk, size_t n, size_t unit) {
   const VU8 codes = F::template Codes<kBlock, kJ>(chunk, n, unit);
-  if constexpr (!Operand<F>::kUnsigned && F::kOffset != 0) return hn::Sub(codes, hn::Set(DU8(), F::kOffset));
+  if constexpr (!Operand<F, kMany>::kUnsigned && F::kOffset != 0) return hn::Sub(codes, hn::Set(DU8(), F::kOffset));
   return codes;
 }
 
@@ -114,7 +115,7 @@ HWY_INLINE void FewDots(const uint8_t* const (&chunks)[P], size_t n, size_t unit
   constexpr size_t kSteps = F::kSub / 4;
   typename Sum::Weights weights[P];
   MOTE_UNROLL for (size_t p = 0; p < P; ++p) {
-    weights[p] = Sum::Prepare(LoadCodes<F, kBlock, kJ>(chunks[p], n, unit));
+    weights[p] = Sum::Prepare(LoadCodes<F, false, kBlock, kJ>(chunks[p], n, unit));
   }
   MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
     Sum::template LoadActs<kJ>(acts[t].Codes(), codes[t]);
@@ -126,9 +127,9 @@ HWY_INLINE void FewDots(const uint8_t* const (&chunks)[P], size_t n, size_t unit
 }
 
 // One half of a block (half 0 where scales cover all of it) for one token. The compiler loads scales once for all.
-template <class F, size_t kHalf>
-HWY_INLINE VF AddFew(VF sum, const typename Operand<F>::Sum& dots, const ChunkScales<F>& scales, const uint8_t* chunk,
-                     size_t n, size_t block, const Acts& acts) {
+template <class F, size_t kHalf, class Sum>
+HWY_INLINE VF AddFew(VF sum, const Sum& dots, const ChunkScales<F>& scales, const uint8_t* chunk, size_t n,
+                     size_t block, const Acts& acts) {
   const VF scale = scales.template Scale<kHalf>(chunk, n, block);
   VF min = scale;
   if constexpr (F::kHasMin) min = scales.template Min<kHalf>(chunk, n, block);
@@ -139,18 +140,23 @@ HWY_INLINE VF AddFew(VF sum, const typename Operand<F>::Sum& dots, const ChunkSc
 // The blocks of one unit, from kBlock on; leaves acts at the next unit's.
 template <class F, size_t kBlock, size_t P, size_t T>
 HWY_INLINE void FewUnit(const uint8_t* const (&chunks)[P], size_t n, size_t unit, const ChunkScales<F> (&scales)[P],
-                        Acts (&acts)[T], VF (&sums)[P][T]) {
+                        FewActs<F, P> (&acts)[T], VF (&sums)[P][T]) {
   using Kind = typename Operand<F>::Kind;
   const size_t block = unit * F::kBlocks + kBlock;
-  typename Kind::Sum dots[P][Kind::kHalves][T];
+  FewSum<F, P> dots[P][Kind::kHalves][T];
   MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
     MOTE_UNROLL for (size_t h = 0; h < Kind::kHalves; ++h) {
       const VI32 start = Kind::Start(acts[t], h, Operand<F>::kShift);
       MOTE_UNROLL for (size_t p = 0; p < P; ++p) dots[p][h][t].Begin(start);
     }
   }
-  typename Kind::Sum::Acts codes[T];
-  FewDots<F, kBlock, 0, P, T>(chunks, n, unit, acts, codes, dots);
+#if HWY_ARCH_WASM
+  if constexpr (kByWords<F, P>) WordDots<F, 0, P, T>(chunks, n, unit, acts, dots);
+#endif
+  if constexpr (!kByWords<F, P>) {
+    typename Kind::Sum::Acts codes[T];
+    FewDots<F, kBlock, 0, P, T>(chunks, n, unit, acts, codes, dots);
+  }
   MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
     MOTE_UNROLL for (size_t p = 0; p < P; ++p) {
       sums[p][t] = AddFew<F, 0>(sums[p][t], dots[p][0][t], scales[p], chunks[p], n, block, acts[t]);
@@ -158,7 +164,7 @@ HWY_INLINE void FewUnit(const uint8_t* const (&chunks)[P], size_t n, size_t unit
         sums[p][t] = AddFew<F, 1>(sums[p][t], dots[p][Kind::kHalves - 1][t], scales[p], chunks[p], n, block, acts[t]);
       }
     }
-    acts[t].block += sizeof(A8Block);
+    acts[t].Next();
   }
   if constexpr (kBlock + 1 < F::kBlocks) {
     FewUnit<F, kBlock + 1, P, T>(chunks, n, unit, scales, acts, sums);
@@ -169,7 +175,7 @@ HWY_INLINE void FewUnit(const uint8_t* const (&chunks)[P], size_t n, size_t unit
 // do not exist are the first one once more.
 template <class F, size_t P, size_t T>
 HWY_NOINLINE void FewTile(const MatMulArgs& args, size_t row, size_t apart, size_t token) {
-  Acts acts[T];
+  FewActs<F, P> acts[T];
   VF sums[P][T];
   size_t rows[P];
   const uint8_t* chunks[P];
@@ -178,7 +184,8 @@ HWY_NOINLINE void FewTile(const MatMulArgs& args, size_t row, size_t apart, size
     chunks[p] = args.panels + rows[p] / kPanelRows * ChunkBytes<F>(args.k / 32);
   }
   MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
-    acts[t] = ActsOf(args, token + t);
+    static_cast<Acts&>(acts[t]) = ActsOf(args, token + t);
+    if constexpr (kByWords<F, P>) acts[t].ready = ReadyActs(args, token + t);
     MOTE_UNROLL for (size_t p = 0; p < P; ++p) sums[p][t] = hn::Zero(DF());
   }
   const size_t blocks = args.k / 32;
@@ -222,8 +229,8 @@ HWY_NOINLINE void FewTile(const MatMulArgs& args, size_t row, size_t apart, size
 
 template <class F, size_t kBlock, size_t kJ>
 HWY_INLINE void UnpackCodes(const uint8_t* chunk, size_t n, size_t unit, uint8_t* codes) {
-  VU8 raised = LoadCodes<F, kBlock, kJ>(chunk, n, unit);
-  constexpr int kRaise = Operand<F>::Kind::kRaised ? 128 - Operand<F>::kOffset : 0;
+  VU8 raised = LoadCodes<F, true, kBlock, kJ>(chunk, n, unit);
+  constexpr int kRaise = Operand<F, true>::Kind::kRaised ? 128 - Operand<F, true>::kOffset : 0;
   if constexpr (kRaise != 0) raised = hn::Add(raised, hn::Set(DU8(), kRaise));
   hn::Store(raised, DU8(), codes + kJ * kGemmPanels * kWordBytes);
   if constexpr (kJ + 1 < 8) UnpackCodes<F, kBlock, kJ + 1>(chunk, n, unit, codes);
@@ -272,7 +279,7 @@ HWY_INLINE void ManyTokens(const MatMulArgs& args, const uint8_t* panels, size_t
   GemmArgs gemm;
   gemm.weights = GemmScratch(args.scratch);
   gemm.rows = rows < kGemmPanels * kPanelRows ? rows : kGemmPanels * kPanelRows;
-  gemm.shift = Operand<F>::kShift;
+  gemm.shift = Operand<F, true>::kShift;
   for (size_t first = 0; first < blocks; first += kGemmBlocks) {
     gemm.first_block = first;
     gemm.blocks = blocks - first < kGemmBlocks ? blocks - first : kGemmBlocks;
@@ -291,6 +298,18 @@ HWY_INLINE void ManyTokens(const MatMulArgs& args, const uint8_t* panels, size_t
 
 // ---- The walk
 
+// What tiles of one and of two tokens want made ready. False where there is no room for it.
+template <class F>
+HWY_INLINE bool PrepareFew([[maybe_unused]] const MatMulArgs& args) {
+  static_assert(!kByWords<F, kPanels<F, kFewTile>>);
+  if constexpr (!kByWords<F, kPanels<F, 1>>) return true;
+#if HWY_ARCH_WASM
+  if (args.m % kFewTile * (args.k / 32 * kReadyBytes) > kMatMulScratchBytes) return false;
+  for (size_t token = args.m / kFewTile * kFewTile; token < args.m; ++token) MakeReady<F>(args, token);
+#endif
+  return true;
+}
+
 // kFarPanels panels times T tokens at a time. Returns the first token that is left.
 template <class F, size_t T>
 HWY_INLINE size_t FewTiles(const MatMulArgs& args, size_t row, size_t apart, size_t token) {
@@ -305,7 +324,7 @@ HWY_INLINE size_t FewTiles(const MatMulArgs& args, size_t row, size_t apart, siz
 template <class F>
 HWY_INLINE void MatMulPanels(const MatMulArgs& args) {
   const size_t panel_bytes = ChunkBytes<F>(args.k / 32);
-  if (args.m > kFewTokens) {
+  if (args.m > kFewTokens || !PrepareFew<F>(args)) {
     for (size_t row = 0; row < args.rows; row += kGemmPanels * kPanelRows) {
       ManyTokens<F>(args, args.panels + row / kPanelRows * panel_bytes, panel_bytes, row);
     }

@@ -12,6 +12,7 @@
 //   kLargest   of the codes' magnitudes
 //   kHasMin
 //   kSmallScale  scales are below 2^100
+//   kPlainWords  4 where a block's codes are the nibbles of four words and nothing else, 8 where the bytes of eight
 //   kHalfScales  not kSuper, and scales (and mins) are vectors of float16, block by block, at the chunk's begin
 //   Codes<kBlock, kJ>(chunk, n, unit)  codes of values 4 kJ .. 4 kJ + 3 of block unit * kBlocks + kBlock of n
 //   Scale(chunk, n, block), Min(chunk, n, block)    where not kSuper
@@ -116,6 +117,7 @@ struct BlockPanel {
   static constexpr bool kHasMin = kScaleFields == 2;
   static constexpr bool kSmallScale = true;
   static constexpr bool kHalfScales = true;
+  static constexpr size_t kPlainWords = 0;
 
   static HWY_INLINE VF Scale(const uint8_t* chunk, size_t, size_t block) {
     return LoadHalves(chunk + block * kHalfBytes);
@@ -135,6 +137,7 @@ struct BlockPanel {
 };
 
 struct FormatQ4_0 : BlockPanel<BlockQ4_0, 8, 15, 1, 4> {
+  static constexpr size_t kPlainWords = 4;
   template <size_t kBlock, size_t kJ>
   static HWY_INLINE VU8 Codes(const uint8_t* chunk, size_t n, size_t block) {
     return Nibbles<kJ>(Words(chunk, n), block);
@@ -142,6 +145,7 @@ struct FormatQ4_0 : BlockPanel<BlockQ4_0, 8, 15, 1, 4> {
 };
 
 struct FormatQ4_1 : BlockPanel<BlockQ4_1, 0, 15, 2, 4> {
+  static constexpr size_t kPlainWords = 4;
   template <size_t kBlock, size_t kJ>
   static HWY_INLINE VU8 Codes(const uint8_t* chunk, size_t n, size_t block) {
     return Nibbles<kJ>(Words(chunk, n), block);
@@ -172,11 +176,31 @@ struct FormatQ5_1 : BlockPanel<BlockQ5_1, 0, 31, 2, 4> {
 
 struct FormatQ8_0 : BlockPanel<BlockQ8_0, 0, 128, 1, 8> {
   static constexpr bool kSigned = true;
+  static constexpr size_t kPlainWords = 8;
   template <size_t kBlock, size_t kJ>
   static HWY_INLINE VU8 Codes(const uint8_t* chunk, size_t n, size_t block) {
     return LoadWords(Words(chunk, n), block * 8 + kJ);
   }
 };
+
+#if HWY_ARCH_WASM && defined(__wasm_relaxed_simd__)
+// Where the relaxed dot product takes all 8 bits of its second operand, one of them does: as unsigned, raised, or as
+// signed, which DotSum then sees as codes without a sign of their own.
+struct FormatQ8_0Raised : FormatQ8_0 {
+  static constexpr int kOffset = 128;
+  static constexpr int kLargest = 255;
+  static constexpr bool kSigned = false;
+  static constexpr size_t kPlainWords = 0;
+  template <size_t kBlock, size_t kJ>
+  static HWY_INLINE VU8 Codes(const uint8_t* chunk, size_t n, size_t block) {
+    return hn::Xor(FormatQ8_0::Codes<kBlock, kJ>(chunk, n, block), SetForLoop<0x80808080>(DU8()));
+  }
+};
+struct FormatQ8_0Whole : FormatQ8_0 {
+  static constexpr bool kSigned = false;
+  static constexpr size_t kPlainWords = 0;
+};
+#endif
 
 inline constexpr Table16 kIQ4Codes = Raised(kIQ4Values, kDotTakesU8 ? 128 : 0);
 
@@ -224,6 +248,7 @@ struct SuperPanel {
   static constexpr bool kHasMin = kHasMinValue;
   static constexpr bool kSmallScale = true;
   static constexpr bool kHalfScales = false;
+  static constexpr size_t kPlainWords = 0;
 };
 
 // Stores a group's scale, and what comes after it.

@@ -320,6 +320,21 @@ TEST(FloatMatMul, EveryHalfIsExact) {
   }
 }
 
+// Rows too long for a copy of their activations in scratch memory.
+TEST_P(QuantisedMatMul, LongRows) {
+  const DType type = GetParam();
+  Random random(static_cast<uint64_t>(type) + 700);
+  for (auto [k, m] : {std::pair<size_t, size_t>{65536 + 256, 1}, {32768 + 256, 2}, {21760 + 256, 3}}) {
+    Product product(type, k, 5, m, 0, random);
+    const std::vector<Expected> want = product.WantAll();
+    for (const simd::KernelTable* table : RunnableRows()) {
+      Guarded<float> out(5 * m);
+      product.Multiply(*table, out.data(), 5);
+      EXPECT_TRUE(AllClose(out.span(), want, Label(*table, product)));
+    }
+  }
+}
+
 // Codes at their ends times activations at theirs: where 16-bit partial sums would overflow.
 TEST_P(QuantisedMatMul, ExtremeCodes) {
   const DType type = GetParam();
@@ -328,7 +343,7 @@ TEST_P(QuantisedMatMul, ExtremeCodes) {
   const ScaleFields fields = FieldsOf(type);
   const size_t k = 512;
   for (int pattern : {0x00, 0xff, 0x80, 0x7f, 0x81, 0x77, 0x88, 0xf0, 0x0f}) {
-    Product product(type, k, 5, 4, 0, random);
+    Product product(type, k, 5, 9, 0, random);
     for (size_t r = 0; r < 5; ++r) {
       std::vector<uint8_t> row(product.row_bytes, static_cast<uint8_t>(pattern));
       for (size_t b = 0; b < row.size(); b += info.block_bytes) {
@@ -338,16 +353,21 @@ TEST_P(QuantisedMatMul, ExtremeCodes) {
       }
       product.SetRow(r, row);
     }
-    for (size_t t = 0; t < 4; ++t) {
+    for (size_t t = 0; t < product.m; ++t) {
       std::vector<float> x(k);
-      for (size_t i = 0; i < k; ++i) x[i] = (t == 0 || (t == 1 && i % 2) || (t == 2 && i % 3)) ? 1.0f : -1.0f;
+      const size_t kind = t % 4;
+      for (size_t i = 0; i < k; ++i) x[i] = (kind == 0 || (kind == 1 && i % 2) || (kind == 2 && i % 3)) ? 1.0f : -1.0f;
       product.SetActs(t, x);
     }
-    const std::vector<Expected> want = product.WantAll();
-    for (const simd::KernelTable* table : RunnableRows()) {
-      Guarded<float> out(20);
-      product.Multiply(*table, out.data(), 5);
-      EXPECT_TRUE(AllClose(out.span(), want, Label(*table, product) + " bytes " + std::to_string(pattern)));
+    // One, two, four and eight tokens at a time, and many.
+    for (size_t m : {1, 2, 3, 4, 8, 9}) {
+      product.m = m;
+      const std::vector<Expected> want = product.WantAll();
+      for (const simd::KernelTable* table : RunnableRows()) {
+        Guarded<float> out(m * 5);
+        product.Multiply(*table, out.data(), 5);
+        EXPECT_TRUE(AllClose(out.span(), want, Label(*table, product) + " bytes " + std::to_string(pattern)));
+      }
     }
   }
 }
