@@ -26,7 +26,8 @@ const kDotModule = module(
     section(1, [1, 0x60, 1, 0x7f, 0]), section(3, [1, 0]), section(5, [1, 0, 1]),
     section(7, [2, 1, 0x6d, 2, 0, 1, 0x66, 0, 0]), section(10, [1, kDotBody.length, ...kDotBody]));
 
-// The first operand is signed, the second in [0, 127]: what the kernels hold to, and the standard promises one result for.
+// The first operand is signed, the second in [0, 127]: what the standard promises one result for, and the kernels hold to;
+// Q8_0's ask the engine themselves what it makes of an eighth bit.
 function dotIsRight(run: (n: number) => void, memory: WebAssembly.Memory, seed: number): boolean {
   const bytes = new Int8Array(memory.buffer), words = new Int32Array(memory.buffer);
   const extremes = [-128, 127, -1, 0, 1, -127];
