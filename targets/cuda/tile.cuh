@@ -132,6 +132,10 @@ MOTE_DEVICE uint32_t LookUp(const uint32_t table[4], uint32_t nibbles) {
   return PickBytes(low, high, 0x3210u | (nibbles & 0x8888u) >> 1);
 }
 
+MOTE_DEVICE uint32_t Moved(uint32_t word, int up) {
+  return up >= 0 ? word << up : word >> -up;
+}
+
 // The four registers of a step of the half: codes as signed bytes, code_shift() bits up.
 template <DType kType>
 MOTE_DEVICE void StepCodes(const HalfTile<kType>& r, int step, uint32_t a[4]) {
@@ -156,19 +160,14 @@ MOTE_DEVICE void StepCodes(const HalfTile<kType>& r, int step, uint32_t a[4]) {
       a[i] = (i % 2 == 0 ? word << 4 : word) & 0xf0f0f0f0u;
     }
   } else {
+    // Each part goes at once to where it belongs: a shift and a mask.
+    constexpr int kShift = f.code_shift(), kUpper = kShift + (f.nibbles ? 4 : 0), kBit = kShift + (f.nibbles ? 4 : 2);
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      uint32_t code = 0;
-      if constexpr (f.nibbles) code = r.nibbles[step * 2 + i / 2] >> (i % 2 * 4) & 0x0f0f0f0fu;
-      if constexpr (f.pairs) {
-        const uint32_t pair = r.pairs[step] >> 2 * i & 0x03030303u;
-        code |= f.nibbles ? pair << 4 : pair;
-      }
-      if constexpr (f.bits) {
-        const uint32_t bit = r.bits[step / 2] >> (i + step % 2 * 4) & 0x01010101u;
-        code |= bit << (f.nibbles ? 4 : 2);
-      }
-      a[i] = code << f.code_shift();
+      a[i] = 0;
+      if constexpr (f.nibbles) a[i] = Moved(r.nibbles[step * 2 + i / 2], kShift - i % 2 * 4) & 0x0f0f0f0fu << kShift;
+      if constexpr (f.pairs) a[i] |= Moved(r.pairs[step], kUpper - 2 * i) & 0x03030303u << kUpper;
+      if constexpr (f.bits) a[i] |= Moved(r.bits[step / 2], kBit - i - step % 2 * 4) & 0x01010101u << kBit;
     }
   }
 }
