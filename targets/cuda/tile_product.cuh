@@ -255,7 +255,8 @@ MOTE_DEVICE void SuperStep(const uint32_t a[4], uint32_t b0, uint32_t b1, const 
   for (int i = 0; i < 4; ++i) {
     if (!Looked<kColumns>(i)) continue;
     if constexpr (kGroups == 8) {
-      whole[i] += scales[i / 2][2 * step] * d[0][i] + scales[i / 2][2 * step + 1] * d[1][i];
+      whole[i] += scales[i / 2][2 * step] * d[0][i];
+      whole[i] += scales[i / 2][2 * step + 1] * d[1][i];
     } else {
       whole[i] += scales[i / 2][step] * d[0][i];
     }
@@ -321,7 +322,7 @@ MOTE_DEVICE void AddSuper(const HalfTile<kType>& r, const SuperSums<kTokens8>& s
       if (!Looked<kColumns>(i)) continue;
       sum[n][i] = fmaf(static_cast<float>(sums.whole[n][i]), scale[i / 2] * token[i % 2], sum[n][i]);
       if constexpr (kMins) {
-        sum[n][i] = fmaf(static_cast<float>(-sums.mins[n][i]), min[i / 2] * token[i % 2], sum[n][i]);
+        sum[n][i] = fmaf(-static_cast<float>(sums.mins[n][i]), min[i / 2] * token[i % 2], sum[n][i]);
       }
     }
   }
