@@ -65,6 +65,25 @@ MOTE_DEVICE void MmaUnsigned16(int32_t d[4], uint32_t a0, uint32_t a1, uint32_t 
 #endif
 }
 
+// Of 32.
+template <bool kUnsignedB>
+MOTE_DEVICE void MmaUnsigned32(int32_t d[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
+#if __CUDA_ARCH__ >= 800
+  if (kUnsignedB) {
+    asm("mma.sync.aligned.m16n8k32.row.col.s32.u8.u8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};\n"
+        : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+  } else {
+    asm("mma.sync.aligned.m16n8k32.row.col.s32.u8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};\n"
+        : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+  }
+#else
+  MmaUnsigned16<kUnsignedB>(d, a[0], a[1], b0);
+  MmaUnsigned16<kUnsignedB>(d, a[2], a[3], b1);
+#endif
+}
+
 // d = start + product of 32.
 MOTE_DEVICE void MmaBytes32(int32_t d[4], const int32_t start[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
 #if __CUDA_ARCH__ >= 800

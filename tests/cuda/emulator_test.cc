@@ -86,7 +86,8 @@ TEST(Emulator, MatrixInstructionsMultiply) {
   for (auto& row : b) {
     for (int8_t& v : row) v = static_cast<int8_t>(random() % 256);
   }
-  int got[16][8] = {}, got16[16][8] = {}, got_mixed[16][8] = {}, got_unsigned[16][8] = {};
+  int got[16][8] = {}, got16[16][8] = {}, got_mixed[16][8] = {}, got_unsigned[16][8] = {}, got_mixed32[16][8] = {},
+      got_unsigned32[16][8] = {};
   const auto pack = [](const auto& at) {
     uint32_t word = 0;
     for (int i = 0; i < 4; ++i) word |= static_cast<uint32_t>(static_cast<uint8_t>(at(i))) << 8 * i;
@@ -98,23 +99,32 @@ TEST(Emulator, MatrixInstructionsMultiply) {
     for (int r = 0; r < 4; ++r) fa[r] = pack([&](int i) { return a[g + r % 2 * 8][r / 2 * 16 + 4 * t + i]; });
     const uint32_t b0 = pack([&](int i) { return b[4 * t + i][g]; });
     const uint32_t b1 = pack([&](int i) { return b[16 + 4 * t + i][g]; });
-    int32_t d[4], d16[4] = {0, 0, 0, 0}, mixed[4] = {0, 0, 0, 0}, unsigned16[4] = {0, 0, 0, 0};
+    int32_t d[4], d16[4] = {0, 0, 0, 0}, mixed[4] = {0, 0, 0, 0}, unsigned16[4] = {0, 0, 0, 0},
+                  mixed32[4] = {1, 1, 1, 1}, unsigned32[4] = {1, 1, 1, 1};
     const int32_t ones[4] = {1, 1, 1, 1};
     MmaBytes32(d, ones, fa, b0, b1);
     MmaBytes16(d16, fa[0], fa[1], b0);
     MmaUnsigned16<false>(mixed, fa[0], fa[1], b0);
     MmaUnsigned16<true>(unsigned16, fa[0], fa[1], b0);
+    MmaUnsigned32<false>(mixed32, fa, b0, b1);
+    MmaUnsigned32<true>(unsigned32, fa, b0, b1);
     for (int i = 0; i < 4; ++i) {
       got[g + i / 2 * 8][2 * t + i % 2] = d[i];
       got16[g + i / 2 * 8][2 * t + i % 2] = d16[i];
       got_mixed[g + i / 2 * 8][2 * t + i % 2] = mixed[i];
       got_unsigned[g + i / 2 * 8][2 * t + i % 2] = unsigned16[i];
+      got_mixed32[g + i / 2 * 8][2 * t + i % 2] = mixed32[i];
+      got_unsigned32[g + i / 2 * 8][2 * t + i % 2] = unsigned32[i];
     }
   });
   for (int row = 0; row < 16; ++row) {
     for (int column = 0; column < 8; ++column) {
-      int want = 1, want16 = 0, want_mixed = 0, want_unsigned = 0;
-      for (int k = 0; k < 32; ++k) want += a[row][k] * b[k][column];
+      int want = 1, want16 = 0, want_mixed = 0, want_unsigned = 0, want_mixed32 = 1, want_unsigned32 = 1;
+      for (int k = 0; k < 32; ++k) {
+        want += a[row][k] * b[k][column];
+        want_mixed32 += static_cast<uint8_t>(a[row][k]) * b[k][column];
+        want_unsigned32 += static_cast<uint8_t>(a[row][k]) * static_cast<uint8_t>(b[k][column]);
+      }
       for (int k = 0; k < 16; ++k) {
         want16 += a[row][k] * b[k][column];
         want_mixed += static_cast<uint8_t>(a[row][k]) * b[k][column];
@@ -124,6 +134,8 @@ TEST(Emulator, MatrixInstructionsMultiply) {
       EXPECT_EQ(got16[row][column], want16);
       EXPECT_EQ(got_mixed[row][column], want_mixed);
       EXPECT_EQ(got_unsigned[row][column], want_unsigned);
+      EXPECT_EQ(got_mixed32[row][column], want_mixed32);
+      EXPECT_EQ(got_unsigned32[row][column], want_unsigned32);
     }
   }
 }

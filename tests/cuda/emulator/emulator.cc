@@ -58,10 +58,11 @@ struct Warp {
   uint8_t places[2][32 * 64];
 };
 
-// 16 bytes on their way to shared memory.
+// Bytes on their way to shared memory.
 struct Copy {
   uint8_t* to;
   const uint8_t* from;
+  uint32_t bytes;
   uint32_t group;
 };
 
@@ -228,13 +229,13 @@ void SyncBlock() {
   Wait(&m.block_turn, turn);
 }
 
-void CopyAsync16(void* shared, const void* global) {
-  if ((reinterpret_cast<uintptr_t>(shared) | reinterpret_cast<uintptr_t>(global)) % 16 != 0) {
-    Fault("CopyAsync16: not aligned to 16 bytes");
+void CopyAsync(void* shared, const void* global, uint32_t bytes) {
+  if ((reinterpret_cast<uintptr_t>(shared) | reinterpret_cast<uintptr_t>(global)) % bytes != 0) {
+    Fault("CopyAsync16 or CopyAsync8: not aligned to its bytes");
   }
   Fiber& self = *TheMachine().current;
-  memset(shared, 0xff, 16);
-  self.copies.push_back({static_cast<uint8_t*>(shared), static_cast<const uint8_t*>(global), self.groups});
+  memset(shared, 0xff, bytes);
+  self.copies.push_back({static_cast<uint8_t*>(shared), static_cast<const uint8_t*>(global), bytes, self.groups});
 }
 
 void CommitCopies() {
@@ -245,7 +246,7 @@ void WaitCopies(uint32_t pending) {
   Fiber& self = *TheMachine().current;
   size_t done = 0;
   while (done < self.copies.size() && self.copies[done].group + pending < self.groups) {
-    memcpy(self.copies[done].to, self.copies[done].from, 16);
+    memcpy(self.copies[done].to, self.copies[done].from, self.copies[done].bytes);
     ++done;
   }
   self.copies.erase(self.copies.begin(), self.copies.begin() + static_cast<ptrdiff_t>(done));

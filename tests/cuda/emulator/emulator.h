@@ -52,7 +52,7 @@ const Place& Current();
 uint8_t* Shared();
 void SyncBlock();
 // vocabulary.h
-void CopyAsync16(void* shared, const void* global);
+void CopyAsync(void* shared, const void* global, uint32_t bytes);
 void CommitCopies();
 void WaitCopies(uint32_t pending);
 // All lanes of the warp lay down `bytes` (up to 64) and see what the others laid down: 32 places of 64 bytes. `word`
@@ -152,7 +152,10 @@ MOTE_DEVICE int RoundToInt(float x) {
   return static_cast<int>(nearbyintf(x));
 }
 MOTE_DEVICE void CopyAsync16(void* shared, const void* global) {
-  mote_emulator::CopyAsync16(shared, global);
+  mote_emulator::CopyAsync(shared, global, 16);
+}
+MOTE_DEVICE void CopyAsync8(void* shared, const void* global) {
+  mote_emulator::CopyAsync(shared, global, 8);
 }
 MOTE_DEVICE void CommitCopies() {
   mote_emulator::CommitCopies();
@@ -198,6 +201,10 @@ MOTE_DEVICE void MmaBytes16(int32_t d[4], uint32_t a0, uint32_t a1, uint32_t b0)
 template <bool kUnsignedB>
 MOTE_DEVICE void MmaUnsigned16(int32_t d[4], uint32_t a0, uint32_t a1, uint32_t b0) {
   MmaBytes("MmaUnsigned16", d, {{a0, a1, 0, 0}, {b0, 0}}, 1, {false, !kUnsignedB});
+}
+template <bool kUnsignedB>
+MOTE_DEVICE void MmaUnsigned32(int32_t d[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
+  MmaBytes("MmaUnsigned32", d, {{a[0], a[1], a[2], a[3]}, {b0, b1}}, 2, {false, !kUnsignedB});
 }
 MOTE_DEVICE void MmaBytes32(int32_t d[4], const int32_t start[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
   for (int i = 0; i < 4; ++i) d[i] = start[i];
