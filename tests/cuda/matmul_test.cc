@@ -127,7 +127,8 @@ TEST(CudaMatMul, EveryTypeAgreesWithTheSumInDouble) {
   }
 }
 
-// All kernels of a type, and several places of a tile. A large GPU takes blocks of fewer rows.
+// All kernels of a type, and several places of a tile. A large GPU takes blocks of fewer rows, and one whose kernels do
+// not overlap takes many tokens, from 33 on, in another way.
 TEST(CudaMatMul, ATokensBitsAreTheSameInEveryBatch) {
   for (const DType type : kTypes) {
     const uint32_t block = DTypeInfoOf(type)->block_values;
@@ -136,10 +137,16 @@ TEST(CudaMatMul, ATokensBitsAreTheSameInEveryBatch) {
     const uint32_t seen[] = {0, 3, 16, 39};
     std::vector<std::vector<float>> alone;
     for (const uint32_t token : seen) alone.push_back(Multiply(p, token, 1));
-    for (const uint32_t multiprocessors : {1u, 100u}) {
-      mote_emulator::Device().multiprocessors = multiprocessors;
-      for (const uint32_t count : {1u, 6u, 14u, 25u, 40u, 67u}) {
-        if ((count == 67 || multiprocessors == 100) && (!thorough || count > 32)) continue;
+    const struct {
+      uint32_t multiprocessors;
+      bool overlaps;
+      std::vector<uint32_t> counts;
+    } devices[] = {{1, true, {1, 6, 14, 25, 40, 67}}, {100, true, {1, 6, 14, 25}}, {1, false, {40, 67}}};
+    for (const auto& device : devices) {
+      mote_emulator::Device().multiprocessors = device.multiprocessors;
+      mote_emulator::Device().overlaps = device.overlaps;
+      for (const uint32_t count : device.counts) {
+        if (!thorough && (count == 67 || device.multiprocessors == 100)) continue;
         const std::vector<float> batch = Multiply(p, 0, count);
         for (size_t i = 0; i < alone.size() && seen[i] < count; ++i) {
           EXPECT_EQ(memcmp(batch.data() + seen[i] * p.rows, alone[i].data(), p.rows * 4), 0)
@@ -148,17 +155,23 @@ TEST(CudaMatMul, ATokensBitsAreTheSameInEveryBatch) {
       }
     }
     mote_emulator::Device().multiprocessors = 1;
+    mote_emulator::Device().overlaps = true;
   }
 }
 
 TEST(CudaMatMul, TheOrderOfThreadsDoesNotShow) {
-  for (const DType type : {DType::kQ4_0, DType::kQ6_K, DType::kF16, DType::kF32}) {
+  for (const DType type : {DType::kQ4_0, DType::kQ4_K, DType::kQ6_K, DType::kF16, DType::kF32}) {
     Problem p(type, 40, 2304);
-    for (const uint32_t count : {1u, 5u, 20u, 40u}) {
-      ExpectTheSameInEveryOrder([&] { return Multiply(p, 0, count); },
-                                DTypeName(type) + (", " + std::to_string(count)));
+    for (const bool overlaps : {true, false}) {
+      mote_emulator::Device().overlaps = overlaps;
+      for (const uint32_t count : {1u, 5u, 20u, 66u}) {
+        if (!overlaps && count != 66) continue;
+        ExpectTheSameInEveryOrder([&] { return Multiply(p, 0, count); },
+                                  DTypeName(type) + (", " + std::to_string(count)));
+      }
     }
   }
+  mote_emulator::Device().overlaps = true;
 }
 
 TEST(CudaMatMul, QuantisesAsTheCpuDoes) {
