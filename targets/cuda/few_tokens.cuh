@@ -102,7 +102,7 @@ MOTE_DEVICE void MultiplyStretch(const MatMulArgs& args, const Stretch& s, Token
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         if (!Looked<kColumns>(i)) continue;
-        out[(r * 16 + g + i / 2 * 8) * (8 * kTokens8) + 8 * n + 2 * t + i % 2] = sum[r][n][i] * Unshift<kType>();
+        out[(r * 16 + g + i / 2 * 8) * (8 * kTokens8) + 8 * n + 2 * t + i % 2] = sum[r][n][i];
       }
     }
   }
@@ -171,14 +171,14 @@ FewTokensKernel(const MatMulArgs args) {
     SyncBlock();
     if constexpr (HasGate(kFused)) {
       for (uint32_t token = warp; token < tokens.end - tokens.first; token += kFewThreads / kWarp) {
-        StoreGated<kRows, kPlaces>(args, sums + token, stretches, blockIdx.x * (kRows / 2), first + token);
+        StoreGated<kType, kRows, kPlaces>(args, sums + token, stretches, blockIdx.x * (kRows / 2), first + token);
       }
     } else if constexpr (HasHeads(kFused)) {
       static_assert(kTokens * kPairs <= kFewThreads, "a thread has one pair");
       if (has_pair) {
         const float* own = sums + threadIdx.x % kPairs * 2 * kPlaces + threadIdx.x / kPairs;
-        const float a = SumOfStretches<kRows, kPlaces>(own, stretches);
-        const float b = SumOfStretches<kRows, kPlaces>(own + kPlaces, stretches);
+        const float a = SumOfStretches<kType, kRows, kPlaces>(own, stretches);
+        const float b = SumOfStretches<kType, kRows, kPlaces>(own + kPlaces, stretches);
         float scale = 1;
         if (FormatOf(kType).halves) scale = *reinterpret_cast<const float*>(ActRow(args, pair_token));
         StorePair(args.heads, matrix, pair_row, pair_token, pair, a * scale, b * scale);
@@ -187,7 +187,7 @@ FewTokensKernel(const MatMulArgs args) {
       for (uint32_t i = threadIdx.x; i < kRows * (tokens.end - tokens.first); i += kFewThreads) {
         const uint32_t row = i % kRows, token = i / kRows;
         if (s.row_tile * kTileRows + row >= matrix.rows) continue;
-        const float sum = SumOfStretches<kRows, kPlaces>(sums + row * kPlaces + token, stretches);
+        const float sum = SumOfStretches<kType, kRows, kPlaces>(sums + row * kPlaces + token, stretches);
         float scale = 1;
         if (FormatOf(kType).halves) scale = *reinterpret_cast<const float*>(ActRow(args, tokens.first + token));
         StoreOutput(args, matrix, s.row_tile * kTileRows + row, tokens.first + token, sum, scale, added);

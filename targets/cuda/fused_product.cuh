@@ -122,14 +122,14 @@ MOTE_DEVICE void NormActs(const MatMulArgs& args, uint32_t token, uint32_t begin
 }
 
 // A token's 32 outputs from `row` on, by one warp.
-template <uint32_t kRows, uint32_t kPlaces>
+template <DType kType, uint32_t kRows, uint32_t kPlaces>
 MOTE_DEVICE void StoreGated(const MatMulArgs& args, const float* sums, uint32_t stretches, uint32_t row,
                             uint32_t token) {
   static_assert(kRows == 2 * kWarp, "a group of activations");
   const uint32_t lane = threadIdx.x % kWarp;
   const float* own = sums + lane * kPlaces;
-  float gate = SumOfStretches<kRows, kPlaces>(own, stretches);
-  float other = SumOfStretches<kRows, kPlaces>(own + kWarp * kPlaces, stretches);
+  float gate = SumOfStretches<kType, kRows, kPlaces>(own, stretches);
+  float other = SumOfStretches<kType, kRows, kPlaces>(own + kWarp * kPlaces, stretches);
   if (args.matrix[0].bias != nullptr) gate += args.matrix[0].bias[row + lane];
   if (args.matrix[1].bias != nullptr) other += args.matrix[1].bias[row + lane];
   uint8_t* acts = args.gate.acts + token * args.gate.act_bytes;

@@ -133,14 +133,12 @@ struct ManySums {
   float total[kWarpTokens8][4];
   float sum[kWarpTokens8][4];
 };
-template <DType kType>
 MOTE_DEVICE void EndStretch(bool first, ManySums* s) {
 #pragma unroll
   for (int n = 0; n < kWarpTokens8; ++n) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const float sum = s->sum[n][i] * Unshift<kType>();
-      s->total[n][i] = first ? sum : s->total[n][i] + sum;
+      s->total[n][i] = first ? s->sum[n][i] : s->total[n][i] + s->sum[n][i];
       s->sum[n][i] = 0;
     }
   }
@@ -186,7 +184,7 @@ MOTE_DEVICE void MultiplyMany(const MatMulArgs& args, TokenRange tokens, const u
       HalfProduct<kType, kWarpTokens8, 2>(regs[half], half, kStages == 2 ? 0 : 2 * half, acts, start, &super,
                                           sums->sum);
     }
-    if ((tile + 1) % stretch_tiles == 0 || tile + 1 == tiles) EndStretch<kType>(tile < stretch_tiles, sums);
+    if ((tile + 1) % stretch_tiles == 0 || tile + 1 == tiles) EndStretch(tile < stretch_tiles, sums);
   }
 }
 
@@ -224,7 +222,7 @@ ManyTokensKernel(const MatMulArgs args) {
         if (row >= matrix.rows || token >= tokens.end) continue;
         float scale = 1;
         if (f.halves) scale = *reinterpret_cast<const float*>(ActRow(args, token));
-        StoreOutput(args, matrix, row, token, sums.total[n][i], scale);
+        StoreOutput(args, matrix, row, token, sums.total[n][i] * Unshift<kType>(), scale);
       }
     }
   }

@@ -20,7 +20,21 @@ struct Totals {
   MOTE_DEVICE float4* Place(int r, int n) {
     return reinterpret_cast<float4*>(SharedMemory() + S::kTotalsAt) + (r * S::kTokens8 + n) * S::kThreads + threadIdx.x;
   }
-  MOTE_DEVICE void EndStretch(bool first, Totals* totals, StagedSums<kType>& sum) {
+  // At zero with a sign, to which any number may be added and stays what it is.
+  MOTE_DEVICE void Begin(Totals* totals) {
+    if constexpr (S::kSharedTotals) {
+#pragma unroll 1
+      for (int i = 0; i < S::kRowTiles * S::kTokens8; ++i) {
+        *Place(i / S::kTokens8, i % S::kTokens8) = float4{-0.0f, -0.0f, -0.0f, -0.0f};
+      }
+    } else {
+#pragma unroll
+      for (int i = 0; i < S::kRowTiles * S::kTokens8 * 4; ++i) {
+        totals->own[i / 4 / S::kTokens8][i / 4 % S::kTokens8][i % 4] = -0.0f;
+      }
+    }
+  }
+  MOTE_DEVICE void EndStretch(Totals* totals, StagedSums<kType>& sum) {
 #pragma unroll
     for (int r = 0; r < S::kRowTiles; ++r) {
 #pragma unroll
@@ -36,8 +50,7 @@ struct Totals {
         }
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
-          const float stretch = sum[r][n][i] * Unshift<kType>();
-          total[i] = first ? stretch : total[i] + stretch;
+          total[i] += sum[r][n][i];
           sum[r][n][i] = 0;
         }
         if constexpr (S::kSharedTotals) *Place(r, n) = float4{total[0], total[1], total[2], total[3]};
@@ -61,6 +74,7 @@ MOTE_DEVICE void MultiplyStages(uint32_t tiles, StageCopy<kType>* copy, uint32_t
   using S = Staged<kType>;
   const uint32_t stages = tiles * S::kOfTile, stretch_stages = StretchTiles(tiles) * S::kOfTile;
   StagedSums<kType> sum = {};
+  Totals<kType>::Begin(totals);
   SyncBlock();
 #pragma unroll
   for (uint32_t i = 0; i + 1 < S::kStages; ++i) {  // a tile of halves has more stages than the ring
@@ -87,7 +101,7 @@ MOTE_DEVICE void MultiplyStages(uint32_t tiles, StageCopy<kType>* copy, uint32_t
     }
     here = here == (S::kStages - 1) * S::kStageBytes ? 0 : here + S::kStageBytes;
     if (--left == 0 || stage + 1 == stages) {
-      Totals<kType>::EndStretch(stage < stretch_stages, totals, sum);
+      Totals<kType>::EndStretch(totals, sum);
       left = stretch_stages;
     }
   }
@@ -102,7 +116,7 @@ MOTE_DEVICE void StoreStaged(const MatMulArgs& args, const MatrixArgs& matrix, u
     if (row + i / 2 * 8 >= matrix.rows || token + i % 2 >= end_token) continue;
     float scale = 1;
     if (FormatOf(kType).halves) scale = *reinterpret_cast<const float*>(ActRow(args, token + i % 2));
-    StoreOutput(args, matrix, row + i / 2 * 8, token + i % 2, sums[i], scale);
+    StoreOutput(args, matrix, row + i / 2 * 8, token + i % 2, sums[i] * Unshift<kType>(), scale);
   }
 }
 

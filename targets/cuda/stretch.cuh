@@ -60,11 +60,11 @@ MOTE_DEVICE GlobalActs<kTokens8> ActsOfStretch(const MatMulArgs& args, TokenRang
 }
 
 // Of a block's sums: (stretches, kRows, kPlaces), those of one row and token.
-template <uint32_t kRows, uint32_t kPlaces>
+template <DType kType, uint32_t kRows, uint32_t kPlaces>
 MOTE_DEVICE float SumOfStretches(const float* own, uint32_t stretches) {
   float sum = own[0];
   for (uint32_t stretch = 1; stretch < stretches; ++stretch) sum += own[stretch * kRows * kPlaces];
-  return sum;
+  return sum * Unshift<kType>();
 }
 
 }  // namespace mote::cuda

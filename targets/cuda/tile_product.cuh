@@ -368,7 +368,7 @@ MOTE_DEVICE void HalfProduct(const HalfTile<kType>& tile, int half, int first_pa
   }
 }
 
-// What sums are multiplied with in the end: they are 2^code_shift too large.
+// What sums over all columns are multiplied with: they are 2^code_shift too large.
 template <DType kType>
 constexpr float Unshift() {
   return 1.0f / static_cast<float>(1 << FormatOf(kType).code_shift());
