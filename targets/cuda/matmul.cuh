@@ -1,6 +1,6 @@
-// Matrix products: what the kernels for few tokens (streamed_product.cuh, few_tokens.cuh) and for many have in common,
-// and of the latter the one that every GPU can run. (The other one, staged_product.cuh, is taken where it can be and
-// its blocks fill the GPU: matmul_launch.cuh, TakesStages.)
+// Matrix products: what the kernels for few tokens (few_tokens.cuh) and for many have in common, and of the latter the
+// one that every GPU can run. The other one, staged_product.cuh, is taken where it can be and its blocks fill the GPU
+// (matmul_launch.cuh, TakesStages).
 //
 // All read the same tiles and add in the same order (packed.h, kStretches): a token's outputs are the same bits in any
 // batch.
