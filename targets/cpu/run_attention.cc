@@ -12,7 +12,7 @@ namespace {
 constexpr uint32_t kTileRows = 72;
 
 // Those of a matrix unit: enough that unpacking keys and values is little beside the products.
-constexpr uint32_t kUnitTileRows = 128;
+constexpr uint32_t kUnitTileRows = 256;
 
 uint32_t TileTokens(uint32_t group, bool unit) {
   return std::max(1u, (unit ? kUnitTileRows : kTileRows) / group);
