@@ -15,15 +15,17 @@ inline constexpr float kA8Smallest = 0x1p-100f;
 // Larger magnitudes, infinity included, are clamped to this: sums of 16 values must stay finite. NaN becomes zero.
 inline constexpr float kA8Largest = 0x1p120f;
 
-struct WeightKernel {
+template <class Function>
+struct KernelOf {
   DType type;
-  MatMulFn function;
+  Function function;
 };
+using WeightKernel = KernelOf<MatMulFn>;
 
 // `row` with its products filled in. Constant-evaluated: a table is data, not code that runs before main().
-template <class Row = KernelTable, size_t kCount>
-consteval Row WithMatMul(Row row, const WeightKernel (&kernels)[kCount]) {
-  for (const WeightKernel& kernel : kernels) row.matmul[static_cast<uint32_t>(kernel.type)] = kernel.function;
+template <class Row = KernelTable, class Kernel, size_t kCount>
+consteval Row WithMatMul(Row row, const Kernel (&kernels)[kCount]) {
+  for (const Kernel& kernel : kernels) row.matmul[static_cast<uint32_t>(kernel.type)] = kernel.function;
   return row;
 }
 

@@ -50,10 +50,18 @@ constexpr uint64_t UnitAttentionBytes(uint64_t rows, size_t key_dim, size_t valu
          8 * 64;
 }
 
+// What happens to a product while it is in the cache: out = activation(product + bias).
+struct UnitMatMulArgs : MatMulArgs {
+  const float* bias = nullptr;                 // (rows); null: none
+  decltype(KernelTable::gate) gate = nullptr;  // which takes it through `activation`; null: none does
+  Activation activation = Activation::kRelu;
+};
+using UnitMatMulFn = void (*)(const UnitMatMulArgs& args);
+
 struct UnitKernels {
   // As KernelTable::matmul, from the same panels; activations as `split` leaves them, from a group's first row on,
   // act_stride_bytes = UnitRowBytes. Null where the type is no weight.
-  MatMulFn matmul[40];
+  UnitMatMulFn matmul[40];
   // K floats to the row of activations that begins at `out` (UnitRowAt). NaN or infinity in gives unspecified results
   // of that row alone.
   void (*split)(const float* x, size_t k, bool low, void* out);

@@ -106,8 +106,8 @@ class CpuProgram : public Program {
   // of the tile: first, count.
   std::pair<uint64_t, uint64_t> MultiplyTile(const CpuWeight& weight, uint32_t tile, uint32_t tile_rows,
                                              const ProductInput& input, size_t m, float* out, int worker);
-  static void MultiplyUnitTile(const CpuWeight& weight, uint32_t tile, uint32_t tile_rows, const ProductInput& input,
-                               Range rows, float* out, uint8_t* scratch);
+  void MultiplyUnitTile(const Node& node, const Node* activation, uint32_t tile, uint32_t tile_rows,
+                        const ProductInput& input, Range rows, float* out, uint8_t* scratch);
   std::pair<uint64_t, uint64_t> MultiplySparseTile(const CpuWeight& weight, uint32_t tile, uint64_t tiles,
                                                    const ProductInput& input, size_t m, float* out, int worker);
   uint32_t NextOwnTile(uint32_t index, uint32_t tiles, int worker);

@@ -204,10 +204,16 @@ std::pair<uint64_t, uint64_t> CpuProgram::MultiplyTile(const CpuWeight& weight, 
   return {row_begin, rows};
 }
 
-void CpuProgram::MultiplyUnitTile(const CpuWeight& weight, uint32_t tile, uint32_t tile_rows, const ProductInput& input,
-                                  Range rows, float* out, uint8_t* scratch) {
+void CpuProgram::MultiplyUnitTile(const Node& node, const Node* activation, uint32_t tile, uint32_t tile_rows,
+                                  const ProductInput& input, Range rows, float* out, uint8_t* scratch) {
+  const CpuWeight& weight = weights_[node.weights[0]];
   const uint64_t row_begin = uint64_t{tile} * tile_rows;
-  simd::MatMulArgs args;
+  simd::UnitMatMulArgs args;
+  if (node.weights[1] != kNone) args.bias = weights_[node.weights[1]].floats() + row_begin;
+  if (activation != nullptr) {
+    args.gate = kernels_.gate;
+    args.activation = KernelActivation(activation->activation);
+  }
   args.panels = weight.PanelsAt(0, row_begin);
   args.rows = std::min<uint64_t>(tile_rows, weight.rows - row_begin);
   args.k = weight.cols;
@@ -268,17 +274,16 @@ void CpuProgram::MatMulTile(const Node& node, const Node* activation, uint32_t t
     tile_range = MultiplyTile(weight, tile, tile_rows, input, plain.end - plain.begin, out_of(plain), worker);
   }
   if (unit.begin < unit.end) {
-    MultiplyUnitTile(weight, tile, tile_rows, all, unit, out_of(unit), unpacked_[static_cast<size_t>(worker)].data());
+    MultiplyUnitTile(node, activation, tile, tile_rows, all, unit, out_of(unit),
+                     unpacked_[static_cast<size_t>(worker)].data());
   }
   if (node.weights[1] == kNone && activation == nullptr) return;
   const auto [row_begin, rows] = tile_range;
   const float* bias = node.weights[1] == kNone ? nullptr : weights_[node.weights[1]].floats() + row_begin;
-  for (const Range& range : {plain, unit}) {
-    for (uint32_t r = range.begin; r < range.end; ++r) {
-      float* y = out + uint64_t{r} * weight.rows + row_begin;
-      if (bias != nullptr) kernels_.add(y, bias, rows, y);
-      if (activation != nullptr) kernels_.gate(KernelActivation(activation->activation), y, nullptr, rows, y);
-    }
+  for (uint32_t r = plain.begin; r < plain.end; ++r) {
+    float* y = out + uint64_t{r} * weight.rows + row_begin;
+    if (bias != nullptr) kernels_.add(y, bias, rows, y);
+    if (activation != nullptr) kernels_.gate(KernelActivation(activation->activation), y, nullptr, rows, y);
   }
 }
 

@@ -79,7 +79,7 @@ struct CpuWeight {
   simd::MatMulFn matmul = nullptr;
   bool raised_q8 = false;  // simd::RaisesQ8, where rows are looked up in panels
   ActKind acts = ActKind::kFloat;
-  simd::MatMulFn unit_matmul = nullptr;  // of the matrix unit, where the plan has one
+  simd::UnitMatMulFn unit_matmul = nullptr;  // of the matrix unit, where the plan has one
   ActKind unit_acts = ActKind::kUnit;
   // Instead of file_rows and panels. Its rows from `first_group` of 16 on are this weight's.
   const CpuSparse* sparse = nullptr;

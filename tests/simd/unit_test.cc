@@ -46,6 +46,8 @@ struct Problem {
   size_t k, rows, m;
   bool low;
   size_t stride;
+  const float* bias = nullptr;
+  decltype(simd::KernelTable::gate) gate = nullptr;
   std::vector<float> weights;  // decoded
   std::vector<float> values;   // of the activations
   std::vector<uint8_t> panels, acts;
@@ -74,7 +76,7 @@ struct Problem {
 
   // Rows from `first` on, a multiple of a panel's, and tokens [token, token + count).
   void Multiply(size_t first, size_t token, size_t count, float* out, size_t out_stride) {
-    simd::MatMulArgs args;
+    simd::UnitMatMulArgs args;
     args.panels = panels.data() + first * RowBytes(type, k);
     args.rows = rows - first;
     args.k = k;
@@ -84,6 +86,9 @@ struct Problem {
     args.out = out;
     args.out_stride = out_stride;
     args.scratch = scratch->bytes;
+    args.bias = bias == nullptr ? nullptr : bias + first;
+    args.gate = gate;
+    args.activation = simd::Activation::kGeluTanh;
     unit.matmul[static_cast<uint32_t>(type)](args);
   }
 
@@ -198,6 +203,35 @@ TEST(MatrixUnit, WritesItsOwnOutputsAlone) {
       EXPECT_TRUE(wide.GuardsIntact());
       for (size_t t = 0; t < m; ++t) {
         for (size_t i = rows; i < rows + kGap; ++i) EXPECT_TRUE(wide.IsPoison(t * (rows + kGap) + i));
+      }
+    }
+  }
+}
+
+// Bias and activation on the way out are those of the table's kernels afterwards, to the bit.
+TEST(MatrixUnit, BiasAndActivationAreThoseOfTheTable) {
+  MOTE_NEEDS_UNIT();
+  Random random(6);
+  for (const size_t rows : {1, 16, 33, 64, 131}) {
+    constexpr size_t kTokens = 43;
+    Problem problem(DType::kQ8_0, 544, rows, kTokens, random);
+    const Guarded<float> bias(random.Floats(rows, 1.0f), rows % 3);
+    std::vector<float> plain(kTokens * rows);
+    problem.Multiply(0, 0, kTokens, plain.data(), rows);
+    for (const bool biased : {false, true}) {
+      for (const bool gated : {false, true}) {
+        std::vector<float> want = plain, out(kTokens * rows);
+        for (size_t t = 0; t < kTokens; ++t) {
+          float* y = &want[t * rows];
+          if (biased) problem.table.add(y, bias.data(), rows, y);
+          if (gated) problem.table.gate(simd::Activation::kGeluTanh, y, nullptr, rows, y);
+        }
+        problem.bias = biased ? bias.data() : nullptr;
+        problem.gate = gated ? problem.table.gate : nullptr;
+        problem.Multiply(0, 0, kTokens, out.data(), rows);
+        problem.bias = nullptr;
+        problem.gate = nullptr;
+        ASSERT_EQ(want, out) << rows << " rows, bias " << biased << ", activation " << gated;
       }
     }
   }
