@@ -43,10 +43,11 @@ inline bool UnitTakesLow(DType type) {
 // Scratch memory of a product, for each thread that calls one: in the place of MatMulArgs::scratch.
 inline constexpr size_t kUnitScratchBytes = 384 * 1024;
 
-// Rows = tokens * heads. Queries, a block's keys and values and its weights, each in two parts; scores, sums.
+// Rows = tokens * heads. Queries and a block's keys and values, each in two parts; weights, in two, and scores of 32
+// rows; sums.
 constexpr uint64_t UnitAttentionBytes(uint64_t rows, size_t key_dim, size_t value_dim) {
   const uint64_t padded = UnitPadded(rows), keys = UnitPadded(key_dim), values = UnitPadded(value_dim);
-  return sizeof(float) * (padded * (keys + values + 2 * kAttentionBlock + 17) + kAttentionBlock * (keys + values)) +
+  return sizeof(float) * (padded * (keys + values + 17) + kAttentionBlock * (keys + values + 2 * 2 * kUnitGroup)) +
          8 * 64;
 }
 

@@ -1,8 +1,8 @@
 // Attention by AMX, for rows that are read (simd/unit.h): online softmax over blocks of kAttentionBlock positions, as
 // simd/attention.cc does it, with queries, keys, weights and values each as two bfloat16.
 //
-// Keys and values of a block are unpacked once for all rows of a call: with 128 rows of 64 values that is a sixth of
-// what the products take.
+// Keys and values of a block are unpacked once for all rows of a call: with 256 rows of 64 values that is a twelfth of
+// what the products take. Scores and weights are those of 32 rows at a time, which never leave the first cache.
 #include "simd/targets.h"
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "simd/unit_attention.cc"
@@ -47,8 +47,8 @@ class UnitTile {
     queries_ = take(groups * key_steps_ * 2 * kUnitStepBytes);
     keys_ = take(kPairs * key_steps_ * kStepBytes<true>);
     values_ = take(kPairs * out_dim_ / kUnitRows * kStepBytes<true>);
-    weights_ = take(groups * kPairs * 2 * kUnitStepBytes);
-    scores_ = reinterpret_cast<float*>(take(groups * kUnitGroup * kAttentionBlock * sizeof(float)));
+    weights_ = take(kUnitTokens / kUnitGroup * kPairs * 2 * kUnitStepBytes);
+    scores_ = reinterpret_cast<float*>(take(kUnitTokens * kAttentionBlock * sizeof(float)));
     out_ = reinterpret_cast<float*>(take(groups * kUnitGroup * out_dim_ * sizeof(float)));
     sums_ = reinterpret_cast<float*>(take(rows_ * kLanes * sizeof(float)));
     largest_ = reinterpret_cast<float*>(take(rows_ * sizeof(float)));
@@ -63,10 +63,12 @@ class UnitTile {
     for (size_t start = AttentionBegin(args_, 0) / kAttentionBlock * kAttentionBlock; start < end;
          start += kAttentionBlock) {
       UnpackKeys(start);
-      ForBlocks([&](size_t row, size_t count) HWY_ATTR { Score(row, count); });
-      for (size_t row = 0; row < rows_; ++row) WeighRow(row, start);
       UnpackValues(start, end);
-      ForBlocks([&](size_t row, size_t count) HWY_ATTR { AddValues(row, count); });
+      ForBlocks([&](size_t row, size_t count) HWY_ATTR {
+        Score(row, count);
+        for (size_t r = row; r < row + count; ++r) WeighRow(r, start);
+        AddValues(row, count);
+      });
     }
     ReleaseTiles();
     Finish();
@@ -79,28 +81,25 @@ class UnitTile {
   }
 
   void PackQueries() const {
-    HWY_ALIGN float scaled[kUnitValues];
-    const float scale = QueryScale(args_);
+    const VF scale = hn::Set(DF(), QueryScale(args_));
     for (size_t row = 0; row < rows_; ++row) {
       const float* q = args_.q + row / args_.heads * args_.q_token_stride + row % args_.heads * args_.q_head_stride;
       uint8_t* to = TileRow(queries_, key_steps_, row);
-      for (size_t step = 0; step < key_steps_; ++step, to += kUnitStepBytes) {
-        for (size_t i = 0; i < kUnitValues; ++i) {
-          const size_t d = step * kUnitValues + i;
-          scaled[i] = d < args_.key_dim ? q[d] * scale : 0;
-        }
-        SplitStep(scaled, to, key_steps_);
+      const auto load = [&](size_t d) HWY_ATTR {
+        if (d + kLanes <= args_.key_dim) return hn::Mul(hn::LoadU(DF(), q + d), scale);
+        return d < args_.key_dim ? hn::Mul(LoadPartial(DF(), q + d, args_.key_dim - d), scale) : hn::Zero(DF());
+      };
+      for (size_t d = 0; d < key_steps_ * kUnitValues; d += kUnitValues, to += kUnitStepBytes) {
+        SplitStep(load(d), load(d + kLanes), to, key_steps_);
       }
     }
   }
-  // 32 floats to a row of a tile, and what they lose to that of the low parts.
-  static HWY_INLINE void SplitStep(const float* x, uint8_t* to, size_t steps) {
-    MOTE_UNROLL for (size_t i = 0; i < kUnitValues; i += kLanes) {
-      const VF v = hn::LoadU(DF(), x + i);
-      const VU32 high = High(v);
-      StoreHalves(high, to + i * sizeof(uint16_t));
-      StoreHalves(High(Rest(v, high)), to + steps * kUnitStepBytes + i * sizeof(uint16_t));
-    }
+  // 32 floats to a row of a tile, and what they lose to that of the low parts. A pair is a value of each half, so that
+  // no instruction moves one past the other; keys and values are unpacked in the same order.
+  static HWY_INLINE void SplitStep(VF first, VF second, uint8_t* to, size_t steps) {
+    const VU32 first_high = High(first), second_high = High(second);
+    StorePairs(first_high, second_high, to);
+    StorePairs(High(Rest(first, first_high)), High(Rest(second, second_high)), to + steps * kUnitStepBytes);
   }
 
   // By pairs of panels, by 32 dimensions.
@@ -109,26 +108,29 @@ class UnitTile {
     for (size_t panel = 0; panel < 2 * kPairs; ++panel) {
       const uint16_t* from = reinterpret_cast<const uint16_t*>(args_.k + (start / kCachePanel + panel) * panel_bytes);
       uint8_t* to = keys_ + panel / 2 * key_steps_ * kStepBytes<true> + panel % 2 * kTileBytes;
-      for (size_t d = 0; d < key_steps_ * kUnitValues; d += 2) {
-        const bool there = d < key_dim_;  // an even number
-        const VF first = there ? LoadF16(DF(), from + d * kCachePanel) : hn::Zero(DF());
-        const VF second = there ? LoadF16(DF(), from + (d + 1) * kCachePanel) : hn::Zero(DF());
-        StoreNumbers<true>(first, second, to + d / kUnitValues * kStepBytes<true> + d % kUnitValues / 2 * kBytes);
+      const auto load = [&](size_t d)
+                            HWY_ATTR { return d < key_dim_ ? LoadF16(DF(), from + d * kCachePanel) : hn::Zero(DF()); };
+      for (size_t step = 0; step < key_steps_; ++step) {
+        for (size_t i = 0; i < kSide; ++i) {
+          const size_t d = step * kUnitValues + i;
+          StoreNumbers<true>(load(d), load(d + kSide), to + step * kStepBytes<true> + i * kBytes);
+        }
       }
     }
   }
   // By 32 dimensions, by 32 positions; those from `end` on are zero.
   HWY_NOINLINE void UnpackValues(size_t start, size_t end) const {
     const size_t panel_bytes = CachePanelBytes(CacheType::kF16, args_.value_dim);
-    for (size_t p = 0; p < kAttentionBlock; p += 2) {
+    for (size_t p = 0; p < kAttentionBlock; p += p % kSide + 1 == kSide ? kSide + 1 : 1) {
       const size_t position = start + p;
       const uint16_t* from = reinterpret_cast<const uint16_t*>(args_.v + position / kCachePanel * panel_bytes) +
                              p % kCachePanel * value_dim_;
-      uint8_t* to = values_ + p / kUnitValues * kStepBytes<true> + p % kUnitValues / 2 * kBytes;
+      const uint16_t* more = from + panel_bytes / sizeof(uint16_t);  // 16 positions on
+      uint8_t* to = values_ + p / kUnitValues * kStepBytes<true> + p % kUnitValues * kBytes;
       for (size_t d = 0; d < out_dim_; d += kSide) {
         const bool there = d < value_dim_;
         const VF first = there && position < end ? LoadValue(from + d) : hn::Zero(DF());
-        const VF second = there && position + 1 < end ? LoadValue(from + value_dim_ + d) : hn::Zero(DF());
+        const VF second = there && position + kSide < end ? LoadValue(more + d) : hn::Zero(DF());
         StoreNumbers<true>(first, second, to + d / kUnitRows * kPairs * kStepBytes<true> + d / kSide % 2 * kTileBytes);
       }
     }
@@ -174,36 +176,72 @@ class UnitTile {
   HWY_NOINLINE void Score(size_t row, size_t count) const {
     for (size_t pair = 0; pair < kPairs; ++pair) {
       Multiply<false>(TileRow(queries_, key_steps_, row), key_steps_, keys_ + pair * key_steps_ * kStepBytes<true>,
-                      count, scores_ + row * kAttentionBlock + pair * kUnitRows, kAttentionBlock * sizeof(float));
+                      count, scores_ + row % kUnitTokens * kAttentionBlock + pair * kUnitRows,
+                      kAttentionBlock * sizeof(float));
     }
   }
   HWY_NOINLINE void AddValues(size_t row, size_t count) const {
     for (size_t d = 0; d < out_dim_; d += kUnitRows) {
-      Multiply<true>(TileRow(weights_, kPairs, row), kPairs, values_ + d / kUnitRows * kPairs * kStepBytes<true>, count,
-                     out_ + row * out_dim_ + d, out_dim_ * sizeof(float));
+      Multiply<true>(TileRow(weights_, kPairs, row % kUnitTokens), kPairs,
+                     values_ + d / kUnitRows * kPairs * kStepBytes<true>, count, out_ + row * out_dim_ + d,
+                     out_dim_ * sizeof(float));
     }
   }
 
+  void ScaleOut(size_t row, float correction) const {
+    const VF factor = hn::Set(DF(), correction);
+    float* out = out_ + row * out_dim_;
+    for (size_t d = 0; d < out_dim_; d += kLanes) hn::Store(hn::Mul(hn::Load(DF(), out + d), factor), DF(), out + d);
+  }
+
   // A row's scores to weights; its sums to the new largest score.
-  void WeighRow(size_t row, size_t start) const {
-    float* scores = scores_ + row * kAttentionBlock;
+  HWY_INLINE void WeighRow(size_t row, size_t start) const {
+    float* scores = scores_ + row % kUnitTokens * kAttentionBlock;
     const size_t begin = AttentionBegin(args_, row / args_.heads), end = AttentionEnd(args_, row / args_.heads);
+    if (begin <= start && end >= start + kAttentionBlock && args_.softcap <= 0) return WeighWhole(row);
     Part part = {begin > start ? begin - start : 0, 0};
     if (end > start) part.end = end - start < kAttentionBlock ? end - start : kAttentionBlock;
     if (part.begin < part.end) {
       const float correction = Weigh(args_, part, scores, largest_ + row, sums_ + row * kLanes);
-      if (correction != 1) {
-        const VF factor = hn::Set(DF(), correction);
-        float* out = out_ + row * out_dim_;
-        for (size_t d = 0; d < out_dim_; d += kLanes)
-          hn::Store(hn::Mul(hn::Load(DF(), out + d), factor), DF(), out + d);
-      }
+      if (correction != 1) ScaleOut(row, correction);
     } else {
       memset(scores, 0, kAttentionBlock * sizeof(float));
     }
-    uint8_t* to = TileRow(weights_, kPairs, row);
-    for (size_t step = 0; step < kPairs; ++step)
-      SplitStep(scores + step * kUnitValues, to + step * kUnitStepBytes, kPairs);
+    uint8_t* to = TileRow(weights_, kPairs, row % kUnitTokens);
+    for (size_t step = 0; step < kPairs; ++step) {
+      const float* from = scores + step * kUnitValues;
+      SplitStep(hn::Load(DF(), from), hn::Load(DF(), from + kLanes), to + step * kUnitStepBytes, kPairs);
+    }
+  }
+  // The same where a row sees all of the block. Weights need no largest score that is exact, but one that keeps them in
+  // range: it is replaced only by one that makes them kMost smaller, so that few blocks look for it and scale sums.
+  HWY_INLINE void WeighWhole(size_t row) const {
+    constexpr float kMost = 8;  // a power of 2
+    constexpr size_t kVectors = kAttentionBlock / kLanes;
+    const DF d;
+    const float* scores = scores_ + row % kUnitTokens * kAttentionBlock;
+    VF v[kVectors];
+    MOTE_UNROLL for (size_t i = 0; i < kVectors; ++i) v[i] = hn::Load(d, scores + i * kLanes);
+    VF most = v[0];
+    MOTE_UNROLL for (size_t i = 1; i < kVectors; ++i) most = hn::Max(most, v[i]);
+    VF sum = hn::Load(d, sums_ + row * kLanes);
+    if (HWY_UNLIKELY(!hn::AllFalse(d, hn::Gt(most, hn::Set(d, largest_[row] + kMost))))) {
+      const float found = hn::GetLane(hn::MaxOfLanes(d, most));
+      const float correction = hn::GetLane(Exp2(d, hn::Set(d, largest_[row] - found)));
+      largest_[row] = found;
+      sum = hn::Mul(sum, hn::Set(d, correction));
+      ScaleOut(row, correction);
+    }
+    const VF subtrahend = hn::Set(d, largest_[row]);
+    MOTE_UNROLL for (size_t i = 0; i < kVectors; ++i) {
+      v[i] = Exp2(d, hn::Sub(v[i], subtrahend));
+      sum = hn::Add(sum, v[i]);
+    }
+    hn::Store(sum, d, sums_ + row * kLanes);
+    uint8_t* to = TileRow(weights_, kPairs, row % kUnitTokens);
+    MOTE_UNROLL for (size_t step = 0; step < kPairs; ++step) {
+      SplitStep(v[2 * step], v[2 * step + 1], to + step * kUnitStepBytes, kPairs);
+    }
   }
 
   void Finish() const {
@@ -231,8 +269,8 @@ class UnitTile {
   uint8_t* queries_;        // by groups of 16 rows, as simd/unit.h has activations
   uint8_t* keys_;           // by pairs of panels, by steps
   uint8_t* values_;         // by 32 dimensions, by 32 positions
-  uint8_t* weights_;        // as the queries, of 64 positions
-  float* scores_;           // (rows, kAttentionBlock); then weights
+  uint8_t* weights_;        // as the queries, of 64 positions and 32 rows
+  float* scores_;           // (32 rows, kAttentionBlock); then weights
   float* out_;              // (rows, out_dim_), relative to the largest score
   float* sums_;             // (rows, kLanes)
   float* largest_;          // (rows)
