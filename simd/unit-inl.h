@@ -93,7 +93,8 @@ HWY_INLINE void ReleaseTiles() {
   asm volatile("tilerelease" : : : "memory");
 }
 
-// kParts: products for each 32 values, 1 to 3 (unit.h). kTwo: tokens 16 and on as well.
+// kParts: products for each 32 values, 1 to 3 (unit.h), or 4: low parts of both as well. kTwo: tokens 16 and on as
+// well.
 template <int kParts, bool kTwo>
 HWY_INLINE void Steps(const uint8_t* acts, size_t group_bytes, size_t low, const uint8_t* weights, size_t steps) {
   const uint8_t* more = acts + group_bytes;
@@ -112,6 +113,12 @@ HWY_INLINE void Steps(const uint8_t* acts, size_t group_bytes, size_t low, const
     if constexpr (kParts > 2) {
       MOTE_LOAD_WEIGHTS(weights + 2 * kTileBytes);
       MOTE_PRODUCTS("4", "0", "1");
+      if constexpr (kTwo) MOTE_PRODUCTS("5", "2", "3");
+    }
+    if constexpr (kParts > 3) {
+      MOTE_LOAD_ACTS("4", acts + low);
+      MOTE_PRODUCTS("4", "0", "1");
+      if constexpr (kTwo) MOTE_LOAD_ACTS("5", more + low);
       if constexpr (kTwo) MOTE_PRODUCTS("5", "2", "3");
     }
     acts += kUnitStepBytes;

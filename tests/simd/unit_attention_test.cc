@@ -31,7 +31,7 @@ Problem::Run Attend(const Problem& problem, size_t position, size_t tokens, size
   return run;
 }
 
-// What two bfloat16 keep of a number is 2^-17 of it; the product of what both have lost is left out.
+// What two bfloat16 keep of a number is 2^-17 of it; a weight's and a value's low parts do not meet.
 constexpr double kPartsError = 0x1p-15;
 
 void Check(const Problem& problem, size_t position, size_t tokens) {
