@@ -41,12 +41,12 @@ HWY_INLINE VF Rest(VF x, VU32 high) {
 HWY_INLINE void StorePairs(VU32 first, VU32 second, uint8_t* to) {
   hn::Store(hn::Or(second, hn::ShiftRight<16>(first)), DU32(), reinterpret_cast<uint32_t*>(to));
 }
-// The same of numbers, and where kLow what they lose, two tiles on.
+// The same of numbers, and where kLow what they lose, `low` bytes on.
 template <bool kLow>
-HWY_INLINE void StoreNumbers(VF first, VF second, uint8_t* to) {
+HWY_INLINE void StoreNumbers(VF first, VF second, uint8_t* to, size_t low = 2 * kTileBytes) {
   const VU32 first_high = High(first), second_high = High(second);
   StorePairs(first_high, second_high, to);
-  if constexpr (kLow) StorePairs(High(Rest(first, first_high)), High(Rest(second, second_high)), to + 2 * kTileBytes);
+  if constexpr (kLow) StorePairs(High(Rest(first, first_high)), High(Rest(second, second_high)), to + low);
 }
 // Upper halves of words, side by side.
 HWY_INLINE void StoreHalves(VU32 high, uint8_t* at) {

@@ -98,9 +98,7 @@ class UnitTile {
   // 32 floats to a row of a tile, and what they lose to that of the low parts. A pair is a value of each half, so that
   // no instruction moves one past the other; keys and values are unpacked in the same order.
   static HWY_INLINE void SplitStep(VF first, VF second, uint8_t* to, size_t steps) {
-    const VU32 first_high = High(first), second_high = High(second);
-    StorePairs(first_high, second_high, to);
-    StorePairs(High(Rest(first, first_high)), High(Rest(second, second_high)), to + steps * kUnitStepBytes);
+    StoreNumbers<true>(first, second, to, steps * kUnitStepBytes);
   }
 
   // By pairs of panels, by 32 dimensions.

@@ -25,9 +25,61 @@
 #define MOTE_TARGETS_CUDA_FEW_TOKENS_CUH_
 
 #include "targets/cuda/fused_product.cuh"
-#include "targets/cuda/stretch.cuh"
+#include "targets/cuda/matmul.cuh"
 
 namespace mote::cuda {
+
+// A warp's part of a product: one stretch of the columns of 16 * kRowTiles rows.
+struct Stretch {
+  const uint8_t* weights;
+  const uint8_t* gated;  // of a gate: the other matrix
+  uint32_t row_tile;
+  uint32_t last_row_tile;
+  uint32_t tiles;  // of a row
+  uint32_t begin, end;
+};
+// Of a block's warp; blockIdx.y: the expert, if there are experts.
+template <int kRowTiles, bool kGate>
+MOTE_DEVICE Stretch StretchOf(const MatMulArgs& args, const MatrixArgs& matrix, uint32_t warp) {
+  Stretch s;
+  s.weights = matrix.weights + (args.experts.first != nullptr ? blockIdx.y * args.experts.weight_bytes : 0);
+  s.gated = kGate ? args.matrix[1].weights : nullptr;
+  s.row_tile = (blockIdx.x - matrix.first_tile) * (kGate ? kRowTiles / 2 : kRowTiles);
+  s.last_row_tile = (matrix.rows + kTileRows - 1) / kTileRows - 1;
+  s.tiles = args.row_tiles;
+  s.begin = warp * StretchTiles(s.tiles);
+  s.end = s.begin + StretchTiles(s.tiles) < s.tiles ? s.begin + StretchTiles(s.tiles) : s.tiles;
+  return s;
+}
+
+// Of a gate, the second half of a block's rows are the other matrix's, the same ones.
+template <DType kType, int kRowTiles, bool kGate>
+MOTE_DEVICE const uint8_t* TileAt(const Stretch& s, uint32_t row, uint32_t tile) {
+  constexpr uint32_t kOwn = kGate ? kRowTiles / 2 : kRowTiles;
+  const uint32_t place = s.row_tile + row % kOwn;
+  const uint32_t own = place < s.last_row_tile ? place : s.last_row_tile;
+  return (row < kOwn ? s.weights : s.gated) +
+         (static_cast<uint64_t>(own) * s.tiles + tile) * FormatOf(kType).tile_bytes();
+}
+
+// The activations of a lane's tokens at tile `begin`. Tokens that are not there: the last one again, and nobody looks.
+template <DType kType, int kTokens8, int kColumns>
+MOTE_DEVICE GlobalActs<kTokens8> ActsOfStretch(const MatMulArgs& args, TokenRange tokens, uint32_t begin, int lane) {
+  const auto act_row = [&](int i) {
+    const uint32_t token = tokens.first + static_cast<uint32_t>(i);
+    return static_cast<uint32_t>(ActRow(args, token < tokens.end ? token : tokens.end - 1) - args.acts);
+  };
+  GlobalActs<kTokens8> acts;
+  acts.base = args.acts + ActHeader<kType>() + begin * TileActBytes<kType>();
+  acts.lane = lane;
+#pragma unroll
+  for (int n = 0; n < kTokens8; ++n) {
+    acts.b[n] = act_row(8 * n + lane / 4);
+#pragma unroll
+    for (int i = 0; i < kColumns; ++i) acts.c[n][i] = act_row(8 * n + 2 * (lane % 4) + i);
+  }
+  return acts;
+}
 
 // Tiles that a warp has asked for at once: what memory has under way is that times the warps, and small tiles would be
 // too little of it. For formats with tiles of more than 2.5 KiB registers are worth more.
@@ -135,7 +187,7 @@ FewTokensKernel(const MatMulArgs args) {
   const uint32_t warp = threadIdx.x / kWarp;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const bool experts = args.experts.first != nullptr;
-  const Stretch s = StretchOf<kRowTiles, HasGate(kFused)>(args, blockIdx.x, warp);
+  const Stretch s = StretchOf<kRowTiles, HasGate(kFused)>(args, matrix, warp);
   using Ring = TileRing<kType, kTokens8, kRowTiles, HasGate(kFused)>;
   Ring ring;
   const auto load_first = [&] {

@@ -18,7 +18,7 @@
 #include "targets/cuda/cache_side.cuh"
 #include "targets/cuda/kernel_args.h"
 #include "targets/cuda/round_acts.cuh"
-#include "targets/cuda/stretch.cuh"
+#include "targets/cuda/tile_product.cuh"
 
 namespace mote::cuda {
 
@@ -119,6 +119,14 @@ MOTE_DEVICE void NormActs(const MatMulArgs& args, uint32_t token, uint32_t begin
     QuantizeColumns(x[i], c < args.cols, lane * 8, one_scale, true, acts + tile * kActBlockBytes);
   }
   SyncWarp();
+}
+
+// Of a block's sums: (stretches, kRows, kPlaces), those of one row and token.
+template <DType kType, uint32_t kRows, uint32_t kPlaces>
+MOTE_DEVICE float SumOfStretches(const float* own, uint32_t stretches) {
+  float sum = own[0];
+  for (uint32_t stretch = 1; stretch < stretches; ++stretch) sum += own[stretch * kRows * kPlaces];
+  return sum * Unshift<kType>();
 }
 
 // A token's 32 outputs from `row` on, by one warp.

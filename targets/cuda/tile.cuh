@@ -92,18 +92,17 @@ MOTE_DEVICE void LoadHalfScales(const uint8_t* tile, int half, int lane, HalfTil
   }
 }
 
-// kStreaming: from global memory, past the first-level cache; else from shared memory, where of halves the half alone
-// is: `half` is 0.
+// kStreaming: from global memory, past the first-level cache, as halves always are; else from shared memory.
 template <DType kType, bool kStreaming = true>
 MOTE_DEVICE void LoadHalf(const uint8_t* tile, int half, int lane, HalfTile<kType>* r) {
   using Half = HalfTile<kType>;
   constexpr PackedFormat f = FormatOf(kType);
   const uint8_t* own = tile + lane * 16;
   if constexpr (f.halves) {
+    static_assert(kStreaming, "halves come from global memory");
 #pragma unroll
     for (int c = 0; c < 8; ++c) {
-      const uint4* four = reinterpret_cast<const uint4*>(own + (half * 8 + c) * kChunkBytes);
-      r->halves[c] = kStreaming ? LoadStreaming(four) : *four;
+      r->halves[c] = LoadStreaming(reinterpret_cast<const uint4*>(own + (half * 8 + c) * kChunkBytes));
     }
     return;
   }
