@@ -18,6 +18,7 @@
 #include "engine/core/context.h"
 #include "quant/codec.h"
 #include "simd/kernels.h"
+#include "simd/unit.h"
 #include "targets/cpu/cpu_info.h"
 #include "targets/cpu/peaks.h"
 
@@ -83,15 +84,19 @@ class ColdProduct {
         matrix_bytes_(mote::simd::PackedBytes(table, type, shape.n, shape.k)),
         pool_(Pool((kPoolBytes / matrix_bytes_ + 1) * matrix_bytes_)),
         out_(shape.m * shape.n),
-        scratch_(mote::simd::kMatMulScratchBytes + 64) {
-    const bool a8 = mote::simd::UsesA8(type);
-    const size_t stride = a8 ? mote::simd::A8RowBytes(shape.k) : shape.k * sizeof(float);
+        scratch_(mote::simd::MatMulScratchBytes(table) + 64) {
+    const bool a8 = mote::simd::UsesA8(type), r8 = mote::simd::UsesR8(type);
+    const size_t stride = a8   ? mote::simd::A8RowBytes(shape.k)
+                          : r8 ? mote::simd::R8RowBytes(shape.k)
+                               : shape.k * sizeof(float);
     std::vector<float> x(shape.k);
     for (size_t i = 0; i < shape.k; ++i) x[i] = static_cast<float>(i * 37 % 101) / 50 - 1;
     acts_.resize(stride * shape.m + 64);
     for (size_t t = 0; t < shape.m; ++t) {
       if (a8) {
         table.quantize_a8(x.data(), shape.k, mote::simd::ActGroup(type), &acts_[t * stride]);
+      } else if (r8) {
+        table.quantize_r8(x.data(), shape.k, &acts_[t * stride]);
       } else {
         memcpy(&acts_[t * stride], x.data(), stride);
       }
@@ -136,7 +141,7 @@ void MatMul(benchmark::State& state, const mote::simd::KernelTable* table, const
   const double macs = static_cast<double>(state.iterations() * shape.m * shape.k * shape.n);
   const double bytes = static_cast<double>(state.iterations() * product.matrix_bytes());
   const int threads = state.threads();
-  const double peak = mote::simd::UsesA8(type) ? limits->int8[threads] : limits->f32[threads];
+  const double peak = mote::simd::UsesFloats(type) ? limits->f32[threads] : limits->int8[threads];
   state.SetBytesProcessed(static_cast<int64_t>(bytes));
   state.counters["MAC/s"] = Counter(macs, Counter::kIsRate);
   if (peak > 0) state.counters["of_peak"] = Counter(2 * macs / peak, Counter::kIsRate);
@@ -182,9 +187,9 @@ void RegisterProducts(const mote::simd::KernelTable* table, const Limits* limits
   // (k, n) of the two models that scripts/bench peers makes: square, up, down, keys, and many rows.
   const std::pair<size_t, size_t> matrices[] = {{2048, 2048}, {2048, 8192},   {8192, 2048}, {2048, 512},
                                                 {896, 4864},  {2048, 128256}, {576, 1536}};
-  for (uint32_t id = 0; id < 40; ++id) {
-    if (table->matmul[id] == nullptr) continue;
-    const DType type = static_cast<DType>(id);
+  for (uint32_t id = 0; id < mote::simd::kMatMulTypes; ++id) {
+    const DType type = id == mote::simd::MatMulIndex(DType::kI8Row) ? DType::kI8Row : static_cast<DType>(id);
+    if (mote::simd::MatMulOf(*table, type) == nullptr) continue;
     for (const auto& [k, n] : matrices) {
       if (k % mote::DTypeInfoOf(type)->block_values != 0) continue;
       for (const size_t m : {1, 2, 4, 8, 16, 32, 64, 128, 512}) {

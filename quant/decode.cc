@@ -146,6 +146,13 @@ void Decode16(const void* src, float* dst, size_t values) {
   }
 }
 
+void DecodeI8Row(const void* src, float* dst, size_t values) {
+  const uint8_t* bytes = static_cast<const uint8_t*>(src);
+  float scale;
+  memcpy(&scale, bytes + values, sizeof(scale));
+  for (size_t v = 0; v < values; ++v) dst[v] = scale * static_cast<float>(static_cast<int8_t>(bytes[v]));
+}
+
 }  // namespace
 
 void DecodeRow(DType type, const void* src, float* dst, size_t values) {
@@ -183,6 +190,8 @@ void DecodeRow(DType type, const void* src, float* dst, size_t values) {
       return DecodeBlocks<BlockQ6_K, kSuperBlock>(src, dst, values);
     case DType::kIQ4_XS:
       return DecodeBlocks<BlockIQ4_XS, kSuperBlock>(src, dst, values);
+    case DType::kI8Row:
+      return DecodeI8Row(src, dst, values);
     case DType::kI8:
     case DType::kI16:
     case DType::kI32:

@@ -20,10 +20,11 @@ constexpr DTypeInfo NameOnly(const char* name) {
   return {name, 0, 0, false};
 }
 
-// Ids 0..42: ggml-org/ggml, include/ggml.h (enum ggml_type), with those that were removed again. From 97 on:
-// ikawrakow/ik_llama.cpp, ggml/include/ggml.h, types that only that engine reads; the suffix _R4 or _R8 says that rows
-// are interleaved.
+// kI8Row is first: "I8" names it. Then ids 0..42: ggml-org/ggml, include/ggml.h (enum ggml_type), with those that were
+// removed again. From 97 on: ikawrakow/ik_llama.cpp, ggml/include/ggml.h, types that only that engine reads; the suffix
+// _R4 or _R8 says that rows are interleaved.
 constexpr Entry kTypes[] = {
+    {static_cast<uint32_t>(DType::kI8Row), {"I8", 4, 4, true, sizeof(float)}},
     {0, Weight("F32", 1, 4)},
     {1, Weight("F16", 1, 2)},
     {2, Weight("Q4_0", kBlock, sizeof(BlockQ4_0))},
@@ -135,9 +136,10 @@ constexpr bool InForeignRange(uint32_t id) {
 }
 
 constexpr uint32_t kContiguousIds = 43;
+constexpr const Entry* kById = kTypes + 1;
 constexpr bool FirstIdsAreIndices() {
   for (uint32_t i = 0; i < kContiguousIds; ++i) {
-    if (kTypes[i].id != i) return false;
+    if (kById[i].id != i) return false;
   }
   return true;
 }
@@ -158,7 +160,7 @@ bool SameIgnoringCase(const char* a, const char* b) {
 }  // namespace
 
 const DTypeInfo* DTypeInfoOf(uint32_t id) {
-  if (id < kContiguousIds) return &kTypes[id].info;
+  if (id < kContiguousIds) return &kById[id].info;
   for (const Entry& entry : kTypes) {
     if (entry.id == id) return &entry.info;
   }
@@ -182,7 +184,7 @@ bool DTypeFromName(const char* name, DType* type) {
 
 size_t RowBytes(DType type, size_t values) {
   const DTypeInfo* info = DTypeInfoOf(type);
-  return values / info->block_values * info->block_bytes;
+  return values / info->block_values * info->block_bytes + info->tail_bytes;
 }
 
 }  // namespace mote

@@ -31,14 +31,18 @@ enum class DType : uint32_t {
   kF64 = 28,
   kBF16 = 30,
   kMXFP4 = 39,
+  // Matrices of int8 with a float32 scale for each row (docs/formats.md). No file has this id: there they are kI8, and
+  // a metadata key says so.
+  kI8Row = 0x80000018,
 };
 
-// A row of a tensor is a whole number of blocks: `block_values` values in `block_bytes` bytes.
+// A row of a tensor is a whole number of blocks, `block_values` values in `block_bytes` bytes, and `tail_bytes`.
 struct DTypeInfo {
   const char* name;       // "Q4_K"; lower-case "q4_k" is accepted by DTypeFromName
-  uint32_t block_values;  // 1, 32 or 256; 0 where mote knows only the name
+  uint32_t block_values;  // 1, 4, 32 or 256; 0 where mote knows only the name
   uint32_t block_bytes;
-  bool is_weight;  // mote multiplies with it (F32, F16, BF16 and every quantised format below)
+  bool is_weight;           // mote multiplies with it (F32, F16, BF16 and every quantised format below)
+  uint32_t tail_bytes = 0;  // what a row has once
 };
 
 // Null for an id that nobody uses. Ids that are known but not run (IQ2_XS, TQ1_0, other engines' private ids) have
@@ -52,11 +56,15 @@ const char* DTypeName(uint32_t id);
 inline const char* DTypeName(DType type) {
   return DTypeName(static_cast<uint32_t>(type));
 }
-// Case-insensitive; false if there is no such name or mote cannot run it.
+// Case-insensitive; false if there is no such name or mote cannot run it. "I8" is kI8Row.
 bool DTypeFromName(const char* name, DType* type);
 
-// Bytes of a row of `values` values, a multiple of block_values. The type must be known with its sizes.
+// Bytes of a row of `values` values, a multiple of block_values, its tail included. The type must be known with its
+// sizes.
 size_t RowBytes(DType type, size_t values);
+
+// The most columns of a kI8Row matrix: sums of so many products of codes stay within 32 bits.
+inline constexpr size_t kI8RowMostValues = size_t{1} << 17;
 
 }  // namespace mote
 

@@ -1,5 +1,6 @@
 #include "quant/encode.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "quant/codec.h"
@@ -39,6 +40,23 @@ bool Encode16(const float* src, void* dst, size_t values) {
     memcpy(bytes + 2 * v, &bits, sizeof(bits));
   }
   return fits;
+}
+
+// Rows whose largest magnitude is smaller are zero: the factor would overflow.
+constexpr float kI8Smallest = 0x1p-100f;
+
+bool EncodeI8Row(const float* src, void* dst, size_t values) {
+  float largest = 0;
+  for (size_t v = 0; v < values; ++v) largest = fmaxf(largest, fabsf(src[v]));
+  const bool zero = largest < kI8Smallest;
+  const float factor = zero ? 0.0f : 127.0f / largest;
+  const float scale = zero ? 0.0f : largest / 127.0f;
+  uint8_t* bytes = static_cast<uint8_t*>(dst);
+  for (size_t v = 0; v < values; ++v) {
+    bytes[v] = static_cast<uint8_t>(static_cast<int8_t>(nearbyintf(src[v] * factor)));
+  }
+  memcpy(bytes + values, &scale, sizeof(scale));
+  return true;
 }
 
 }  // namespace
@@ -83,6 +101,8 @@ bool EncodeRowWeighted(DType type, const float* src, const float* importance, vo
       return EncodeBlocks<BlockQ6_K, kSuperBlock>(src, importance, dst, values);
     case DType::kIQ4_XS:
       return EncodeBlocks<BlockIQ4_XS, kSuperBlock>(src, importance, dst, values);
+    case DType::kI8Row:
+      return EncodeI8Row(src, dst, values);
     case DType::kI8:
     case DType::kI16:
     case DType::kI32:

@@ -114,6 +114,45 @@ void QuantizeA8(const float* x, size_t k, size_t group, void* out) {
   }
 }
 
+// As ref::QuantizeR8, bit for bit.
+void QuantizeR8(const float* x, size_t k, void* out) {
+  const DA d;
+  const DAI di32;
+  const hn::Rebind<int8_t, DA> di8;
+  uint8_t* to = static_cast<uint8_t*>(out);
+  const size_t whole = k / 16 * 16;
+  HWY_ALIGN float rest[16] = {};
+  memcpy(rest, x + whole, (k - whole) * sizeof(float));
+  bool clean, rest_clean;
+  const float of_whole = LargestOf(x, whole, clean);
+  const float of_rest = LargestOf(rest, 16, rest_clean);
+  const float magnitude = of_whole < of_rest ? of_rest : of_whole;
+  const bool zero = magnitude < kA8Smallest;
+  const VA factor = hn::Set(d, zero ? 0.0f : 127.0f / magnitude);
+  VAI sum = hn::Zero(di32);
+  const auto quantize = [&](const float* from, bool numbers, uint8_t* codes) HWY_ATTR {
+    for (size_t i = 0; i < 16; i += kActLanes) {
+      const VA v = hn::LoadU(d, from + i);
+      const VA rounded = hn::Add(hn::Mul(HWY_LIKELY(numbers) ? v : Clamped(v), factor), hn::Set(d, 0x1.8p23f));
+      const VAI code = hn::Sub(hn::BitCast(di32, rounded), hn::Set(di32, kFloatStart));
+      sum = hn::Add(sum, code);
+      hn::StoreU(hn::DemoteTo(di8, code), di8, reinterpret_cast<int8_t*>(codes) + i);
+    }
+  };
+  for (size_t i = 0; i < whole; i += 16) {
+    hwy::Prefetch(x + i + kFetchAhead);
+    quantize(x + i, clean, to + i);
+  }
+  const size_t code_bytes = R8CodeBytes(k);
+  if (whole < code_bytes) {
+    quantize(rest, rest_clean, to + whole);
+    memset(to + whole + 16, 0, code_bytes - whole - 16);
+  }
+  const R8Tail tail = {zero ? 0.0f : magnitude / 127.0f, -hn::GetLane(hn::SumOfLanes(di32, sum))};
+  memset(to + code_bytes, 0, R8RowBytes(k) - code_bytes);
+  memcpy(to + code_bytes, &tail, sizeof(tail));
+}
+
 void F32ToF16Row(const float* x, size_t n, uint16_t* out) {
   const DF d;
   size_t i = 0;

@@ -117,7 +117,7 @@ constexpr RowPointers kPointers = Pointers();
 
 size_t ActGroup(DType type) {
   const DTypeInfo* info = DTypeInfoOf(type);
-  return info == nullptr || !info->is_weight || info->block_values == 1 ? 0 : info->block_values;
+  return info == nullptr || !info->is_weight || info->block_values < 32 ? 0 : info->block_values;
 }
 
 std::span<const KernelTable* const> Tables() {

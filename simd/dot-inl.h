@@ -8,7 +8,8 @@
 //   Weights     a vector of codes, made ready once for all tokens
 //   Acts        activations of one token, made ready once for all vectors of codes; LoadActs<kJ> must see all kJ in
 //   order Begin(start), Add<kStep>(weights, acts) for all steps in order, Total(start)
-// What Begin and Total are given is added once: integers, exact in any order.
+// What Begin and Total are given is added once: integers, exact in any order. Sums of any number of steps: Clear(),
+// then whole groups of 8 as the steps 8 to 15.
 #if defined(MOTE_SIMD_DOT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef MOTE_SIMD_DOT_INL_H_
 #undef MOTE_SIMD_DOT_INL_H_
@@ -67,6 +68,7 @@ struct DotSum {
     acts = hn::BitCast(DI8(), hn::Set(DU32(), Load32(codes + 4 * kJ)));
   }
   HWY_INLINE void Begin(VI32 start) { sum = start; }
+  HWY_INLINE void Clear() { sum = hn::Zero(DI32()); }
   template <size_t kStep>
   HWY_INLINE void Add(const Weights& weights, const Acts& acts) {
     sum = DotU8(sum, weights, acts);
@@ -107,6 +109,7 @@ struct DotSum {
     acts = hn::BitCast(DI8(), hn::Set(DU32(), Load32(codes + 4 * kJ)));
   }
   HWY_INLINE void Begin(VI32) {}
+  HWY_INLINE void Clear() { sum = hn::Zero(DI32()); }
   template <size_t kStep>
   HWY_INLINE void Add(const Weights& weights, const Acts& acts) {
     const DI16 di16;
@@ -150,6 +153,7 @@ struct DotSum {
     if constexpr (kJ % 4 == 0) acts = vld1q_s8(reinterpret_cast<const int8_t*>(codes) + 4 * kJ);
   }
   HWY_INLINE void Begin(VI32 start) { sum = start.raw; }
+  HWY_INLINE void Clear() { sum = vdupq_n_s32(0); }
   template <size_t kStep>
   HWY_INLINE void Add(const Weights& weights, const Acts& acts) {
     sum = vdotq_laneq_s32(sum, weights, acts, kStep % 4);
@@ -173,6 +177,7 @@ struct DotSum {
     acts = vreinterpret_s8_u32(vdup_n_u32(Load32(codes + 4 * kJ)));
   }
   HWY_INLINE void Begin(VI32) {}
+  HWY_INLINE void Clear() { sum_low = sum_high = vdupq_n_s32(0); }
   template <size_t kStep>
   HWY_INLINE void Add(const Weights& weights, const Acts& acts) {
     if constexpr (kStep % kSteps == 0) {
@@ -212,6 +217,7 @@ struct DotSum16 {
     acts = Widen(wasm_v128_load32_splat(codes + 4 * kJ));
   }
   HWY_INLINE void Begin(VI32) {}
+  HWY_INLINE void Clear() { sum = wasm_i32x4_const_splat(0); }
   template <size_t kStep>
   HWY_INLINE void Add(const Weights& weights, const Acts& acts) {
     if constexpr (kSteps == 1) {
@@ -261,6 +267,7 @@ struct DotSum {
     sum = start.raw;
     of_negative = wasm_i32x4_const_splat(0);
   }
+  HWY_INLINE void Clear() { Begin(hn::Zero(DI32())); }
   template <size_t kStep>
   HWY_INLINE void Add(const Weights& weights, const Acts& acts) {
     sum = wasm_i32x4_relaxed_dot_i8x16_i7x16_add(acts, weights.low7, sum);

@@ -30,8 +30,11 @@ void MatMulQ6_K(const MatMulArgs& args);
 void MatMulIQ4_NL(const MatMulArgs& args);
 void MatMulIQ4_XS(const MatMulArgs& args);
 void MatMulMXFP4(const MatMulArgs& args);
+void MatMulI8(const MatMulArgs& args);
+void MatMulI8Unit(const MatMulArgs& args);  // where there is a matrix unit
 
 void QuantizeA8(const float* x, size_t k, size_t group, void* out);
+void QuantizeR8(const float* x, size_t k, void* out);
 void F32ToF16Row(const float* x, size_t n, uint16_t* out);
 void F16ToF32Row(const uint16_t* x, size_t n, float* out);
 

@@ -48,7 +48,24 @@ constexpr size_t A8RowBytes(size_t k) {
   return (A8Bytes(k) + 63) / 64 * 64;
 }
 
-// Scratch memory of a matrix product, for each thread that calls one.
+// Activations as products with int8 weights of one scale a row want them ("R8"): a row of K codes, filled up with zeros
+// to whole cache lines, and one line with what they share. value = scale * code. As plain as can be: a matrix unit and
+// an Arm processor read the codes of many k at once.
+struct R8Tail {
+  float scale;
+  int32_t minus_sum;  // of the codes
+};
+constexpr size_t R8CodeBytes(size_t k) {
+  return (k + 63) / 64 * 64;
+}
+// Distance of rows, and bytes of one. An odd number of cache lines where codes are an even one, as they mostly are:
+// the rows of a tile do not meet in the same places of the cache.
+constexpr size_t R8RowBytes(size_t k) {
+  return R8CodeBytes(k) + 64;
+}
+
+// Scratch memory of a matrix product, for each thread that calls one: this much, but for kI8Row where there is a matrix
+// unit (MatMulScratchBytes).
 inline constexpr size_t kMatMulScratchBytes = 128 * 1024;
 
 // out[m * out_stride + n] = sum over k of acts[m][k] * weights[n][k], for n in [0, rows) and m in [0, m).
@@ -56,12 +73,12 @@ struct MatMulArgs {
   const uint8_t* panels = nullptr;  // weights as `pack` leaves them, from the first row of a panel on
   size_t rows = 0;
   size_t k = 0;
-  const void* acts = nullptr;  // m rows: float (K), or A8 where UsesA8(type)
+  const void* acts = nullptr;  // m rows: float (K), A8 where UsesA8(type), or R8 where UsesR8(type)
   size_t act_stride_bytes = 0;
   size_t m = 0;
   float* out = nullptr;
   size_t out_stride = 0;       // floats
-  uint8_t* scratch = nullptr;  // kMatMulScratchBytes, aligned to 64
+  uint8_t* scratch = nullptr;  // MatMulScratchBytes, aligned to 64
 };
 using MatMulFn = void (*)(const MatMulArgs& args);
 
@@ -140,6 +157,12 @@ constexpr size_t PixelScratchBytes(size_t source_width) {
   return 4 * kPixelRowGroup * source_width + 64;
 }
 
+// Places of a table of products, and a type's own.
+inline constexpr uint32_t kMatMulTypes = 40;
+constexpr uint32_t MatMulIndex(DType type) {
+  return static_cast<uint32_t>(type == DType::kI8Row ? DType::kI8 : type);
+}
+
 struct KernelTable {
   const char* name;     // "scalar", "sse4", "avx2", "avx2_vnni", "avx512", "avx512_vnni", "avx512_amx", "neon", ...
   size_t vector_bytes;  // 4 for scalar
@@ -150,11 +173,13 @@ struct KernelTable {
   void (*pack)(const PackArgs& args);
 
   // Null where the type is not a weight. Index with MatMulOf().
-  MatMulFn matmul[40];
+  MatMulFn matmul[kMatMulTypes];
 
   // K floats to one A8 row; K a multiple of the group, 32 or 256, which share a scale. NaN or infinity in gives
   // unspecified finite values.
   void (*quantize_a8)(const float* x, size_t k, size_t group, void* out);
+  // K floats to one R8 row, of R8RowBytes(k); any K. NaN and infinity as above.
+  void (*quantize_r8)(const float* x, size_t k, void* out);
 
   // out[i] = x[i] / sqrt(mean(x^2) + epsilon) * weight[i]; in place allowed. n >= 1.
   void (*rms_norm)(const float* x, const float* weight, size_t n, float epsilon, float* out);
@@ -196,18 +221,25 @@ struct KernelTable {
   void (*blend_rows)(const uint8_t* const* rows, const int32_t* weights, size_t count, size_t bytes, uint8_t* out);
 };
 
-// Activations that share a scale in the A8 rows that matmul of this type takes: 32 or 256; 0 where it takes float32.
+// Activations that share a scale in the A8 rows that matmul of this type takes: 32 or 256; 0 where it takes others.
 size_t ActGroup(DType type);
 inline bool UsesA8(DType type) {
   return ActGroup(type) != 0;
 }
+inline bool UsesR8(DType type) {
+  return type == DType::kI8Row;
+}
+inline bool UsesFloats(DType type) {
+  return !UsesA8(type) && !UsesR8(type);
+}
 inline MatMulFn MatMulOf(const KernelTable& table, DType type) {
-  const uint32_t id = static_cast<uint32_t>(type);
-  return id < 40 ? table.matmul[id] : nullptr;
+  // Plain numbers are no weights, though they have the place of some.
+  const uint32_t id = type == DType::kI8 ? kMatMulTypes : MatMulIndex(type);
+  return id < kMatMulTypes ? table.matmul[id] : nullptr;
 }
 
 inline size_t PanelRows(const KernelTable& table, DType type) {
-  return UsesA8(type) ? table.panel_rows : table.float_panel_rows;
+  return UsesFloats(type) ? table.float_panel_rows : table.panel_rows;
 }
 // Bytes of `rows` packed rows, those that fill up the last panel included.
 inline size_t PackedBytes(const KernelTable& table, DType type, size_t rows, size_t k) {

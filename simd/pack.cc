@@ -62,6 +62,10 @@ uint8_t* Transpose(const Panel& panel, const uint8_t* first, size_t step, size_t
   return out;
 }
 
+uint32_t RaisedCodes(uint32_t word) {
+  return word ^ 0x80808080u;
+}
+
 uint8_t* PackField(const Panel& panel, const uint8_t* block, const ChunkField& field, DType type, bool raise_q8,
                    uint8_t* out) {
   const uint8_t* first = block + field.offset;
@@ -70,10 +74,7 @@ uint8_t* PackField(const Panel& panel, const uint8_t* block, const ChunkField& f
   if (field.bytes == 2) return Transpose<uint16_t>(panel, first, 2, field.count, same, out);
   const bool spread = (type == DType::kQ5_0 || type == DType::kQ5_1) && field.count == 1;
   if (spread) return Transpose<uint32_t>(panel, first, 4, 1, SpreadHighBits, out);
-  if (raise_q8 && type == DType::kQ8_0) {
-    return Transpose<uint32_t>(
-        panel, first, 4, field.count, [](uint32_t w) { return w ^ 0x80808080u; }, out);
-  }
+  if (raise_q8 && type == DType::kQ8_0) return Transpose<uint32_t>(panel, first, 4, field.count, RaisedCodes, out);
   return Transpose<uint32_t>(panel, first, 4, field.count, same, out);
 }
 
@@ -83,6 +84,11 @@ uint8_t* PackPanel(const Panel& panel, const PackArgs& args, bool raise_q8, uint
   if (info.block_values == 1) {
     return info.block_bytes == 4 ? Transpose<uint32_t>(panel, panel.rows, 4, args.k, same, out)
                                  : Transpose<uint16_t>(panel, panel.rows, 2, args.k, same, out);
+  }
+  if (args.type == DType::kI8Row) {
+    out = raise_q8 ? Transpose<uint32_t>(panel, panel.rows, 4, args.k / 4, RaisedCodes, out)
+                   : Transpose<uint32_t>(panel, panel.rows, 4, args.k / 4, same, out);
+    return Transpose<uint32_t>(panel, panel.rows + args.k, 4, 1, same, out);
   }
   const size_t blocks = args.k / info.block_values;
   const size_t chunk = info.block_values == kBlock ? kChunkBlocks : 1;

@@ -8,7 +8,8 @@
 //
 // Blocks of 32 values go by chunks of 8 (the last chunk of a row may have fewer), super-blocks by themselves. In a
 // chunk lie, one after the other, the fields that ChunkFields lists; each field block by block, element by element, row
-// by row. Floats (F32, F16, BF16) lie value by value, row by row, and their panels have four vectors of rows.
+// by row. Floats (F32, F16, BF16) lie value by value, row by row, and their panels have four vectors of rows. int8 with
+// a scale a row: 32-bit word by word of codes, row by row, and then the scales.
 #ifndef MOTE_SIMD_PACK_H_
 #define MOTE_SIMD_PACK_H_
 
@@ -45,7 +46,7 @@ struct PackArgs {
   uint8_t* panels = nullptr;      // ceil(num_rows / panel_rows) * panel_rows * RowBytes(type, k) bytes
 };
 
-// `raise_q8`: Q8_0 codes get 128 added, for instruction sets whose dot product takes unsigned codes.
+// `raise_q8`: codes of Q8_0 and of kI8Row get 128 added, for instruction sets whose dot product takes unsigned codes.
 void PackPanels(const PackArgs& args, size_t panel_rows, bool raise_q8);
 
 // The permutation of Q5_0's and Q5_1's 32 high bits: bit v goes to bit v / 4 of byte v % 4, so that a vector of words

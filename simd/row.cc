@@ -20,7 +20,7 @@ constexpr WeightKernel kMatMul[] = {
     {DType::kQ5_1, MatMulQ5_1},   {DType::kQ8_0, MatMulQ8_0},     {DType::kQ2_K, MatMulQ2_K},
     {DType::kQ3_K, MatMulQ3_K},   {DType::kQ4_K, MatMulQ4_K},     {DType::kQ5_K, MatMulQ5_K},
     {DType::kQ6_K, MatMulQ6_K},   {DType::kIQ4_NL, MatMulIQ4_NL}, {DType::kIQ4_XS, MatMulIQ4_XS},
-    {DType::kMXFP4, MatMulMXFP4},
+    {DType::kMXFP4, MatMulMXFP4}, {DType::kI8Row, MatMulI8},
 };
 
 #if HWY_TARGET == HWY_SSE4
@@ -57,7 +57,7 @@ namespace pixels = ::mote::simd::ref;
 #endif
 
 void Pack(const PackArgs& args) {
-  PackPanels(args, UsesA8(args.type) ? kLanes : kLanes * kFloatPanelVectors, kDotTakesU8);
+  PackPanels(args, UsesFloats(args.type) ? kLanes * kFloatPanelVectors : kLanes, kDotTakesU8);
 }
 
 constexpr KernelTable kKernels = WithMatMul({.name = kName,
@@ -67,6 +67,7 @@ constexpr KernelTable kKernels = WithMatMul({.name = kName,
                                              .pack = Pack,
                                              .matmul = {},
                                              .quantize_a8 = QuantizeA8,
+                                             .quantize_r8 = QuantizeR8,
                                              .rms_norm = RmsNorm,
                                              .layer_norm = LayerNorm,
                                              .rope_adjacent = RopeAdjacent,
@@ -95,11 +96,12 @@ constexpr KernelTable kKernels = WithMatMul({.name = kName,
 
 constinit const KernelTable kRow = kKernels;
 #if HWY_TARGET == HWY_AVX3_DL && HWY_ARCH_X86_64
-// The same kernels; beside them those of simd/unit.cc.
+// The same kernels, but for whole numbers by the unit; beside them those of simd/unit.cc.
 extern const KernelTable kAmxRow;
 constinit const KernelTable kAmxRow = [] {
   KernelTable row = kKernels;
   row.name = "avx512_amx";
+  row.matmul[MatMulIndex(DType::kI8Row)] = MatMulI8Unit;
   return row;
 }();
 #endif

@@ -25,7 +25,7 @@ using WeightKernel = KernelOf<MatMulFn>;
 // `row` with its products filled in. Constant-evaluated: a table is data, not code that runs before main().
 template <class Row = KernelTable, class Kernel, size_t kCount>
 consteval Row WithMatMul(Row row, const Kernel (&kernels)[kCount]) {
-  for (const Kernel& kernel : kernels) row.matmul[static_cast<uint32_t>(kernel.type)] = kernel.function;
+  for (const Kernel& kernel : kernels) row.matmul[MatMulIndex(kernel.type)] = kernel.function;
   return row;
 }
 

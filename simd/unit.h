@@ -37,7 +37,7 @@ constexpr size_t UnitRowAt(size_t row, size_t row_bytes) {
 inline constexpr size_t kUnitStepBytes = kUnitGroup * kUnitValues * sizeof(uint16_t);
 // True if weights of this type meet activations with low parts.
 inline bool UnitTakesLow(DType type) {
-  return !UsesA8(type);
+  return UsesFloats(type);
 }
 
 // Scratch memory of a product, for each thread that calls one: in the place of MatMulArgs::scratch.
@@ -61,8 +61,9 @@ using UnitMatMulFn = void (*)(const UnitMatMulArgs& args);
 
 struct UnitKernels {
   // As KernelTable::matmul, from the same panels; activations as `split` leaves them, from a group's first row on,
-  // act_stride_bytes = UnitRowBytes. Null where the type is no weight.
-  UnitMatMulFn matmul[40];
+  // act_stride_bytes = UnitRowBytes. Null where the type is no weight, and for kI8Row: KernelTable::matmul multiplies
+  // whole numbers by the unit, with the same sums as ever. Index with MatMulIndex().
+  UnitMatMulFn matmul[kMatMulTypes];
   // K floats to the row of activations that begins at `out` (UnitRowAt). NaN or infinity in gives unspecified results
   // of that row alone.
   void (*split)(const float* x, size_t k, bool low, void* out);
@@ -74,6 +75,11 @@ static_assert(sizeof(UnitKernels::matmul) == sizeof(KernelTable::matmul));
 
 // Those of the same instruction set; null where it has none.
 const UnitKernels* UnitKernelsOf(const KernelTable& table);
+
+// Scratch memory that any product of the table may want.
+inline size_t MatMulScratchBytes(const KernelTable& table) {
+  return UnitKernelsOf(table) == nullptr ? kMatMulScratchBytes : kUnitScratchBytes;
+}
 
 }  // namespace mote::simd
 

@@ -70,12 +70,23 @@ void UnpackBlocks(const PackedRow& row, size_t first, size_t count, uint8_t* blo
     return;
   }
   for (size_t i = 0; i < count; ++i) {
-    if (info.block_values == 1) {
+    if (row.type == DType::kI8Row) {
+      uint32_t word;
+      memcpy(&word, row.panel + ((first + i) * row.panel_rows + row.row) * bytes, bytes);
+      if (row.raised_q8) word ^= 0x80808080u;
+      memcpy(blocks + i * bytes, &word, bytes);
+    } else if (info.block_values == 1) {
       memcpy(blocks + i * bytes, row.panel + ((first + i) * row.panel_rows + row.row) * bytes, bytes);
     } else {
       UnpackBlock(row, first + i, info, blocks + i * bytes);
     }
   }
+}
+
+float ScaleOf(const PackedRow& row) {
+  float scale;
+  memcpy(&scale, row.panel + row.panel_rows * row.k + row.row * sizeof(scale), sizeof(scale));
+  return scale;
 }
 
 }  // namespace mote::simd

@@ -21,12 +21,15 @@ struct PackedRow {
   bool raised_q8 = false;
 };
 
-// Whether this row of the table packs Q8_0 codes with 128 added; only its `pack` knows.
+// Whether this row of the table packs codes of Q8_0 and kI8Row with 128 added; only its `pack` knows.
 bool RaisesQ8(const KernelTable& table);
 
 // Blocks [first, first + count) of the row, as in the file: count * block bytes. Single values (F32, ...) are blocks of
 // one.
 void UnpackBlocks(const PackedRow& row, size_t first, size_t count, uint8_t* blocks);
+
+// Of a kI8Row.
+float ScaleOf(const PackedRow& row);
 
 }  // namespace mote::simd
 

@@ -18,6 +18,19 @@ namespace {
 
 // Values that a worker converts at a time: a multiple of every block, small enough for its second-level cache.
 constexpr uint64_t kTileValues = 32768;
+
+// Bytes of so many values: whole rows, where rows have a tail.
+uint64_t BytesOf(const TensorInfo& tensor, uint64_t values) {
+  if (DTypeInfoOf(tensor.type)->tail_bytes == 0) return RowBytes(tensor.type, static_cast<size_t>(values));
+  return values / tensor.cols() * RowBytes(tensor.type, static_cast<size_t>(tensor.cols()));
+}
+
+// Values that a worker takes from one type to the other at a time.
+uint64_t TileValues(const TensorInfo& from, const TensorInfo& to) {
+  if (DTypeInfoOf(from.type)->tail_bytes == 0 && DTypeInfoOf(to.type)->tail_bytes == 0) return kTileValues;
+  return std::max<uint64_t>(kTileValues / from.cols(), 1) * from.cols();
+}
+
 // Tiles between two meetings of the workers: enough that waiting for the last one costs little.
 constexpr uint64_t kTilesPerWorker = 8;
 constexpr uint64_t kChunkBytes = 1 << 20;  // of what is written or copied at once
@@ -43,6 +56,7 @@ class Converter {
     const float* importance;  // (cols, matrices), or null
     uint64_t first;           // value with which the part begins
     uint64_t end;
+    uint64_t tile_values;
     std::atomic<uint64_t> next_tile{0};
     std::atomic<uint64_t> bad_tile{UINT64_MAX};  // the first that could not be encoded
   };
@@ -65,7 +79,8 @@ class Converter {
   ThreadPool* const pool_;
   const QuantizeSink& sink_;
   GgufWriter::Layout layout_;
-  Buffer values_;      // kTileValues floats per worker
+  uint64_t most_tile_values_ = kTileValues;
+  Buffer values_;      // that many floats per worker
   Buffer encoded_;     // kTilesPerWorker tiles per worker, encoded
   Buffer importance_;  // of the tensor at hand
   uint64_t written_ = 0;
@@ -136,16 +151,27 @@ Result<const float*> Converter::Importance(const TensorInfo& tensor) {
 }
 
 void Converter::Decode(const Job& job, uint64_t first, uint64_t count, float* values) {
-  const DTypeInfo* info = DTypeInfoOf(job.from->type);
-  const uint64_t offset = first / info->block_values * info->block_bytes;
-  DecodeRow(job.from->type, job.data.data() + offset, values, static_cast<size_t>(count));
+  const bool by_rows = DTypeInfoOf(job.from->type)->tail_bytes != 0;
+  const uint64_t piece = by_rows ? job.from->cols() : count;
+  for (uint64_t at = 0; at < count; at += piece) {
+    const uint64_t offset = BytesOf(*job.from, first + at);
+    DecodeRow(job.from->type, job.data.data() + offset, values + at, static_cast<size_t>(piece));
+  }
 }
 
-// A tile need not keep to rows, since each is a whole number of blocks of both types; importances do.
+// A tile need not keep to rows, since each is a whole number of blocks of both types; those with tails do, and
+// importances.
 bool Converter::EncodeTile(const Job& job, uint64_t first, uint64_t count, float* values, uint8_t* out) const {
   Decode(job, first, count, values);
-  if (job.importance == nullptr) return EncodeRow(job.to->type, values, out, static_cast<size_t>(count));
   const uint64_t cols = job.from->cols();
+  if (DTypeInfoOf(job.to->type)->tail_bytes != 0) {
+    const size_t row_bytes = RowBytes(job.to->type, static_cast<size_t>(cols));
+    for (uint64_t at = 0; at < count; at += cols, out += row_bytes) {
+      if (!EncodeRow(job.to->type, values + at, out, static_cast<size_t>(cols))) return false;
+    }
+    return true;
+  }
+  if (job.importance == nullptr) return EncodeRow(job.to->type, values, out, static_cast<size_t>(count));
   const uint64_t rows_per_matrix = job.from->shape[1];
   for (uint64_t at = 0; at < count;) {
     const uint64_t column = (first + at) % cols;
@@ -160,13 +186,13 @@ bool Converter::EncodeTile(const Job& job, uint64_t first, uint64_t count, float
 }
 
 void Converter::EncodeTiles(Job* job, int worker) {
-  float* values = values_.As<float>() + static_cast<uint64_t>(worker) * kTileValues;
-  const size_t tile_bytes = RowBytes(job->to->type, kTileValues);
+  float* values = values_.As<float>() + static_cast<uint64_t>(worker) * most_tile_values_;
+  const uint64_t tile_bytes = BytesOf(*job->to, job->tile_values);
   for (;;) {
     const uint64_t tile = job->next_tile.fetch_add(1, std::memory_order_relaxed);
-    const uint64_t first = job->first + tile * kTileValues;
+    const uint64_t first = job->first + tile * job->tile_values;
     if (first >= job->end) return;
-    const uint64_t count = std::min(kTileValues, job->end - first);
+    const uint64_t count = std::min(job->tile_values, job->end - first);
     if (EncodeTile(*job, first, count, values, encoded_.data() + tile * tile_bytes)) continue;
     uint64_t known = job->bad_tile.load(std::memory_order_relaxed);
     while (tile < known && !job->bad_tile.compare_exchange_weak(known, tile, std::memory_order_relaxed)) {
@@ -177,9 +203,10 @@ void Converter::EncodeTiles(Job* job, int worker) {
 Status Converter::EncodeTensor(const TensorInfo& from, const TensorInfo& to, size_t index,
                                std::span<const uint8_t> data) {
   MOTE_ASSIGN_OR_RETURN(const float* const importance, Importance(from));
-  const uint64_t part = kTileValues * kTilesPerWorker * static_cast<uint64_t>(workers());
+  const uint64_t tile_values = TileValues(from, to);
+  const uint64_t part = tile_values * kTilesPerWorker * static_cast<uint64_t>(workers());
   for (uint64_t first = 0; first < from.values(); first += part) {
-    Job job{&from, &to, data, importance, first, std::min(first + part, from.values())};
+    Job job{&from, &to, data, importance, first, std::min(first + part, from.values()), tile_values};
     if (pool_ == nullptr) {
       EncodeTiles(&job, 0);
     } else {
@@ -191,10 +218,10 @@ Status Converter::EncodeTensor(const TensorInfo& from, const TensorInfo& to, siz
       pool_->Run(body, &work);
     }
     if (const uint64_t bad = job.bad_tile.load(); bad != UINT64_MAX) {
-      const uint64_t bad_first = first + bad * kTileValues;
-      return ExplainFailure(job, bad_first, std::min(kTileValues, job.end - bad_first));
+      const uint64_t bad_first = first + bad * tile_values;
+      return ExplainFailure(job, bad_first, std::min(tile_values, job.end - bad_first));
     }
-    MOTE_RETURN_IF_ERROR(Write(encoded_.data(), RowBytes(to.type, static_cast<size_t>(job.end - first))));
+    MOTE_RETURN_IF_ERROR(Write(encoded_.data(), BytesOf(to, job.end - first)));
     MOTE_RETURN_IF_ERROR(Tick(&from, &to, index));
   }
   return Status();
@@ -234,10 +261,15 @@ Status Converter::Prepare() {
   }
   for (const TensorInfo& tensor : plan.tensors) writer.AddTensor(tensor);
   MOTE_ASSIGN_OR_RETURN(layout_, writer.Finish());
+  for (size_t i = 0; i < layout_.tensors.size(); ++i) {
+    const TensorInfo& from = in_.tensors()[i];
+    const TensorInfo& to = layout_.tensors[i];
+    if (from.type != to.type) most_tile_values_ = std::max(most_tile_values_, TileValues(from, to));
+  }
   const uint64_t tiles = static_cast<uint64_t>(workers());
-  MOTE_ASSIGN_OR_RETURN(values_, Buffer::Create(tiles * kTileValues * sizeof(float), "values being quantized"));
-  MOTE_ASSIGN_OR_RETURN(
-      encoded_, Buffer::Create(tiles * kTilesPerWorker * kTileValues * kMaxBytesPerValue, "values being quantized"));
+  MOTE_ASSIGN_OR_RETURN(values_, Buffer::Create(tiles * most_tile_values_ * sizeof(float), "values being quantized"));
+  MOTE_ASSIGN_OR_RETURN(encoded_, Buffer::Create(tiles * kTilesPerWorker * most_tile_values_ * kMaxBytesPerValue,
+                                                 "values being quantized"));
   return Status();
 }
 

@@ -21,6 +21,7 @@ constexpr QuantizeRecipe kRecipes[] = {
     {"Q5_0", 8, DType::kQ5_0, Mix::kSimple},
     {"Q5_1", 9, DType::kQ5_1, Mix::kSimple},
     {"Q8_0", 7, DType::kQ8_0, Mix::kSimple},
+    {"I8", 7, DType::kI8Row, Mix::kPure},  // no number of its own; Q8_0's says that weights have 8 bits
     {"Q2_K", 10, DType::kQ2_K, Mix::kQ2_K},
     {"Q2_K_S", 21, DType::kQ2_K, Mix::kQ2_K_S},
     {"Q3_K", 12, DType::kQ3_K, Mix::kQ3_K_M},
@@ -55,7 +56,8 @@ bool IsQuantized(DType type) {
 
 // A type of 32-value blocks with at least the bits of a K type; F16 where not even 32 divides the columns.
 DType FittingType(DType wanted, uint64_t cols) {
-  if (cols % DTypeInfoOf(wanted)->block_values == 0) return wanted;
+  const bool too_long = wanted == DType::kI8Row && cols > kI8RowMostValues;
+  if (cols % DTypeInfoOf(wanted)->block_values == 0 && !too_long) return wanted;
   DType smaller = DType::kF16;
   switch (wanted) {
     case DType::kIQ4_XS:
@@ -82,7 +84,7 @@ DType FittingType(DType wanted, uint64_t cols) {
 
 // Formats whose encoders weigh errors. In the others a value's code depends on nothing but the block's extremes.
 bool HeedsImportance(DType type) {
-  return IsQuantized(type) && type != DType::kQ8_0 && type != DType::kMXFP4;
+  return IsQuantized(type) && type != DType::kQ8_0 && type != DType::kI8Row && type != DType::kMXFP4;
 }
 
 class Planner {
@@ -164,7 +166,8 @@ Result<QuantizePlan> Planner::Run(const GgufFile& in) {
       MOTE_RETURN_IF_ERROR(CheckImportance(tensor));
     }
     const DTypeInfo* to = DTypeInfoOf(tensor.type);
-    const Checked64 bytes = Checked64(tensor.values() / to->block_values) * to->block_bytes;
+    const Checked64 bytes =
+        Checked64(tensor.values() / to->block_values) * to->block_bytes + Checked64(tensor.rows()) * to->tail_bytes;
     if (!bytes.FitsIn(INT64_MAX)) {
       return Error(Code::kUnsupported, "tensor %s would have more than 2^63 bytes", tensor.name.c_str());
     }

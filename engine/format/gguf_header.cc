@@ -77,13 +77,14 @@ bool IsPrintableName(std::string_view text, uint64_t max_bytes) {
          std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x20 && c < 0x7F; });
 }
 
+static Status UnknownFormat(uint32_t id) {
+  return Error(Code::kUnsupported, "number format %u is not known; the file is damaged or newer than this program", id);
+}
+
 Status CheckTensorShape(TensorInfo* tensor, bool foreign_ok) {
   const uint32_t id = static_cast<uint32_t>(tensor->type);
   const DTypeInfo* type = DTypeInfoOf(id);
-  if (type == nullptr) {
-    return Error(Code::kUnsupported, "number format %u is not known; the file is damaged or newer than this program",
-                 id);
-  }
+  if (type == nullptr) return UnknownFormat(id);
   const bool foreign = type->block_values == 0;
   if (foreign && !foreign_ok) {
     return Error(Code::kUnsupported, "number format %s (%u) is not supported", type->name, id);
@@ -106,7 +107,8 @@ Status CheckTensorShape(TensorInfo* tensor, bool foreign_ok) {
     return Error(Code::kMalformed, "rows of %llu values are not whole %s blocks of %u",
                  static_cast<unsigned long long>(tensor->shape[0]), type->name, type->block_values);
   }
-  const Checked64 bytes = Checked64(values.value() / type->block_values) * type->block_bytes;
+  const Checked64 rows = values.value() / tensor->shape[0];
+  const Checked64 bytes = Checked64(values.value() / type->block_values) * type->block_bytes + rows * type->tail_bytes;
   if (!bytes.FitsIn(INT64_MAX)) return Error(Code::kMalformed, "2^63 bytes or more");
   tensor->bytes = bytes.value();
   return Status();
@@ -237,6 +239,7 @@ Status GgufParser::ReadTensorBody(HeaderCursor* cursor, uint64_t alignment, bool
   uint32_t type = 0;
   MOTE_RETURN_IF_ERROR(cursor->Read("a tensor's type", &type));
   tensor->type = static_cast<DType>(type);
+  if (tensor->type == DType::kI8Row) return UnknownFormat(type);  // our own name for what files have otherwise
   MOTE_RETURN_IF_ERROR(cursor->Read("a tensor's offset", &tensor->offset));
   MOTE_RETURN_IF_ERROR(CheckTensorShape(tensor, foreign_ok));
   if (tensor->offset % alignment != 0) {

@@ -237,6 +237,7 @@ Result<std::unique_ptr<GgufFile>> GgufParser::Parse(std::vector<std::unique_ptr<
     return Error(Code::kMalformed, "%s: tensor %s is there twice", impl.parts[tensor.part]->name().c_str(),
                  Quote(tensor.name).c_str());
   }
+  if (const Status rows = FindI8Rows(file.get()); !rows.ok()) return rows.Within(file->name());
   if (const Status sparse = FindSparseTensors(file.get()); !sparse.ok()) return sparse.Within(file->name());
   return file;
 }

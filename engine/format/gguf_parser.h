@@ -88,6 +88,8 @@ class GgufParser {
 
   // sparse_tensors.cc: fills in what the keys mote.sparse.* tell, where they are there.
   static Status FindSparseTensors(GgufFile* file);
+  // i8_rows.cc: gives the tensors that the key tells of their type and shape.
+  static Status FindI8Rows(GgufFile* file);
 };
 
 }  // namespace mote

@@ -8,6 +8,7 @@
 
 #include "engine/core/checked.h"
 #include "engine/format/gguf_parser.h"
+#include "engine/format/i8_rows.h"
 
 namespace mote {
 namespace {
@@ -121,7 +122,7 @@ void GgufWriter::SetUint32s(std::string_view key, std::span<const uint32_t> valu
 }
 
 void GgufWriter::Copy(const GgufFile::Entry& entry) {
-  if (entry.key == "general.alignment" || entry.key.starts_with("split.")) return;
+  if (entry.key == "general.alignment" || entry.key.starts_with("split.") || entry.key == kI8RowsKey) return;
   const GgufValue& value = entry.value;
   Bytes encoded;
   if (value.type() == GgufType::kArray) {
@@ -135,6 +136,7 @@ void GgufWriter::Copy(const GgufFile::Entry& entry) {
 }
 
 void GgufWriter::AddTensor(const TensorInfo& tensor) {
+  if (tensor.type == DType::kI8Row) SetUint32(kI8RowsKey, kI8RowsVersion);
   tensors_.push_back(tensor);
 }
 
@@ -171,6 +173,9 @@ Result<GgufWriter::Layout> GgufWriter::Finish() const {
     const Status shape = CheckTensorShape(&tensor);
     if (!shape.ok())
       return Error(Code::kInvalidArgument, "tensor %s: %s", tensor.name.c_str(), shape.message().c_str());
+    if (tensor.type == DType::kI8Row && tensor.num_dims < 2) {
+      return Error(Code::kInvalidArgument, "tensor %s: an I8 matrix has two dimensions or more", tensor.name.c_str());
+    }
     tensor.part = 0;
     tensor.offset = data_bytes.value();  // relative, as the header has it
     data_bytes = (data_bytes + tensor.bytes).AlignUp(alignment());
@@ -178,9 +183,11 @@ Result<GgufWriter::Layout> GgufWriter::Finish() const {
       return Error(Code::kInvalidArgument, "tensor %s: the file would pass 2^63 bytes", tensor.name.c_str());
     }
     AppendString(&header, tensor.name);
-    Append(&header, static_cast<uint32_t>(tensor.num_dims));
-    AppendRaw(&header, tensor.shape.data(), static_cast<size_t>(tensor.num_dims) * sizeof(uint64_t));
-    Append(&header, static_cast<uint32_t>(tensor.type));
+    TensorInfo written = tensor;
+    ToFileForm(&written);
+    Append(&header, static_cast<uint32_t>(written.num_dims));
+    AppendRaw(&header, written.shape.data(), static_cast<size_t>(written.num_dims) * sizeof(uint64_t));
+    Append(&header, static_cast<uint32_t>(written.type));
     Append(&header, tensor.offset);
   }
   header.resize(static_cast<size_t>(Checked64(header.size()).AlignUp(alignment()).value()));

@@ -32,10 +32,10 @@ class GgufWriter {
   void SetInt32s(std::string_view key, std::span<const int32_t> values);
   void SetUint32s(std::string_view key, std::span<const uint32_t> values);
   // Copies an entry of another file, whatever its type. A key set earlier is replaced, here and above.
-  // general.alignment and split.* are left out: they describe how the other file was laid out.
+  // general.alignment, split.* and mote.i8_rows.version are left out: they describe how the other file was laid out.
   void Copy(const GgufFile::Entry& entry);
 
-  // name, type and shape are used; bytes and offset are computed.
+  // name, type and shape are used; bytes and offset are computed. kI8Row wants two dimensions or more.
   void AddTensor(const TensorInfo& tensor);
 
   // The whole header with its padding, and the tensors with `bytes` and absolute `offset` filled in. file_bytes

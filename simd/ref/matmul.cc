@@ -66,6 +66,22 @@ void MatMul(const MatMulArgs& args) {
   }
 }
 
+void MatMulI8(const MatMulArgs& args) {
+  for (size_t n = 0; n < args.rows; ++n) {
+    const uint8_t* weights = args.panels + n * RowBytes(DType::kI8Row, args.k);
+    float scale;
+    memcpy(&scale, weights + args.k, sizeof(scale));
+    for (size_t t = 0; t < args.m; ++t) {
+      const uint8_t* acts = static_cast<const uint8_t*>(args.acts) + t * args.act_stride_bytes;
+      R8Tail tail;
+      memcpy(&tail, acts + R8CodeBytes(args.k), sizeof(tail));
+      int32_t dot = 0;
+      for (size_t k = 0; k < args.k; ++k) dot += static_cast<int8_t>(weights[k]) * static_cast<int8_t>(acts[k]);
+      args.out[t * args.out_stride + n] = static_cast<float>(dot) * scale * tail.scale;
+    }
+  }
+}
+
 template void MatMul<DType::kF32>(const MatMulArgs&);
 template void MatMul<DType::kF16>(const MatMulArgs&);
 template void MatMul<DType::kBF16>(const MatMulArgs&);

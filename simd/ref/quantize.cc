@@ -8,6 +8,31 @@
 
 namespace mote::simd::ref {
 
+namespace {
+
+// What a bad value must not do to its group.
+float Clamped(float value) {
+  return isnan(value) ? 0.0f : fminf(fmaxf(value, -kA8Largest), kA8Largest);
+}
+
+}  // namespace
+
+void QuantizeR8(const float* x, size_t k, void* out) {
+  float largest = 0;
+  for (size_t i = 0; i < k; ++i) largest = fmaxf(largest, fabsf(Clamped(x[i])));
+  const bool zero = largest < kA8Smallest;
+  const float factor = zero ? 0.0f : 127.0f / largest;
+  uint8_t* to = static_cast<uint8_t*>(out);
+  memset(to, 0, R8RowBytes(k));
+  R8Tail tail = {zero ? 0.0f : largest / 127.0f, 0};
+  for (size_t i = 0; i < k; ++i) {
+    const int code = static_cast<int>(nearbyintf(Clamped(x[i]) * factor));
+    to[i] = static_cast<uint8_t>(static_cast<int8_t>(code));
+    tail.minus_sum -= code;
+  }
+  memcpy(to + R8CodeBytes(k), &tail, sizeof(tail));
+}
+
 void QuantizeA8(const float* x, size_t k, size_t group, void* out) {
   uint8_t* at = static_cast<uint8_t*>(out);
   for (size_t begin = 0; begin < k; begin += group) {
@@ -15,7 +40,7 @@ void QuantizeA8(const float* x, size_t k, size_t group, void* out) {
     float largest = 0;
     for (size_t i = 0; i < group; ++i) {
       const float value = x[begin + i];
-      values[i] = isnan(value) ? 0.0f : fminf(fmaxf(value, -kA8Largest), kA8Largest);
+      values[i] = Clamped(value);
       largest = fmaxf(largest, fabsf(values[i]));
     }
     // Below kA8Smallest the factor would overflow; such a group is zero.

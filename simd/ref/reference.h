@@ -18,7 +18,9 @@ template <DType kType>
 void MatMul(const MatMulArgs& args);
 
 void Pack(const PackArgs& args);
+void MatMulI8(const MatMulArgs& args);
 void QuantizeA8(const float* x, size_t k, size_t group, void* out);
+void QuantizeR8(const float* x, size_t k, void* out);
 void RmsNorm(const float* x, const float* weight, size_t n, float epsilon, float* out);
 void LayerNorm(const float* x, const float* weight, const float* bias, size_t n, float epsilon, float* out);
 void RopeAdjacent(float* x, const float* cos, const float* sin, size_t pairs);

@@ -70,10 +70,10 @@ class CpuBackend : public Backend {
         return Error(Code::kUnsupported, "tensor %s has type %s, which the %s kernels do not multiply with",
                      weight.tensor->name.c_str(), DTypeName(type), kernels_.name);
       }
-      if (simd::UsesA8(type) && weight.cols % simd::ActGroup(type) != 0) {
-        return Error(Code::kMalformed, "tensor %s of type %s has %llu columns, not a multiple of %zu",
-                     weight.tensor->name.c_str(), DTypeName(type), static_cast<unsigned long long>(weight.cols),
-                     simd::ActGroup(type));
+      const uint32_t block = DTypeInfoOf(type)->block_values;
+      if (weight.cols % block != 0) {
+        return Error(Code::kMalformed, "tensor %s of type %s has %llu columns, not a multiple of %u",
+                     weight.tensor->name.c_str(), DTypeName(type), static_cast<unsigned long long>(weight.cols), block);
       }
     }
     return Status();

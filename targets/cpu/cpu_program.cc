@@ -40,7 +40,7 @@ CpuScratch::CpuScratch(const Plan& plan, const simd::KernelTable& kernels, int n
     const uint64_t width = graph.value(node.out).cols;
     const uint64_t ff = graph.weight(node.weights[3]).cols;
     const uint64_t slots = uint64_t{plan.max_tokens} * node.moe.used;
-    acts_bytes = std::max(acts_bytes, slots * simd::A8RowBytes(std::max(width, ff)));
+    acts_bytes = std::max(acts_bytes, slots * CpuProgram::SlotBytes(width, ff));
     moe_bytes = std::max(moe_bytes, CpuProgram::MoeBytes(node, plan.max_tokens, static_cast<uint32_t>(width), ff));
   }
   // Some rows of a step are prepared in the one way and some in the other: those for the unit in whole groups, behind.
@@ -50,7 +50,7 @@ CpuScratch::CpuScratch(const Plan& plan, const simd::KernelTable& kernels, int n
   };
   acts_bytes = std::max(acts_bytes, bytes_of(plan.max_tokens));
   live_bytes = LiveInput::Bytes(plan, workers);
-  matmul_bytes = std::max(simd::kMatMulScratchBytes, unit == nullptr ? 0 : simd::kUnitScratchBytes);
+  matmul_bytes = simd::MatMulScratchBytes(kernels);
   own_acts_bytes = std::max(bytes_of(kOwnActsRows), looked_up);
   attention_bytes = CpuProgram::AttentionScratch(graph, unit != nullptr);
   for (const RopeTable& table : graph.ropes()) {

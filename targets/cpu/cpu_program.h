@@ -213,6 +213,11 @@ class CpuProgram : public Program {
     float* up = nullptr;    // (rows * used, ff)
     float* down = nullptr;  // (rows * used, width)
   };
+  // Of a row of activations that experts read, of any kind.
+  static size_t SlotBytes(uint64_t width, uint64_t ff) {
+    const uint64_t widest = std::max(width, ff);
+    return std::max(simd::A8RowBytes(widest), simd::R8RowBytes(widest));
+  }
   static uint64_t MoeBytes(const Node& node, uint32_t rows, uint32_t width, uint64_t ff);
   MoeScratch MoeLayout(const Node& node);
   friend struct CpuScratch;

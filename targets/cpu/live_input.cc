@@ -88,8 +88,11 @@ void LiveList::Fill(ActKind kind, const void* acts, uint64_t cols, bool raised) 
     return;
   }
   for (uint64_t step = 0; step < all; ++step) {
-    const uint8_t* codes = row + step / 8 * sizeof(simd::A8Block) + offsetof(simd::A8Block, codes);
-    if (Load4(codes + step % 8 * 4) != 0) steps.push_back(static_cast<uint32_t>(step));
+    const uint8_t* codes = row + step * 4;
+    if (kind != ActKind::kR8) {
+      codes = row + step / 8 * sizeof(simd::A8Block) + offsetof(simd::A8Block, codes) + step % 8 * 4;
+    }
+    if (Load4(codes) != 0) steps.push_back(static_cast<uint32_t>(step));
   }
   live = steps.size();
 }

@@ -82,6 +82,8 @@ void CpuProgram::QuantizeRow(const float* x, uint32_t cols, ActKind kind, uint8_
     unit_->split(x, cols, kind == ActKind::kUnitLow, acts);
   } else if (kind == ActKind::kS8) {
     simd::SparseKernelsOf(kernels_).quantize_s8(x, cols, acts);
+  } else if (kind == ActKind::kR8) {
+    kernels_.quantize_r8(x, cols, acts);
   } else {
     kernels_.quantize_a8(x, cols, kind == ActKind::kA8By32 ? 32 : 256, acts);
   }
@@ -164,7 +166,7 @@ CpuProgram::ProductInput CpuProgram::PrepareInput(const Instruction& instruction
   if (threshold >= 0) x = ThinRows(x, cols, rows, threshold, /*meet=*/weight.acts == ActKind::kFloat, worker);
   ProductInput input;
   input.acts = x;
-  input.unit_row = FirstUnitRow(graph_.value(first.in[0]).rows, rows);
+  input.unit_row = weight.unit_matmul == nullptr ? rows : FirstUnitRow(graph_.value(first.in[0]).rows, rows);
   QuantizeRows(x, cols, rows, weight, worker, &input);
   if (threshold >= 0 && rows == 1) input.live = ListLive(instruction, weight.acts, input.acts, cols, worker);
   return input;
@@ -351,8 +353,7 @@ void CpuProgram::RouteRow(const Node& node, uint32_t row, int worker) {
   args.acts = x;
   if (router.quantises()) {
     // The row's own first slot in the shared activations: filled again, later, with what the experts read.
-    uint8_t* acts = acts_.data() + uint64_t{row} * p.used *
-                                       simd::A8RowBytes(std::max<uint64_t>(width, weights_[node.weights[3]].cols));
+    uint8_t* acts = acts_.data() + uint64_t{row} * p.used * SlotBytes(width, weights_[node.weights[3]].cols);
     QuantizeRow(x, width, router.acts, acts);
     args.acts = acts;
   }
@@ -444,7 +445,7 @@ void CpuProgram::RunMoe(const Node& node, uint32_t index, int worker) {
   }
   pool_.Sync();
 
-  const size_t act_stride = simd::A8RowBytes(std::max(width, ff));
+  const size_t act_stride = SlotBytes(width, ff);
   const Range slots = Split(rows * p.used, worker);
   const auto quantize = [&](ActKind kind) {
     for (uint32_t i = slots.begin; i < slots.end; ++i) {

@@ -146,9 +146,12 @@ void CpuWeight::LookUp(uint64_t row, float* values) const {
   const DTypeInfo& info = *DTypeInfoOf(type);
   constexpr size_t kAtOnce = 256;  // values: the largest block
   uint8_t blocks[kAtOnce * sizeof(float)];
+  const float row_scale = info.tail_bytes != 0 ? simd::ScaleOf(packed) : 0.0f;
   for (uint64_t begin = 0; begin < cols; begin += kAtOnce) {
     const size_t count = static_cast<size_t>(std::min<uint64_t>(kAtOnce, cols - begin));
     simd::UnpackBlocks(packed, begin / info.block_values, count / info.block_values, blocks);
+    // So many codes are a row of their own, with its scale behind them.
+    if (info.tail_bytes != 0) memcpy(blocks + count, &row_scale, sizeof(row_scale));
     DecodeRow(type, blocks, values + begin, count);
   }
 }
@@ -187,7 +190,7 @@ Result<CpuWeight> CpuWeights::Describe(const Weight& weight, uint32_t parts, con
   loaded.part_bytes = simd::PackedBytes(kernels, loaded.type, loaded.part_rows, loaded.cols);
   loaded.matmul = simd::MatMulOf(kernels, loaded.type);
   loaded.acts = ActKindOf(loaded.type, weight.tensor->sparse != nullptr);
-  if (unit != nullptr) loaded.unit_matmul = unit->matmul[static_cast<uint32_t>(loaded.type)];
+  if (unit != nullptr) loaded.unit_matmul = unit->matmul[simd::MatMulIndex(loaded.type)];
   loaded.unit_acts = UnitActKindOf(loaded.type);
   if (weight.tensor->sparse != nullptr) return loaded;
   MOTE_ASSIGN_OR_RETURN(const std::span<const uint8_t> tensor, file.TensorBytes(*weight.tensor));

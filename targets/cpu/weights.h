@@ -20,11 +20,12 @@
 
 namespace mote {
 
-// How a product wants the rows that it multiplies: kFloat, quantised with a scale for so many values, or as a matrix
-// unit takes them, with or without low parts (simd/unit.h).
-enum class ActKind : uint8_t { kFloat, kA8By32, kA8By256, kS8, kUnit, kUnitLow };
+// How a product wants the rows that it multiplies: kFloat, quantised with a scale for so many values or for all (kR8),
+// or as a matrix unit takes them, with or without low parts (simd/unit.h).
+enum class ActKind : uint8_t { kFloat, kA8By32, kA8By256, kS8, kR8, kUnit, kUnitLow };
 inline ActKind ActKindOf(DType type, bool sparse) {
   if (sparse && type == DType::kI8) return ActKind::kS8;
+  if (simd::UsesR8(type)) return ActKind::kR8;
   const size_t group = simd::ActGroup(type);
   return group == 0 ? ActKind::kFloat : group == 32 ? ActKind::kA8By32 : ActKind::kA8By256;
 }
@@ -35,6 +36,8 @@ inline size_t ActRowBytes(ActKind kind, uint64_t cols) {
       return cols * sizeof(float);
     case ActKind::kS8:
       return simd::S8RowBytes(cols);
+    case ActKind::kR8:
+      return simd::R8RowBytes(cols);
     case ActKind::kUnit:
     case ActKind::kUnitLow:
       return simd::UnitRowBytes(cols, kind == ActKind::kUnitLow);

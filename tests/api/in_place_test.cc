@@ -92,7 +92,7 @@ void ExpectSameLogits(const TinyModelOptions& options, int threads, const char* 
 TEST(InPlace, LogitsAreTheSameToTheBit) {
   for (const char* architecture : {"llama", "qwen2", "gemma3", "phi3", "qwen3moe"}) {
     for (const DType type : {DType::kF32, DType::kF16, DType::kQ8_0, DType::kQ4_0, DType::kQ5_0, DType::kQ4_K,
-                             DType::kQ6_K, DType::kMXFP4}) {
+                             DType::kQ6_K, DType::kMXFP4, DType::kI8Row}) {
       if (kSlowTests && (architecture[0] != 'l' || type == DType::kF16 || type == DType::kQ5_0)) continue;
       TinyModelOptions options;
       options.architecture = architecture;
@@ -105,7 +105,7 @@ TEST(InPlace, LogitsAreTheSameToTheBit) {
 TEST(InPlace, WithEveryInstructionSet) {
   for (size_t i = 0; mote_isa_name(i) != nullptr; ++i) {
     if (mote_isa_can_run(i) == 0 || strcmp(mote_isa_name(i), "scalar") == 0) continue;
-    for (const DType type : {DType::kF16, DType::kQ8_0, DType::kQ5_1, DType::kQ4_K}) {
+    for (const DType type : {DType::kF16, DType::kQ8_0, DType::kI8Row, DType::kQ5_1, DType::kQ4_K}) {
       if (kSlowTests && type != DType::kQ8_0) continue;
       TinyModelOptions options;
       options.architecture = "gemma3";

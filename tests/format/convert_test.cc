@@ -157,11 +157,13 @@ void CheckAgainst(const GgufFile& in, const GgufFile& out) {
     ASSERT_TRUE(source.ok() && result.ok());
     Bytes want(source->begin(), source->end());
     if (from.type != to.type) {
-      const size_t values = static_cast<size_t>(from.values());
-      std::vector<float> decoded(values);
-      DecodeRow(from.type, source->data(), decoded.data(), values);
-      want.assign(RowBytes(to.type, values), 0);
-      ASSERT_TRUE(EncodeRow(to.type, decoded.data(), want.data(), values));
+      const size_t cols = static_cast<size_t>(from.cols());
+      std::vector<float> decoded(cols);
+      want.assign(RowBytes(to.type, cols) * from.rows(), 0);
+      for (size_t r = 0; r < from.rows(); ++r) {
+        DecodeRow(from.type, source->data() + r * RowBytes(from.type, cols), decoded.data(), cols);
+        ASSERT_TRUE(EncodeRow(to.type, decoded.data(), want.data() + r * RowBytes(to.type, cols), cols));
+      }
     }
     EXPECT_TRUE(std::equal(want.begin(), want.end(), result->begin(), result->end())) << from.name;
   }
@@ -189,7 +191,7 @@ TEST(Quantize, EveryTypeGivesAFileThatHoldsTheSameModel) {
       ASSERT_NE((*out)->Find("general.quantization_version"), nullptr);
       EXPECT_TRUE((*out)->Find("general.quantization_version")->GetUint(&version));
       EXPECT_EQ(version, 2u);
-      EXPECT_EQ((*out)->metadata().size(), (*in)->metadata().size() + 1);
+      EXPECT_EQ((*out)->metadata().size(), (*in)->metadata().size() + (type == "I8" ? 2 : 1));
       std::string_view token;
       ASSERT_NE((*out)->Find("tokenizer.ggml.tokens"), nullptr);
       EXPECT_TRUE((*out)->Find("tokenizer.ggml.tokens")->StringAt(2, &token));
@@ -201,6 +203,43 @@ TEST(Quantize, EveryTypeGivesAFileThatHoldsTheSameModel) {
   }
 }
 
+// Rows with a scale of their own are decoded and encoded whole, however long they are.
+TEST(Quantize, I8ToOtherTypesAndLongRows) {
+  ModelOptions options;
+  options.layers = 1;
+  options.type = DType::kF32;
+  const Bytes bytes = ModelBuilder(options).Build();
+  const auto in = testing::OpenBytes(bytes);
+  ASSERT_TRUE(in.ok());
+  Output int8;
+  ASSERT_TRUE(Quantize(**in, "I8", &int8).ok());
+  const auto middle = testing::OpenBytes(int8.bytes);
+  ASSERT_TRUE(middle.ok());
+  EXPECT_EQ((*middle)->FindTensor("blk.0.attn_q.weight")->type, DType::kI8Row);
+  QuantizeOptions unasked;
+  unasked.type = "Q4_0";
+  EXPECT_EQ(PlanQuantization(**middle, unasked).status().code(), Code::kUnsupported);
+  for (const char* type : {"Q4_0", "F16", "Q6_K"}) {
+    Output output;
+    ASSERT_TRUE(Quantize(**middle, type, &output).ok()) << type;
+    const auto out = testing::OpenBytes(output.bytes);
+    ASSERT_TRUE(out.ok());
+    EXPECT_EQ((*out)->Find("mote.i8_rows.version"), nullptr);
+    CheckAgainst(**middle, **out);
+  }
+  options.cols = 33024;  // more than are converted at a time
+  const Bytes wide = ModelBuilder(options).Build();
+  const auto long_rows = testing::OpenBytes(wide);
+  ASSERT_TRUE(long_rows.ok());
+  Output output;
+  ASSERT_TRUE(Quantize(**long_rows, "I8", &output).ok());
+  const auto out = testing::OpenBytes(output.bytes);
+  ASSERT_TRUE(out.ok());
+  CheckAgainst(**long_rows, **out);
+  options.cols = 42;  // no multiple of 4
+  EXPECT_EQ(Plan(options, "I8").at("blk.0.attn_q.weight"), DType::kF16);
+}
+
 TEST(Quantize, FileTypeIsTheNumberThatOthersExpect) {
   ModelOptions options;
   options.layers = 1;
@@ -208,9 +247,9 @@ TEST(Quantize, FileTypeIsTheNumberThatOthersExpect) {
   const auto in = testing::OpenBytes(bytes);
   ASSERT_TRUE(in.ok());
   const std::map<std::string, uint64_t> kFileTypes = {
-      {"F32", 0},     {"f16", 1},     {"Q4_0", 2},    {"Q4_1", 3},    {"q8_0", 7},    {"Q5_0", 8},    {"Q5_1", 9},
-      {"Q2_K", 10},   {"Q3_K_S", 11}, {"Q3_K_M", 12}, {"Q3_K_L", 13}, {"Q4_K_S", 14}, {"q4_k_m", 15}, {"Q5_K_S", 16},
-      {"Q5_K_M", 17}, {"Q6_K", 18},   {"IQ4_NL", 25}, {"iq4_xs", 30}, {"BF16", 32},   {"MXFP4", 38}};
+      {"F32", 0},     {"f16", 1},     {"Q4_0", 2},    {"Q4_1", 3},    {"q8_0", 7},    {"I8", 7},      {"Q5_0", 8},
+      {"Q5_1", 9},    {"Q2_K", 10},   {"Q3_K_S", 11}, {"Q3_K_M", 12}, {"Q3_K_L", 13}, {"Q4_K_S", 14}, {"q4_k_m", 15},
+      {"Q5_K_S", 16}, {"Q5_K_M", 17}, {"Q6_K", 18},   {"IQ4_NL", 25}, {"iq4_xs", 30}, {"BF16", 32},   {"MXFP4", 38}};
   for (const auto& [type, number] : kFileTypes) {
     Output output;
     ASSERT_TRUE(Quantize(**in, type, &output).ok()) << type;

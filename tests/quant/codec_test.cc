@@ -132,6 +132,33 @@ TEST(Encode, BitExactToGgmlWhereNothingIsSearched) {
   }
 }
 
+// A row of int8: its scale makes the largest 127, halves go to even, and everything comes back within half a step.
+TEST(Encode, I8RowIsScaledByItsLargest) {
+  std::vector<float> x = {-254, 1, 3, -5, 253, 0.5f, 0, 127};
+  std::vector<uint8_t> row(RowBytes(DType::kI8Row, x.size()));
+  ASSERT_EQ(row.size(), x.size() + 4);
+  ASSERT_TRUE(EncodeRow(DType::kI8Row, x.data(), row.data(), x.size()));
+  const int8_t want[] = {-127, 0, 2, -2, 126, 0, 0, 64};
+  EXPECT_EQ(memcmp(row.data(), want, sizeof(want)), 0);
+  EXPECT_EQ(Decode(DType::kI8Row, row, x.size()), (std::vector<float>{-254, 0, 4, -4, 252, 0, 0, 128}));
+  for (const float none : {0.0f, 1e-38f}) {
+    x.assign(8, none);
+    EXPECT_EQ(RoundTrip(DType::kI8Row, x), std::vector<float>(8, 0.0f)) << "smaller than any scale";
+  }
+  Random random = {8};
+  for (const float size : {1e-20f, 1.0f, 1e38f}) {
+    std::vector<float> values(260);
+    float largest = 0;
+    for (float& v : values) {
+      v = static_cast<float>(random.Uniform() * 2 - 1) * size;
+      largest = std::max(largest, std::abs(v));
+    }
+    const std::vector<float> back = RoundTrip(DType::kI8Row, values);
+    ASSERT_EQ(back.size(), values.size());
+    for (size_t i = 0; i < values.size(); ++i) ASSERT_LE(std::abs(back[i] - values[i]), largest / 127 * 0.50001f) << i;
+  }
+}
+
 // Q8_0's halves go away from zero, as C's roundf has it. The extreme 127 makes the scale 1.
 TEST(Encode, Q8_0RoundsHalvesAwayFromZero) {
   std::vector<float> x(32);

@@ -41,7 +41,8 @@ struct Variant {
 };
 constexpr Variant kVariants[] = {{"llama", DType::kF32},     {"llama", DType::kF16},     {"llama", DType::kQ8_0},
                                  {"qwen2", DType::kQ4_K},    {"qwen3moe", DType::kQ6_K}, {"qwen3moe", DType::kF16},
-                                 {"gemma3", DType::kIQ4_XS}, {"phi3", DType::kQ5_1}};
+                                 {"gemma3", DType::kIQ4_XS}, {"phi3", DType::kQ5_1},     {"qwen2", DType::kI8Row},
+                                 {"qwen3moe", DType::kI8Row}};
 
 TEST(Determinism, ThreadsAndBatchesDoNotShow) {
   for (const Variant& variant : kVariants) {

@@ -160,7 +160,7 @@ TEST(Family, LongRopeChoosesItsFactorsByContext) {
 TEST(Family, EveryWeightType) {
   for (const DType type :
        {DType::kBF16, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ8_0, DType::kQ2_K, DType::kQ3_K,
-        DType::kQ4_K, DType::kQ5_K, DType::kQ6_K, DType::kIQ4_NL, DType::kIQ4_XS, DType::kMXFP4}) {
+        DType::kQ4_K, DType::kQ5_K, DType::kQ6_K, DType::kIQ4_NL, DType::kIQ4_XS, DType::kMXFP4, DType::kI8Row}) {
     TinyModelOptions options;
     options.type = type;
     options.layers = Effort(2u, 1u);
@@ -175,6 +175,8 @@ TEST(Family, EveryWeightType) {
   options.experts = 4;
   options.ff = 256;
   EXPECT_LT(WorstError(options, 6), 0.05) << "experts";
+  options.type = DType::kI8Row;
+  EXPECT_LT(WorstError(options, 6), 0.05) << "experts of int8";
 }
 
 // Router, gate, up and down each take quantised activations or floats, in every mix; one row, few, and more than a

@@ -138,6 +138,19 @@ TEST(FastPrompts, ThreadsAndBatchesDoNotShow) {
   }
 }
 
+// int8 with a scale a row is multiplied by the unit anyway, with the usual bits; attention alone is another.
+TEST(FastPrompts, WholeNumbersAreTheUsualOnes) {
+  MOTE_NEEDS_UNIT();
+  const std::vector<uint8_t> bytes = Bytes({"llama", DType::kI8Row});
+  const std::unique_ptr<Model> plain = LoadModel(bytes), without = LoadModel(bytes, {.isa = "avx512_vnni"});
+  const std::unique_ptr<Model> fast = Fast(bytes);
+  ASSERT_TRUE(plain != nullptr && without != nullptr && fast != nullptr);
+  const std::vector<int32_t> tokens = SomeTokens(40, plain->vocab_size());
+  const Logits logits = AllLogits(*plain, tokens);
+  EXPECT_TRUE(SameBits(logits, AllLogits(*without, tokens))) << "the unit's products are not VNNI's";
+  EXPECT_TRUE(SameBits(AllLogits(*fast, tokens), AllLogits(*fast, tokens, 5)));
+}
+
 TEST(FastPrompts, LargeStepsGiveTheSameAsSmallOnes) {
   MOTE_NEEDS_UNIT();
   for (const DType type : {DType::kF16, DType::kQ8_0}) {

@@ -27,6 +27,7 @@ struct LoadOptions {
   CacheTypes cache = {};
   DeviceRequest device = {};
   bool fast_prompts = false;
+  std::string isa = IsaUnderTest();
 };
 
 inline Result<std::unique_ptr<Model>> TryLoad(std::span<const uint8_t> bytes, const LoadOptions& options = {}) {
@@ -38,7 +39,7 @@ inline Result<std::unique_ptr<Model>> TryLoad(std::span<const uint8_t> bytes, co
   params.context = options.context;
   params.max_batch = options.max_batch;
   params.cache = options.cache;
-  params.isa = IsaUnderTest();
+  params.isa = options.isa;
   params.device = options.device;
   params.fast_prompts = options.fast_prompts;
   return Model::Load(std::move(file), params);

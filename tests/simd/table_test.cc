@@ -70,6 +70,7 @@ TEST(Tables, EveryRowHasEveryKernel) {
     EXPECT_GE(table->panel_rows, 1u);
     EXPECT_GE(table->float_panel_rows, table->panel_rows);
     EXPECT_NE(table->quantize_a8, nullptr);
+    EXPECT_NE(table->quantize_r8, nullptr);
     EXPECT_NE(table->rms_norm, nullptr);
     EXPECT_NE(table->layer_norm, nullptr);
     EXPECT_NE(table->rope_adjacent, nullptr);
@@ -94,7 +95,7 @@ TEST(Tables, EveryRowHasEveryKernel) {
     EXPECT_NE(table->max, nullptr);
   }
   // The list above is by hand: a new member makes the table larger.
-  EXPECT_EQ(sizeof(simd::KernelTable), (5 + 40 + 23) * sizeof(void*)) << "name the new kernel in this test";
+  EXPECT_EQ(sizeof(simd::KernelTable), (5 + 40 + 24) * sizeof(void*)) << "name the new kernel in this test";
 }
 
 TEST(Tables, EveryWeightTypeHasAProduct) {
@@ -105,6 +106,8 @@ TEST(Tables, EveryWeightTypeHasAProduct) {
     EXPECT_EQ(simd::MatMulOf(scalar, static_cast<DType>(id)) != nullptr, weight) << DTypeName(id);
     EXPECT_TRUE(weight || !simd::UsesA8(static_cast<DType>(id))) << DTypeName(id);
   }
+  EXPECT_NE(simd::MatMulOf(scalar, DType::kI8Row), nullptr);
+  EXPECT_FALSE(simd::UsesA8(DType::kI8Row));
   EXPECT_FALSE(simd::UsesA8(DType::kF32));
   EXPECT_FALSE(simd::UsesA8(DType::kF16));
   EXPECT_FALSE(simd::UsesA8(DType::kBF16));

@@ -15,7 +15,9 @@ namespace {
 TEST(Unpack, BlocksAreThoseOfTheFile) {
   Random random(11);
   for (const simd::KernelTable* table : RunnableRows()) {
-    for (const DType type : WeightTypes()) {
+    std::vector<DType> types = WeightTypes();
+    types.push_back(DType::kI8Row);
+    for (const DType type : types) {
       SCOPED_TRACE(std::string(table->name) + " " + DTypeName(type));
       const DTypeInfo& info = *DTypeInfoOf(type);
       const size_t panel_rows = simd::PanelRows(*table, type);
@@ -41,6 +43,10 @@ TEST(Unpack, BlocksAreThoseOfTheFile) {
           packed.row = row % panel_rows;
           packed.k = k;
           packed.raised_q8 = simd::RaisesQ8(*table);
+          if (type == DType::kI8Row) {
+            const float scale = simd::ScaleOf(packed);
+            ASSERT_EQ(memcmp(&scale, file.data() + row * row_bytes + k, sizeof(scale)), 0) << "row " << row;
+          }
           for (size_t first = 0; first < blocks; first += 2) {
             const size_t count = std::min<size_t>(2, blocks - first);
             Guarded<uint8_t> out(count * info.block_bytes);
