@@ -63,6 +63,8 @@ constexpr size_t R8CodeBytes(size_t k) {
 constexpr size_t R8RowBytes(size_t k) {
   return R8CodeBytes(k) + 64;
 }
+// Rows of weights that a product with many R8 rows best has in one call: those for which a matrix unit keeps sums.
+inline constexpr uint32_t kI8TileRows = 128;
 
 // Scratch memory of a matrix product, for each thread that calls one: this much, but for kI8Row where there is a matrix
 // unit (MatMulScratchBytes).

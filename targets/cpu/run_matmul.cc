@@ -27,14 +27,14 @@ constexpr bool kLongTiles = true;
 constexpr bool kLongTiles = false;
 #endif
 
-// `step`: the panel rows of the widest panel.
-uint32_t TileRows(uint64_t total_rows, int workers, uint32_t step, bool few) {
+// `step`: the panel rows of the widest panel. `most`: kMaxTileRows, or what a kernel keeps sums of.
+uint32_t TileRows(uint64_t total_rows, int workers, uint32_t step, bool few, uint32_t most) {
   if (kLongTiles && few) {
     const uint64_t tiles = workers == 1 ? 1 : static_cast<uint64_t>(workers) * 4;
     return static_cast<uint32_t>((total_rows + tiles - 1) / tiles + step - 1) / step * step;
   }
   const uint64_t fair = total_rows / (static_cast<uint64_t>(workers) * kTilesPerWorker);
-  return static_cast<uint32_t>(std::clamp<uint64_t>(fair / step * step, step, std::max(kMaxTileRows, step)));
+  return static_cast<uint32_t>(std::clamp<uint64_t>(fair / step * step, step, std::max(most, step)));
 }
 
 // Steps of more rows (images) multiply a chunk of them with all of a matrix before the next: the chunk's activations
@@ -305,14 +305,15 @@ void CpuProgram::RunMatMul(const Instruction& instruction, uint32_t index, int w
   const Node* activation = instruction.activation == kNone ? nullptr : &graph_.nodes()[instruction.activation];
   // Tiles are numbered through all products of the instruction, for one chunk of rows after the other.
   const bool few = rows <= kFewRows;
-  const uint32_t tile_rows = TileRows(total, workers_, few ? panel_rows : 2 * panel_rows, few);
+  const CpuWeight& weight = weights_[first.weights[0]];
+  const uint32_t most = weight.acts == ActKind::kR8 && !few ? simd::kI8TileRows : kMaxTileRows;
+  const uint32_t tile_rows = TileRows(total, workers_, few ? panel_rows : 2 * panel_rows, few, most);
   const auto tiles_of = [&](uint32_t n) {
     return static_cast<uint32_t>((weights_[graph_.nodes()[n].weights[0]].rows + tile_rows - 1) / tile_rows);
   };
   uint32_t tiles = 0;
   for (const uint32_t n : instruction.nodes) tiles += tiles_of(n);
   // The matrix unit's rows are cut into chunks, or all are; the few others are in the first.
-  const CpuWeight& weight = weights_[first.weights[0]];
   const uint32_t unit_row = input.unit_row;
   const uint32_t cut_from = unit_row < rows ? unit_row : 0;
   const ActKind kind = unit_row < rows ? weight.unit_acts : weight.acts;

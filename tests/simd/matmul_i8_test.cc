@@ -113,6 +113,7 @@ TEST(I8MatMul, ManyTokens) {
   }
   CheckAll(Problem(3420, 37, 77, random));
   CheckAll(Problem(2100, 300, 40, random));
+  CheckAll(Problem(64, 560, 480, random));  // results of over a MiB
 }
 
 // The longest rows, with codes and activations at their ends: sums that just fit into 32 bits.
