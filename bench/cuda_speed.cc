@@ -108,8 +108,8 @@ int main() {
   using mote::DType;
   for (const Shape& shape :
        {Shape{DType::kQ4_0, 14336, 4096}, Shape{DType::kQ4_K, 14336, 4096}, Shape{DType::kQ6_K, 14336, 4096},
-        Shape{DType::kQ8_0, 14336, 4096}, Shape{DType::kF16, 14336, 4096}, Shape{DType::kQ4_0, 4096, 4096},
-        Shape{DType::kQ4_K, 4096, 14336}}) {
+        Shape{DType::kQ8_0, 14336, 4096}, Shape{DType::kI8Row, 14336, 4096}, Shape{DType::kF16, 14336, 4096},
+        Shape{DType::kQ4_0, 4096, 4096}, Shape{DType::kQ4_K, 4096, 14336}}) {
     for (const uint32_t tokens : {1u, 2u, 4u, 8u, 16u, 32u, 512u}) {
       StepCounts host = {};
       host.rows[0] = tokens;

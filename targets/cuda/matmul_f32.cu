@@ -8,7 +8,7 @@ namespace mote::cuda {
 using MatMulLauncher = void(const MatMulArgs& args, uint32_t tokens, uint32_t experts, void* stream);
 MatMulLauncher LaunchMatMul_q4_0, LaunchMatMul_q4_1, LaunchMatMul_q5_0, LaunchMatMul_q5_1, LaunchMatMul_q8_0,
     LaunchMatMul_q2_k, LaunchMatMul_q3_k, LaunchMatMul_q4_k, LaunchMatMul_q5_k, LaunchMatMul_q6_k, LaunchMatMul_iq4_nl,
-    LaunchMatMul_iq4_xs, LaunchMatMul_mxfp4, LaunchMatMul_f16, LaunchMatMul_bf16;
+    LaunchMatMul_iq4_xs, LaunchMatMul_mxfp4, LaunchMatMul_i8, LaunchMatMul_f16, LaunchMatMul_bf16;
 
 namespace {
 
@@ -47,6 +47,8 @@ MatMulLauncher* LauncherOf(DType type) {
       return LaunchMatMul_iq4_xs;
     case DType::kMXFP4:
       return LaunchMatMul_mxfp4;
+    case DType::kI8Row:
+      return LaunchMatMul_i8;
     case DType::kF16:
       return LaunchMatMul_f16;
     case DType::kBF16:

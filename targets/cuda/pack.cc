@@ -15,7 +15,7 @@ struct RowPart {
   uint8_t codes[kTileCols];
   uint16_t scale[kSteps];  // kHalf32, kHalfMin32, kPower32
   uint16_t min[kSteps];
-  uint8_t bytes[16];  // the others: their bytes of a row
+  uint8_t bytes[16];  // the others: their bytes of a row; kFloat: the float's
   uint16_t super[2];  // float16 scale and min
 };
 
@@ -139,6 +139,12 @@ void ReadSuper(DType type, const uint8_t* row, uint32_t index, RowPart* part) {
   }
 }
 
+// Columns [first, first + count) of an I8 row: all codes of a row, then its scale.
+void ReadI8(const uint8_t* row, uint64_t cols, uint64_t first, uint32_t count, RowPart* part) {
+  memcpy(part->codes, row + first, count);
+  memcpy(part->bytes, row + cols, sizeof(float));
+}
+
 void Or32(uint8_t* at, uint32_t bits) {
   uint32_t word;
   memcpy(&word, at, sizeof(word));
@@ -198,6 +204,9 @@ void PutScales(const PackedFormat& f, const RowPart& part, uint32_t row, uint8_t
       memcpy(scales + row * 16, part.bytes, 16);
       memcpy(scales + 256 + row * 4, part.super, 4);
       break;
+    case Scales::kFloat:
+      memcpy(scales + row % 8 * 8 + row / 8 * 4, part.bytes, sizeof(float));
+      break;
     case Scales::kNone:
       break;
   }
@@ -224,7 +233,9 @@ void PackTiles(DType type, const uint8_t* rows, size_t row_bytes, uint32_t num_r
     const uint32_t given = static_cast<uint32_t>(std::min<uint64_t>(kTileCols, cols - first));
     for (uint32_t row = 0; row < num_rows; ++row) {
       RowPart part = {};
-      if (f.act_group == 32) {
+      if (type == DType::kI8Row) {
+        ReadI8(rows + row * row_bytes, cols, first, given, &part);
+      } else if (f.act_group == 32) {
         ReadSimple(type, rows + row * row_bytes, tile * kSteps, given / kBlock, &part);
       } else {
         ReadSuper(type, rows + row * row_bytes, tile, &part);

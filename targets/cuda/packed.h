@@ -3,7 +3,7 @@
 // A tile is a few planes of code bits and then the scales. A plane is chunks of 512 bytes, 16 for each lane, so that a
 // warp reads whole lines with 128-bit loads and a lane finds in its registers what mma.sync wants of it (mma.h): no
 // shared memory, no shuffling. Nothing is padded but the last tile of a row and of a matrix: a type takes the bytes
-// that it has in the file, give or take what kByte32 and kByte16 say.
+// that it has in the file, give or take what kByte32, kByte16 and kFloat say.
 //
 // Value (row, k) of a tile belongs to lane 4 * (row % 8) + k % 16 / 4, to step k / 32, there to register
 // k % 32 / 16 * 2 + row / 8, and in it to byte k % 4.
@@ -46,6 +46,7 @@ enum class Scales : uint8_t {
   kByte32,     // 8 signed bytes of a row; after all rows float16 scales (IQ4_XS: 4.31 bits a value, 4.25 in the file)
   kByte16,     // 16 signed bytes of a row; after all rows float16 scales (Q3_K: 3.56 bits a value, 3.44 in the file)
   kNibble16,   // 16 bytes of a row, scale low and min high; after all rows float16 scale and min
+  kFloat,      // a row's float32, in each of its tiles: [row % 8][row / 8] (I8: 8.125 bits a value, 8 in the file)
 };
 
 struct PackedFormat {
@@ -90,6 +91,8 @@ struct PackedFormat {
         return 256 + 32;
       case Scales::kNibble16:
         return 256 + 64;
+      case Scales::kFloat:
+        return kTileRows * sizeof(float);
       case Scales::kNone:
         break;
     }
@@ -120,6 +123,13 @@ constexpr PackedFormat FormatOf(DType type) {
       f.bytes = true;
       f.scales = Scales::kHalf32;
       f.act_group = 32;
+      break;
+    // A tile is a super-block without scales inside: whole numbers up to its end. Activations share a scale for every
+    // 256, not all of a row as on the CPU: so that whoever has 256 of them can round them.
+    case DType::kI8Row:
+      f.bytes = true;
+      f.scales = Scales::kFloat;
+      f.act_group = 256;
       break;
     case DType::kQ2_K:
       f.pairs = true;

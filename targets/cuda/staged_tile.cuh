@@ -124,7 +124,7 @@ MOTE_DEVICE void ScaledPair(const HalfTile<kType>& tile, int half, int pair, con
     }
   }
 }
-// A scale for every 32: a multiplication each, as in SuperHalf.
+// A scale for every 32: a multiplication each, as in SuperHalf; or none.
 template <DType kType>
 MOTE_DEVICE void SuperPair(const HalfTile<kType> tile[], int half, int pair, const int32_t scales[][2][4],
                            const StageActs<kType>& acts, TileSums<kType>* sums) {
@@ -142,7 +142,8 @@ MOTE_DEVICE void SuperPair(const HalfTile<kType> tile[], int half, int pair, con
     for (int s = 0; s < 2; ++s) {
 #pragma unroll
       for (int r = 0; r < kRowTiles; ++r) {
-        SuperStep<2, 4>(a[r][s], s == 0 ? b.x : b.z, s == 0 ? b.y : b.w, scales[r], 2 * pair + s, sums->whole[r][n]);
+        SuperStep<kType, 2, 4>(a[r][s], s == 0 ? b.x : b.z, s == 0 ? b.y : b.w, scales[r], 2 * pair + s,
+                               sums->whole[r][n]);
       }
     }
   }
@@ -156,18 +157,13 @@ MOTE_DEVICE void EndSuperTile(const uint8_t* weights, int r, const StageActs<kTy
   using Acts = StageActs<kType>;
   constexpr PackedFormat f = FormatOf(kType);
   uint32_t low[4], up[4];
-  float scale[2], min[2] = {0, 0};
+  float scale[2], min[2];
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     HalfTile<kType> tile;
     LoadHalfScales<kType, false>(weights, half, lane, &tile);
     if constexpr (f.mins()) MinOperands<kType>(tile, half, lane, low + 2 * half);
-#pragma unroll
-    for (int row = 0; row < 2; ++row) {
-      const uint32_t super = f.scales == Scales::kSixBit32 ? tile.scale[row * 4] : tile.super[row];
-      scale[row] = HalfToFloat(super & 0xffffu);
-      if constexpr (f.mins()) min[row] = HalfToFloat(super >> 16);
-    }
+    OwnScales<kType>(tile, scale, min);
   }
   if constexpr (f.mins()) {
 #pragma unroll
@@ -205,11 +201,11 @@ MOTE_DEVICE void SuperTile(const uint8_t* weights, const StageActs<kType>& acts,
   for (int half = 0; half < 2; ++half) {
     constexpr int kGroups = ScalesCodes<kType>() ? 8 : 4;
     HalfTile<kType> tile[S::kRowTiles];
-    int32_t scales[S::kRowTiles][2][kGroups];
+    int32_t scales[S::kRowTiles][2][kGroups] = {};
 #pragma unroll
     for (int r = 0; r < S::kRowTiles; ++r) {
       LoadHalf<kType, false>(weights + r * kRowTileBytes, half, start.lane, &tile[r]);
-      GroupScales<kType, kGroups>(tile[r], half, scales[r]);
+      if constexpr (S::kFormat.scales != Scales::kFloat) GroupScales<kType, kGroups>(tile[r], half, scales[r]);
     }
 #pragma unroll
     for (int pair = 0; pair < 2; ++pair) {

@@ -43,7 +43,7 @@ struct HalfTile {
                  : kScales == Scales::kSixBit32                                            ? 8
                                                                                            : 2];
   uint32_t min[kScales == Scales::kHalfMin32 ? 4 : 1];
-  uint32_t super[2];  // kByte32, kByte16: float16 scale; kNibble16: scale and min; of the two rows
+  uint32_t super[2];  // kByte32, kByte16: float16 scale; kNibble16: scale and min; kFloat: the scale; of the two rows
 
   template <bool kStreaming>
   MOTE_DEVICE void Load4(const uint8_t* from, uint32_t* to) {
@@ -78,6 +78,8 @@ MOTE_DEVICE void LoadHalfScales(const uint8_t* tile, int half, int lane, HalfTil
   } else if constexpr (f.scales == Scales::kSixBit32) {
     Half::template Load4<kStreaming>(scales + g * 16, r->scale);
     Half::template Load4<kStreaming>(scales + (g + 8) * 16, r->scale + 4);
+  } else if constexpr (f.scales == Scales::kFloat) {
+    Half::Load2(scales + g * 8, r->super);
   } else {
     Half::Load2(scales + g * 16 + half * 8, r->scale);
     Half::Load2(scales + (g + 8) * 16 + half * 8, r->scale + 2);
@@ -249,6 +251,8 @@ MOTE_DEVICE float PackedValue(DType type, const uint8_t* tiles, uint32_t row_til
       return half(256 + row * 4) * static_cast<float>(packed & 15) * value -
              half(256 + row * 4 + 2) * static_cast<float>(packed >> 4);
     }
+    case Scales::kFloat:
+      return *reinterpret_cast<const float*>(scales + row % 8 * 8 + row / 8 * 4) * value;
     case Scales::kNone:
       break;
   }

@@ -190,8 +190,8 @@ MOTE_DEVICE void SimpleHalf(const HalfTile<kType>& tile, int half, const TokenAc
   }
 }
 
-// Super-blocks: everything up to the sum over 256 is whole numbers (below 2^31: 256 * 128 * 127 * 128 at most), and the
-// sum is scaled once.
+// Super-blocks: everything up to the sum over 256 is whole numbers (below 2^31: 256 * 128 * 127 * 128 at most; of I8,
+// which have no scales inside, 2^22), and the sum is scaled once.
 template <int kTokens8>
 struct SuperSums {
   int32_t whole[kTokens8][4];
@@ -239,10 +239,14 @@ MOTE_DEVICE void MinOperands(const HalfTile<kType>& r, int half, int lane, uint3
   }
 }
 
-// whole += the products of a step's groups, each times its scale.
-template <int kColumns, int kGroups>
+// whole += the products of a step's groups, each times its scale; without scales, as the matrix instruction adds.
+template <DType kType, int kColumns, int kGroups>
 MOTE_DEVICE void SuperStep(const uint32_t a[4], uint32_t b0, uint32_t b1, const int32_t scales[2][kGroups], int step,
                            int32_t whole[4]) {
+  if constexpr (FormatOf(kType).scales == Scales::kFloat) {
+    MmaBytes32(whole, whole, a, b0, b1);
+    return;
+  }
   const int32_t zero[4] = {0, 0, 0, 0};
   int32_t d[2][4] = {};
   if constexpr (kGroups == 8) {
@@ -279,17 +283,18 @@ MOTE_DEVICE void SuperHalf(const HalfTile<kType>& tile, int half, const TokenAct
   constexpr PackedFormat f = FormatOf(kType);
   constexpr int kGroups = f.scales == Scales::kByte16 || f.scales == Scales::kNibble16 ? 8 : 4;
   uint32_t a[4][4], min_operands[2];
-  int32_t scales[2][kGroups];
+  int32_t scales[2][kGroups] = {};
 #pragma unroll
   for (int s = 0; s < 4; ++s) StepCodes<kType>(tile, s, a[s]);
-  GroupScales<kType, kGroups>(tile, half, scales);
+  if constexpr (f.scales != Scales::kFloat) GroupScales<kType, kGroups>(tile, half, scales);
   if constexpr (f.mins()) MinOperands<kType>(tile, half, lane, min_operands);
 #pragma unroll
   for (int n = 0; n < kTokens8; ++n) {
 #pragma unroll
     for (int s = 0; s < 4; ++s) {
       const uint4 b = TokenActs::Values(acts, n, half * 2 + s / 2);
-      SuperStep<kColumns, kGroups>(a[s], s % 2 == 0 ? b.x : b.z, s % 2 == 0 ? b.y : b.w, scales, s, sums->whole[n]);
+      SuperStep<kType, kColumns, kGroups>(a[s], s % 2 == 0 ? b.x : b.z, s % 2 == 0 ? b.y : b.w, scales, s,
+                                          sums->whole[n]);
     }
     if constexpr (f.mins()) {
       const uint8_t* sums_of_token = TokenActs::Operand(acts, n) + kSumsAfterScales;
@@ -299,19 +304,25 @@ MOTE_DEVICE void SuperHalf(const HalfTile<kType>& tile, int half, const TokenAct
   }
 }
 
+// The tile's own scales and minima of rows g and g + 8.
+template <DType kType>
+MOTE_DEVICE void OwnScales(const HalfTile<kType>& r, float scale[2], float min[2]) {
+  constexpr PackedFormat f = FormatOf(kType);
+#pragma unroll
+  for (int row = 0; row < 2; ++row) {
+    const uint32_t super = f.scales == Scales::kSixBit32 ? r.scale[row * 4] : r.super[row];
+    scale[row] = f.scales == Scales::kFloat ? BitsToFloat(super) : HalfToFloat(super & 0xffffu);
+    min[row] = f.mins() ? HalfToFloat(super >> 16) : 0.0f;
+  }
+}
+
 // After the second half, which has the tile's own scale as well.
 template <DType kType, int kTokens8, int kColumns, class TokenActs>
 MOTE_DEVICE void AddSuper(const HalfTile<kType>& r, const SuperSums<kTokens8>& sums, const TokenActs& acts,
                           float sum[kTokens8][4]) {
-  constexpr PackedFormat f = FormatOf(kType);
-  constexpr bool kMins = f.mins();
-  float scale[2], min[2] = {0, 0};
-#pragma unroll
-  for (int row = 0; row < 2; ++row) {
-    const uint32_t super = f.scales == Scales::kSixBit32 ? r.scale[row * 4] : r.super[row];
-    scale[row] = HalfToFloat(super & 0xffffu);
-    if constexpr (kMins) min[row] = HalfToFloat(super >> 16);
-  }
+  constexpr bool kMins = FormatOf(kType).mins();
+  float scale[2], min[2];
+  OwnScales<kType>(r, scale, min);
 #pragma unroll
   for (int n = 0; n < kTokens8; ++n) {
     float token[2];

@@ -141,9 +141,9 @@ TEST_F(CudaModel, FamiliesAgreeWithTheCpu) {
 }
 
 TEST_F(CudaModel, TypesAgreeWithTheCpu) {
-  for (const DType type :
-       {DType::kF16, DType::kBF16, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ8_0, DType::kQ2_K,
-        DType::kQ3_K, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K, DType::kIQ4_NL, DType::kIQ4_XS, DType::kMXFP4}) {
+  for (const DType type : {DType::kF16, DType::kBF16, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1,
+                           DType::kQ8_0, DType::kQ2_K, DType::kQ3_K, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K,
+                           DType::kIQ4_NL, DType::kIQ4_XS, DType::kMXFP4, DType::kI8Row}) {
     const double error = ErrorOf(Options("llama", type), {}, 9);
     printf("worst of %s: %.2g\n", DTypeName(type), error);
     EXPECT_LT(error, kBound) << DTypeName(type);
@@ -151,7 +151,7 @@ TEST_F(CudaModel, TypesAgreeWithTheCpu) {
 }
 
 TEST_F(CudaModel, MixturesOfExpertsInEveryKindOfActivations) {
-  for (const DType type : {DType::kF16, DType::kQ8_0, DType::kQ4_K}) {
+  for (const DType type : {DType::kF16, DType::kQ8_0, DType::kQ4_K, DType::kI8Row}) {
     EXPECT_LT(ErrorOf(Options("qwen3moe", type), {}, 12), kBound) << DTypeName(type);
   }
 }
@@ -193,7 +193,8 @@ TEST_F(CudaModel, BatchesDoNotShow) {
     DType type;
   };
   for (const Variant v : {Variant{"llama", DType::kF32}, Variant{"llama", DType::kF16}, Variant{"qwen2", DType::kQ4_K},
-                          Variant{"qwen3moe", DType::kQ6_K}, Variant{"gemma3", DType::kIQ4_XS}}) {
+                          Variant{"qwen3moe", DType::kQ6_K}, Variant{"gemma3", DType::kIQ4_XS},
+                          Variant{"qwen3moe", DType::kI8Row}, Variant{"phi3", DType::kI8Row}}) {
     const std::unique_ptr<Model> model = LoadOn(MakeTinyModel(Options(v.architecture, v.type)), {});
     ASSERT_NE(model, nullptr);
     const std::vector<int32_t> tokens = SomeTokens(36, model->vocab_size());
@@ -216,7 +217,7 @@ TEST_F(CudaModel, WhatProductsDoBesidesDoesNotShow) {
        {Variant{"llama", DType::kQ4_0, 512}, Variant{"llama", DType::kQ8_0, 768}, Variant{"llama", DType::kQ4_K, 2304},
         Variant{"llama", DType::kQ6_K, 512}, Variant{"llama", DType::kIQ4_XS, 512}, Variant{"llama", DType::kQ5_1, 544},
         Variant{"llama", DType::kF16, 512}, Variant{"qwen2", DType::kMXFP4, 512}, Variant{"qwen3", DType::kQ4_0, 512},
-        Variant{"gemma3", DType::kQ4_K, 512}}) {
+        Variant{"llama", DType::kI8Row, 544}, Variant{"gemma3", DType::kQ4_K, 512}}) {
     TinyModelOptions options = Options(v.architecture, v.type);
     options.width = v.width;
     options.layers = v.width == 768 ? 2 : 1;
