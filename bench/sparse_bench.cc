@@ -32,6 +32,7 @@ constexpr uint64_t kRows = 16384;
 constexpr uint64_t kCols = 2048;
 constexpr uint64_t kTileGroups = 4;
 constexpr int kRounds = 7;
+constexpr size_t kScratchBytes = std::max(simd::kMatMulScratchBytes, simd::kSparseTilesScratchBytes);
 
 struct Matrix {
   std::string name;
@@ -42,6 +43,7 @@ struct Matrix {
   Buffer panels;
   size_t act_stride = 0;
   const void* acts = nullptr;
+  const void* tiles = nullptr;  // for a matrix unit; null: there is none
   std::vector<double> seconds;
 };
 
@@ -83,7 +85,13 @@ struct Job {
       args.out = job.out + group * kSparseRows;
       args.out_stride = kRows;
       args.scratch = job.scratch[worker].data();
-      simd::SparseKernelsOf(*job.kernels).MatMulOf(matrix.sparse.shape.type)(args);
+      const simd::SparseKernels& kernels = simd::SparseKernelsOf(*job.kernels);
+      if (matrix.tiles != nullptr && job.m >= simd::kS8TilesFrom) {
+        args.acts = matrix.tiles;
+        kernels.matmul_i8_tiles(args);
+      } else {
+        kernels.MatMulOf(matrix.sparse.shape.type)(args);
+      }
     }
   }
 };
@@ -134,20 +142,39 @@ double Median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
+// The same rows as every kernel wants them.
+struct Activations {
+  std::vector<float> x;
+  Buffer a8, s8, tiles;
+};
+
+Activations RandomActivations(const simd::KernelTable& kernels, size_t rows, uint64_t* state) {
+  Activations acts;
+  acts.x.resize(rows * kCols);
+  for (float& value : acts.x) {
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    value = static_cast<float>(*state >> 40) / (1 << 24) - 0.5f;
+  }
+  const size_t s8_bytes = simd::S8RowBytes(kCols);
+  acts.a8 = std::move(Buffer::Create(rows * simd::A8RowBytes(kCols), "a8")).value();
+  acts.s8 = std::move(Buffer::Create(rows * s8_bytes, "s8")).value();
+  acts.tiles = std::move(Buffer::Create(rows * s8_bytes, "s8 tiles")).value();
+  const simd::SparseKernels& sparse = simd::SparseKernelsOf(kernels);
+  for (size_t t = 0; t < rows; ++t) {
+    const float* row = &acts.x[t * kCols];
+    kernels.quantize_a8(row, kCols, 32, acts.a8.data() + t * simd::A8RowBytes(kCols));
+    sparse.quantize_s8(row, kCols, acts.s8.data() + t * s8_bytes);
+    if (sparse.quantize_s8_tiles == nullptr) continue;
+    const size_t in_group = t % simd::kS8TileRows;
+    sparse.quantize_s8_tiles(row, kCols, in_group, acts.tiles.data() + (t - in_group) * s8_bytes);
+  }
+  return acts;
+}
+
 void Measure(DType type, const simd::KernelTable& kernels, ThreadPool& pool) {
-  const size_t tokens[] = {1, 2, 4, 8, 16, 64, 512};
+  const size_t tokens[] = {1, 2, 4, 8, 16, 32, 64, 512};
   uint64_t state = 7;
-  std::vector<float> x(512 * kCols);
-  for (float& value : x) {
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    value = static_cast<float>(state >> 40) / (1 << 24) - 0.5f;
-  }
-  Buffer a8 = std::move(Buffer::Create(512 * simd::A8RowBytes(kCols), "a8")).value();
-  Buffer s8 = std::move(Buffer::Create(512 * simd::S8RowBytes(kCols), "s8")).value();
-  for (size_t t = 0; t < 512; ++t) {
-    kernels.quantize_a8(&x[t * kCols], kCols, 32, a8.data() + t * simd::A8RowBytes(kCols));
-    simd::SparseKernelsOf(kernels).quantize_s8(&x[t * kCols], kCols, s8.data() + t * simd::S8RowBytes(kCols));
-  }
+  const Activations acts = RandomActivations(kernels, 512, &state);
   std::vector<Matrix> matrices;
   for (const double density : {1.0, 0.9, 0.8, 0.7, 0.5, 0.4, 0.25}) {
     Matrix matrix;
@@ -176,20 +203,21 @@ void Measure(DType type, const simd::KernelTable& kernels, ThreadPool& pool) {
     const bool panels = matrix.panels.size() != 0;
     const DType of = panels ? matrix.dense_type : type;
     if (!panels && type == DType::kI8) {
-      matrix.acts = s8.data();
+      matrix.acts = acts.s8.data();
+      if (simd::SparseKernelsOf(kernels).matmul_i8_tiles != nullptr) matrix.tiles = acts.tiles.data();
       matrix.act_stride = simd::S8RowBytes(kCols);
     } else if (simd::UsesA8(of)) {
-      matrix.acts = a8.data();
+      matrix.acts = acts.a8.data();
       matrix.act_stride = simd::A8RowBytes(kCols);
     } else {
-      matrix.acts = x.data();
+      matrix.acts = acts.x.data();
       matrix.act_stride = kCols * sizeof(float);
     }
   }
   Buffer out = std::move(Buffer::Create(512 * kRows * sizeof(float), "out")).value();
   std::vector<Buffer> scratch;
   for (int i = 0; i < pool.num_workers(); ++i)
-    scratch.push_back(std::move(Buffer::Create(simd::kMatMulScratchBytes, "scratch")).value());
+    scratch.push_back(std::move(Buffer::Create(kScratchBytes, "scratch")).value());
   printf("\n%s, %s, %d workers: time of the first column's kernel / time of this one\n| tokens |", DTypeName(type),
          kernels.name, pool.num_workers());
   for (const Matrix& matrix : matrices) printf(" %s |", matrix.name.c_str());

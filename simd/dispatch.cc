@@ -27,6 +27,7 @@ MOTE_DECLARE_ROW(base, N_AVX3_DL);
 #define MOTE_HAVE_AMX 1
 namespace mote::simd::base::N_AVX3_DL {
 extern const KernelTable kAmxRow;
+extern const SparseKernels kSparseAmxRow;
 extern const UnitKernels kUnitRow;
 }  // namespace mote::simd::base::N_AVX3_DL
 #endif
@@ -70,7 +71,7 @@ struct Row {
 
 constexpr Row kRows[] = {
 #if defined(MOTE_HAVE_AMX)
-    {&base::N_AVX3_DL::kAmxRow, &base::N_AVX3_DL::kSparseRow, &base::N_AVX3_DL::kLiveRow, &base::N_AVX3_DL::kUnitRow,
+    {&base::N_AVX3_DL::kAmxRow, &base::N_AVX3_DL::kSparseAmxRow, &base::N_AVX3_DL::kLiveRow, &base::N_AVX3_DL::kUnitRow,
      CpuHasAmx},
 #endif
 #if HWY_TARGETS & HWY_AVX3_DL

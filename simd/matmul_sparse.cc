@@ -27,6 +27,12 @@
 #if MOTE_VECTORS
 MOTE_BEFORE_NAMESPACE();
 namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE {
+
+#if HWY_TARGET == HWY_AVX3_DL && HWY_ARCH_X86_64
+void UnitSparseMatMulI8(const SparseMatMulArgs& args);
+void QuantizeS8Tiles(const float* x, size_t k, size_t row, void* group);
+#endif
+
 namespace {
 
 constexpr size_t kGroupVectors = kSparseRows / kLanes;
@@ -423,6 +429,16 @@ void QuantizeS8(const float* x, size_t k, void* out) {
 extern const SparseKernels kSparseRow;
 constinit const SparseKernels kSparseRow = {SparseMatMulI8, SparseMatMulF16, SparseMatMulBF16, SparseMatMulQ4_0,
                                             QuantizeS8};
+#if HWY_TARGET == HWY_AVX3_DL && HWY_ARCH_X86_64
+// The same kernels, and those of simd/unit_sparse.cc.
+extern const SparseKernels kSparseAmxRow;
+constinit const SparseKernels kSparseAmxRow = [] {
+  SparseKernels row = {SparseMatMulI8, SparseMatMulF16, SparseMatMulBF16, SparseMatMulQ4_0, QuantizeS8};
+  row.matmul_i8_tiles = UnitSparseMatMulI8;
+  row.quantize_s8_tiles = QuantizeS8Tiles;
+  return row;
+}();
+#endif
 
 }  // namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

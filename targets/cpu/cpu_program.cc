@@ -48,9 +48,13 @@ CpuScratch::CpuScratch(const Plan& plan, const simd::KernelTable& kernels, int n
     const uint64_t groups = (rows + simd::kUnitGroup - 1) / simd::kUnitGroup;
     return Align(rows * widest) + groups * simd::kUnitGroup * unit_widest;
   };
-  acts_bytes = std::max(acts_bytes, bytes_of(plan.max_tokens));
+  // Of block-sparse int8 a matrix unit takes whole groups of rows as well.
+  const bool tiles = simd::SparseKernelsOf(kernels).matmul_i8_tiles != nullptr;
+  const uint64_t group = tiles ? simd::kS8TileRows : 1;
+  acts_bytes = std::max(acts_bytes, bytes_of((plan.max_tokens + group - 1) / group * group));
   live_bytes = LiveInput::Bytes(plan, workers);
   matmul_bytes = simd::MatMulScratchBytes(kernels);
+  if (tiles) matmul_bytes = std::max<uint64_t>(matmul_bytes, simd::kSparseTilesScratchBytes);
   own_acts_bytes = std::max(bytes_of(kOwnActsRows), looked_up);
   attention_bytes = CpuProgram::AttentionScratch(graph, unit != nullptr);
   for (const RopeTable& table : graph.ropes()) {

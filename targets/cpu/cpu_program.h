@@ -88,6 +88,7 @@ class CpuProgram : public Program {
   struct ProductInput {
     const void* acts = nullptr;
     const LiveList* live = nullptr;  // null: no zeros that are worth passing over
+    bool tiles = false;              // acts are S8Tiles
     const uint8_t* unit_acts = nullptr;
     uint32_t unit_row = 0;  // rows from this on are for the matrix unit
   };

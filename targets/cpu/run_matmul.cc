@@ -70,7 +70,7 @@ uint32_t NumChunks(uint32_t rows, ActKind kind, size_t row_bytes, int workers) {
 }  // namespace
 
 CpuProgram::Range CpuProgram::RowsOfChunk(uint32_t rows, ActKind kind, uint32_t chunk, uint32_t chunks) {
-  const uint32_t whole = IsUnit(kind) ? kUnitRowsOfTiles : kRowsOfTiles;
+  const uint32_t whole = IsUnit(kind) || kind == ActKind::kS8 ? kUnitRowsOfTiles : kRowsOfTiles;
   const auto cut = [&](uint32_t i) {
     return i == chunks ? rows : static_cast<uint32_t>(uint64_t{rows} * i / chunks / whole * whole);
   };
@@ -99,8 +99,13 @@ void CpuProgram::QuantizeRows(const float* x, uint32_t cols, uint32_t rows, cons
   const size_t row_bytes = ActRowBytes(weight.acts, cols);
   if (weight.quantises()) input->acts = acts;
   const Range range = own ? Range{0, plain} : Split(plain, worker);
+  const auto to_tiles = simd::SparseKernelsOf(kernels_).quantize_s8_tiles;
+  input->tiles = weight.acts == ActKind::kS8 && plain >= simd::kS8TilesFrom && to_tiles != nullptr;
   for (uint32_t row = range.begin; row < range.end; ++row) {
-    QuantizeRow(x + uint64_t{row} * cols, cols, weight.acts, acts + row * row_bytes);
+    const float* from = x + uint64_t{row} * cols;
+    const uint32_t in_group = row % simd::kS8TileRows;
+    if (input->tiles) to_tiles(from, cols, in_group, acts + (row - in_group) * row_bytes);
+    if (!input->tiles) QuantizeRow(from, cols, weight.acts, acts + row * row_bytes);
   }
   // Behind them, at whole cache lines.
   uint8_t* unit_acts = acts + (plain * row_bytes + kCacheLineBytes - 1) / kCacheLineBytes * kCacheLineBytes;
@@ -250,7 +255,7 @@ std::pair<uint64_t, uint64_t> CpuProgram::MultiplySparseTile(const CpuWeight& we
   args.out = out + begin * kSparseRows;
   args.out_stride = weight.rows;
   args.scratch = unpacked_[static_cast<size_t>(worker)].data();
-  weight.sparse_matmul(args);
+  (input.tiles ? simd::SparseKernelsOf(kernels_).matmul_i8_tiles : weight.sparse_matmul)(args);
   return {begin * kSparseRows, std::min(end * kSparseRows, weight.rows) - begin * kSparseRows};
 }
 

@@ -68,6 +68,7 @@ struct SparseProblem {
     }
   }
   const SparseShape& shape() const { return matrix.shape; }
+  simd::SparseMatMulArgs Args() const { return simd::SparseArgs(matrix.view(), starts.data()); }
 
   size_t ActStride() const {
     return shape().type == DType::kI8     ? simd::S8RowBytes(shape().cols)
@@ -119,7 +120,7 @@ struct SparseProblem {
                 size_t first_token, size_t tokens, uint64_t first_group, uint64_t groups) const {
     // Exactly as long as promised.
     const std::unique_ptr<SparseScratch> scratch(new SparseScratch);
-    simd::SparseMatMulArgs args = simd::SparseArgs(matrix.view(), starts.data());
+    simd::SparseMatMulArgs args = Args();
     args.first_group = first_group;
     args.groups = groups;
     args.acts = acts.data() + first_token * ActStride();
@@ -211,6 +212,42 @@ std::string SparseLabel(const simd::KernelTable& table, const SparseProblem& p) 
   return text;
 }
 
+// By the matrix unit, where the row has one: with an index and without, `dense`'s bits.
+void ExpectTilesRight(const SparseProblem& p, const simd::KernelTable& table, const std::vector<float>& dense) {
+  const simd::SparseKernels& kernels = simd::SparseKernelsOf(table);
+  if (kernels.matmul_i8_tiles == nullptr) return;
+  const size_t cols = p.shape().cols;
+  const size_t groups = (p.m + simd::kS8TileRows - 1) / simd::kS8TileRows;
+  // Rows that fill up the last group are whatever was there.
+  struct alignas(64) Line {
+    uint8_t bytes[64];
+  };
+  std::vector<Line> acts(groups * simd::kS8TileRows * p.ActStride() / sizeof(Line));
+  memset(acts.data(), 0xee, acts.size() * sizeof(Line));
+  for (size_t t = 0; t < p.m; ++t) {
+    kernels.quantize_s8_tiles(&p.x[t * cols], cols, t % simd::kS8TileRows,
+                              acts[0].bytes + t / simd::kS8TileRows * simd::kS8TileRows * p.ActStride());
+  }
+  struct alignas(64) Scratch {
+    uint8_t bytes[simd::kSparseTilesScratchBytes];
+  };
+  const std::unique_ptr<Scratch> scratch(new Scratch);
+  const SparseMatrix full = p.Full();
+  for (const bool all : {false, true}) {
+    simd::SparseMatMulArgs args = all ? simd::SparseArgs(full.view(), nullptr) : p.Args();
+    Guarded<float> out(p.shape().rows * p.m, p.shape().rows % 4);
+    args.acts = acts.data();
+    args.act_stride_bytes = p.ActStride();
+    args.m = p.m;
+    args.out = out.data();
+    args.out_stride = p.shape().rows;
+    args.scratch = scratch->bytes;
+    kernels.matmul_i8_tiles(args);
+    EXPECT_TRUE(out.GuardsIntact()) << SparseLabel(table, p);
+    EXPECT_EQ(memcmp(dense.data(), out.data(), dense.size() * sizeof(float)), 0) << SparseLabel(table, p);
+  }
+}
+
 // All of a problem on every row: near the true sum, and the dense product's bits.
 void ExpectRight(const SparseProblem& p, bool compare_with_sum) {
   const uint64_t rows = p.shape().rows;
@@ -223,6 +260,7 @@ void ExpectRight(const SparseProblem& p, bool compare_with_sum) {
     EXPECT_TRUE(out.GuardsIntact()) << SparseLabel(*table, p);
     const std::vector<float> dense = p.Dense(*table, acts);
     EXPECT_EQ(memcmp(dense.data(), out.data(), dense.size() * sizeof(float)), 0) << SparseLabel(*table, p);
+    if (p.shape().type == DType::kI8) ExpectTilesRight(p, *table, dense);
   }
 }
 
@@ -255,6 +293,14 @@ TEST_P(SparseMatMul, EveryNumberOfTokensAndRows) {
   // More than the kernels keep in a cache at once, and more than one part of K.
   const SparseProblem p(
       RandomSparse({type, 33, 2048 + 96}, random, [&](uint64_t, size_t) { return random.Below(2) == 0; }), 70, random);
+  ExpectRight(p, false);
+}
+
+TEST(SparseKernels, MoreTokensThanAPassTakes) {
+  Random random(12);
+  const SparseProblem p(
+      RandomSparse({DType::kI8, 7 * 16 + 3, 288}, random, [&](uint64_t, size_t) { return random.Below(2) == 0; }), 1061,
+      random);
   ExpectRight(p, false);
 }
 
