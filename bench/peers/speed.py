@@ -9,7 +9,8 @@ one prompt of -p tokens and -n tokens written one by one, each behind -d tokens 
 engine is timed by its own clock around evaluation alone. Printed are medians with minimum and maximum, and the ratio of
 each round: its median, minimum and maximum.
 
-Without MODEL.gguf: random weights in the shapes of real models (make_model), quantised with `mote quantize`, kept in --cache.
+Without MODEL.gguf: random weights in the shapes of real models (make_model), quantised with `mote quantize`, kept in --cache. I8,
+which llama.cpp does not know, stands against its Q8_0 of the same weights.
 """
 import argparse
 import json
@@ -20,7 +21,8 @@ import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SHAPES = ["llama3.2-1b", "qwen2.5-0.5b"]
-TYPES = ["Q4_0", "Q8_0", "Q4_K_M", "F16"]
+TYPES = ["Q4_0", "Q8_0", "I8", "Q4_K_M", "F16"]
+PEER_TYPES = {"I8": "Q8_0"}  # what the peer reads instead of a type that it does not know: the nearest, from the same file
 
 
 class Engine:
@@ -63,18 +65,18 @@ def made_model(options, shape, kind):
     return path
 
 
-def compare(options, path):
-    """Rows {file, test, mote: [tokens/s], peer: [tokens/s]} of one file."""
+def compare(options, path, peer_path):
+    """Rows {file, test, mote: [tokens/s], peer: [tokens/s]} of one file, and the peer's where it is another."""
     tests = [(what, count) for what, count in [("pp", options.prompt), ("tg", options.generated)] if count > 0]
     context = str(options.depth + max(count for _, count in tests))
     engines = {"mote": Engine([os.path.join(options.build, "bench", "mote_speed"), path, str(options.threads), context],
                               {"MOTE_FAST_PROMPTS": "on" if options.fast_prompts else "off"}),
-               "peer": Engine([options.node, os.path.join(HERE, "llama_speed.mjs"), options.packages, path,
+               "peer": Engine([options.node, os.path.join(HERE, "llama_speed.mjs"), options.packages, peer_path,
                                str(options.threads), context, options.flash])}
     rows = []
     for what, count in tests:
         name = f"{what}{count}" + (f" @ {options.depth}" if options.depth else "")
-        rows.append({"file": os.path.basename(path), "test": name, "mote": [], "peer": []})
+        rows.append({"file": os.path.basename(path), "peer_file": os.path.basename(peer_path), "test": name, "mote": [], "peer": []})
     for turn in range(options.rounds + 1):
         for row, (what, count) in zip(rows, tests):
             for side, engine in engines.items():
@@ -113,11 +115,12 @@ def main():
     if options.prompt + options.generated == 0 or options.rounds < 1:
         parser.error("nothing to measure")
     options.packages = options.packages or options.cache
-    files = options.models or [made_model(options, shape, kind) for shape in options.shapes.split(",")
-                               for kind in options.types.split(",")]
+    files = [(path, path) for path in options.models] or [
+        (made_model(options, shape, kind), made_model(options, shape, PEER_TYPES.get(kind, kind)))
+        for shape in options.shapes.split(",") for kind in options.types.split(",")]
     rows = []
-    for path in files:
-        new = compare(options, path)
+    for path, peer_path in files:
+        new = compare(options, path, peer_path)
         if options.output == "md":
             if not rows:
                 print(f"A: {new[0]['mote_name']}\nB: {new[0]['peer_name']}\n{options.rounds} rounds, {options.threads} threads; "
@@ -125,7 +128,8 @@ def main():
                 print("| model | test | A tokens/s | B tokens/s | A / B |\n| --- | --- | ---: | ---: | ---: |")
             for row in new:
                 ratios = [a / b for a, b in zip(row["mote"], row["peer"])]
-                print(f"| {row['file'].removesuffix('.gguf')} | {row['test']} | {spread(row['mote'], 1)} | {spread(row['peer'], 1)} "
+                against = "" if path == peer_path else f" (B: {row['peer_file'].removesuffix('.gguf')})"
+                print(f"| {row['file'].removesuffix('.gguf')}{against} | {row['test']} | {spread(row['mote'], 1)} | {spread(row['peer'], 1)} "
                       f"| {spread(ratios, 2)} |", flush=True)
         rows += new
     if options.output == "json":
