@@ -244,6 +244,28 @@ struct DotSum16 {
 
 #if defined(__wasm_relaxed_simd__)
 
+// What an engine's relaxed dot product makes of the eighth bit of its second operand is its own matter, but always the
+// same: V8 takes 0..255 with AVX-VNNI and saturates sums of pairs on older x86 processors; on Arm all 8 are signed.
+enum class RelaxedDot { kSevenBits, kUnsigned, kSigned };
+
+// Four times first * second in every lane; the compiler does not know the result.
+HWY_INLINE bool RelaxedDotGives(int first, int second, int32_t sum) {
+  asm volatile("" : "+r"(first), "+r"(second));
+  const v128_t a = wasm_i8x16_splat(static_cast<int8_t>(first)), b = wasm_i8x16_splat(static_cast<int8_t>(second));
+  const v128_t dot = wasm_i32x4_relaxed_dot_i8x16_i7x16_add(a, b, wasm_i32x4_const_splat(0));
+  return wasm_i32x4_all_true(wasm_i32x4_eq(dot, wasm_i32x4_splat(sum)));
+}
+// To be asked once per product. The largest sums of both signs tell whether sums of pairs saturate.
+HWY_INLINE RelaxedDot AskRelaxedDot() {
+  if (RelaxedDotGives(127, 255, 4 * 127 * 255) && RelaxedDotGives(-128, 255, 4 * -128 * 255)) {
+    return RelaxedDot::kUnsigned;
+  }
+  if (RelaxedDotGives(127, -128, 4 * 127 * -128) && RelaxedDotGives(-127, -128, 4 * 127 * 128)) {
+    return RelaxedDot::kSigned;
+  }
+  return RelaxedDot::kSevenBits;
+}
+
 // The relaxed dot product: every engine gives the same result while its second operand is in 0..127 and no pair of
 // products leaves 16 bits. Signed codes are their low 7 bits minus 128 times their sign bit: two dot products.
 template <bool kUnsigned, size_t kSteps>

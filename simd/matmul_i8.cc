@@ -12,7 +12,6 @@
 //
 #include "simd/kernel_list-inl.h"
 #include "simd/matmul_panel-inl.h"
-#include "simd/relaxed_dot-inl.h"
 
 #if MOTE_VECTORS
 MOTE_BEFORE_NAMESPACE();
@@ -27,7 +26,7 @@ struct I8Dot {
   static HWY_INLINE VU8 Codes(VU8 codes) { return codes; }
 };
 #if HWY_ARCH_WASM && defined(__wasm_relaxed_simd__)
-// simd/relaxed_dot-inl.h. Where the relaxed dot product does not take all 8 bits it is three instructions.
+// What AskRelaxedDot says. Where the relaxed dot product does not take all 8 bits it is three instructions.
 struct I8Dot16 {
   using Sum = DotSum16<false, 1>;
   static constexpr bool kRaised = false;
@@ -195,12 +194,12 @@ HWY_INLINE void MatMulI8By(const MatMulArgs& args) {
 
 void MatMulI8(const MatMulArgs& args) {
 #if HWY_ARCH_WASM && defined(__wasm_relaxed_simd__)
-  switch (TakenByRelaxedDot()) {
+  switch (AskRelaxedDot()) {
     case RelaxedDot::kUnsigned:
       return MatMulI8By<I8DotRaised>(args);
     case RelaxedDot::kSigned:
       return MatMulI8By<I8DotWhole>(args);
-    default:
+    case RelaxedDot::kSevenBits:
       return MatMulI8By<I8Dot16>(args);
   }
 #else

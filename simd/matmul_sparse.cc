@@ -105,10 +105,9 @@ HWY_INLINE void StoreTile(const SparseMatMulArgs& args, const GroupPart& part, s
 // ---- int8
 
 // One stretch: `count` blocks for T tokens, the vectors [first, first + V) of rows.
-template <size_t V, size_t T, Places kPlaces>
+template <class Dot, size_t V, size_t T, Places kPlaces>
 HWY_INLINE void StretchI8(const uint8_t* values, const uint8_t* index, size_t count, const uint8_t* const (&acts)[T],
                           bool fetch, [[maybe_unused]] size_t group_bytes, VI32 (&totals)[V][T]) {
-  using Dot = SparseDot<false>;
   Dot dots[V][T];
   typename Dot::Correction corrections[V];
   MOTE_UNROLL for (size_t v = 0; v < V; ++v) {
@@ -137,9 +136,12 @@ HWY_INLINE void StretchI8(const uint8_t* values, const uint8_t* index, size_t co
   }
 }
 
+// `Dot`: SparseDot<false>, or one of its like.
+template <class Dot>
 struct KindI8 {
   static constexpr size_t kTokens = kIntTokens;
   static constexpr size_t kVectors = kPassVectors;
+  static constexpr bool kHasLive = true;  // Places::kLive
 
   template <size_t T, Places kPlaces>
   static HWY_NOINLINE void Tile(const SparseMatMulArgs& args, const GroupPart& part, size_t first, size_t token,
@@ -156,7 +158,7 @@ struct KindI8 {
     for (size_t s = part.begin; s < part.end; ++s) {
       const size_t count = kPlaces == Places::kAll ? args.shape.places(s) : size_t{part.counts[s]};
       VI32 totals[V][T];
-      StretchI8<V, T, kPlaces>(values, index, count, acts, fetch, args.shape.cols * kSparseRows, totals);
+      StretchI8<Dot, V, T, kPlaces>(values, index, count, acts, fetch, args.shape.cols * kSparseRows, totals);
       values += (kPlaces == Places::kLive ? args.shape.places(s) : count) * kSparseBlockBytes;
       if (kPlaces != Places::kAll) index += count;
       MOTE_UNROLL for (size_t v = 0; v < V; ++v) {
@@ -178,6 +180,7 @@ struct KindI8 {
 struct KindQ4_0 {
   static constexpr size_t kTokens = kIntTokens;
   static constexpr size_t kVectors = kPassVectors;
+  static constexpr bool kHasLive = false;
   using Dot = SparseDot<true>;
 
   // Adds the 4 values of k in the low halves of the codes, or in the high ones.
@@ -254,6 +257,7 @@ template <class Format>
 struct KindFloat {
   static constexpr size_t kTokens = kSparseFloatTokens;
   static constexpr size_t kVectors = kGroupVectors;
+  static constexpr bool kHasLive = false;
 
   template <size_t T, Places kPlaces>
   static HWY_NOINLINE void Tile(const SparseMatMulArgs& args, const GroupPart& part, size_t, size_t token, float* out,
@@ -314,7 +318,7 @@ HWY_INLINE void SparseTiles(const SparseMatMulArgs& args, const GroupPart& part,
 template <class Kind>
 HWY_INLINE void PartTokens(const SparseMatMulArgs& args, const GroupPart& part, size_t token, size_t end, float* out) {
   const bool fetch = token == 0;
-  if constexpr (std::is_same<Kind, KindI8>::value) {
+  if constexpr (Kind::kHasLive) {
     if (args.same_places) return SparseTiles<Kind, 1, Places::kLive>(args, part, token, end, out, fetch);
   }
   if (part.index == nullptr) {
@@ -392,9 +396,22 @@ HWY_INLINE void SparseProduct(const SparseMatMulArgs& args) {
   }
 }
 
+#if HWY_ARCH_WASM && defined(__wasm_relaxed_simd__)
 void SparseMatMulI8(const SparseMatMulArgs& args) {
-  SparseProduct<KindI8>(args);
+  switch (AskRelaxedDot()) {
+    case RelaxedDot::kUnsigned:
+      return SparseProduct<KindI8<UnsignedRelaxedDot>>(args);
+    case RelaxedDot::kSigned:
+      return SparseProduct<KindI8<SignedRelaxedDot>>(args);
+    case RelaxedDot::kSevenBits:
+      return SparseProduct<KindI8<SparseDot<false>>>(args);
+  }
 }
+#else
+void SparseMatMulI8(const SparseMatMulArgs& args) {
+  SparseProduct<KindI8<SparseDot<false>>>(args);
+}
+#endif
 void SparseMatMulF16(const SparseMatMulArgs& args) {
   SparseProduct<KindFloat<FormatF16>>(args);
 }

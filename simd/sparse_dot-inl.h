@@ -141,6 +141,51 @@ struct SparseDot {
 
 #endif
 
+#if HWY_ARCH_WASM && defined(__wasm_relaxed_simd__)
+
+// SparseDot<false> where one relaxed dot product takes all 8 bits of its second operand. Signed: those are the codes.
+// Unsigned: the activations, raised by 128; the codes are the first operand, which is signed everywhere. What raising
+// adds is the same for all tokens, as on x86.
+struct SignedRelaxedDot {
+  using Weights = v128_t;
+  using Acts = v128_t;
+  using Correction = NoCorrection;
+  v128_t sum;
+
+  static HWY_INLINE Weights Prepare(VU8 codes) { return codes.raw; }
+  static HWY_INLINE Acts LoadS8(const uint8_t* codes) { return wasm_v128_load32_splat(codes); }
+  HWY_INLINE void Begin() { sum = wasm_i32x4_const_splat(0); }
+  HWY_INLINE void Add(const Weights& weights, const Acts& acts) {
+    sum = wasm_i32x4_relaxed_dot_i8x16_i7x16_add(acts, weights, sum);
+  }
+  HWY_INLINE VI32 Total(const Correction&) const { return VI32{sum}; }
+};
+
+struct UnsignedRelaxedDot {
+  using Weights = v128_t;
+  using Acts = v128_t;
+  struct Correction {
+    v128_t sum;
+    HWY_INLINE void Begin() { sum = wasm_i32x4_const_splat(0); }
+    HWY_INLINE void Add(VU8 codes) {
+      sum = wasm_i32x4_relaxed_dot_i8x16_i7x16_add(codes.raw, wasm_i8x16_const_splat(-128), sum);
+    }
+  };
+  v128_t sum;
+
+  static HWY_INLINE Weights Prepare(VU8 codes) { return codes.raw; }
+  static HWY_INLINE Acts LoadS8(const uint8_t* codes) {
+    return wasm_v128_xor(wasm_v128_load32_splat(codes), wasm_i8x16_const_splat(-128));
+  }
+  HWY_INLINE void Begin() { sum = wasm_i32x4_const_splat(0); }
+  HWY_INLINE void Add(const Weights& weights, const Acts& acts) {
+    sum = wasm_i32x4_relaxed_dot_i8x16_i7x16_add(weights, acts, sum);
+  }
+  HWY_INLINE VI32 Total(const Correction& correction) const { return VI32{wasm_i32x4_sub(sum, correction.sum)}; }
+};
+
+#endif
+
 }  // namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 #endif  // MOTE_VECTORS
