@@ -52,6 +52,8 @@ inline constexpr size_t kI8Tokens = HWY_MAX_BYTES == 64 ? 6 : HWY_ARCH_ARM && !k
 // Of the few, one panel after the other: one stream of memory for one core.
 inline constexpr size_t kI8FewTokens = HWY_MAX_BYTES == 64 ? 8 : 4;
 
+// Steps that one sum must see in a row: those that it adds up in 16 bits.
+inline constexpr size_t kI8Together = kProductsIn16Bits == 0 ? 1 : StepsIn16Bits(128, 8);
 // Sums of one panel and token that are added up side by side: one chain of dot products waits for each.
 template <size_t P, size_t T>
 inline constexpr size_t kI8Chains = P* T == 1   ? 4
@@ -87,7 +89,7 @@ struct I8Tile {
     MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
       Sum::template LoadActs<kJ>(acts[t], ready[t]);
       MOTE_UNROLL for (size_t p = 0; p < P; ++p) {
-        sums[p][t][kJ % kChains].template Add<8 + kJ>(weights[p], ready[t]);
+        sums[p][t][kJ / kI8Together % kChains].template Add<8 + kJ>(weights[p], ready[t]);
       }
     }
     if constexpr (kJ + 1 < 8) Block<kJ + 1>(codes, acts, ready);
