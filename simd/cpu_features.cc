@@ -46,7 +46,8 @@ constexpr unsigned kEbxAvx512 = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;  // F
 constexpr unsigned kEcxVbmi = 1u << 1, kEcxVbmi2 = 1u << 6, kEcxGfni = 1u << 8, kEcxVaes = 1u << 9;
 constexpr unsigned kEcxVpclmulqdq = 1u << 10, kEcxVnni = 1u << 11, kEcxBitalg = 1u << 12, kEcxVpopcntdq = 1u << 14;
 constexpr unsigned kEdxAmx = 1u << 22 | 1u << 24;  // products of bfloat16, tiles
-constexpr unsigned kEaxAvxVnni = 1u << 4;          // of subleaf 1, where subleaf 0 says in EAX that there is one
+// Of subleaf 1, where subleaf 0 says in EAX that there is one.
+constexpr unsigned kEaxAvxVnni = 1u << 4, kEaxAvx512Bf16 = 1u << 5;
 
 }  // namespace
 
@@ -78,6 +79,7 @@ bool CpuHasAvx512Vnni() {
 bool CpuHasAmx() {
 #if defined(__x86_64__) && defined(__linux__)
   if (!CpuHasAvx512Vnni() || !AllOf(Leaf(7).edx, kEdxAmx) || !SystemSaves(kTiles)) return false;
+  if (Leaf(7).eax < 1 || !AllOf(Leaf(7, 1).eax, kEaxAvx512Bf16)) return false;
   // The 8 KiB of a thread's tiles are saved for those who have asked: arch_prctl(ARCH_REQ_XCOMP_PERM,
   // XFEATURE_XTILEDATA), Linux, Documentation/arch/x86/xstate.rst. Allocates nothing, and may be asked for again.
   constexpr long kArchPrctl = 158, kRequestPermission = 0x1023, kTileData = 18;

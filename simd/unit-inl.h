@@ -30,23 +30,43 @@ inline constexpr size_t kStepBytes = (kLow ? 4 : 2) * kTileBytes;
 
 // ---- Numbers
 
-HWY_INLINE VU32 High(VF x) {
+HWY_INLINE VU32 PlusHalf(VF x) {
   const DU32 d;
-  return hn::And(hn::Add(hn::BitCast(d, x), hn::Set(d, 0x8000)), hn::Set(d, 0xffff0000));
+  return hn::Add(hn::BitCast(d, x), hn::Set(d, 0x8000));
+}
+HWY_INLINE VU32 High(VF x) {
+  return hn::And(PlusHalf(x), hn::Set(DU32(), 0xffff0000));
 }
 HWY_INLINE VF Rest(VF x, VU32 high) {
   return hn::Sub(x, hn::BitCast(DF(), high));
 }
-// Two values of k: the first in the lower half of each word.
+// Two values of k: the first in the lower half of each word. Of both the upper halves.
 HWY_INLINE void StorePairs(VU32 first, VU32 second, uint8_t* to) {
-  hn::Store(hn::Or(second, hn::ShiftRight<16>(first)), DU32(), reinterpret_cast<uint32_t*>(to));
+  const DU32 d;
+  const VU32 pairs = hn::OrAnd(hn::ShiftRight<16>(first), second, hn::Set(d, 0xffff0000));
+  hn::Store(pairs, d, reinterpret_cast<uint32_t*>(to));
 }
 // The same of numbers, and where kLow what they lose, `low` bytes on.
 template <bool kLow>
 HWY_INLINE void StoreNumbers(VF first, VF second, uint8_t* to, size_t low = 2 * kTileBytes) {
-  const VU32 first_high = High(first), second_high = High(second);
-  StorePairs(first_high, second_high, to);
-  if constexpr (kLow) StorePairs(High(Rest(first, first_high)), High(Rest(second, second_high)), to + low);
+  if constexpr (kLow) {
+    const VU32 first_high = High(first), second_high = High(second);
+    StorePairs(first_high, second_high, to);
+    StorePairs(PlusHalf(Rest(first, first_high)), PlusHalf(Rest(second, second_high)), to + low);
+  } else {
+    StorePairs(PlusHalf(first), PlusHalf(second), to);
+  }
+}
+// 32 numbers rounded (to even where two are as near), those of `first` first: VCVTNE2PS2BF16.
+HWY_INLINE VU32 RoundBoth(VF first, VF second) {
+  VU32 both;
+  asm("vcvtne2ps2bf16 %1, %2, %0" : "=v"(both.raw) : "v"(first.raw), "v"(second.raw));
+  return both;
+}
+// Every lane of `sum` and the two numbers in it: VDPBF16PS.
+HWY_INLINE VF AddPairs(VF sum, VU32 pairs) {
+  asm("vdpbf16ps %1, %2, %0" : "+v"(sum.raw) : "v"(pairs.raw), "v"(hn::Set(DU32(), 0x3f803f80).raw));
+  return sum;
 }
 // Upper halves of words, side by side.
 HWY_INLINE void StoreHalves(VU32 high, uint8_t* at) {

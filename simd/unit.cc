@@ -84,7 +84,7 @@ HWY_NOINLINE void DecodeBlocks(const GemmWeights& from, size_t blocks, uint8_t* 
   const VF offset = hn::Set(DF(), Kind::kRaised ? -128.0f : 0.0f);
   const VU32 byte = hn::Set(DU32(), 255);
   const auto decode = [](VU32 code, VF scale, VF bias) HWY_ATTR {
-    return High(hn::MulAdd(hn::ConvertTo(DF(), hn::BitCast(DI32(), code)), scale, bias));
+    return PlusHalf(hn::MulAdd(hn::ConvertTo(DF(), hn::BitCast(DI32(), code)), scale, bias));
   };
   for (size_t i = 0; i < blocks * Kind::kHalves; ++i) {
     MOTE_UNROLL for (size_t tile = 0; tile < 2; ++tile) {
@@ -235,24 +235,43 @@ void UnitBlocks(const UnitMatMulArgs& args) {
   });
 }
 
-constexpr KernelOf<UnitMatMulFn> kUnitMatMul[] = {
-    {DType::kF32, UnitFloats<FormatF32, 3>},    {DType::kF16, UnitFloats<FormatF16, 3>},
-    {DType::kBF16, UnitFloats<FormatBF16, 2>},  {DType::kQ4_0, UnitBlocks<FormatQ4_0>},
-    {DType::kQ4_1, UnitBlocks<FormatQ4_1>},     {DType::kQ5_0, UnitBlocks<FormatQ5_0>},
-    {DType::kQ5_1, UnitBlocks<FormatQ5_1>},     {DType::kQ8_0, UnitBlocks<FormatQ8_0>},
-    {DType::kQ2_K, UnitBlocks<FormatQ2_K>},     {DType::kQ3_K, UnitBlocks<FormatQ3_K>},
-    {DType::kQ4_K, UnitBlocks<FormatQ4_K>},     {DType::kQ5_K, UnitBlocks<FormatQ5_K>},
-    {DType::kQ6_K, UnitBlocks<FormatQ6_K>},     {DType::kIQ4_NL, UnitBlocks<FormatIQ4_NL>},
-    {DType::kIQ4_XS, UnitBlocks<FormatIQ4_XS>}, {DType::kMXFP4, UnitBlocks<FormatMXFP4>},
+constexpr KernelOf<UnitMatMulFn> kFloatProducts[] = {
+    {DType::kF32, UnitFloats<FormatF32, 3>},
+    {DType::kF16, UnitFloats<FormatF16, 3>},
+    {DType::kBF16, UnitFloats<FormatBF16, 2>},
 };
+constexpr KernelOf<UnitMatMulFn> kRoundedProducts[] = {
+    {DType::kF32, UnitFloats<FormatF32, 1>},
+    {DType::kF16, UnitFloats<FormatF16, 1>},
+    {DType::kBF16, UnitFloats<FormatBF16, 1>},
+};
+constexpr KernelOf<UnitMatMulFn> kBlockProducts[] = {
+    {DType::kQ4_0, UnitBlocks<FormatQ4_0>},     {DType::kQ4_1, UnitBlocks<FormatQ4_1>},
+    {DType::kQ5_0, UnitBlocks<FormatQ5_0>},     {DType::kQ5_1, UnitBlocks<FormatQ5_1>},
+    {DType::kQ8_0, UnitBlocks<FormatQ8_0>},     {DType::kQ2_K, UnitBlocks<FormatQ2_K>},
+    {DType::kQ3_K, UnitBlocks<FormatQ3_K>},     {DType::kQ4_K, UnitBlocks<FormatQ4_K>},
+    {DType::kQ5_K, UnitBlocks<FormatQ5_K>},     {DType::kQ6_K, UnitBlocks<FormatQ6_K>},
+    {DType::kIQ4_NL, UnitBlocks<FormatIQ4_NL>}, {DType::kIQ4_XS, UnitBlocks<FormatIQ4_XS>},
+    {DType::kMXFP4, UnitBlocks<FormatMXFP4>},
+};
+constexpr UnitKernels WithProducts(UnitKernels kernels) {
+  for (const auto& [type, run] : kFloatProducts) kernels.matmul[MatMulIndex(type)] = run;
+  for (const auto& [type, run] : kRoundedProducts) kernels.rounded_matmul[MatMulIndex(type)] = run;
+  for (const auto& [type, run] : kBlockProducts) {
+    kernels.matmul[MatMulIndex(type)] = run;
+    kernels.rounded_matmul[MatMulIndex(type)] = run;
+  }
+  return kernels;
+}
 
 }  // namespace
 
 void UnitAttention(const AttentionArgs& args);
+void RoundedUnitAttention(const AttentionArgs& args);
 
 extern const UnitKernels kUnitRow;
 constinit const UnitKernels kUnitRow =
-    WithMatMul(UnitKernels{.matmul = {}, .split = Split, .attention = UnitAttention}, kUnitMatMul);
+    WithProducts({.split = Split, .attention = UnitAttention, .rounded_attention = RoundedUnitAttention});
 
 }  // namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

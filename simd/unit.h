@@ -8,6 +8,8 @@
 // the largest of 32. Weights that are floats are taken apart, as are their activations, into a bfloat16 and a second
 // one of what the first has lost: x = high + low, 16 significant bits. BF16 weights have no low part; F16's is exact.
 //   sum += a.low * w.high;  sum += a.high * w.high;  sum += a.high * w.low     for each 32 values of k, in their order
+// Where most weights are in blocks the others may be rounded as those are, and so may attention: a third of the
+// products.
 #ifndef MOTE_SIMD_UNIT_H_
 #define MOTE_SIMD_UNIT_H_
 
@@ -64,14 +66,19 @@ struct UnitKernels {
   // act_stride_bytes = UnitRowBytes. Null where the type is no weight, and for kI8Row: KernelTable::matmul multiplies
   // whole numbers by the unit, with the same sums as ever. Index with MatMulIndex().
   UnitMatMulFn matmul[kMatMulTypes];
+  // The same with weights that are floats rounded as those in blocks are: activations without low parts for all types.
+  UnitMatMulFn rounded_matmul[kMatMulTypes];
   // K floats to the row of activations that begins at `out` (UnitRowAt). NaN or infinity in gives unspecified results
   // of that row alone.
   void (*split)(const float* x, size_t k, bool low, void* out);
   // As KernelTable::attention where keys and values are cached as F16. `scratch`: UnitAttentionBytes, aligned to 64.
   // Infinite values count as the largest float16, NaN as one of the two.
   void (*attention)(const AttentionArgs& args);
+  // The same with queries, keys, weights and values rounded to one bfloat16 each.
+  void (*rounded_attention)(const AttentionArgs& args);
 };
 static_assert(sizeof(UnitKernels::matmul) == sizeof(KernelTable::matmul));
+static_assert(sizeof(UnitKernels::rounded_matmul) == sizeof(KernelTable::matmul));
 
 // Those of the same instruction set; null where it has none.
 const UnitKernels* UnitKernelsOf(const KernelTable& table);

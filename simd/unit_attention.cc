@@ -1,6 +1,7 @@
 // Attention by AMX, for rows that are read (simd/unit.h): online softmax over blocks of kAttentionBlock positions, as
 // simd/attention.cc does it, with queries, keys, weights and values each as two bfloat16: all four products in scores,
-// three in what weights make of values.
+// three in what weights make of values. Or, for files whose matrices are in blocks, each rounded to one bfloat16, as
+// the products around them round: one product.
 //
 // Keys and values of a block are unpacked once for all rows of a call: with 256 rows of 64 values that is a twelfth of
 // what the products take. Scores and weights are those of 32 rows at a time, which never leave the first cache.
@@ -17,6 +18,7 @@ MOTE_BEFORE_NAMESPACE();
 namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE {
 
 void UnitAttention(const AttentionArgs& args);
+void RoundedUnitAttention(const AttentionArgs& args);
 
 namespace {
 
@@ -29,6 +31,20 @@ HWY_INLINE VF LoadValue(const uint16_t* halves) {
   return hn::Min(hn::Max(LoadF16(DF(), halves), hn::Neg(most)), most);
 }
 
+// 2^x, for what is rounded to 8 bits: 7.5e-5 of it off at most, a least-maximum fit of our own of 2^r, 0 <= r < 1. From
+// -126 down it stays where it is, so that no subnormal number arises: nothing beside the largest weight of 1.
+HWY_INLINE VF RoughExp2(VF x) {
+  const DF d;
+  x = hn::Max(x, hn::Set(d, -126.0f));
+  const VF r = VF{_mm512_reduce_ps(x.raw, 0x09)};  // x - floor(x)
+  VF p = hn::MulAdd(hn::Set(d, 0.0780245227f), r, hn::Set(d, 0.226067155f));
+  p = hn::MulAdd(p, r, hn::Set(d, 0.695833541f));
+  p = hn::MulAdd(p, r, hn::Set(d, 0.999925219f));
+  return VF{_mm512_scalef_ps(p.raw, x.raw)};  // times 2^floor(x)
+}
+
+// kLow: of numbers in two parts.
+template <bool kLow>
 class UnitTile {
  public:
   explicit UnitTile(const AttentionArgs& args)
@@ -45,10 +61,10 @@ class UnitTile {
       return begin;
     };
     const size_t groups = UnitPadded(rows_) / kUnitGroup;  // whole blocks of 32 rows
-    queries_ = take(groups * key_steps_ * 2 * kUnitStepBytes);
-    keys_ = take(kPairs * key_steps_ * kStepBytes<true>);
-    values_ = take(kPairs * out_dim_ / kUnitRows * kStepBytes<true>);
-    weights_ = take(kUnitTokens / kUnitGroup * kPairs * 2 * kUnitStepBytes);
+    queries_ = take(groups * key_steps_ * kParts * kUnitStepBytes);
+    keys_ = take(kPairs * key_steps_ * kStepBytes<kLow>);
+    values_ = take(kPairs * out_dim_ / kUnitRows * kStepBytes<kLow>);
+    weights_ = take(kUnitTokens / kUnitGroup * kPairs * kParts * kUnitStepBytes);
     scores_ = reinterpret_cast<float*>(take(kUnitTokens * kAttentionBlock * sizeof(float)));
     out_ = reinterpret_cast<float*>(take(groups * kUnitGroup * out_dim_ * sizeof(float)));
     sums_ = reinterpret_cast<float*>(take(rows_ * kLanes * sizeof(float)));
@@ -76,9 +92,11 @@ class UnitTile {
   }
 
  private:
+  static constexpr size_t kParts = kLow ? 2 : 1;  // of a number
+
   // The tiles of group row / 16: all its high parts, then the low ones.
   uint8_t* TileRow(uint8_t* tiles, size_t steps, size_t row) const {
-    return tiles + UnitRowAt(row, 2 * steps * kUnitValues * sizeof(uint16_t));
+    return tiles + UnitRowAt(row, kParts * steps * kUnitValues * sizeof(uint16_t));
   }
 
   void PackQueries() const {
@@ -95,24 +113,32 @@ class UnitTile {
       }
     }
   }
-  // 32 floats to a row of a tile, and what they lose to that of the low parts. A pair is a value of each half, so that
-  // no instruction moves one past the other; keys and values are unpacked in the same order.
+  // 32 floats to a row of a tile, and what they lose to that of the low parts. A pair is then a value of each half, so
+  // that no instruction moves one past the other; without low parts the one instruction that rounds leaves them in
+  // their order. Keys and values are unpacked alike.
   static HWY_INLINE void SplitStep(VF first, VF second, uint8_t* to, size_t steps) {
-    StoreNumbers<true>(first, second, to, steps * kUnitStepBytes);
+    if constexpr (kLow) {
+      StoreNumbers<true>(first, second, to, steps * kUnitStepBytes);
+    } else {
+      hn::Store(RoundBoth(first, second), DU32(), reinterpret_cast<uint32_t*>(to));
+    }
   }
+  // The first value of word `i` of a step, and how far behind it the second is.
+  static constexpr size_t FirstOfPair(size_t i) { return kLow ? i : 2 * i; }
+  static constexpr size_t kPairDistance = kLow ? kSide : 1;
 
   // By pairs of panels, by 32 dimensions.
   HWY_NOINLINE void UnpackKeys(size_t start) const {
     const size_t panel_bytes = CachePanelBytes(CacheType::kF16, args_.key_dim);
     for (size_t panel = 0; panel < 2 * kPairs; ++panel) {
       const uint16_t* from = reinterpret_cast<const uint16_t*>(args_.k + (start / kCachePanel + panel) * panel_bytes);
-      uint8_t* to = keys_ + panel / 2 * key_steps_ * kStepBytes<true> + panel % 2 * kTileBytes;
+      uint8_t* to = keys_ + panel / 2 * key_steps_ * kStepBytes<kLow> + panel % 2 * kTileBytes;
       const auto load = [&](size_t d)
                             HWY_ATTR { return d < key_dim_ ? LoadF16(DF(), from + d * kCachePanel) : hn::Zero(DF()); };
       for (size_t step = 0; step < key_steps_; ++step) {
         for (size_t i = 0; i < kSide; ++i) {
-          const size_t d = step * kUnitValues + i;
-          StoreNumbers<true>(load(d), load(d + kSide), to + step * kStepBytes<true> + i * kBytes);
+          const size_t d = step * kUnitValues + FirstOfPair(i);
+          StoreNumbers<kLow>(load(d), load(d + kPairDistance), to + step * kStepBytes<kLow> + i * kBytes);
         }
       }
     }
@@ -120,17 +146,21 @@ class UnitTile {
   // By 32 dimensions, by 32 positions; those from `end` on are zero.
   HWY_NOINLINE void UnpackValues(size_t start, size_t end) const {
     const size_t panel_bytes = CachePanelBytes(CacheType::kF16, args_.value_dim);
-    for (size_t p = 0; p < kAttentionBlock; p += p % kSide + 1 == kSide ? kSide + 1 : 1) {
+    for (size_t word = 0; word < kAttentionBlock / 2; ++word) {
+      const size_t p = word / kSide * kUnitValues + FirstOfPair(word % kSide);
       const size_t position = start + p;
-      const uint16_t* from = reinterpret_cast<const uint16_t*>(args_.v + position / kCachePanel * panel_bytes) +
-                             p % kCachePanel * value_dim_;
-      const uint16_t* more = from + panel_bytes / sizeof(uint16_t);  // 16 positions on
-      uint8_t* to = values_ + p / kUnitValues * kStepBytes<true> + p % kUnitValues * kBytes;
+      const auto row_of = [&](size_t at) {
+        return reinterpret_cast<const uint16_t*>(args_.v + at / kCachePanel * panel_bytes) +
+               at % kCachePanel * value_dim_;
+      };
+      const uint16_t* from = row_of(position);
+      const uint16_t* more = row_of(position + kPairDistance);
+      uint8_t* to = values_ + p / kUnitValues * kStepBytes<kLow> + word % kSide * kBytes;
       for (size_t d = 0; d < out_dim_; d += kSide) {
         const bool there = d < value_dim_;
         const VF first = there && position < end ? LoadValue(from + d) : hn::Zero(DF());
-        const VF second = there && position + kSide < end ? LoadValue(more + d) : hn::Zero(DF());
-        StoreNumbers<true>(first, second, to + d / kUnitRows * kPairs * kStepBytes<true> + d / kSide % 2 * kTileBytes);
+        const VF second = there && position + kPairDistance < end ? LoadValue(more + d) : hn::Zero(DF());
+        StoreNumbers<kLow>(first, second, to + d / kUnitRows * kPairs * kStepBytes<kLow> + d / kSide % 2 * kTileBytes);
       }
     }
   }
@@ -150,7 +180,8 @@ class UnitTile {
   template <bool kAdd>
   static HWY_INLINE void Multiply(const uint8_t* acts, size_t steps, const uint8_t* operand, size_t count, float* sums,
                                   size_t stride) {
-    const size_t low = steps * kUnitStepBytes;
+    constexpr int kProducts = !kLow ? 1 : kAdd ? 3 : 4;
+    const size_t low = steps * kUnitStepBytes, group = kParts * low;
     if (count > kSide) {
       if constexpr (kAdd) {
         LoadTiles<false>(sums, stride);
@@ -158,7 +189,7 @@ class UnitTile {
       } else {
         ZeroTiles();
       }
-      Steps<kAdd ? 3 : 4, true>(acts, 2 * low, low, operand, steps);
+      Steps<kProducts, true>(acts, group, low, operand, steps);
       StoreTiles<false>(sums, stride);
       StoreTiles<true>(sums, stride);
     } else {
@@ -167,14 +198,14 @@ class UnitTile {
       } else {
         ZeroTiles();
       }
-      Steps<kAdd ? 3 : 4, false>(acts, 2 * low, low, operand, steps);
+      Steps<kProducts, false>(acts, group, low, operand, steps);
       StoreTiles<false>(sums, stride);
     }
   }
 
   HWY_NOINLINE void Score(size_t row, size_t count) const {
     for (size_t pair = 0; pair < kPairs; ++pair) {
-      Multiply<false>(TileRow(queries_, key_steps_, row), key_steps_, keys_ + pair * key_steps_ * kStepBytes<true>,
+      Multiply<false>(TileRow(queries_, key_steps_, row), key_steps_, keys_ + pair * key_steps_ * kStepBytes<kLow>,
                       count, scores_ + row % kUnitTokens * kAttentionBlock + pair * kUnitRows,
                       kAttentionBlock * sizeof(float));
     }
@@ -182,7 +213,7 @@ class UnitTile {
   HWY_NOINLINE void AddValues(size_t row, size_t count) const {
     for (size_t d = 0; d < out_dim_; d += kUnitRows) {
       Multiply<true>(TileRow(weights_, kPairs, row % kUnitTokens), kPairs,
-                     values_ + d / kUnitRows * kPairs * kStepBytes<true>, count, out_ + row * out_dim_ + d,
+                     values_ + d / kUnitRows * kPairs * kStepBytes<kLow>, count, out_ + row * out_dim_ + d,
                      out_dim_ * sizeof(float));
     }
   }
@@ -235,15 +266,25 @@ class UnitTile {
       ScaleOut(row, correction);
     }
     const VF subtrahend = hn::Set(d, largest_[row]);
-    MOTE_UNROLL for (size_t i = 0; i < kVectors; ++i) {
-      v[i] = Exp2(d, hn::Sub(v[i], subtrahend));
-      sum = hn::Add(sum, v[i]);
+    uint8_t* to = TileRow(weights_, kPairs, row % kUnitTokens);
+    if constexpr (kLow) {
+      MOTE_UNROLL for (size_t i = 0; i < kVectors; ++i) {
+        v[i] = Exp2(d, hn::Sub(v[i], subtrahend));
+        sum = hn::Add(sum, v[i]);
+      }
+      MOTE_UNROLL for (size_t step = 0; step < kPairs; ++step) {
+        SplitStep(v[2 * step], v[2 * step + 1], to + step * kUnitStepBytes, kPairs);
+      }
+    } else {
+      // What is summed is what is multiplied: the rounding of a weight beside which others are nothing cancels.
+      MOTE_UNROLL for (size_t step = 0; step < kPairs; ++step) {
+        const VU32 both =
+            RoundBoth(RoughExp2(hn::Sub(v[2 * step], subtrahend)), RoughExp2(hn::Sub(v[2 * step + 1], subtrahend)));
+        hn::Store(both, DU32(), reinterpret_cast<uint32_t*>(to + step * kUnitStepBytes));
+        sum = AddPairs(sum, both);
+      }
     }
     hn::Store(sum, d, sums_ + row * kLanes);
-    uint8_t* to = TileRow(weights_, kPairs, row % kUnitTokens);
-    MOTE_UNROLL for (size_t step = 0; step < kPairs; ++step) {
-      SplitStep(v[2 * step], v[2 * step + 1], to + step * kUnitStepBytes, kPairs);
-    }
   }
 
   void Finish() const {
@@ -281,7 +322,10 @@ class UnitTile {
 }  // namespace
 
 void UnitAttention(const AttentionArgs& args) {
-  UnitTile(args).Run();
+  UnitTile<true>(args).Run();
+}
+void RoundedUnitAttention(const AttentionArgs& args) {
+  UnitTile<false>(args).Run();
 }
 
 }  // namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE

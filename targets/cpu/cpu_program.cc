@@ -18,6 +18,7 @@ CpuScratch::CpuScratch(const Plan& plan, const simd::KernelTable& kernels, int n
     : arena_bytes(plan.arena_bytes) {
   const Graph& graph = *plan.graph;
   const simd::UnitKernels* unit = UnitOf(plan, kernels);
+  const bool rounds = UnitRounds(graph);
   workers = static_cast<uint64_t>(num_workers);
   uint64_t widest = 0, unit_widest = 0, looked_up = 0;  // bytes of a row
   for (const Node& node : graph.nodes()) {
@@ -33,7 +34,8 @@ CpuScratch::CpuScratch(const Plan& plan, const simd::KernelTable& kernels, int n
       // Rows of floats are read where they are.
       widest = std::max<uint64_t>(widest, kind == ActKind::kFloat ? 0 : ActRowBytes(kind, weight.cols));
       if (unit != nullptr) {
-        unit_widest = std::max<uint64_t>(unit_widest, ActRowBytes(UnitActKindOf(weight.tensor->type), weight.cols));
+        const ActKind unit_kind = UnitActKindOf(weight.tensor->type, rounds);
+        unit_widest = std::max<uint64_t>(unit_widest, ActRowBytes(unit_kind, weight.cols));
       }
     }
     if (node.op != OpKind::kMoe) continue;

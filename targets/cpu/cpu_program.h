@@ -72,7 +72,12 @@ class CpuProgram : public Program {
   };
 
   CpuProgram(const Plan& plan, const simd::KernelTable& kernels, ThreadPool& pool)
-      : plan_(plan), graph_(*plan.graph), kernels_(kernels), unit_(UnitOf(plan, kernels)), pool_(pool) {}
+      : plan_(plan),
+        graph_(*plan.graph),
+        kernels_(kernels),
+        unit_(UnitOf(plan, kernels)),
+        unit_rounds_(UnitRounds(*plan.graph)),
+        pool_(pool) {}
   Status AllocateScratch(Platform& platform);
 
   // What the workers do; all const but for the buffers.
@@ -181,6 +186,7 @@ class CpuProgram : public Program {
   const Graph& graph_;
   const simd::KernelTable& kernels_;
   const simd::UnitKernels* const unit_;  // null: products do not run on one
+  const bool unit_rounds_;               // and there numbers are one bfloat16
   ThreadPool& pool_;
   int workers_ = 1;  // of the pool, in this step
   CpuWeights weights_;

@@ -149,7 +149,8 @@ void CpuProgram::RunAttention(const Node& node, uint32_t index, int worker) {
       const uint32_t first = i / kv_heads * cut.tile_tokens;
       const uint32_t tokens = std::min(cut.tile_tokens, s.rows - first);
       const simd::AttentionArgs args = ArgsOf(node, s.row + first, tokens, i % kv_heads, worker);
-      cut.unit ? unit_->attention(args) : kernels_.attention(args);
+      const auto run = !cut.unit ? kernels_.attention : unit_rounds_ ? unit_->rounded_attention : unit_->attention;
+      run(args);
     }
   }
 }

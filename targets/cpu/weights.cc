@@ -178,8 +178,19 @@ const simd::UnitKernels* UnitOf(const Plan& plan, const simd::KernelTable& kerne
   return simd::UnitKernelsOf(kernels);
 }
 
+bool UnitRounds(const Graph& graph) {
+  if (!graph.many_rows()) return false;
+  uint64_t in_blocks = 0, floats = 0;
+  for (const Node& node : graph.nodes()) {
+    if (node.op != OpKind::kMatMul) continue;
+    const Weight& weight = graph.weight(node.weights[0]);
+    (simd::UnitTakesLow(weight.tensor->type) ? floats : in_blocks) += weight.rows * weight.cols;
+  }
+  return in_blocks > floats;
+}
+
 Result<CpuWeight> CpuWeights::Describe(const Weight& weight, uint32_t parts, const GgufFile& file,
-                                       const simd::KernelTable& kernels, const simd::UnitKernels* unit) {
+                                       const simd::KernelTable& kernels) {
   CpuWeight loaded;
   loaded.type = weight.tensor->type;
   loaded.rows = weight.rows;
@@ -190,8 +201,6 @@ Result<CpuWeight> CpuWeights::Describe(const Weight& weight, uint32_t parts, con
   loaded.part_bytes = simd::PackedBytes(kernels, loaded.type, loaded.part_rows, loaded.cols);
   loaded.matmul = simd::MatMulOf(kernels, loaded.type);
   loaded.acts = ActKindOf(loaded.type, weight.tensor->sparse != nullptr);
-  if (unit != nullptr) loaded.unit_matmul = unit->matmul[simd::MatMulIndex(loaded.type)];
-  loaded.unit_acts = UnitActKindOf(loaded.type);
   if (weight.tensor->sparse != nullptr) return loaded;
   MOTE_ASSIGN_OR_RETURN(const std::span<const uint8_t> tensor, file.TensorBytes(*weight.tensor));
   loaded.file_rows = tensor.data() + loaded.row_bytes * weight.row_begin;
@@ -219,9 +228,11 @@ Result<CpuWeights> CpuWeights::Load(const Graph& graph, const GgufFile& file, co
   const uint64_t workers = static_cast<uint64_t>(context.pool->num_workers());
   Checked64 total = sparse.bytes(), elsewhere = sparse.bytes();
   uint64_t copy_bytes = 0;  // for each worker
+  const bool rounds = UnitRounds(graph);
   for (size_t i = 0; i < places.size(); ++i) {
     const Weight& weight = graph.weight(static_cast<WeightId>(i));
-    MOTE_ASSIGN_OR_RETURN(const CpuWeight loaded, result.Describe(weight, places[i].parts, file, kernels, unit));
+    MOTE_ASSIGN_OR_RETURN(CpuWeight loaded, result.Describe(weight, places[i].parts, file, kernels));
+    if (unit != nullptr) loaded.SetUnit(*unit, rounds);
     result.weights_.push_back(loaded);
     if (places[i].parts == 0 || sparse.Holds(weight, places[i].parts)) continue;
     const Checked64 bytes = PackedBytes(weight, places[i].parts, kernels);
@@ -276,6 +287,11 @@ Result<CpuWeights> CpuWeights::Load(const Graph& graph, const GgufFile& file, co
     if (progress.report != nullptr) progress.report(progress.user, done, total.value());
   }
   return result;
+}
+
+void CpuWeight::SetUnit(const simd::UnitKernels& unit, bool rounds) {
+  unit_matmul = (rounds ? unit.rounded_matmul : unit.matmul)[simd::MatMulIndex(type)];
+  unit_acts = UnitActKindOf(type, rounds);
 }
 
 uint64_t CpuWeight::GroupOfTile(uint64_t tile, uint64_t tiles) const {

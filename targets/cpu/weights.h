@@ -53,8 +53,11 @@ const simd::UnitKernels* UnitOf(const Plan& plan, const simd::KernelTable& kerne
 inline bool IsUnit(ActKind kind) {
   return kind == ActKind::kUnit || kind == ActKind::kUnitLow;
 }
-inline ActKind UnitActKindOf(DType type) {
-  return simd::UnitTakesLow(type) ? ActKind::kUnitLow : ActKind::kUnit;
+// Whether a plan that runs there rounds all its numbers to one bfloat16: images, if most of what their products
+// multiply is weights in blocks, which are rounded like that in any case.
+bool UnitRounds(const Graph& graph);
+inline ActKind UnitActKindOf(DType type, bool rounds) {
+  return simd::UnitTakesLow(type) && !rounds ? ActKind::kUnitLow : ActKind::kUnit;
 }
 
 // A block-sparse matrix in memory, shared by all weights that are cut from one tensor.
@@ -92,6 +95,8 @@ struct CpuWeight {
   bool quantises() const { return acts != ActKind::kFloat; }
   const float* floats() const { return reinterpret_cast<const float*>(file_rows); }
   const uint8_t* PanelsAt(uint64_t part, uint64_t row) const { return panels + part * part_bytes + row * row_bytes; }
+  // What the matrix unit multiplies it by.
+  void SetUnit(const simd::UnitKernels& unit, bool rounds);
   // The values of one row, wherever it lies. `values`: cols floats.
   void LookUp(uint64_t row, float* values) const;
   // Where a sparse weight is cut into `tiles` with about as many blocks each: the first group, from first_group on, of
@@ -116,7 +121,7 @@ class CpuWeights {
  private:
   // One weight, with everything but its panels or its sparse form.
   Result<CpuWeight> Describe(const Weight& weight, uint32_t parts, const GgufFile& file,
-                             const simd::KernelTable& kernels, const simd::UnitKernels* unit);
+                             const simd::KernelTable& kernels);
 
   std::vector<CpuWeight> weights_;
   std::vector<Buffer> vectors_;

@@ -21,21 +21,25 @@ const simd::UnitKernels* Unit() {
 #define MOTE_NEEDS_UNIT() \
   if (Unit() == nullptr) GTEST_SKIP() << "this processor has no matrix unit that the kernels know"
 
-Problem::Run Attend(const Problem& problem, size_t position, size_t tokens, size_t head, size_t count) {
+class UnitAttention : public ::testing::TestWithParam<bool> {};
+
+// `rounded`: of numbers of one bfloat16.
+Problem::Run Attend(const Problem& problem, size_t position, size_t tokens, size_t head, size_t count, bool rounded) {
   Problem::Run run = problem.Prepare(position, tokens, head, count);
   run.scratch =
       std::make_unique<Guarded<uint8_t>>(simd::UnitAttentionBytes(tokens * count, problem.key_dim, problem.value_dim));
   run.args.scratch = run.scratch->data();
-  Unit()->attention(run.args);
+  (rounded ? Unit()->rounded_attention : Unit()->attention)(run.args);
   EXPECT_TRUE(run.GuardsIntact()) << problem.Label("unit");
   return run;
 }
 
-// What two bfloat16 keep of a number is 2^-17 of it; a weight's and a value's low parts do not meet.
-constexpr double kPartsError = 0x1p-15;
+// What two bfloat16 lose of a number is 2^-17 of it, and a weight's and a value's low parts do not meet; one loses 2^-9
+// of each of two.
+constexpr double kPartsError = 0x1p-15, kRoundedError = 0x1p-8;
 
-void Check(const Problem& problem, size_t position, size_t tokens) {
-  const Problem::Run run = Attend(problem, position, tokens, 0, problem.heads);
+void Check(const Problem& problem, size_t position, size_t tokens, bool rounded) {
+  const Problem::Run run = Attend(problem, position, tokens, 0, problem.heads, rounded);
   for (size_t i = 0; i < tokens * problem.heads; ++i) {
     const size_t token = i / problem.heads, at = position + token, head = i % problem.heads;
     const std::vector<double> query = problem.Query(at, head);
@@ -47,13 +51,13 @@ void Check(const Problem& problem, size_t position, size_t tokens) {
       for (size_t d = 0; d < problem.value_dim; ++d) largest = std::max(largest, std::abs(double{problem.Value(p, d)}));
     }
     std::vector<Expected> want = problem.Want(at, head);
-    for (Expected& one : want) one.bound += kPartsError * (2 * magnitude + 2) * largest;
+    for (Expected& one : want) one.bound += (rounded ? kRoundedError : kPartsError) * (2 * magnitude + 2) * largest;
     const std::span<const float> row(run.Row(token, head), problem.value_dim);
     EXPECT_TRUE(AllClose(row, want, problem.Label("unit") + " position=" + std::to_string(at)));
   }
 }
 
-TEST(UnitAttention, HeadsAndDims) {
+TEST_P(UnitAttention, HeadsAndDims) {
   MOTE_NEEDS_UNIT();
   Random random(1);
   const size_t dims[][2] = {{64, 64}, {128, 128}, {72, 72},  {80, 80},   {96, 96},
@@ -62,14 +66,14 @@ TEST(UnitAttention, HeadsAndDims) {
     for (const size_t heads : {1, 3, 4, 8}) {
       if (kSlowTests && heads != 3) continue;
       const Problem problem({CacheType::kF16, CacheType::kF16, heads, dim[0], dim[1], 130}, random);
-      Check(problem, 129, 1);
-      Check(problem, 97, 33);
-      Check(problem, 0, 20);
+      Check(problem, 129, 1, GetParam());
+      Check(problem, 97, 33, GetParam());
+      Check(problem, 0, 20, GetParam());
     }
   }
 }
 
-TEST(UnitAttention, WindowsCapsAndLargeScores) {
+TEST_P(UnitAttention, WindowsCapsAndLargeScores) {
   MOTE_NEEDS_UNIT();
   Random random(2);
   for (const auto& [cap, amplitude] :
@@ -79,13 +83,13 @@ TEST(UnitAttention, WindowsCapsAndLargeScores) {
     for (const size_t window : {0, 1, 65, 200}) {
       if (kSlowTests && window != 65) continue;
       problem.window = window;
-      Check(problem, 0, 40);
-      Check(problem, 630, 70);
+      Check(problem, 0, 40, GetParam());
+      Check(problem, 630, 70, GetParam());
     }
   }
 }
 
-TEST(UnitAttention, SightsByList) {
+TEST_P(UnitAttention, SightsByList) {
   MOTE_NEEDS_UNIT();
   Random random(3);
   constexpr size_t kPositions = 300;
@@ -96,21 +100,21 @@ TEST(UnitAttention, SightsByList) {
     problem.begins[p] = p / 100 * 100;
     problem.ends[p] = p / 100 * 100 + 100;
   }
-  Check(problem, 0, kPositions);
-  Check(problem, 150, 100);
+  Check(problem, 0, kPositions, GetParam());
+  Check(problem, 150, 100, GetParam());
 }
 
-TEST(UnitAttention, SameBitsHoweverItIsCut) {
+TEST_P(UnitAttention, SameBitsHoweverItIsCut) {
   MOTE_NEEDS_UNIT();
   Random random(4);
   for (const size_t window : {0, 77}) {
     Problem problem({CacheType::kF16, CacheType::kF16, 3, 72, 72, 260}, random);
     problem.window = window;
-    const Problem::Run all = Attend(problem, 0, 260, 0, 3);
+    const Problem::Run all = Attend(problem, 0, 260, 0, 3, GetParam());
     for (int round = 0; round < 30; ++round) {
       const size_t position = random.Below(260), tokens = 1 + random.Below(260 - position);
       const size_t head = random.Below(3), count = 1 + random.Below(3 - head);
-      const Problem::Run part = Attend(problem, position, tokens, head, count);
+      const Problem::Run part = Attend(problem, position, tokens, head, count, GetParam());
       for (size_t t = 0; t < tokens; ++t) {
         for (size_t h = 0; h < count; ++h) {
           ASSERT_EQ(0, memcmp(part.Row(t, h), all.Row(position + t, head + h), problem.value_dim * sizeof(float)))
@@ -122,25 +126,49 @@ TEST(UnitAttention, SameBitsHoweverItIsCut) {
 }
 
 // Whatever stands at positions that a row does not see, before its window or behind it.
-TEST(UnitAttention, WhatIsNotSeenDoesNotShow) {
+TEST_P(UnitAttention, WhatIsNotSeenDoesNotShow) {
   MOTE_NEEDS_UNIT();
   Random random(5);
   Problem problem({CacheType::kF16, CacheType::kF16, 2, 64, 64, 100}, random);
   problem.window = 30;
-  const Problem::Run before = Attend(problem, 50, 10, 0, 2);
+  const Problem::Run before = Attend(problem, 50, 10, 0, 2, GetParam());
   const std::vector<float> infinite(64, INFINITY), none(64, NAN);
   for (size_t p = 0; p < 100; ++p) {
     if (p >= 21 && p < 60) continue;
     problem.SetKey(p, p % 2 == 0 ? infinite : none);
     problem.SetValue(p, p % 2 == 0 ? none : infinite);
   }
-  const Problem::Run after = Attend(problem, 50, 10, 0, 2);
+  const Problem::Run after = Attend(problem, 50, 10, 0, 2, GetParam());
   for (size_t t = 0; t < 10; ++t) {
     for (size_t h = 0; h < 2; ++h) {
       EXPECT_EQ(0, memcmp(before.Row(t, h), after.Row(t, h), 64 * sizeof(float))) << "token " << t << " head " << h;
     }
   }
 }
+
+// The bounds above hold for the worst of roundings; all together they are off by a fraction.
+TEST_P(UnitAttention, OffByLittleAltogether) {
+  MOTE_NEEDS_UNIT();
+  Random random(6);
+  for (const size_t dim : {64, 80, 33}) {
+    const Problem problem({CacheType::kF16, CacheType::kF16, 2, dim, dim, 300}, random);
+    const Problem::Run run = Attend(problem, 200, 100, 0, 2, GetParam());
+    double error = 0, size = 0;
+    for (size_t i = 0; i < 200; ++i) {
+      const std::vector<Expected> want = problem.Want(200 + i / 2, i % 2);
+      for (size_t d = 0; d < dim; ++d) {
+        const double off = run.Row(i / 2, i % 2)[d] - want[d].value;
+        error += off * off;
+        size += want[d].value * want[d].value;
+      }
+    }
+    EXPECT_LT(std::sqrt(error / size), GetParam() ? 0x1p-8 : 0x1p-16) << "heads of " << dim;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Numbers, UnitAttention, ::testing::Bool(), [](const ::testing::TestParamInfo<bool>& one) {
+  return one.param ? "Rounded" : "InTwoParts";
+});
 
 }  // namespace
 }  // namespace mote::testing

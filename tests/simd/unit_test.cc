@@ -44,6 +44,7 @@ struct Problem {
   const simd::UnitKernels& unit = *simd::UnitKernelsOf(table);
   DType type;
   size_t k, rows, m;
+  bool rounded;
   bool low;
   size_t stride;
   const float* bias = nullptr;
@@ -53,12 +54,14 @@ struct Problem {
   std::vector<uint8_t> panels, acts;
   std::unique_ptr<Scratch> scratch{new Scratch};
 
-  Problem(DType type_arg, size_t k_arg, size_t rows_arg, size_t m_arg, Random& random)
+  // `rounded_arg`: by rounded_matmul.
+  Problem(DType type_arg, size_t k_arg, size_t rows_arg, size_t m_arg, Random& random, bool rounded_arg = false)
       : type(type_arg),
         k(k_arg),
         rows(rows_arg),
         m(m_arg),
-        low(simd::UnitTakesLow(type)),
+        rounded(rounded_arg),
+        low(simd::UnitTakesLow(type) && !rounded),
         stride(simd::UnitRowBytes(k, low)),
         weights(rows * k),
         values(random.Floats(m * k, 2.0f)),
@@ -89,7 +92,7 @@ struct Problem {
     args.bias = bias == nullptr ? nullptr : bias + first;
     args.gate = gate;
     args.activation = simd::Activation::kGeluTanh;
-    unit.matmul[static_cast<uint32_t>(type)](args);
+    (rounded ? unit.rounded_matmul : unit.matmul)[static_cast<uint32_t>(type)](args);
   }
 
   // The products that the unit is given. Decoding may round once more than DecodeRow, which moves a weight to the next
@@ -113,8 +116,7 @@ struct Problem {
   }
 };
 
-TEST(MatrixUnit, EveryTypeIsNearTheSumInDouble) {
-  MOTE_NEEDS_UNIT();
+void CheckEveryType(bool rounded) {
   Random random(1);
   for (const DType type : WeightTypes()) {
     const size_t block = DTypeInfoOf(type)->block_values;
@@ -123,7 +125,7 @@ TEST(MatrixUnit, EveryTypeIsNearTheSumInDouble) {
       // Whole blocks; floats also of 1, of odd numbers, and across the parts that are unpacked together.
       const size_t k = block == 1 ? blocks * blocks * 3 - 2 : blocks * block;
       const size_t rows = 1 + random.Below(100), m = 1 + random.Below(70);
-      Problem problem(type, k, rows, m, random);
+      Problem problem(type, k, rows, m, random, rounded);
       std::vector<float> out(m * rows);
       problem.Multiply(0, 0, m, out.data(), rows);
       for (size_t t = 0; t < m; ++t) {
@@ -135,6 +137,16 @@ TEST(MatrixUnit, EveryTypeIsNearTheSumInDouble) {
       }
     }
   }
+}
+
+TEST(MatrixUnit, EveryTypeIsNearTheSumInDouble) {
+  MOTE_NEEDS_UNIT();
+  CheckEveryType(/*rounded=*/false);
+}
+
+TEST(MatrixUnit, EveryTypeRoundedIsNearTheSumInDouble) {
+  MOTE_NEEDS_UNIT();
+  CheckEveryType(/*rounded=*/true);
 }
 
 // What the parts of a float lose is 2^-17 of it: against the floats themselves.
