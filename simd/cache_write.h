@@ -31,6 +31,10 @@ inline void WriteCachePosition(CacheSide side, CacheType type, const float* x, s
     if (type == CacheType::kF16) {
       uint16_t halves[32];
       f32_to_f16(values, 32, halves);
+      if (side == CacheSide::kValue) {
+        memcpy(panel + (place * cached + begin) * sizeof(uint16_t), halves, kept * sizeof(uint16_t));
+        continue;
+      }
       for (size_t i = 0; i < kept; ++i) {
         memcpy(panel + CacheIndex(side, type, cached, place, begin + i) * sizeof(uint16_t), &halves[i],
                sizeof(uint16_t));
