@@ -63,6 +63,9 @@ HWY_INLINE VU32 RoundBoth(VF first, VF second) {
   asm("vcvtne2ps2bf16 %1, %2, %0" : "=v"(both.raw) : "v"(first.raw), "v"(second.raw));
   return both;
 }
+HWY_INLINE void StoreRounded(VF first, VF second, uint8_t* to) {
+  hn::StoreU(RoundBoth(first, second), DU32(), reinterpret_cast<uint32_t*>(to));
+}
 // Every lane of `sum` and the two numbers in it: VDPBF16PS.
 HWY_INLINE VF AddPairs(VF sum, VU32 pairs) {
   asm("vdpbf16ps %1, %2, %0" : "+v"(sum.raw) : "v"(pairs.raw), "v"(hn::Set(DU32(), 0x3f803f80).raw));

@@ -45,13 +45,21 @@ static_assert(kPartValues<false> % 256 == 0 && kPartValues<false> <= kGemmBlocks
 
 void Split(const float* x, size_t k, bool low, void* out) {
   uint8_t* to = static_cast<uint8_t*>(out);
-  const size_t padded = UnitPadded(k);
-  for (size_t i = 0; i < padded; i += kLanes) {
-    const VF v = i + kLanes <= k ? hn::LoadU(DF(), x + i) : i < k ? LoadPartial(DF(), x + i, k - i) : hn::Zero(DF());
-    const VU32 high = High(v);
-    uint8_t* at = to + i / kUnitValues * kUnitStepBytes + i % kUnitValues * sizeof(uint16_t);
-    StoreHalves(high, at);
-    if (low) StoreHalves(High(Rest(v, high)), at + padded / kUnitValues * kUnitStepBytes);
+  const size_t steps = UnitPadded(k) / kUnitValues;
+  const auto load = [&](size_t i) HWY_ATTR {
+    return i + kLanes <= k ? hn::LoadU(DF(), x + i) : i < k ? LoadPartial(DF(), x + i, k - i) : hn::Zero(DF());
+  };
+  for (size_t step = 0; step < steps; ++step, to += kUnitStepBytes) {
+    const VF first = load(step * kUnitValues), second = load(step * kUnitValues + kLanes);
+    if (!low) {
+      StoreRounded(first, second, to);
+      continue;
+    }
+    const VU32 first_high = High(first), second_high = High(second);
+    StoreHalves(first_high, to);
+    StoreHalves(second_high, to + kBytes / 2);
+    StoreHalves(High(Rest(first, first_high)), to + steps * kUnitStepBytes);
+    StoreHalves(High(Rest(second, second_high)), to + steps * kUnitStepBytes + kBytes / 2);
   }
 }
 
@@ -182,28 +190,69 @@ HWY_NOINLINE void HandOver(const UnitMatMulArgs& args, const float* sums, size_t
   }
 }
 
-// `unpack`(row, begin, end, to): of 32 rows from `row` on. The activations of a part of k serve all rows of the sums
-// before those of the next are fetched.
+// The same of 32 rows of weights, or of fewer, as activations. `up`: sums of the second matrix; null where there is
+// none.
+HWY_NOINLINE void HandOverActs(const UnitMatMulArgs& args, const float* sums, const float* up, size_t row, size_t rows,
+                               size_t begin, size_t end) {
+  const DF d;
+  if (rows > kUnitRows) rows = kUnitRows;
+  HWY_ALIGN float bias[2][kUnitRows] = {};
+  if (args.bias != nullptr) memcpy(bias[0], args.bias + row, rows * sizeof(float));
+  if (args.up_bias != nullptr) memcpy(bias[1], args.up_bias + row, rows * sizeof(float));
+  HWY_ALIGN float done[2][kBlockFloats];
+  const auto add = [&](const float* from, size_t tokens, const float* to_add, float* to) HWY_ATTR {
+    const VF first = hn::Load(d, to_add), second = hn::Load(d, to_add + kLanes);
+    for (size_t i = 0; i < tokens * kUnitRows; i += kUnitRows) {
+      hn::Store(hn::Add(hn::Load(d, from + i), first), d, to + i);
+      hn::Store(hn::Add(hn::Load(d, from + i + kLanes), second), d, to + i + kLanes);
+    }
+  };
+  for (size_t token = begin; token < end; token += kUnitTokens) {
+    const size_t tokens = end - token < kUnitTokens ? end - token : kUnitTokens;
+    const size_t block = (token - begin) / kUnitTokens * kBlockFloats;
+    add(sums + block, tokens, bias[0], done[0]);
+    if (up != nullptr) add(up + block, tokens, bias[1], done[1]);
+    if (args.gate != nullptr) {
+      args.gate(args.activation, done[0], up == nullptr ? nullptr : done[1], tokens * kUnitRows, done[0]);
+    }
+    for (size_t t = 0; t < tokens; ++t) {
+      float* from = done[0] + t * kUnitRows;
+      if (rows < kUnitRows) memset(from + rows, 0, (kUnitRows - rows) * sizeof(float));
+      StoreRounded(hn::Load(d, from), hn::Load(d, from + kLanes),
+                   args.out_acts + UnitRowAt(token + t, args.out_act_bytes) + row / kUnitValues * kUnitStepBytes);
+    }
+  }
+}
+
+// `unpack`(panels, row, begin, end, to): of 32 rows from `row` on. The activations of a part of k serve all rows of the
+// sums before those of the next are fetched.
 template <int kParts, class Unpack>
 HWY_INLINE void Walk(const UnitMatMulArgs& args, const Unpack& unpack) {
   constexpr size_t kValues = kPartValues<(kParts > 2)>;
   uint8_t* unpacked = args.scratch + kUnpackedAt;
   float* sums = reinterpret_cast<float*>(args.scratch + kSumsAt);
-  for (size_t row = 0; row < args.rows; row += kSumRows) {
-    const size_t rows = args.rows - row < kSumRows ? args.rows - row : kSumRows;
+  // Sums of the second matrix stand behind those of the first, 32 rows by 32 rows.
+  const size_t matrices = args.up_panels == nullptr ? 1 : 2;
+  const size_t sum_rows = kSumRows / matrices;
+  for (size_t row = 0; row < args.rows; row += sum_rows) {
+    const size_t rows = args.rows - row < sum_rows ? args.rows - row : sum_rows;
     for (size_t token = 0; token < args.m; token += kSumTokens) {
       const size_t last = args.m - token < kSumTokens ? args.m : token + kSumTokens;
-      const size_t blocks = (last - token + kUnitTokens - 1) / kUnitTokens;
+      const size_t block_floats = (last - token + kUnitTokens - 1) / kUnitTokens * kBlockFloats;
       for (size_t begin = 0; begin < args.k; begin += kValues) {
         const size_t end = args.k - begin < kValues ? args.k : begin + kValues;
         for (size_t r = 0; r < rows; r += kUnitRows) {
-          unpack(row + r, begin, end, unpacked);
-          const UnitPart part = {unpacked, begin, UnitPadded(end - begin) / kUnitValues,
-                                 sums + r / kUnitRows * blocks * kBlockFloats};
-          AllTokens<kParts>(args, part, token, last);
+          float* first = sums + r / kUnitRows * matrices * block_floats;
+          for (size_t i = 0; i < matrices; ++i) {
+            unpack(i == 0 ? args.panels : args.up_panels, row + r, begin, end, unpacked);
+            const UnitPart part = {unpacked, begin, UnitPadded(end - begin) / kUnitValues, first + i * block_floats};
+            AllTokens<kParts>(args, part, token, last);
+          }
+          if (end < args.k || args.out_acts == nullptr) continue;
+          HandOverActs(args, first, matrices == 1 ? nullptr : first + block_floats, row + r, rows - r, token, last);
         }
       }
-      HandOver(args, sums, row, rows, token, last);
+      if (args.out_acts == nullptr) HandOver(args, sums, row, rows, token, last);
     }
   }
   ReleaseTiles();
@@ -211,8 +260,8 @@ HWY_INLINE void Walk(const UnitMatMulArgs& args, const Unpack& unpack) {
 
 template <class Format, int kParts>
 void UnitFloats(const UnitMatMulArgs& args) {
-  Walk<kParts>(args, [&](size_t row, size_t begin, size_t end, uint8_t* to) HWY_ATTR {
-    const uint8_t* panel = args.panels + row / kFloatPanelRows * kFloatPanelRows * args.k * Format::kValueBytes;
+  Walk<kParts>(args, [&](const uint8_t* panels, size_t row, size_t begin, size_t end, uint8_t* to) HWY_ATTR {
+    const uint8_t* panel = panels + row / kFloatPanelRows * kFloatPanelRows * args.k * Format::kValueBytes;
     UnpackFloats<Format, (kParts > 2)>(panel + row % kFloatPanelRows * Format::kValueBytes, begin, end, to);
   });
 }
@@ -221,9 +270,9 @@ template <class F>
 void UnitBlocks(const UnitMatMulArgs& args) {
   const size_t panel_bytes = ChunkBytes<F>(args.k / 32);
   const GemmWeights weights = GemmScratch(args.scratch);
-  Walk<1>(args, [&](size_t row, size_t begin, size_t end, uint8_t* to) HWY_ATTR {
+  Walk<1>(args, [&](const uint8_t* all, size_t row, size_t begin, size_t end, uint8_t* to) HWY_ATTR {
     const size_t blocks = (end - begin) / 32;
-    const uint8_t* panels = args.panels + row / kPanelRows * panel_bytes;
+    const uint8_t* panels = all + row / kPanelRows * panel_bytes;
     for (size_t p = 0; p < kGemmPanels; ++p) {
       // A pair that lacks its second panel takes the first one twice; what comes of it is not stored.
       const size_t from = args.rows - row > p * kPanelRows ? p : 0;

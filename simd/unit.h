@@ -58,6 +58,15 @@ struct UnitMatMulArgs : MatMulArgs {
   const float* bias = nullptr;                 // (rows); null: none
   decltype(KernelTable::gate) gate = nullptr;  // which takes it through `activation`; null: none does
   Activation activation = Activation::kRelu;
+  // Not null: to there as the activations of another product, without low parts, instead of to `out`. Where the row of
+  // the first token begins, a group's first, and row 0 of the weights; UnitRowBytes of those rows. What pads the last
+  // 32 values is zero.
+  uint8_t* out_acts = nullptr;
+  size_t out_act_bytes = 0;
+  // With out_acts and `gate`, not null: a second matrix of the same shape and type, which multiplies the same
+  // activations; the result is activation(product + bias) times its product, to which `up_bias` is added.
+  const uint8_t* up_panels = nullptr;
+  const float* up_bias = nullptr;
 };
 using UnitMatMulFn = void (*)(const UnitMatMulArgs& args);
 
@@ -68,7 +77,8 @@ struct UnitKernels {
   UnitMatMulFn matmul[kMatMulTypes];
   // The same with weights that are floats rounded as those in blocks are: activations without low parts for all types.
   UnitMatMulFn rounded_matmul[kMatMulTypes];
-  // K floats to the row of activations that begins at `out` (UnitRowAt). NaN or infinity in gives unspecified results
+  // K floats to the row of activations that begins at `out` (UnitRowAt): without low parts rounded to the nearest, to
+  // even where two are as near, subnormal numbers to 0. NaN or infinity in gives unspecified results
   // of that row alone.
   void (*split)(const float* x, size_t k, bool low, void* out);
   // As KernelTable::attention where keys and values are cached as F16. `scratch`: UnitAttentionBytes, aligned to 64.

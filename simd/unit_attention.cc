@@ -120,7 +120,7 @@ class UnitTile {
     if constexpr (kLow) {
       StoreNumbers<true>(first, second, to, steps * kUnitStepBytes);
     } else {
-      hn::Store(RoundBoth(first, second), DU32(), reinterpret_cast<uint32_t*>(to));
+      StoreRounded(first, second, to);
     }
   }
   // The first value of word `i` of a step, and how far behind it the second is.

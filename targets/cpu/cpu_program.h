@@ -20,6 +20,7 @@
 #include "simd/kernels.h"
 #include "targets/cpu/kv_cache.h"
 #include "targets/cpu/live_input.h"
+#include "targets/cpu/unit_values.h"
 #include "targets/cpu/weights.h"
 
 namespace mote {
@@ -77,6 +78,7 @@ class CpuProgram : public Program {
         kernels_(kernels),
         unit_(UnitOf(plan, kernels)),
         unit_rounds_(UnitRounds(*plan.graph)),
+        unit_values_(unit_ != nullptr && unit_rounds_ ? UnitValues(plan, *unit_) : UnitValues()),
         pool_(pool) {}
   Status AllocateScratch(Platform& platform);
 
@@ -102,8 +104,8 @@ class CpuProgram : public Program {
   const float* ThinRows(const float* x, uint32_t cols, uint32_t rows, float threshold, bool meet, int worker);
   const LiveList* ListLive(const Instruction& instruction, ActKind kind, const void* acts, uint32_t cols, int worker);
   // `plain`, `unit`: rows of the step, for the processor and for the matrix unit.
-  void MatMulTile(const Node& node, const Node* activation, uint32_t tile, uint32_t tile_rows, const ProductInput& all,
-                  Range plain, Range unit, int worker);
+  void MatMulTile(const Node& node, const Node* activation, const Node* pair, uint32_t tile, uint32_t tile_rows,
+                  const ProductInput& all, Range plain, Range unit, int worker);
   // Rows of a step's chunk, in a product that takes them in chunks.
   static Range RowsOfChunk(uint32_t rows, ActKind kind, uint32_t chunk, uint32_t chunks);
   // The first of the rows that the matrix unit takes; `rows` where it takes none.
@@ -112,8 +114,9 @@ class CpuProgram : public Program {
   // of the tile: first, count.
   std::pair<uint64_t, uint64_t> MultiplyTile(const CpuWeight& weight, uint32_t tile, uint32_t tile_rows,
                                              const ProductInput& input, size_t m, float* out, int worker);
-  void MultiplyUnitTile(const Node& node, const Node* activation, uint32_t tile, uint32_t tile_rows,
-                        const ProductInput& input, Range rows, float* out, uint8_t* scratch);
+  // `activation` may be a kGate: of the node's product, and of the second one of `pair`.
+  void MultiplyUnitTile(const Node& node, const Node* activation, const Node* pair, uint32_t tile, uint32_t tile_rows,
+                        const ProductInput& input, Range rows, uint8_t* scratch);
   std::pair<uint64_t, uint64_t> MultiplySparseTile(const CpuWeight& weight, uint32_t tile, uint64_t tiles,
                                                    const ProductInput& input, size_t m, float* out, int worker);
   uint32_t NextOwnTile(uint32_t index, uint32_t tiles, int worker);
@@ -169,6 +172,18 @@ class CpuProgram : public Program {
     return plan_.value_offset[id] == UINT64_MAX ? step_->logits
                                                 : reinterpret_cast<float*>(arena_.data() + plan_.value_offset[id]);
   }
+  // Whether a value stands as a matrix unit's activations, and where. An observer is shown floats.
+  bool IsUnitActs(ValueId id) const {
+    return (unit_values_.Holds(id) || unit_values_.IsJoined(id)) && observer_.observe == nullptr;
+  }
+  uint8_t* UnitActs(ValueId id) {
+    return unit_values_.IsJoined(id) ? acts_.data() : reinterpret_cast<uint8_t*>(Values(id));
+  }
+  // The kGate that the two products of an instruction are joined with; null: none.
+  const Node* GateOf(uint32_t instruction) const {
+    const uint32_t gate = observer_.observe == nullptr ? unit_values_.GateOf(instruction) : kNone;
+    return gate == kNone ? nullptr : &graph_.nodes()[gate];
+  }
   // [begin, end) of `count` for this worker: the same split in every phase, so that a worker finds its rows in its
   // cache.
   Range Split(uint32_t count, int worker) const {
@@ -187,6 +202,7 @@ class CpuProgram : public Program {
   const simd::KernelTable& kernels_;
   const simd::UnitKernels* const unit_;  // null: products do not run on one
   const bool unit_rounds_;               // and there numbers are one bfloat16
+  const UnitValues unit_values_;
   ThreadPool& pool_;
   int workers_ = 1;  // of the pool, in this step
   CpuWeights weights_;

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include <algorithm>
+#include <span>
 
 #include "engine/format/activation_rules.h"
 #include "simd/live.h"
@@ -174,6 +175,11 @@ CpuProgram::ProductInput CpuProgram::PrepareInput(const Instruction& instruction
   const Node& first = graph_.nodes()[instruction.nodes[0]];
   const uint32_t cols = graph_.value(first.in[0]).cols;
   const CpuWeight& weight = weights_[first.weights[0]];  // as all of them: see plan.cc
+  if (IsUnitActs(first.in[0])) {
+    ProductInput input;  // from its first row on
+    input.unit_acts = UnitActs(first.in[0]);
+    return input;
+  }
   const float threshold = live_.on() ? live_.thresholds[index] : -1.0f;
   const float* x = Values(first.in[0]);
   // Each worker quantises the rows that it has thinned.
@@ -220,12 +226,15 @@ std::pair<uint64_t, uint64_t> CpuProgram::MultiplyTile(const CpuWeight& weight, 
   return {row_begin, rows};
 }
 
-void CpuProgram::MultiplyUnitTile(const Node& node, const Node* activation, uint32_t tile, uint32_t tile_rows,
-                                  const ProductInput& input, Range rows, float* out, uint8_t* scratch) {
+void CpuProgram::MultiplyUnitTile(const Node& node, const Node* activation, const Node* pair, uint32_t tile,
+                                  uint32_t tile_rows, const ProductInput& input, Range rows, uint8_t* scratch) {
   const CpuWeight& weight = weights_[node.weights[0]];
   const uint64_t row_begin = uint64_t{tile} * tile_rows;
+  const auto bias_of = [&](const Node& product) {
+    return product.weights[1] == kNone ? nullptr : weights_[product.weights[1]].floats() + row_begin;
+  };
   simd::UnitMatMulArgs args;
-  if (node.weights[1] != kNone) args.bias = weights_[node.weights[1]].floats() + row_begin;
+  args.bias = bias_of(node);
   if (activation != nullptr) {
     args.gate = kernels_.gate;
     args.activation = KernelActivation(activation->activation);
@@ -236,8 +245,19 @@ void CpuProgram::MultiplyUnitTile(const Node& node, const Node* activation, uint
   args.act_stride_bytes = ActRowBytes(weight.unit_acts, weight.cols);
   args.acts = input.unit_acts + simd::UnitRowAt(rows.begin - input.unit_row, args.act_stride_bytes);
   args.m = rows.end - rows.begin;
-  args.out = out + row_begin;
-  args.out_stride = weight.rows;
+  const ValueId out = activation != nullptr ? activation->out : node.out;
+  if (IsUnitActs(out)) {
+    args.out_act_bytes = simd::UnitRowBytes(weight.rows, /*low=*/false);
+    args.out_acts = UnitActs(out) + simd::UnitRowAt(rows.begin, args.out_act_bytes) +
+                    row_begin / simd::kUnitValues * simd::kUnitStepBytes;
+  } else {
+    args.out = Values(out) + uint64_t{rows.begin} * weight.rows + row_begin;
+    args.out_stride = weight.rows;
+  }
+  if (pair != nullptr) {
+    args.up_panels = weights_[pair->weights[0]].PanelsAt(0, row_begin);
+    args.up_bias = bias_of(*pair);
+  }
   args.scratch = scratch;
   weight.unit_matmul(args);
 }
@@ -277,8 +297,8 @@ uint32_t CpuProgram::FirstUnitRow(Rows kind, uint32_t rows) const {
 }
 
 // One tile of one product, for some rows of the step.
-void CpuProgram::MatMulTile(const Node& node, const Node* activation, uint32_t tile, uint32_t tile_rows,
-                            const ProductInput& all, Range plain, Range unit, int worker) {
+void CpuProgram::MatMulTile(const Node& node, const Node* activation, const Node* pair, uint32_t tile,
+                            uint32_t tile_rows, const ProductInput& all, Range plain, Range unit, int worker) {
   const CpuWeight& weight = weights_[node.weights[0]];
   float* out = Values(activation != nullptr ? activation->out : node.out);
   const auto out_of = [&](Range range) { return out + uint64_t{range.begin} * weight.rows; };
@@ -290,8 +310,7 @@ void CpuProgram::MatMulTile(const Node& node, const Node* activation, uint32_t t
     tile_range = MultiplyTile(weight, tile, tile_rows, input, plain.end - plain.begin, out_of(plain), worker);
   }
   if (unit.begin < unit.end) {
-    MultiplyUnitTile(node, activation, tile, tile_rows, all, unit, out_of(unit),
-                     unpacked_[static_cast<size_t>(worker)].data());
+    MultiplyUnitTile(node, activation, pair, tile, tile_rows, all, unit, unpacked_[static_cast<size_t>(worker)].data());
   }
   if (node.weights[1] == kNone && activation == nullptr) return;
   const auto [row_begin, rows] = tile_range;
@@ -310,13 +329,17 @@ void CpuProgram::RunMatMul(const Instruction& instruction, uint32_t index, int w
   if (worker == 0) ObserveProducts(instruction);
   uint64_t total = 0;
   uint32_t panel_rows = 1;
-  for (const uint32_t n : instruction.nodes) {
+  // Two products that are joined are walked as the first one.
+  const Node* gate = GateOf(index);
+  const Node* pair = gate == nullptr ? nullptr : &graph_.nodes()[instruction.nodes[1]];
+  const auto nodes = std::span(instruction.nodes).first(pair == nullptr ? instruction.nodes.size() : 1);
+  for (const uint32_t n : nodes) {
     const CpuWeight& weight = weights_[graph_.nodes()[n].weights[0]];
     total += weight.rows;
     panel_rows = std::max(panel_rows, weight.panel_rows);
   }
   const ProductInput input = PrepareInput(instruction, index, rows, worker);
-  const Node* activation = instruction.activation == kNone ? nullptr : &graph_.nodes()[instruction.activation];
+  const Node* activation = instruction.activation == kNone ? gate : &graph_.nodes()[instruction.activation];
   // Tiles are numbered through all products of the instruction, for one chunk of rows after the other.
   const bool few = rows <= kFewRows;
   const CpuWeight& weight = weights_[first.weights[0]];
@@ -332,20 +355,20 @@ void CpuProgram::RunMatMul(const Instruction& instruction, uint32_t index, int w
     return static_cast<uint32_t>((weights_[graph_.nodes()[n].weights[0]].rows + tile_rows - 1) / tile_rows);
   };
   uint32_t tiles = 0;
-  for (const uint32_t n : instruction.nodes) tiles += tiles_of(n);
+  for (const uint32_t n : nodes) tiles += tiles_of(n);
   const uint32_t all = tiles * chunks;
   for (uint32_t next = NextOwnTile(index, all, worker); next < all; next = NextOwnTile(index, all, worker)) {
     uint32_t at = next % tiles;
     size_t which = 0;
-    while (at >= tiles_of(instruction.nodes[which])) at -= tiles_of(instruction.nodes[which++]);
+    while (at >= tiles_of(nodes[which])) at -= tiles_of(nodes[which++]);
     const uint32_t chunk = next / tiles;
     Range range = RowsOfChunk(rows - cut_from, kind, chunk, chunks);
     range = {range.begin + cut_from, range.end + cut_from};
-    const Node& node = graph_.nodes()[instruction.nodes[which]];
+    const Node& node = graph_.nodes()[nodes[which]];
     if (unit_row == rows) {
-      MatMulTile(node, activation, at, tile_rows, input, range, {rows, rows}, worker);
+      MatMulTile(node, activation, pair, at, tile_rows, input, range, {rows, rows}, worker);
     } else {
-      MatMulTile(node, activation, at, tile_rows, input, {0, chunk == 0 ? unit_row : 0}, range, worker);
+      MatMulTile(node, activation, pair, at, tile_rows, input, {0, chunk == 0 ? unit_row : 0}, range, worker);
     }
   }
 }

@@ -72,6 +72,8 @@ void CpuProgram::RunWorker(void* self, int worker) {
         p.RunMoe(node, phase.begin, worker);
         break;
       default:
+        // A gate that is joined with the products before it is done.
+        if (phase.begin > 0 && p.GateOf(phase.begin - 1) != nullptr) break;
         p.RunElements(node, worker);
         break;
     }
@@ -115,6 +117,15 @@ void CpuProgram::RunNodeOnRows(const Node& node, uint32_t begin, uint32_t end, i
   const bool moves = node.op == OpKind::kSelectOutputs || node.op == OpKind::kTakeHidden || node.op == OpKind::kMerge ||
                      node.op == OpKind::kMergeMean || node.op == OpKind::kConcat;
   const float* in = node.in.empty() || moves ? nullptr : Values(node.in[0]);
+  if (IsUnitActs(node.out)) {
+    const size_t row_bytes = simd::UnitRowBytes(cols, /*low=*/false);
+    float* y = reinterpret_cast<float*>(unpacked_[static_cast<size_t>(worker)].data());
+    for (uint32_t row = begin; row < end; ++row) {
+      RunRow(node, row, in + uint64_t{row} * cols, y, worker);
+      unit_->split(y, cols, /*low=*/false, UnitActs(node.out) + simd::UnitRowAt(row, row_bytes));
+    }
+    return;
+  }
   for (uint32_t row = begin; row < end; ++row) {
     float* y = out + uint64_t{row} * cols;
     if (moves) {

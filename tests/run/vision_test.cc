@@ -12,7 +12,8 @@
 namespace mote::testing {
 namespace {
 
-constexpr const char* kModels[] = {"idefics3", "qwen2.5vl", "qwen3vl", "gemma3", "internvl", "pixtral"};
+constexpr const char* kModels[] = {"idefics3", "qwen2.5vl", "qwen3vl",       "gemma3",
+                                   "internvl", "pixtral",   "idefics3-Q8_0", "qwen2.5vl-Q8_0"};
 
 std::vector<float> LogitsAfter(Model& model, const Prompt& prompt, uint32_t cut) {
   Result<std::unique_ptr<Session>> session = Session::Create(model, 0);

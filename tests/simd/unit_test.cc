@@ -27,10 +27,11 @@ const simd::KernelTable* UnitRow() {
 #define MOTE_NEEDS_UNIT() \
   if (UnitRow() == nullptr) GTEST_SKIP() << "this processor has no matrix unit that the kernels know"
 
-float High(float x) {
+// `even`: where two are as near, to the one whose last bit is 0.
+float High(float x, bool even = false) {
   uint32_t bits;
   memcpy(&bits, &x, sizeof(bits));
-  bits = (bits + 0x8000) & 0xffff0000;
+  bits = (bits + (even ? 0x7fff + (bits >> 16 & 1) : 0x8000)) & 0xffff0000;
   memcpy(&x, &bits, sizeof(bits));
   return x;
 }
@@ -77,8 +78,18 @@ struct Problem {
     for (size_t t = 0; t < m; ++t) unit.split(&values[t * k], k, low, acts.data() + simd::UnitRowAt(t, stride));
   }
 
+  simd::UnitMatMulFn Function() const {
+    return (rounded ? unit.rounded_matmul : unit.matmul)[simd::MatMulIndex(type)];
+  }
+
   // Rows from `first` on, a multiple of a panel's, and tokens [token, token + count).
   void Multiply(size_t first, size_t token, size_t count, float* out, size_t out_stride) {
+    simd::UnitMatMulArgs args = Args(first, token, count);
+    args.out = out;
+    args.out_stride = out_stride;
+    Function()(args);
+  }
+  simd::UnitMatMulArgs Args(size_t first, size_t token, size_t count) {
     simd::UnitMatMulArgs args;
     args.panels = panels.data() + first * RowBytes(type, k);
     args.rows = rows - first;
@@ -86,13 +97,11 @@ struct Problem {
     args.acts = acts.data() + simd::UnitRowAt(token, stride);
     args.act_stride_bytes = stride;
     args.m = count;
-    args.out = out;
-    args.out_stride = out_stride;
     args.scratch = scratch->bytes;
     args.bias = bias == nullptr ? nullptr : bias + first;
     args.gate = gate;
     args.activation = simd::Activation::kGeluTanh;
-    (rounded ? unit.rounded_matmul : unit.matmul)[static_cast<uint32_t>(type)](args);
+    return args;
   }
 
   // The products that the unit is given. Decoding may round once more than DecodeRow, which moves a weight to the next
@@ -249,6 +258,50 @@ TEST(MatrixUnit, BiasAndActivationAreThoseOfTheTable) {
   }
 }
 
+// What a product hands over as activations is what `split` makes of its results, to the bit; so it is with two
+// products.
+TEST(MatrixUnit, ResultsAsActivationsAreSplitResults) {
+  MOTE_NEEDS_UNIT();
+  Random random(7);
+  for (const DType type : {DType::kQ8_0, DType::kF16}) {
+    for (const size_t rows : {1, 32, 33, 80, 131, 200}) {
+      constexpr size_t kTokens = 43, kK = 544;
+      Problem first(type, kK, rows, kTokens, random, /*rounded_arg=*/true);
+      Problem second(type, kK, rows, kTokens, random, /*rounded_arg=*/true);
+      second.acts = first.acts;
+      const std::vector<float> bias = random.Floats(rows, 1.0f), up_bias = random.Floats(rows, 1.0f);
+      std::vector<float> product(kTokens * rows), up(kTokens * rows);
+      second.bias = up_bias.data();
+      second.Multiply(0, 0, kTokens, up.data(), rows);
+      first.bias = bias.data();
+      first.Multiply(0, 0, kTokens, product.data(), rows);
+      const size_t stride = simd::UnitRowBytes(rows, false), bytes = 48 * stride;
+      for (const int way : {0, 1, 2}) {  // as it is; activated; times the second one
+        std::vector<float> want = product;
+        if (way > 0) {
+          first.table.gate(simd::Activation::kGeluTanh, product.data(), way == 2 ? up.data() : nullptr, want.size(),
+                           want.data());
+        }
+        std::vector<uint8_t> split(bytes, 0x5a), got(bytes, 0x5a);
+        for (size_t t = 0; t < kTokens; ++t) {
+          first.unit.split(&want[t * rows], rows, false, split.data() + simd::UnitRowAt(t, stride));
+        }
+        first.gate = way > 0 ? first.table.gate : nullptr;
+        simd::UnitMatMulArgs args = first.Args(0, 0, kTokens);
+        args.out_acts = got.data();
+        args.out_act_bytes = stride;
+        if (way == 2) {
+          args.up_panels = second.panels.data();
+          args.up_bias = up_bias.data();
+        }
+        first.Function()(args);
+        first.gate = nullptr;
+        ASSERT_EQ(split, got) << DTypeName(type) << " " << rows << " rows, way " << way;
+      }
+    }
+  }
+}
+
 TEST(MatrixUnit, SplitsIntoHighAndLow) {
   MOTE_NEEDS_UNIT();
   const simd::UnitKernels& unit = *simd::UnitKernelsOf(*UnitRow());
@@ -268,7 +321,7 @@ TEST(MatrixUnit, SplitsIntoHighAndLow) {
       };
       for (size_t i = 0; i < padded; ++i) {
         const float want = i < k ? x[i] : 0.0f;
-        EXPECT_EQ(value(i), High(want));
+        EXPECT_EQ(value(i), High(want, /*even=*/!low));
         if (low) {
           EXPECT_EQ(value(padded + i), High(want - High(want)));
         }
