@@ -76,6 +76,25 @@ HWY_INLINE void StoreHalves(VU32 high, uint8_t* at) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(at), _mm512_cvtepi32_epi16(hn::ShiftRight<16>(high).raw));
 }
 
+// ---- Functions of what is rounded to 8 bits
+
+// 2^x: 7.5e-5 of it off at most, a least-maximum fit of our own of 2^r, 0 <= r < 1. From
+// -126 down it stays where it is, so that no subnormal number arises: nothing beside 1.
+HWY_INLINE VF RoughExp2(VF x) {
+  const DF d;
+  x = hn::Max(x, hn::Set(d, -126.0f));
+  const VF r = VF{_mm512_reduce_ps(x.raw, 0x09)};  // x - floor(x)
+  VF p = hn::MulAdd(hn::Set(d, 0.0780245227f), r, hn::Set(d, 0.226067155f));
+  p = hn::MulAdd(p, r, hn::Set(d, 0.695833541f));
+  p = hn::MulAdd(p, r, hn::Set(d, 0.999925219f));
+  return VF{_mm512_scalef_ps(p.raw, x.raw)};  // times 2^floor(x)
+}
+// x / (1 + 2^y): 1.4e-4 of it off at most.
+HWY_INLINE VF OverOnePlusExp2(VF x, VF y) {
+  const VF sum = hn::Add(hn::Set(DF(), 1.0f), RoughExp2(y));
+  return hn::Mul(x, VF{_mm512_rcp14_ps(sum.raw)});
+}
+
 // ---- The unit
 
 // What LDTILECFG reads. Registers: 0 to 3 sums (tokens, weight rows), 4 and 5 activations, 6 and 7 weights.

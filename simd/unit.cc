@@ -190,6 +190,38 @@ HWY_NOINLINE void HandOver(const UnitMatMulArgs& args, const float* sums, size_t
   }
 }
 
+// `n` values, whole vectors: as KernelTable::gate, for what is rounded to 8 bits.
+template <class Function>
+HWY_INLINE void RoughGate(float* values, const float* up, size_t n, const Function& function) {
+  const DF d;
+  for (size_t i = 0; i < n; i += kLanes) {
+    const VF y = function(hn::Load(d, values + i));
+    hn::Store(up == nullptr ? y : hn::Mul(y, hn::Load(d, up + i)), d, values + i);
+  }
+}
+HWY_NOINLINE void ActivateRoughly(const UnitMatMulArgs& args, float* values, const float* up, size_t n) {
+  const DF d;
+  constexpr float kLog2E = 1.44269504f;
+  switch (args.activation) {
+    case Activation::kSilu:
+      return RoughGate(values, up, n,
+                       [&](VF x) HWY_ATTR { return OverOnePlusExp2(x, hn::Mul(x, hn::Set(d, -kLog2E))); });
+    case Activation::kGeluQuick:
+      return RoughGate(values, up, n,
+                       [&](VF x) HWY_ATTR { return OverOnePlusExp2(x, hn::Mul(x, hn::Set(d, -1.702f * kLog2E))); });
+    case Activation::kGeluTanh:
+      // (1 + tanh(y)) / 2 = 1 / (1 + exp(-2y)), and y = 0.79788456 (x + 0.044715 x^3).
+      return RoughGate(values, up, n, [&](VF x) HWY_ATTR {
+        constexpr float kFactor = -2 * 0.79788456f * kLog2E;
+        const VF inner = hn::MulAdd(hn::Mul(x, x), hn::Set(d, kFactor * 0.044715f), hn::Set(d, kFactor));
+        return OverOnePlusExp2(x, hn::Mul(x, inner));
+      });
+    case Activation::kGelu:
+    case Activation::kRelu:
+      return args.gate(args.activation, values, up, n, values);
+  }
+}
+
 // The same of 32 rows of weights, or of fewer, as activations. `up`: sums of the second matrix; null where there is
 // none.
 HWY_NOINLINE void HandOverActs(const UnitMatMulArgs& args, const float* sums, const float* up, size_t row, size_t rows,
@@ -212,9 +244,7 @@ HWY_NOINLINE void HandOverActs(const UnitMatMulArgs& args, const float* sums, co
     const size_t block = (token - begin) / kUnitTokens * kBlockFloats;
     add(sums + block, tokens, bias[0], done[0]);
     if (up != nullptr) add(up + block, tokens, bias[1], done[1]);
-    if (args.gate != nullptr) {
-      args.gate(args.activation, done[0], up == nullptr ? nullptr : done[1], tokens * kUnitRows, done[0]);
-    }
+    if (args.gate != nullptr) ActivateRoughly(args, done[0], up == nullptr ? nullptr : done[1], tokens * kUnitRows);
     for (size_t t = 0; t < tokens; ++t) {
       float* from = done[0] + t * kUnitRows;
       if (rows < kUnitRows) memset(from + rows, 0, (kUnitRows - rows) * sizeof(float));

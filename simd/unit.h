@@ -4,8 +4,8 @@
 // for graphs that run with many rows whenever they run (images): what a few tokens cost is nobody's concern.
 //
 // The unit's numbers are bfloat16, of 8 significant bits, its sums float32. Weights in blocks are decoded and rounded
-// to that, and so are the activations they meet: 2^-9 of each value at most, where activations of 8 bits lose 2^-8 of
-// the largest of 32. Weights that are floats are taken apart, as are their activations, into a bfloat16 and a second
+// to that, and so are the activations they meet: 2^-8 of each value at most, where activations of 8 bits lose as much
+// of the largest of 32. Weights that are floats are taken apart, as are their activations, into a bfloat16 and a second
 // one of what the first has lost: x = high + low, 16 significant bits. BF16 weights have no low part; F16's is exact.
 //   sum += a.low * w.high;  sum += a.high * w.high;  sum += a.high * w.low     for each 32 values of k, in their order
 // Where most weights are in blocks the others may be rounded as those are, and so may attention: a third of the
@@ -60,7 +60,7 @@ struct UnitMatMulArgs : MatMulArgs {
   Activation activation = Activation::kRelu;
   // Not null: to there as the activations of another product, without low parts, instead of to `out`. Where the row of
   // the first token begins, a group's first, and row 0 of the weights; UnitRowBytes of those rows. What pads the last
-  // 32 values is zero.
+  // 32 values is zero. Activations then are 2^-12 of their values off at most, before they lose 2^-8.
   uint8_t* out_acts = nullptr;
   size_t out_act_bytes = 0;
   // With out_acts and `gate`, not null: a second matrix of the same shape and type, which multiplies the same

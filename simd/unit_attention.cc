@@ -31,18 +31,6 @@ HWY_INLINE VF LoadValue(const uint16_t* halves) {
   return hn::Min(hn::Max(LoadF16(DF(), halves), hn::Neg(most)), most);
 }
 
-// 2^x, for what is rounded to 8 bits: 7.5e-5 of it off at most, a least-maximum fit of our own of 2^r, 0 <= r < 1. From
-// -126 down it stays where it is, so that no subnormal number arises: nothing beside the largest weight of 1.
-HWY_INLINE VF RoughExp2(VF x) {
-  const DF d;
-  x = hn::Max(x, hn::Set(d, -126.0f));
-  const VF r = VF{_mm512_reduce_ps(x.raw, 0x09)};  // x - floor(x)
-  VF p = hn::MulAdd(hn::Set(d, 0.0780245227f), r, hn::Set(d, 0.226067155f));
-  p = hn::MulAdd(p, r, hn::Set(d, 0.695833541f));
-  p = hn::MulAdd(p, r, hn::Set(d, 0.999925219f));
-  return VF{_mm512_scalef_ps(p.raw, x.raw)};  // times 2^floor(x)
-}
-
 // kLow: of numbers in two parts.
 template <bool kLow>
 class UnitTile {

@@ -34,9 +34,9 @@ Problem::Run Attend(const Problem& problem, size_t position, size_t tokens, size
   return run;
 }
 
-// What two bfloat16 lose of a number is 2^-17 of it, and a weight's and a value's low parts do not meet; one loses 2^-9
+// What two bfloat16 lose of a number is 2^-17 of it, and a weight's and a value's low parts do not meet; one loses 2^-8
 // of each of two.
-constexpr double kPartsError = 0x1p-15, kRoundedError = 0x1p-8;
+constexpr double kPartsError = 0x1p-15, kRoundedError = 0x1p-7;
 
 void Check(const Problem& problem, size_t position, size_t tokens, bool rounded) {
   const Problem::Run run = Attend(problem, position, tokens, 0, problem.heads, rounded);

@@ -36,6 +36,15 @@ float High(float x, bool even = false) {
   return x;
 }
 
+float BFloat(const uint8_t* at) {
+  uint16_t half;
+  memcpy(&half, at, sizeof(half));
+  const uint32_t bits = uint32_t{half} << 16;
+  float value;
+  memcpy(&value, &bits, sizeof(value));
+  return value;
+}
+
 struct alignas(64) Scratch {
   uint8_t bytes[simd::kUnitScratchBytes];
 };
@@ -78,9 +87,7 @@ struct Problem {
     for (size_t t = 0; t < m; ++t) unit.split(&values[t * k], k, low, acts.data() + simd::UnitRowAt(t, stride));
   }
 
-  simd::UnitMatMulFn Function() const {
-    return (rounded ? unit.rounded_matmul : unit.matmul)[simd::MatMulIndex(type)];
-  }
+  simd::UnitMatMulFn Function() const { return (rounded ? unit.rounded_matmul : unit.matmul)[simd::MatMulIndex(type)]; }
 
   // Rows from `first` on, a multiple of a panel's, and tokens [token, token + count).
   void Multiply(size_t first, size_t token, size_t count, float* out, size_t out_stride) {
@@ -258,9 +265,9 @@ TEST(MatrixUnit, BiasAndActivationAreThoseOfTheTable) {
   }
 }
 
-// What a product hands over as activations is what `split` makes of its results, to the bit; so it is with two
-// products.
-TEST(MatrixUnit, ResultsAsActivationsAreSplitResults) {
+// What a product hands over as activations is what `split` makes of its results, to the bit; activated, and times a
+// second product, it is near.
+TEST(MatrixUnit, ResultsAsActivations) {
   MOTE_NEEDS_UNIT();
   Random random(7);
   for (const DType type : {DType::kQ8_0, DType::kF16}) {
@@ -276,11 +283,14 @@ TEST(MatrixUnit, ResultsAsActivationsAreSplitResults) {
       first.bias = bias.data();
       first.Multiply(0, 0, kTokens, product.data(), rows);
       const size_t stride = simd::UnitRowBytes(rows, false), bytes = 48 * stride;
-      for (const int way : {0, 1, 2}) {  // as it is; activated; times the second one
+      using simd::Activation;
+      const Activation all[] = {Activation::kGeluTanh, Activation::kSilu, Activation::kGeluQuick, Activation::kGelu};
+      for (size_t way = 0; way < 9; ++way) {  // as it is; activated, each alone and times the second one
         std::vector<float> want = product;
+        const bool with_up = way > 4;
+        const Activation activation = all[way == 0 ? 0 : (way - 1) % 4];
         if (way > 0) {
-          first.table.gate(simd::Activation::kGeluTanh, product.data(), way == 2 ? up.data() : nullptr, want.size(),
-                           want.data());
+          first.table.gate(activation, product.data(), with_up ? up.data() : nullptr, want.size(), want.data());
         }
         std::vector<uint8_t> split(bytes, 0x5a), got(bytes, 0x5a);
         for (size_t t = 0; t < kTokens; ++t) {
@@ -288,15 +298,31 @@ TEST(MatrixUnit, ResultsAsActivationsAreSplitResults) {
         }
         first.gate = way > 0 ? first.table.gate : nullptr;
         simd::UnitMatMulArgs args = first.Args(0, 0, kTokens);
+        args.activation = activation;
         args.out_acts = got.data();
         args.out_act_bytes = stride;
-        if (way == 2) {
+        if (with_up) {
           args.up_panels = second.panels.data();
           args.up_bias = up_bias.data();
         }
         first.Function()(args);
         first.gate = nullptr;
-        ASSERT_EQ(split, got) << DTypeName(type) << " " << rows << " rows, way " << way;
+        if (way == 0) {
+          ASSERT_EQ(split, got) << DTypeName(type) << " " << rows << " rows";
+        }
+        for (size_t t = 0; t < kTokens; ++t) {
+          for (size_t r = 0; r < simd::UnitPadded(rows); ++r) {
+            const size_t at = simd::UnitRowAt(t, stride) + r / 32 * simd::kUnitStepBytes + r % 32 * 2;
+            const size_t i = t * rows + r;
+            const double value = r < rows ? want[i] : 0;
+            // What the table's activation is off by at most where it cancels.
+            const double cancels =
+                r < rows ? 4e-7 * std::abs(double{product[i]}) * (with_up ? std::abs(up[i]) : 1.0f) : 0;
+            const double bound = std::abs(value) * (0x1p-8 + 0x1p-12) + cancels;
+            ASSERT_NEAR(BFloat(got.data() + at), value, bound)
+                << DTypeName(type) << " " << rows << " rows, way " << way;
+          }
+        }
       }
     }
   }
