@@ -23,6 +23,12 @@ inline void WriteCachePosition(CacheSide side, CacheType type, const float* x, s
   uint8_t* panel = panels + position / kCachePanel * CachePanelBytes(type, dim);
   const size_t place = position % kCachePanel;
   const size_t cached = CachedDim(type, dim);
+  if (side == CacheSide::kValue && type == CacheType::kF16) {
+    uint8_t* to = panel + place * cached * sizeof(uint16_t);
+    f32_to_f16(x, dim, reinterpret_cast<uint16_t*>(to));
+    memset(to + dim * sizeof(uint16_t), 0, (cached - dim) * sizeof(uint16_t));
+    return;
+  }
   for (size_t begin = 0; begin < cached; begin += 32) {
     const size_t given = dim - begin < 32 ? dim - begin : 32;
     const size_t kept = cached - begin < 32 ? cached - begin : 32;
@@ -31,10 +37,6 @@ inline void WriteCachePosition(CacheSide side, CacheType type, const float* x, s
     if (type == CacheType::kF16) {
       uint16_t halves[32];
       f32_to_f16(values, 32, halves);
-      if (side == CacheSide::kValue) {
-        memcpy(panel + (place * cached + begin) * sizeof(uint16_t), halves, kept * sizeof(uint16_t));
-        continue;
-      }
       for (size_t i = 0; i < kept; ++i) {
         memcpy(panel + CacheIndex(side, type, cached, place, begin + i) * sizeof(uint16_t), &halves[i],
                sizeof(uint16_t));

@@ -71,9 +71,12 @@ HWY_INLINE VF AddPairs(VF sum, VU32 pairs) {
   asm("vdpbf16ps %1, %2, %0" : "+v"(sum.raw) : "v"(pairs.raw), "v"(hn::Set(DU32(), 0x3f803f80).raw));
   return sum;
 }
-// Upper halves of words, side by side.
-HWY_INLINE void StoreHalves(VU32 high, uint8_t* at) {
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(at), _mm512_cvtepi32_epi16(hn::ShiftRight<16>(high).raw));
+// Lower halves of words, side by side; upper ones.
+HWY_INLINE void StoreLowHalves(VU32 words, uint8_t* at) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(at), _mm512_cvtepi32_epi16(words.raw));
+}
+HWY_INLINE void StoreHalves(VU32 words, uint8_t* at) {
+  StoreLowHalves(hn::ShiftRight<16>(words), at);
 }
 
 // ---- Functions of what is rounded to 8 bits

@@ -348,10 +348,13 @@ constexpr UnitKernels WithProducts(UnitKernels kernels) {
 
 void UnitAttention(const AttentionArgs& args);
 void RoundedUnitAttention(const AttentionArgs& args);
+void CachePanelOfKeys(const float* x, size_t stride, size_t dim, uint8_t* panel);
 
 extern const UnitKernels kUnitRow;
-constinit const UnitKernels kUnitRow =
-    WithProducts({.split = Split, .attention = UnitAttention, .rounded_attention = RoundedUnitAttention});
+constinit const UnitKernels kUnitRow = WithProducts({.split = Split,
+                                                     .attention = UnitAttention,
+                                                     .rounded_attention = RoundedUnitAttention,
+                                                     .cache_key_panel = CachePanelOfKeys});
 
 }  // namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

@@ -86,6 +86,9 @@ struct UnitKernels {
   void (*attention)(const AttentionArgs& args);
   // The same with queries, keys, weights and values rounded to one bfloat16 each.
   void (*rounded_attention)(const AttentionArgs& args);
+  // As KernelTable::cache_key of kF16 for the kCachePanel positions of one panel, whose keys are `stride` floats apart:
+  // the same bits.
+  void (*cache_key_panel)(const float* x, size_t stride, size_t dim, uint8_t* panel);
 };
 static_assert(sizeof(UnitKernels::matmul) == sizeof(KernelTable::matmul));
 static_assert(sizeof(UnitKernels::rounded_matmul) == sizeof(KernelTable::matmul));

@@ -90,6 +90,8 @@ class CpuProgram : public Program {
   void RunRow(const Node& node, uint32_t row, const float* x, float* y, int worker);
   void RunMovingRow(const Node& node, uint32_t row, float* y);
   void WriteCache(const Node& node, uint32_t begin, uint32_t end);
+  // Whether rows from `row` on, before `end`, are all positions of a panel of keys that the matrix unit's kernels fill.
+  bool IsKeyPanel(uint32_t row, uint32_t end) const;
   void RunMatMul(const Instruction& instruction, uint32_t index, int worker);
   // The input of an instruction's products, as they want it.
   struct ProductInput {

@@ -47,19 +47,45 @@ void CpuProgram::FindSegments() {
   }
 }
 
+bool CpuProgram::IsKeyPanel(uint32_t row, uint32_t end) const {
+  const Step& step = *step_;
+  const int32_t first = step.positions[row];
+  if (unit_ == nullptr || end - row < simd::kCachePanel || first % static_cast<int32_t>(simd::kCachePanel) != 0) {
+    return false;
+  }
+  const CpuKvCache& cache = static_cast<const CpuKvCache&>(*step.caches[step.sequences[row]]);
+  if (cache.key_type() != simd::CacheType::kF16) return false;
+  for (uint32_t i = 1; i < simd::kCachePanel; ++i) {
+    if (step.sequences[row + i] != step.sequences[row] || step.positions[row + i] != first + static_cast<int32_t>(i)) {
+      return false;
+    }
+  }
+  return true;
+}
+
 void CpuProgram::WriteCache(const Node& node, uint32_t begin, uint32_t end) {
   const AttentionParams& a = node.attention;
   const float* keys = Values(node.in[1]);
   const float* values = Values(node.in[2]);
+  uint32_t keys_end = begin;  // rows before this one have their keys in the cache
   for (uint32_t row = begin; row < end; ++row) {
     CpuKvCache& cache = static_cast<CpuKvCache&>(*step_->caches[step_->sequences[row]]);
     const size_t position = static_cast<size_t>(step_->positions[row]);
+    const bool panel = keys_end == row && IsKeyPanel(row, end);
     for (uint32_t head = 0; head < a.kv_heads; ++head) {
       const uint64_t at = uint64_t{row} * a.kv_heads + head;
-      kernels_.cache_key(cache.key_type(), keys + at * a.key_dim, a.key_dim, position, cache.Keys(a.layer, head));
+      uint8_t* to = cache.Keys(a.layer, head);
+      if (panel) {
+        const size_t bytes = simd::CachePanelBytes(simd::CacheType::kF16, a.key_dim);
+        unit_->cache_key_panel(keys + at * a.key_dim, uint64_t{a.kv_heads} * a.key_dim, a.key_dim,
+                               to + position / simd::kCachePanel * bytes);
+      } else if (keys_end <= row) {
+        kernels_.cache_key(cache.key_type(), keys + at * a.key_dim, a.key_dim, position, to);
+      }
       kernels_.cache_value(cache.value_type(), values + at * a.value_dim, a.value_dim, position,
                            cache.Values(a.layer, head));
     }
+    if (panel) keys_end = row + static_cast<uint32_t>(simd::kCachePanel);
   }
 }
 

@@ -166,6 +166,23 @@ TEST_P(UnitAttention, OffByLittleAltogether) {
   }
 }
 
+TEST(UnitCache, PanelsOfKeysAreThoseOfTheTable) {
+  MOTE_NEEDS_UNIT();
+  Random random(7);
+  for (const size_t dim : {1, 16, 31, 64, 72, 80, 129}) {
+    const size_t stride = dim + 3, bytes = simd::CachePanelBytes(CacheType::kF16, dim);
+    const Guarded<float> keys(random.Floats(15 * stride + dim, 1e5f), dim % 3);  // some become infinite
+    Guarded<uint8_t> want(bytes), got(bytes);
+    for (const simd::KernelTable* table : RunnableRows()) {
+      if (simd::UnitKernelsOf(*table) == nullptr) continue;
+      for (size_t p = 0; p < 16; ++p) table->cache_key(CacheType::kF16, keys.data() + p * stride, dim, p, want.data());
+    }
+    Unit()->cache_key_panel(keys.data(), stride, dim, got.data());
+    EXPECT_TRUE(got.GuardsIntact());
+    EXPECT_EQ(0, memcmp(want.data(), got.data(), bytes)) << "keys of " << dim;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Numbers, UnitAttention, ::testing::Bool(), [](const ::testing::TestParamInfo<bool>& one) {
   return one.param ? "Rounded" : "InTwoParts";
 });
