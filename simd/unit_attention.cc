@@ -70,6 +70,7 @@ class UnitTile {
       UnpackKeys(start);
       UnpackValues(start, end);
       ForBlocks([&](size_t row, size_t count) HWY_ATTR {
+        if (!AnySees(row, count, start)) return;  // windows
         Score(row, count);
         for (size_t r = row; r < row + count; ++r) WeighRow(r, start);
         AddValues(row, count);
@@ -151,6 +152,12 @@ class UnitTile {
         StoreNumbers<kLow>(first, second, to + d / kUnitRows * kPairs * kStepBytes<kLow> + d / kSide % 2 * kTileBytes);
       }
     }
+  }
+
+  // Begin and end of what a row sees grow from row to row.
+  bool AnySees(size_t row, size_t count, size_t start) const {
+    return AttentionBegin(args_, row / args_.heads) < start + kAttentionBlock &&
+           AttentionEnd(args_, (row + count - 1) / args_.heads) > start;
   }
 
   // Rows by 32, with the tiles made for as many as there are.
