@@ -20,11 +20,12 @@ struct PeakCount {
 
 // What a loop computes, and its operands, the same in every lane.
 enum class PeakKind : uint8_t {
-  kInt8,  // int32 += uint8 or int8 * int8: 3 and -2, so sum = -6 * ops / 2
-  kBf16,  // float32 += bfloat16 * bfloat16: 1 and 1, so sum = ops / 2
-  kF16,   // float32 += float16 * float32: likewise (no kernel adds up in float16)
-  kF32,   // float32 += float32 * float32: 1 and 1, so sum = ops / 2
-  kTile,  // float32 += bfloat16 * bfloat16 by a matrix unit, where there is one: likewise
+  kInt8,      // int32 += uint8 or int8 * int8: 3 and -2, so sum = -6 * ops / 2
+  kBf16,      // float32 += bfloat16 * bfloat16: 1 and 1, so sum = ops / 2
+  kF16,       // float32 += float16 * float32: likewise (no kernel adds up in float16)
+  kF32,       // float32 += float32 * float32: 1 and 1, so sum = ops / 2
+  kTile,      // float32 += bfloat16 * bfloat16 by a matrix unit, where there is one: likewise
+  kTileInt8,  // int32 += uint8 * int8 by it: as kInt8
 };
 
 struct PeakLoop {

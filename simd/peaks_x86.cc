@@ -3,6 +3,7 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#include <string.h>
 
 // False in GCC 12's own avx512fintrin.h, whose "undefined" operand is one that equals itself.
 #if defined(__GNUC__) && !defined(__clang__)
@@ -95,22 +96,60 @@ MOTE_PEAK_LOOP(F32MulAdd128, , "x", __m128, float, kChainsApart, 4, _mm_setzero_
 
 // Four tiles of sums, each of 16 x 16, in registers 0 to 3; all operands are 1. Whoever has not been given the tiles by
 // the system (targets/cpu/cpu_info.h) may not call it.
+struct alignas(64) FourTiles {
+  static constexpr size_t kSums = 16 * 16;
+  uint8_t palette = 1, start_row = 0, reserved[14] = {};
+  uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64};
+  uint8_t rows[16] = {16, 16, 16, 16, 16, 16};
+
+  // `first`, `second`: operands, 1 KiB each.
+  void Begin(const void* first, const void* second) const {
+    asm volatile(
+        "ldtilecfg %0\n\ttilezero %%tmm0\n\ttilezero %%tmm1\n\ttilezero %%tmm2\n\ttilezero %%tmm3\n\t"
+        "tileloadd (%1,%3,1), %%tmm4\n\ttileloadd (%2,%3,1), %%tmm5"
+        :
+        : "m"(*this), "r"(first), "r"(second), "r"(size_t{64})
+        : "memory");
+  }
+  // `sums`: 4 KiB.
+  static void End(void* sums) {
+    asm volatile(
+        "tilestored %%tmm0, (%0,%1,1)\n\ttilestored %%tmm1, 1024(%0,%1,1)\n\ttilestored %%tmm2, 2048(%0,%1,1)\n\t"
+        "tilestored %%tmm3, 3072(%0,%1,1)\n\ttilerelease"
+        :
+        : "r"(sums), "r"(size_t{64})
+        : "memory");
+  }
+};
+
+PeakCount Int8Tiles(uint64_t rounds) {
+  constexpr size_t kValues = 64;
+  alignas(64) int8_t threes[FourTiles::kSums * 4], minus_twos[FourTiles::kSums * 4];
+  memset(threes, 3, sizeof(threes));
+  memset(minus_twos, -2, sizeof(minus_twos));
+  const FourTiles tiles;
+  tiles.Begin(threes, minus_twos);
+  for (uint64_t round = 0; round < rounds; ++round) {
+    asm volatile(
+        "tdpbusd %%tmm5, %%tmm4, %%tmm0\n\ttdpbusd %%tmm5, %%tmm4, %%tmm1\n\t"
+        "tdpbusd %%tmm5, %%tmm4, %%tmm2\n\ttdpbusd %%tmm5, %%tmm4, %%tmm3"
+        :
+        :
+        :);
+  }
+  alignas(64) int32_t sums[4 * FourTiles::kSums];
+  FourTiles::End(sums);
+  double sum = 0;
+  for (const int32_t one : sums) sum += static_cast<double>(one);
+  return {rounds * 4 * FourTiles::kSums * kValues * 2, sum};
+}
+
 PeakCount Bf16Tiles(uint64_t rounds) {
-  constexpr size_t kSums = 16 * 16, kValues = 32;
-  struct alignas(64) {
-    uint8_t palette = 1, start_row = 0, reserved[14] = {};
-    uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64};
-    uint8_t rows[16] = {16, 16, 16, 16, 16, 16};
-  } config;
+  constexpr size_t kSums = FourTiles::kSums, kValues = 32;
   alignas(64) uint16_t ones[kSums * 2];
   for (uint16_t& one : ones) one = 0x3F80;
-  const size_t stride = 64;
-  asm volatile(
-      "ldtilecfg %0\n\ttilezero %%tmm0\n\ttilezero %%tmm1\n\ttilezero %%tmm2\n\ttilezero %%tmm3\n\t"
-      "tileloadd (%1,%2,1), %%tmm4\n\ttileloadd (%1,%2,1), %%tmm5"
-      :
-      : "m"(config), "r"(ones), "r"(stride)
-      : "memory");
+  const FourTiles tiles;
+  tiles.Begin(ones, ones);
   for (uint64_t round = 0; round < rounds; ++round) {
     asm volatile(
         "tdpbf16ps %%tmm5, %%tmm4, %%tmm0\n\ttdpbf16ps %%tmm5, %%tmm4, %%tmm1\n\t"
@@ -120,12 +159,7 @@ PeakCount Bf16Tiles(uint64_t rounds) {
         :);
   }
   alignas(64) float sums[4 * kSums];
-  asm volatile(
-      "tilestored %%tmm0, (%0,%1,1)\n\ttilestored %%tmm1, 1024(%0,%1,1)\n\ttilestored %%tmm2, 2048(%0,%1,1)\n\t"
-      "tilestored %%tmm3, 3072(%0,%1,1)\n\ttilerelease"
-      :
-      : "r"(sums), "r"(stride)
-      : "memory");
+  FourTiles::End(sums);
   double sum = 0;
   for (const float one : sums) sum += static_cast<double>(one);
   return {rounds * 4 * kSums * kValues * 2, sum};
@@ -153,6 +187,7 @@ void AddX86Peaks(std::vector<PeakLoop>& loops, std::vector<ReadLoop>& reads) {
                                 {PeakKind::kF16, "vcvtph2ps, vfmadd zmm", "avx512f avx512bw avx512vl", F16Fma512},
                                 {PeakKind::kF16, "vcvtph2ps, vfmadd ymm", "avx2 fma f16c", F16Fma256},
                                 {PeakKind::kTile, "tdpbf16ps", "avx512_vnni amx_tile amx_bf16", Bf16Tiles},
+                                {PeakKind::kTileInt8, "tdpbusd", "avx512_vnni amx_tile amx_int8", Int8Tiles},
                                 {PeakKind::kF32, "vfmadd zmm", "avx512f avx512bw avx512vl", F32Fma512},
                                 {PeakKind::kF32, "vfmadd ymm", "avx2 fma", F32Fma256},
                                 {PeakKind::kF32, "mulps, addps xmm", "", F32MulAdd128},

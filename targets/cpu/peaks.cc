@@ -265,11 +265,9 @@ class Measurement {
   }
 
   void AddCompute(const CpuInfo& info, const PeakOptions& options) {
-    const std::pair<PeakKind, const char*> kinds[] = {{PeakKind::kInt8, "int8"},
-                                                      {PeakKind::kBf16, "bf16"},
-                                                      {PeakKind::kF16, "f16"},
-                                                      {PeakKind::kF32, "f32"},
-                                                      {PeakKind::kTile, "tile"}};
+    const std::pair<PeakKind, const char*> kinds[] = {{PeakKind::kInt8, "int8"}, {PeakKind::kBf16, "bf16"},
+                                                      {PeakKind::kF16, "f16"},   {PeakKind::kF32, "f32"},
+                                                      {PeakKind::kTile, "tile"}, {PeakKind::kTileInt8, "tile_int8"}};
     for (const auto& [kind, name] : kinds) {
       const auto work = std::make_shared<ComputeWork>();
       work->loop = BestPeakLoop(info, kind, options.isa);

@@ -32,10 +32,11 @@ TEST(PeakLoops, DoWhatTheyCount) {
   for (const simd::PeakLoop& loop : simd::AllPeakLoops()) {
     if (!CanRun(info, loop.needs)) continue;
     ++ran;
+    const bool whole = loop.kind == simd::PeakKind::kInt8 || loop.kind == simd::PeakKind::kTileInt8;
     for (const uint64_t rounds : {0, 1, 2, 1000, 65535}) {
       const simd::PeakCount count = loop.run(rounds);
       const double products = static_cast<double>(count.ops) / 2;
-      EXPECT_EQ(count.sum, products * (loop.kind == simd::PeakKind::kInt8 ? 3 * -2 : 1)) << loop.primitive;
+      EXPECT_EQ(count.sum, products * (whole ? 3 * -2 : 1)) << loop.primitive;
       EXPECT_EQ(count.ops, rounds * loop.run(1).ops) << loop.primitive;
     }
     EXPECT_GT(loop.run(1).ops, 0u) << loop.primitive;
@@ -44,7 +45,7 @@ TEST(PeakLoops, DoWhatTheyCount) {
 }
 
 TEST(PeakLoops, LastOnesNeedNothing) {
-  std::string last_needs[5] = {"none", "none", "none", "none", "none"};
+  std::string last_needs[6] = {"none", "none", "none", "none", "none", "none"};
   for (const simd::PeakLoop& loop : simd::AllPeakLoops()) last_needs[static_cast<int>(loop.kind)] = loop.needs;
   EXPECT_EQ(last_needs[static_cast<int>(simd::PeakKind::kInt8)], "");
   EXPECT_EQ(last_needs[static_cast<int>(simd::PeakKind::kBf16)], "");
@@ -121,7 +122,7 @@ TEST_P(PeaksTest, RowsAreInOrder) {
 
   found.clear();
   expected.clear();
-  for (const char* kind : {"int8", "bf16", "f16", "f32", "tile"}) {
+  for (const char* kind : {"int8", "bf16", "f16", "f32", "tile", "tile_int8"}) {
     if (peaks->Compute(kind) == nullptr) continue;
     expected.push_back(std::string(kind) + " 1");
     if (workers > 1) expected.push_back(kind + (" " + std::to_string(workers)));

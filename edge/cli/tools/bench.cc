@@ -355,7 +355,7 @@ double GpuBandwidth(const std::string& device, const mote_model_info& info) {
 // Operations per second, of float32, int8 and a matrix unit; 0: unknown, or there is none.
 struct Peak {
   double of_kind[2] = {0, 0};  // float32, int8
-  double tile = 0;
+  double tile = 0, tile_int8 = 0;
 };
 
 // Fills in shares and limits.
@@ -377,11 +377,16 @@ void ShareOut(std::vector<Row>* rows, const BenchOptions& options, const Bench& 
                                          MultipliesPerToken(static_cast<double>(work.multiplies),
                                                             static_cast<double>(work.output_multiplies), row.prompt);
       const bool by_tile = peaks.tile > 0 && (is_image ? !image->has_sparse() : bench.info.fast_prompts != 0);
-      // Weights that are floats are two or three products there (simd/unit.h).
-      row.share = by_tile ? done * (int8 ? 1 : 3) / peaks.tile : done / peaks.of_kind[int8];
-      row.limit = !by_tile ? (int8 ? "int8 peak" : "float32 peak")
-                  : int8   ? "the matrix unit's peak"
-                           : "the matrix unit's peak, three products each";
+      if (peaks.tile_int8 > 0 && (is_image ? image->mostly_plain() : work.mostly_plain)) {
+        row.share = done / peaks.tile_int8;
+        row.limit = "the matrix unit's int8 peak";
+      } else {
+        // Weights that are floats are two or three products there (simd/unit.h).
+        row.share = by_tile ? done * (int8 ? 1 : 3) / peaks.tile : done / peaks.of_kind[int8];
+        row.limit = !by_tile ? (int8 ? "int8 peak" : "float32 peak")
+                    : int8   ? "the matrix unit's peak"
+                             : "the matrix unit's peak, three products each";
+      }
     } else if (row.generated > 0 && bandwidth > 0) {
       row.share = speed * BytesPerToken(work, bench.info, options.depth, row.generated) / bandwidth;
       row.limit = "read bandwidth";
@@ -415,6 +420,7 @@ struct Limits {
     take("f32", &peaks.of_kind[0]);
     take("int8", &peaks.of_kind[1]);
     take("tile", &peaks.tile);
+    take("tile_int8", &peaks.tile_int8);
   }
 };
 

@@ -27,6 +27,7 @@ class ImageBench {
   // Of the tower alone, median, in operations per second.
   double speed() const;
   bool mostly_int8() const { return work_.mostly_int8; }
+  bool mostly_plain() const { return work_.mostly_plain; }
   // A matrix unit does not take such towers (targets/cpu/weights.h).
   bool has_sparse() const { return !file_->sparse_tensors().empty(); }
   // "img512: 120.3 ms per image, ..."

@@ -29,6 +29,11 @@ bool IsFloat(DType type) {
   return type == DType::kF32 || type == DType::kF16 || type == DType::kBF16;
 }
 
+// See TokenWork::mostly_plain.
+bool IsPlain(const TensorInfo& tensor) {
+  return tensor.type == DType::kI8Row || (tensor.sparse != nullptr && tensor.type == DType::kI8);
+}
+
 bool BeginsWith(const std::string& text, const char* beginning) {
   return text.rfind(beginning, 0) == 0;
 }
@@ -45,7 +50,7 @@ TowerWork WorkPerImage(const GgufFile& file, const TowerParams& tower, uint32_t 
   const double merged = rows - breaks * views;
   const double patches = merged * tower.merged() + (tower.class_token ? views : 0);
   double multiplies = 0;
-  double int8_multiplies = 0;
+  double int8_multiplies = 0, plain_multiplies = 0;
   for (const TensorInfo& tensor : file.tensors()) {
     if (tensor.num_dims < 2 || BeginsWith(tensor.name, "v.position_embd")) continue;
     const bool before_merging = BeginsWith(tensor.name, "v.blk.") || BeginsWith(tensor.name, "v.patch_embd");
@@ -54,9 +59,11 @@ TowerWork WorkPerImage(const GgufFile& file, const TowerParams& tower, uint32_t 
     const double work = static_cast<double>(tensor.values()) * (before_merging ? patches : merged);
     multiplies += work;
     if (!IsFloat(tensor.type)) int8_multiplies += work;
+    if (IsPlain(tensor)) plain_multiplies += work;
   }
   TowerWork work;
   work.mostly_int8 = int8_multiplies * 2 > multiplies;
+  work.mostly_plain = plain_multiplies * 2 > multiplies;
   const double per_view = patches / views;
   const double window_side = static_cast<double>(tower.window_size) / tower.patch_size;
   for (uint32_t layer = 0; layer < tower.layers; ++layer) {
@@ -130,7 +137,7 @@ TokenWork WorkPerToken(const GgufFile& file) {
   const uint64_t used = count(".expert_used_count");
   const bool tied = file.FindTensor("output.weight") == nullptr;
   TokenWork work;
-  uint64_t int8_multiplies = 0;
+  uint64_t int8_multiplies = 0, plain_multiplies = 0;
   for (Load load : LoadsOf(file)) {
     const TensorInfo& tensor = *load.tensor;
     work.values += tensor.values();
@@ -154,8 +161,10 @@ TokenWork WorkPerToken(const GgufFile& file) {
       work.dense_output_multiplies += load.dense_multiplies;
     }
     if (!IsFloat(tensor.type)) int8_multiplies += load.multiplies;
+    if (IsPlain(tensor)) plain_multiplies += load.multiplies;
   }
   work.mostly_int8 = int8_multiplies * 2 > work.multiplies;
+  work.mostly_plain = plain_multiplies * 2 > work.multiplies;
   return work;
 }
 

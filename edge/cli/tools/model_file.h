@@ -41,7 +41,8 @@ struct TokenWork {
   uint64_t dense_bytes_read = 0;
   uint64_t dense_multiplies = 0;
   uint64_t dense_output_multiplies = 0;
-  bool mostly_int8 = false;  // most of them are done in 8-bit integers (quantised weights), not in float32
+  bool mostly_int8 = false;   // most of them are done in 8-bit integers (quantised weights), not in float32
+  bool mostly_plain = false;  // and in such as need no scales on the way (I8, block-sparse int8)
 };
 TokenWork WorkPerToken(const GgufFile& file);
 
@@ -49,6 +50,7 @@ TokenWork WorkPerToken(const GgufFile& file);
 struct TowerWork {
   double operations = 0;     // multiplications and additions, of matrix products and of attention
   bool mostly_int8 = false;  // see TokenWork
+  bool mostly_plain = false;
 };
 // `rows`: what the decoder gets of `views` views, in `lines` lines of rows each.
 TowerWork WorkPerImage(const GgufFile& file, const TowerParams& tower, uint32_t rows, uint32_t views, uint32_t lines);
