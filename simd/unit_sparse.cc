@@ -8,10 +8,10 @@
 // stretch before are scaled meanwhile.
 //
 // Multiplications with zero blocks are not left out. Leaving them out takes lines of activations picked for each group
-// of 16 rows, with nothing to share the picking: 16 bytes stored for each one that the unit reads of them. By hand, one
-// core of Granite Rapids (2026-11, a billion kept multiplications a second at half the blocks): 198 without the unit,
-// 400 to 490 picked, however far ahead, 550 to 590 spread out, where zeros let the unit keep a higher clock: 1.3 times
-// the speed of a full matrix.
+// of 16 rows, with nothing to share the picking: a line is stored for each 16 x 16 x 4 multiplications, which the unit
+// does in a cycle. By hand, one core of Granite Rapids (2026-11, kept multiply-adds per ns at half the blocks): 198
+// without the unit, 490 at best picked, 550 to 590 spread out, 1.3 times the speed of a full matrix, since zeros switch
+// less and half the blocks are half the bytes.
 #include "simd/targets.h"
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "simd/unit_sparse.cc"
