@@ -80,17 +80,9 @@ HWY_INLINE void I8Steps(const uint8_t* acts, size_t act_stride, const uint8_t* f
   }
 }
 
-// Results that no cache near by holds go past all of them. They are written a line or two at a time, whole rows apart,
-// mostly a multiple of 4 KiB, so that they would drive each other out of the few places that they have: with 512 tokens
-// and 2048 rows of 2048 values 1290 multiply-adds per ns instead of 1030 (1330 where rows of results are 128 bytes
-// longer, 1630 where nothing is stored; one core of Granite Rapids, 2026-11), and a prompt of a 1B model, which reads
-// them again, takes 0.9 of the time.
-inline constexpr size_t kI8FarBytes = 1 << 20;
-HWY_INLINE bool GoesFar(const MatMulArgs& args) {
-  return args.m * args.out_stride * sizeof(float) >= kI8FarBytes &&
-         (reinterpret_cast<uintptr_t>(args.out) | args.out_stride * sizeof(float)) % 64 == 0;
-}
-
+// Past the caches: with 512 tokens and 2048 rows of 2048 values 1290 multiply-adds per ns instead of 1030 (1330
+// where rows of results are 128 bytes longer, 1630 where nothing is stored; one core of Granite Rapids, 2026-11), and a
+// prompt of a 1B model, which reads them again, takes 0.9 of the time.
 // The results of a block of tokens.
 HWY_NOINLINE void FinishI8(const MatMulArgs& args, const I8Pair& pair, const int32_t* sums, size_t token,
                            size_t tokens) {
@@ -99,7 +91,7 @@ HWY_NOINLINE void FinishI8(const MatMulArgs& args, const I8Pair& pair, const int
                         hn::LoadU(DF(), reinterpret_cast<const float*>(pair.second + scales_at))};
   const uint8_t* acts = static_cast<const uint8_t*>(args.acts) + token * args.act_stride_bytes + R8CodeBytes(args.k);
   float* out = args.out + token * args.out_stride + pair.row;
-  const bool far = GoesFar(args);
+  const bool far = GoFar(args.out, args.out_stride, args.m);
   for (size_t t = 0; t < tokens; ++t, acts += args.act_stride_bytes, out += args.out_stride) {
     R8Tail tail;
     memcpy(&tail, acts, sizeof(tail));
@@ -110,7 +102,7 @@ HWY_NOINLINE void FinishI8(const MatMulArgs& args, const I8Pair& pair, const int
       const VI32 dot = hn::Add(hn::Load(DI32(), sums + t * kUnitRows + p * kSide), offset);
       const VF result = hn::Mul(hn::Mul(hn::ConvertTo(DF(), dot), scales[p]), act_scale);
       if (far && pair.rows >= (p + 1) * kLanes) {
-        _mm512_stream_ps(out + p * kLanes, result.raw);
+        hn::Stream(result, DF(), out + p * kLanes);
       } else {
         StoreRows(result, out + p * kLanes, pair.rows - p * kLanes);
       }
@@ -216,7 +208,7 @@ void MatMulI8Unit(const MatMulArgs& args) {
     }
   }
   ReleaseTiles();
-  _mm_sfence();  // before other threads are told
+  hwy::FlushStream();  // before other threads are told
 }
 
 }  // namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE

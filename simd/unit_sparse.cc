@@ -145,14 +145,12 @@ HWY_NOINLINE void Spread(const uint8_t* values, const uint8_t* index, size_t cou
   }
 }
 
-// Sums to where they go: past the caches where those cannot hold the results, as simd/unit_i8.cc does it.
-inline constexpr size_t kFarBytes = 1 << 20;
+// Sums to where they go.
 HWY_NOINLINE void HandOver(const SparseMatMulArgs& args, const Stretch& stretch, size_t group, size_t token,
                            size_t end) {
   float* out = args.out + token * args.out_stride + group * kSparseRows;
   const size_t left = args.shape.rows - (args.first_group + group) * kSparseRows;
-  const bool far = args.m * args.out_stride * sizeof(float) >= kFarBytes && left >= stretch.groups * kSide &&
-                   (reinterpret_cast<uintptr_t>(out) | args.out_stride * sizeof(float)) % kBytes == 0;
+  const bool far = left >= stretch.groups * kSide && GoFar(out, args.out_stride, args.m);
   for (size_t t = 0; t < end - token; ++t, out += args.out_stride) {
     const float* sums = stretch.sums + t / kSide * stretch.groups * kBlockFloats + t % kSide * kSide;
     for (size_t g = 0; g < stretch.groups; ++g) {
