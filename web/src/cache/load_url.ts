@@ -207,6 +207,7 @@ class Keeper {
   #pieces = 0;
   #data: Writer | null = null;
   #sums: Writer | null = null;
+  #opened = false;
 
   constructor(store: Store, name: string, url: string) {
     this.#store = store;
@@ -214,9 +215,16 @@ class Keeper {
     this.#url = url;
   }
 
+  /** Begun, and without a piece that a later visit could take up. */
+  get isEmpty(): boolean {
+    return this.#opened && this.#pieces === 0;
+  }
+
   // `pieces`: so many are there and right. The description comes before the bytes: without it they mean nothing.
   async open(facts: Facts, pieces: number): Promise<void> {
     this.close();
+    this.#opened = true;
+    this.#pieces = pieces;
     if (pieces === 0) {
       await this.#store.forget(this.#name, 'part');
       await this.#store.putEntry(`${this.#name}.part.json`, {
@@ -227,7 +235,6 @@ class Keeper {
     this.#sums = await this.#store.writer(`${this.#name}.part.sums`);
     this.#data.truncate(pieces * PIECE);
     this.#sums.truncate(pieces * DIGEST);
-    this.#pieces = pieces;
     this.#filled = 0;
   }
 
@@ -330,8 +337,10 @@ async function downloadCached(name: string, url: string, sink: Sink, options: Ur
   } catch (error) {
     keeper.close();
     const ours = asQuota(error, url);
-    // Wrong bytes, or bytes that there is no room for, are of no use later; those of a broken connection are.
-    if (ours instanceof QuotaError || ours instanceof CorruptedError) await store.forget(name, 'part').catch(() => {});
+    // Wrong bytes, bytes that there is no room for, and none at all are of no use later; those of a broken connection
+    // are.
+    const useless = ours instanceof QuotaError || ours instanceof CorruptedError || keeper.isEmpty;
+    if (useless) await store.forget(name, 'part').catch(() => {});
     throw ours;
   }
 }
