@@ -44,6 +44,7 @@ inline constexpr size_t kTotalsAt = kPassGroups * kSpreadBytes;
 inline constexpr size_t kTotalsBytes = 4 * kTileBytes;
 inline constexpr size_t kUnitSumsAt = kTotalsAt + 2 * kTotalsBytes;
 static_assert(kUnitSumsAt + kPassGroups * kPassTokens * kSide * sizeof(float) <= kSparseTilesScratchBytes);
+static_assert(kSparseTilesScratchBytes <= kUnitScratchBytes);  // which a row with a unit gives every product
 
 // One stretch of some groups, for all tokens of a pass.
 struct Stretch {

@@ -4,9 +4,9 @@
 #include <string_view>
 #include <vector>
 
-#include "engine/core/checked.h"
 #include "engine/format/convert.h"
 #include "engine/format/convert_internal.h"
+#include "engine/format/gguf_parser.h"
 
 namespace mote {
 namespace {
@@ -165,13 +165,9 @@ Result<QuantizePlan> Planner::Run(const GgufFile& in) {
     if (changes && HeedsImportance(type)) {
       MOTE_RETURN_IF_ERROR(CheckImportance(tensor));
     }
-    const DTypeInfo* to = DTypeInfoOf(tensor.type);
-    const Checked64 bytes =
-        Checked64(tensor.values() / to->block_values) * to->block_bytes + Checked64(tensor.rows()) * to->tail_bytes;
-    if (!bytes.FitsIn(INT64_MAX)) {
+    if (!CheckTensorShape(&tensor).ok()) {  // of a shape that was read, and a type that fits it: only bytes are left
       return Error(Code::kUnsupported, "tensor %s would have more than 2^63 bytes", tensor.name.c_str());
     }
-    tensor.bytes = bytes.value();
   }
   return std::move(plan_);
 }

@@ -56,7 +56,6 @@ CpuScratch::CpuScratch(const Plan& plan, const simd::KernelTable& kernels, int n
   acts_bytes = std::max(acts_bytes, bytes_of((plan.max_tokens + group - 1) / group * group));
   live_bytes = LiveInput::Bytes(plan, workers);
   matmul_bytes = simd::MatMulScratchBytes(kernels);
-  if (tiles) matmul_bytes = std::max<uint64_t>(matmul_bytes, simd::kSparseTilesScratchBytes);
   own_acts_bytes = std::max(bytes_of(kOwnActsRows), looked_up);
   attention_bytes = CpuProgram::AttentionScratch(graph, unit != nullptr);
   for (const RopeTable& table : graph.ropes()) {
