@@ -22,6 +22,7 @@ struct GpuInfo {
   uint64_t free_bytes = 0;  // when it was asked
   uint32_t multiprocessors = 0;
   bool shared_memory = false;   // its memory is the machine's (Tegra)
+  bool has_groups = false;      // warps multiply in groups (Hopper): Backend::has_fast_prompts
   uint32_t block_bytes = 0;     // of the memory that a kernel's block has to itself
   double bytes_per_second = 0;  // of its memory, at best; 0: not told
   int driver = 0;               // CUDA version, 12040 for 12.4

@@ -77,7 +77,6 @@ float* CudaProgram::Values(ValueId id) const {
 }
 
 void CudaProgram::Build() {
-  launches_.clear();
   few_rows_.clear();
   ops_.clear();
   op_nodes_.clear();
@@ -86,14 +85,26 @@ void CudaProgram::Build() {
   attentions_.clear();
   attention_values_.clear();
   experts_.clear();
+  if (reads_) read_launches_ = List(true);
+  launches_ = List(false);
+  CountUses();
+  for (const uint32_t rows : {1u, kFuseRows, kGraphRows}) few_rows_.push_back({rows, Fuse(rows)});
+}
+
+// All launches, none done by another; `reads`: of steps with tokens that are read.
+std::vector<CudaProgram::Launch> CudaProgram::List(bool reads) {
+  launches_.clear();
+  builds_reads_ = reads;
   std::fill(held_, held_ + kActKinds, kNone);
+  std::fill(generated_held_, generated_held_ + kActKinds, kNone);
+  std::fill(read_held_, read_held_ + kReadActKinds, kNone);
   for (const Phase& phase : plan_.phases) {
     phase_begins_ = true;
     for (uint32_t i = phase.begin; i < phase.end; ++i) AddInstruction(plan_.instructions[i], phase.row_wise);
   }
-  PlanRowLaunches();
-  CountUses();
-  for (const uint32_t rows : {1u, kFuseRows, kGraphRows}) few_rows_.push_back({rows, Fuse(rows)});
+  if (reads) CountRoundings(launches_);
+  PlanRowLaunches(&launches_);
+  return std::move(launches_);
 }
 
 RowFacts CudaProgram::FactsOfRows() const {
@@ -107,10 +118,33 @@ RowFacts CudaProgram::FactsOfRows() const {
   return facts;
 }
 
+// What products read only as it was rounded is not written besides. (Not where an observer may look, as in all other
+// launches.)
+void CudaProgram::CountRoundings(const std::vector<Launch>& launches) {
+  std::vector<uint32_t> others(plan_.value_offset.size());  // nodes that read the value itself
+  for (const Node& node : graph_.nodes()) {
+    const bool rounds = node.op == OpKind::kMatMul && ActsOf(weights_[node.weights[0]].type) != Acts::kFloat;
+    for (const ValueId in : node.in) others[in] += rounds ? 0 : 1;
+  }
+  for (const Launch& launch : launches) {
+    if (launch.kind != LaunchKind::kRows) continue;
+    for (uint32_t i = launch.begin; i < launch.end; ++i) {
+      if (op_nodes_[i] == kNone) continue;
+      const ValueId value = graph_.nodes()[op_nodes_[i]].out;
+      if (ops_[i].out != Values(value) || others[value] != 0 || value == graph_.result()) continue;
+      // Up to who writes there next.
+      for (uint32_t next = i + 1; next < ops_.size() && ops_[next].out != ops_[i].out; ++next) {
+        const bool rounds = ops_[next].kind == RowOpKind::kQuantize || ops_[next].kind == RowOpKind::kRoundRead;
+        if (rounds && ops_[next].in0 == ops_[i].out) ++ops_[i].roundings;
+      }
+    }
+  }
+}
+
 // Once all operations of each launch are known: quantising is added to the launch before a product.
-void CudaProgram::PlanRowLaunches() {
+void CudaProgram::PlanRowLaunches(std::vector<Launch>* launches) {
   const RowFacts facts = FactsOfRows();
-  for (Launch& launch : launches_) {
+  for (Launch& launch : *launches) {
     if (launch.kind != LaunchKind::kRows) continue;
     const std::vector<RowArgs> planned =
         PlanRows(std::span(ops_).subspan(launch.begin, launch.end - launch.begin), facts);
@@ -238,15 +272,37 @@ RowOp CudaProgram::RowOpOf(const Node& node) {
   return op;
 }
 
-const uint8_t* CudaProgram::PrepareActs(ValueId value, DType type) {
+const uint8_t* CudaProgram::PrepareActs(ValueId value, DType type, bool of_generated) {
   const Acts acts = ActsOf(type);
   if (acts == Acts::kFloat) return reinterpret_cast<const uint8_t*>(Values(value));
   uint8_t* out = acts_[static_cast<int>(acts)].data();
-  ValueId& held = held_[static_cast<int>(acts)];
+  ValueId &all = held_[static_cast<int>(acts)], &some = generated_held_[static_cast<int>(acts)];
+  if (all == value || (of_generated && some == value)) return out;
+  some = value;
+  all = of_generated ? kNone : value;
+  // Where the launch before is row-wise, the threads that have just computed a row quantise it.
+  RowOp op = QuantizeOp(Values(value), graph_.value(value).cols, RowsOf(value), acts, out);
+  op.flag = of_generated ? 1 : 0;
+  AddRowOp(op);
+  return out;
+}
+
+const uint8_t* CudaProgram::PrepareReadActs(ValueId value, DType type) {
+  const ReadActs acts = ReadActsOf(type);
+  if (!builds_reads_ || acts == ReadActs::kNone || RowsOf(value) != kRowsTokens) return nullptr;
+  uint8_t* out = read_acts_[static_cast<int>(acts)].data();
+  ValueId& held = read_held_[static_cast<int>(acts)];
   if (held == value) return out;
   held = value;
-  // Where the launch before is row-wise, the threads that have just computed a row quantise it.
-  AddRowOp(QuantizeOp(Values(value), graph_.value(value).cols, RowsOf(value), acts, out));
+  RowOp op = {};
+  op.kind = RowOpKind::kRoundRead;
+  op.rows_kind = kRowsTokens;
+  op.cols = static_cast<uint32_t>(graph_.value(value).cols);
+  op.column = plan_.max_tokens;
+  op.read_acts = acts;
+  op.in0 = Values(value);
+  op.out = reinterpret_cast<float*>(out);
+  AddRowOp(op);
   return out;
 }
 
@@ -278,11 +334,13 @@ void CudaProgram::AddProducts(const Instruction& instruction) {
     };
     auto product = std::find_if(products.begin(), products.end(), fits);
     if (product == products.end()) {
-      const uint8_t* acts = PrepareActs(in, weight.type);
+      const uint8_t* read_acts = weight.is_sparse ? nullptr : PrepareReadActs(in, weight.type);
+      const uint8_t* acts = PrepareActs(in, weight.type, read_acts != nullptr);
       products.push_back(ProductOf(weight.type, acts, RowsOf(in), cols));
       product = products.end() - 1;
       product->node = n;
       product->is_sparse = weight.is_sparse;
+      product->read_acts = read_acts;
       if (has_activation)
         product->args.activation = static_cast<uint8_t>(graph_.nodes()[instruction.activation].activation);
     }

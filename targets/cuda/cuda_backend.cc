@@ -34,6 +34,7 @@ GpuInfo InfoOf(int index, const DeviceFacts& facts) {
   info.multiprocessors = facts.multiprocessors;
   info.shared_memory = facts.integrated;
   info.block_bytes = facts.shared_bytes;
+  info.has_groups = facts.has_groups;
   // Both edges of the clock.
   info.bytes_per_second = 2.0 * facts.memory_khz * 1e3 * facts.bus_bits / 8;
   info.driver = facts.driver;
@@ -70,7 +71,7 @@ class CudaBackend : public Backend {
     if (!cache_bytes.FitsIn(INT64_MAX)) {
       return Error(Code::kOutOfMemory, "a cache of %u positions has 2^63 bytes or more", context);
     }
-    need.scratch_bytes = CudaScratch(plan, context).total_bytes();
+    need.scratch_bytes = CudaScratch(plan, context, has_fast_prompts(plan)).total_bytes();
     need.cache_bytes = cache_bytes.value();
     return need;
   }
@@ -78,11 +79,13 @@ class CudaBackend : public Backend {
   Result<std::unique_ptr<Program>> Compile(const Plan& plan, const GgufFile& file, const Context& context,
                                            const LoadProgress& progress) override {
     MOTE_RETURN_IF_ERROR(CheckSupported(plan));
-    MOTE_ASSIGN_OR_RETURN(
-        std::unique_ptr<CudaProgram> program,
-        CudaProgram::Create(plan, file, {info_.index, info_.shared_memory, path_}, context, progress));
+    MOTE_ASSIGN_OR_RETURN(std::unique_ptr<CudaProgram> program,
+                          CudaProgram::Create(plan, file, {info_.index, info_.shared_memory, path_, info_.has_groups},
+                                              context, progress));
     return std::unique_ptr<Program>(std::move(program));
   }
+
+  bool has_fast_prompts(const Plan& plan) const override { return plan.fast_prompts && info_.has_groups; }
 
   const PixelKernels& pixel_kernels() const override { return pixels_; }
 

@@ -84,7 +84,7 @@ ExpertLayout::ExpertLayout(uint64_t rows, const MoeParams& moe, uint64_t ff, uin
   down_out = take(slots * width);
 }
 
-CudaScratch::CudaScratch(const Plan& plan, uint32_t context) : arena_bytes(plan.arena_bytes) {
+CudaScratch::CudaScratch(const Plan& plan, uint32_t context, bool reads) : arena_bytes(plan.arena_bytes) {
   const Graph& graph = *plan.graph;
   const uint64_t rows = plan.max_tokens;
   const auto need = [&](Acts acts, uint64_t cols) {
@@ -97,7 +97,12 @@ CudaScratch::CudaScratch(const Plan& plan, uint32_t context) : arena_bytes(plan.
       gated_bytes = std::max(gated_bytes, std::min<uint64_t>(rows, kFuseRows) * bytes);
     }
     if (node.op == OpKind::kMatMul) {
-      need(ActsOf(graph.weight(node.weights[0]).tensor->type), graph.weight(node.weights[0]).cols);
+      const Weight& weight = graph.weight(node.weights[0]);
+      need(ActsOf(weight.tensor->type), weight.cols);
+      if (reads && weight.tensor->sparse == nullptr) {
+        uint64_t& bytes = read_act_bytes[static_cast<int>(ReadActsOf(weight.tensor->type))];
+        bytes = std::max(bytes, ReadActBytes(rows, weight.cols));
+      }
     }
     if (node.op != OpKind::kMoe) continue;
     const uint64_t width = graph.value(node.out).cols;
@@ -123,6 +128,7 @@ uint64_t CudaScratch::total_bytes() const {
   uint64_t bytes = arena_bytes + slot_act_bytes + gated_bytes + expert_bytes + result_bytes + best_bytes + rope_bytes +
                    step_bytes + partial_bytes;
   for (const uint64_t acts : act_bytes) bytes += acts;
+  for (const uint64_t acts : read_act_bytes) bytes += acts;
   return bytes;
 }
 
@@ -159,7 +165,7 @@ void CudaProgram::DropGraphs() {
 }
 
 Status CudaProgram::Allocate() {
-  const CudaScratch sizes(plan_, 0);
+  const CudaScratch sizes(plan_, 0, reads_);
   const auto create = [&](DeviceMemory* memory, uint64_t bytes, const char* what,
                           MemoryKind kind = MemoryKind::kDevice) {
     Result<DeviceMemory> created = DeviceMemory::Create(kind, bytes, what, device_.index);
@@ -170,6 +176,10 @@ Status CudaProgram::Allocate() {
   for (int kind = 0; kind < kActKinds; ++kind) {
     if (sizes.act_bytes[kind] == 0) continue;
     MOTE_RETURN_IF_ERROR(create(&acts_[kind], sizes.act_bytes[kind], "quantised activations"));
+  }
+  for (int kind = 0; kind < kReadActKinds; ++kind) {
+    if (sizes.read_act_bytes[kind] == 0) continue;
+    MOTE_RETURN_IF_ERROR(create(&read_acts_[kind], sizes.read_act_bytes[kind], "activations of what is read"));
   }
   MOTE_RETURN_IF_ERROR(create(&slot_acts_, sizes.slot_act_bytes, "experts' activations"));
   MOTE_RETURN_IF_ERROR(create(&gated_acts_, sizes.gated_bytes, "gates' activations"));
@@ -369,6 +379,8 @@ Status CudaProgram::Begin(const Step& step) {
   counts_.rows[kRowsOutputs] = static_cast<uint32_t>(outputs);
   counts_.rows[kRowsLogits] = static_cast<uint32_t>(step.outputs.size());
   counts_.rows[kRowsMerged] = static_cast<uint32_t>(step.outputs.size()) / graph_.merge();
+  counts_.read_from = reads_ ? std::min(step.read_from, counts_.rows[kRowsTokens]) : counts_.rows[kRowsTokens];
+  counts_.rows[kRowsGenerated] = counts_.read_from;
   uint32_t max_end = 1;
   for (size_t row = 0; row < rows; ++row) {
     uint32_t end = static_cast<uint32_t>(step.positions[row]) + 1;
@@ -399,7 +411,7 @@ Status CudaProgram::End() {
 
 // As a graph, where the step is small: made once for each size.
 Status CudaProgram::RunLaunches(const Key& exact) {
-  if (exact.rows > kGraphRows || observer_.observe != nullptr) return LaunchAll(exact);
+  if (exact.rows > kGraphRows || observer_.observe != nullptr || NumRead() > 0) return LaunchAll(exact);
   Key key = {PowerOfTwo(exact.rows), exact.splits, 0};
   if (exact.best > 0) key.best = Capacity(kRowsLogits, key.rows);
   auto found = graphs_.find(key);
@@ -479,8 +491,9 @@ uint32_t CudaProgram::Capacity(uint8_t rows_kind, uint32_t tokens) const {
   return rows_kind == kRowsMerged ? std::max(outputs / graph_.merge(), 1u) : outputs;
 }
 
-// An observer sees what products read: all of it is written for it.
+// An observer sees what products read: all of it is written for it, and as they would read it anywhere.
 const std::vector<CudaProgram::Launch>& CudaProgram::LaunchesFor(uint32_t rows) const {
+  if (NumRead() > 0 && observer_.observe == nullptr) return read_launches_;
   for (const FewRows& few : few_rows_) {
     if (rows <= few.rows && observer_.observe == nullptr) return few.launches;
   }
@@ -522,6 +535,15 @@ void CudaProgram::LaunchRowOps(const RowArgs& args, uint32_t rows) {
   LaunchRows(args, most, stream_);
 }
 
+ReadArgs CudaProgram::ReadArgsOf(const Product& product) const {
+  ReadArgs read = {};
+  read.product = product.args;
+  read.padded_rows = PaddedReadRows(plan_.max_tokens);
+  read.scales = reinterpret_cast<const float*>(product.read_acts);
+  read.product.acts = product.read_acts + read.padded_rows * sizeof(float);
+  return read;
+}
+
 Status CudaProgram::LaunchProducts(const std::vector<Product>& products, uint32_t begin, uint32_t end, uint32_t rows,
                                    uint32_t experts) {
   for (uint32_t i = begin; i < end; ++i) {
@@ -531,6 +553,14 @@ Status CudaProgram::LaunchProducts(const std::vector<Product>& products, uint32_
       SparseMatMulArgs args = {product.args, {}};
       std::copy(product.sparse, product.sparse + kMaxMatrices, args.matrix);
       if (LaunchSparseMatMul(product.type, args, rows, stream_)) continue;
+    } else if (product.read_acts != nullptr) {
+      bool launched = LaunchReadMatMul(product.type, ReadArgsOf(product), NumRead(), stream_);
+      if (counts_.read_from > 0) {
+        MatMulArgs args = product.args;
+        args.rows_kind = kRowsGenerated;
+        launched = launched && LaunchMatMul(product.type, args, counts_.read_from, 0, stream_);
+      }
+      if (launched) continue;
     } else if (LaunchMatMul(product.type, product.args, rows, experts, stream_)) {
       continue;
     }

@@ -34,11 +34,13 @@ inline constexpr uint32_t kFuseRows = 8;
 
 // Sizes of the working memory of a program, in bytes of device memory.
 struct CudaScratch {
-  explicit CudaScratch(const Plan& plan, uint32_t context);
+  // reads: tokens that are read have products of their own.
+  CudaScratch(const Plan& plan, uint32_t context, bool reads);
   uint64_t arena_bytes = 0;
   uint64_t act_bytes[kActKinds] = {};  // of dense products' inputs
-  uint64_t slot_act_bytes = 0;         // of experts' inner products
-  uint64_t gated_bytes = 0;            // of gates that products make: they read others meanwhile
+  uint64_t read_act_bytes[kReadActKinds] = {};
+  uint64_t slot_act_bytes = 0;  // of experts' inner products
+  uint64_t gated_bytes = 0;     // of gates that products make: they read others meanwhile
   uint64_t expert_bytes = 0;
   uint64_t result_bytes = 0;  // for the rows that a step usually asks for
   uint64_t best_bytes = 0;    // of picking the best of them
@@ -91,6 +93,8 @@ class CudaProgram : public Program {
     MatMulArgs args;
     SparseMatrixArgs sparse[kMaxMatrices];
     uint32_t node;
+    // For tokens that are read; acts are null: they are like all others.
+    const uint8_t* read_acts;
   };
   struct Experts {
     uint32_t node;
@@ -102,20 +106,25 @@ class CudaProgram : public Program {
     CombineArgs combine;
   };
 
-  CudaProgram(const Plan& plan, const CudaDevice& device) : plan_(plan), graph_(*plan.graph), device_(device) {}
+  CudaProgram(const Plan& plan, const CudaDevice& device)
+      : plan_(plan), graph_(*plan.graph), device_(device), reads_(plan.fast_prompts && device.has_groups) {}
   Status Allocate();
   Status UploadRopes();
 
   // Making the list of launches: build_program.cc.
   void Build();
+  std::vector<Launch> List(bool reads);
   void AddInstruction(const Instruction& instruction, bool row_wise);
   void StartRows();
   void AddRowOp(RowOp op, uint32_t node = kNone);
-  void PlanRowLaunches();
+  void PlanRowLaunches(std::vector<Launch>* launches);
+  void CountRoundings(const std::vector<Launch>& launches);
   RowFacts FactsOfRows() const;
   RowOp RowOpOf(const Node& node);
   // Activations of `value` for weights of this type, quantised before what is added next.
-  const uint8_t* PrepareActs(ValueId value, DType type);
+  const uint8_t* PrepareActs(ValueId value, DType type, bool of_generated = false);
+  // The same for products of tokens that are read; null: there are none of this type.
+  const uint8_t* PrepareReadActs(ValueId value, DType type);
   void AddProducts(const Instruction& instruction);
   Product ProductOf(DType type, const uint8_t* acts, uint8_t rows_kind, uint64_t cols) const;
   void AddAttention(const Node& node);
@@ -150,6 +159,7 @@ class CudaProgram : public Program {
   Status RunLaunches(const Key& key);
   Status LaunchAll(const Key& key);
   const std::vector<Launch>& LaunchesFor(uint32_t rows) const;
+  ReadArgs ReadArgsOf(const Product& product) const;
   BestArgs ArgsOfBest() const;
   // Results on their way to the host, and what is left to do once they are there.
   Status FetchResults(const Step& step);
@@ -165,16 +175,19 @@ class CudaProgram : public Program {
   Status FetchRows(const float* from, uint64_t rows, uint64_t cols, std::vector<float>* to);
   uint32_t Capacity(uint8_t rows_kind, uint32_t tokens) const;
   uint32_t NumRows(uint8_t rows_kind) const { return counts_.rows[rows_kind]; }
+  uint32_t NumRead() const { return counts_.rows[kRowsTokens] - counts_.read_from; }
   void DropGraphs();
 
   const Plan& plan_;
   const Graph& graph_;
   const CudaDevice device_;
+  const bool reads_;  // tokens that are read have products of their own
   void* stream_ = nullptr;
   CudaWeights weights_;
 
   DeviceMemory arena_;
   DeviceMemory acts_[kActKinds];
+  DeviceMemory read_acts_[kReadActKinds];
   DeviceMemory slot_acts_;
   DeviceMemory gated_acts_;
   DeviceMemory expert_memory_;
@@ -191,7 +204,8 @@ class CudaProgram : public Program {
   std::vector<RopeArgs> rope_args_;
 
   std::vector<Launch> launches_;
-  std::vector<FewRows> few_rows_;  // fewest first
+  std::vector<Launch> read_launches_;  // of steps with tokens that are read, where those have products of their own
+  std::vector<FewRows> few_rows_;      // fewest first
   std::vector<RowArgs> row_launches_;
   std::vector<Product> products_;
   std::vector<AttentionArgs> attentions_;
@@ -202,7 +216,10 @@ class CudaProgram : public Program {
   std::vector<ValueId> attention_values_;  // of each of attentions_: its result
   std::vector<uint32_t> uses_;             // of each value
   ValueId held_[kActKinds];                // whose activations those of a kind are
+  ValueId generated_held_[kActKinds];      // the same of rows that are not read, and perhaps of them alone
+  ValueId read_held_[kReadActKinds];
   bool phase_begins_ = false;
+  bool builds_reads_ = false;
 
   StepCounts counts_ = {};
   bool is_under_way_ = false;

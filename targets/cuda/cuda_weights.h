@@ -20,6 +20,7 @@ struct CudaDevice {
   int index = 0;
   bool shared = false;  // host and device have one memory
   SparsePath sparse = SparsePath::kAuto;
+  bool has_groups = false;  // products of four warps: tokens that are read may have theirs (Plan::fast_prompts)
 };
 
 // A block-sparse one that runs as it is (pack_sparse.h) is a part of its tensor, which lies in device memory as a

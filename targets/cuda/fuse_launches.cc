@@ -18,7 +18,7 @@ namespace {
 constexpr uint32_t kFusedNormCols = 2048;
 static_assert(kFusedNormCols <= kMaxNormCols);
 
-bool IsRounding(const RowOp& op) {
+bool IsRounding(const RowOp& op) {  // to 8 bits
   return op.kind == RowOpKind::kQuantize && (op.acts == Acts::kBytes32 || op.acts == Acts::kBytes256);
 }
 

@@ -201,6 +201,48 @@ MOTE_DEVICE void QuantizeHeld(const Held<R, kThreads>& h, const RowOp& op, float
   }
 }
 
+// Of a row that is read: for products of those.
+template <bool kWhole, int R, int kThreads>
+MOTE_DEVICE void RoundReadHeld(const Held<R, kThreads>& h, const RowOp& op, uint32_t read_from, float* places) {
+  if (h.row < read_from) return;  // the whole block
+  const ReadRow to = ReadRowOf(reinterpret_cast<uint8_t*>(op.out), op.column, h.row - read_from);
+  const uint32_t padded = RowTiles(op.cols) * kTileCols;
+  HalfScale scale = {1, 1};
+  if (kWhole && op.read_acts != ReadActs::kBf16) {
+    float most = 0;
+    Each<R>([&](int r, int i) { most = fmaxf(most, fabsf(CleanAct(h.v[r][i]))); });
+    scale = HalfScaleOf(BlockMax<kThreads>(most, places));
+  }
+  if (h.first == 0) *to.scale = scale.back;
+#pragma unroll
+  for (int r = 0; r < R; ++r) {
+    const uint32_t c = ColumnOf(h, r);
+    if (c >= padded) continue;
+    uint32_t words[4];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const float low = InRow(h, r) ? CleanAct(h.v[r][2 * i]) : 0.0f;
+      const float high = InRow(h, r) ? CleanAct(h.v[r][2 * i + 1]) : 0.0f;
+      const bool bf16 = op.read_acts == ReadActs::kBf16;
+      const uint32_t first = bf16 ? FloatToBf16(low) : FloatToHalf(low * scale.factor);
+      const uint32_t second = bf16 ? FloatToBf16(high) : FloatToHalf(high * scale.factor);
+      words[i] = first | second << 16;
+    }
+    if (op.read_acts == ReadActs::kHalfOfCodes) {  // two and two of each four columns
+      static_assert(ReadColumn(4) == 2 && ReadColumn(2) == 8 && ReadColumn(6) == 10 && ReadColumn(8) == 4);
+      uint2 pairs;
+      pairs.x = words[0], pairs.y = words[2];
+      *reinterpret_cast<uint2*>(ReadPlace(to, ReadColumn(c))) = pairs;
+      pairs.x = words[1], pairs.y = words[3];
+      *reinterpret_cast<uint2*>(ReadPlace(to, ReadColumn(c) + 8)) = pairs;
+    } else {
+      uint4 four;
+      four.x = words[0], four.y = words[1], four.z = words[2], four.w = words[3];
+      *reinterpret_cast<uint4*>(ReadPlace(to, c)) = four;
+    }
+  }
+}
+
 template <int R, int kThreads>
 MOTE_DEVICE void ActivateHeld(Held<R, kThreads>& h, uint8_t activation) {
   switch (activation) {  // outside of the loops: one branch for all

@@ -20,10 +20,14 @@ struct Grid {
 
 // The same as mote::Rows and mote::Activation; build_program.cc holds them together.
 inline constexpr uint8_t kRowsTokens = 0, kRowsOutputs = 1, kRowsLogits = 2, kRowsMerged = 3;
+// And tokens that are not read (Step::read_from).
+inline constexpr uint8_t kRowsGenerated = 4;
+inline constexpr uint32_t kRowKinds = 5;
 inline constexpr uint8_t kSilu = 0, kGelu = 1, kGeluTanh = 2, kRelu = 3, kGeluQuick = 4, kNoActivation = 255;
 
 struct StepCounts {
-  uint32_t rows[4];  // of each kind
+  uint32_t rows[kRowKinds];  // of each kind
+  uint32_t read_from;        // Step::read_from, at most rows[kRowsTokens]
 };
 
 // What is made of a matrix's outputs, where they are heads (HeadArgs).
@@ -99,6 +103,13 @@ struct SparseMatMulArgs {
   SparseMatrixArgs matrix[kMaxMatrices];
 };
 
+// A product of the tokens that are read (read_product.cuh), of kRowsTokens.
+struct ReadArgs {
+  MatMulArgs product;    // acts: ReadActs::values
+  const float* scales;   // ReadActs::scales
+  uint64_t padded_rows;  // that there is room for
+};
+
 // Operations that look at one row at a time: row_plan.h says how a launch of them is made.
 enum class RowOpKind : uint8_t {
   kEmbed,
@@ -120,6 +131,7 @@ enum class RowOpKind : uint8_t {
   kConcat,
   kSoftcap,
   kQuantize,
+  kRoundRead,
 };
 
 // Where an operation that works in registers (wide_rows.cuh) finds an operand.
@@ -133,15 +145,18 @@ struct RowOp {
   RowOpKind kind;
   uint8_t rows_kind;
   uint8_t activation;
-  uint8_t flag;  // kRope: pairs stand side by side; kMerge: interleaved; kCacheKeys, kCacheValues: Q8_0; kEmbed:
-                 // `packed` is a SparseMatrixArgs
-  Acts acts;     // kQuantize
+  uint8_t flag;        // kRope: pairs stand side by side; kMerge: interleaved; kCacheKeys, kCacheValues: Q8_0; kEmbed:
+                       // `packed` is a SparseMatrixArgs; kQuantize: rows that are read have no need of it
+  uint8_t roundings;   // so many roundings are all that reads `out`; 0: others do, or it is not known
+  uint8_t unread;      // `out` need not be written: who reads it finds it in registers
+  Acts acts;           // kQuantize
+  ReadActs read_acts;  // kRoundRead: of rows that are read
   From in0_from;
   From in1_from;
-  uint32_t cols;     // of the output; kCacheKeys, kCacheValues, kQuantize: of the input
+  uint32_t cols;     // of the output; kCacheKeys, kCacheValues, kQuantize, kRoundRead: of the input
   uint32_t in_cols;  // of the input, where that is another number
   uint32_t group;    // columns of a norm or of a head
-  uint32_t column;   // kInput, kAddInput, kConcat: first column
+  uint32_t column;   // kInput, kAddInput, kConcat: first column; kRoundRead: rows that `out` has room for
   uint32_t pairs;    // kRope
   float value;       // scale, epsilon or cap
   const float* in0;

@@ -22,6 +22,8 @@ void PrepareKernels(uint32_t shared_bytes);
 
 // `args` without first_tile. `tokens`: the most that counts may say. `experts`: 0 without. False: not a weight type.
 bool LaunchMatMul(DType type, MatMulArgs args, uint32_t tokens, uint32_t experts, void* stream);
+// Of `tokens` that are read; the stream's device has_groups (runtime.h).
+bool LaunchReadMatMul(DType type, const ReadArgs& args, uint32_t tokens, void* stream);
 // The same with block-sparse weights (packed_sparse.h).
 bool LaunchSparseMatMul(DType type, SparseMatMulArgs args, uint32_t tokens, void* stream);
 // `rows`: per_row times the most that counts may say.

@@ -5,10 +5,9 @@
 
 namespace mote::cuda {
 
-using MatMulLauncher = void(const MatMulArgs& args, uint32_t tokens, uint32_t experts, void* stream);
-MatMulLauncher LaunchMatMul_q4_0, LaunchMatMul_q4_1, LaunchMatMul_q5_0, LaunchMatMul_q5_1, LaunchMatMul_q8_0,
-    LaunchMatMul_q2_k, LaunchMatMul_q3_k, LaunchMatMul_q4_k, LaunchMatMul_q5_k, LaunchMatMul_q6_k, LaunchMatMul_iq4_nl,
-    LaunchMatMul_iq4_xs, LaunchMatMul_mxfp4, LaunchMatMul_i8, LaunchMatMul_f16, LaunchMatMul_bf16;
+MatMulLaunchers MatMulOf_q4_0(), MatMulOf_q4_1(), MatMulOf_q5_0(), MatMulOf_q5_1(), MatMulOf_q8_0(), MatMulOf_q2_k(),
+    MatMulOf_q3_k(), MatMulOf_q4_k(), MatMulOf_q5_k(), MatMulOf_q6_k(), MatMulOf_iq4_nl(), MatMulOf_iq4_xs(),
+    MatMulOf_mxfp4(), MatMulOf_i8(), MatMulOf_f16(), MatMulOf_bf16();
 
 namespace {
 
@@ -19,42 +18,42 @@ void LaunchF32(MatMulArgs args, uint32_t tokens, uint32_t experts, void* stream)
   MOTE_LAUNCH(kernel, grid, kFloatThreads, 0, stream, args);
 }
 
-MatMulLauncher* LauncherOf(DType type) {
+MatMulLaunchers LaunchersOf(DType type) {
   switch (type) {
     case DType::kQ4_0:
-      return LaunchMatMul_q4_0;
+      return MatMulOf_q4_0();
     case DType::kQ4_1:
-      return LaunchMatMul_q4_1;
+      return MatMulOf_q4_1();
     case DType::kQ5_0:
-      return LaunchMatMul_q5_0;
+      return MatMulOf_q5_0();
     case DType::kQ5_1:
-      return LaunchMatMul_q5_1;
+      return MatMulOf_q5_1();
     case DType::kQ8_0:
-      return LaunchMatMul_q8_0;
+      return MatMulOf_q8_0();
     case DType::kQ2_K:
-      return LaunchMatMul_q2_k;
+      return MatMulOf_q2_k();
     case DType::kQ3_K:
-      return LaunchMatMul_q3_k;
+      return MatMulOf_q3_k();
     case DType::kQ4_K:
-      return LaunchMatMul_q4_k;
+      return MatMulOf_q4_k();
     case DType::kQ5_K:
-      return LaunchMatMul_q5_k;
+      return MatMulOf_q5_k();
     case DType::kQ6_K:
-      return LaunchMatMul_q6_k;
+      return MatMulOf_q6_k();
     case DType::kIQ4_NL:
-      return LaunchMatMul_iq4_nl;
+      return MatMulOf_iq4_nl();
     case DType::kIQ4_XS:
-      return LaunchMatMul_iq4_xs;
+      return MatMulOf_iq4_xs();
     case DType::kMXFP4:
-      return LaunchMatMul_mxfp4;
+      return MatMulOf_mxfp4();
     case DType::kI8Row:
-      return LaunchMatMul_i8;
+      return MatMulOf_i8();
     case DType::kF16:
-      return LaunchMatMul_f16;
+      return MatMulOf_f16();
     case DType::kBF16:
-      return LaunchMatMul_bf16;
+      return MatMulOf_bf16();
     default:
-      return nullptr;
+      return {nullptr, nullptr};
   }
 }
 
@@ -65,9 +64,16 @@ bool LaunchMatMul(DType type, MatMulArgs args, uint32_t tokens, uint32_t experts
     LaunchF32(args, tokens, experts, stream);
     return true;
   }
-  MatMulLauncher* launch = LauncherOf(type);
-  if (launch == nullptr) return false;
-  launch(args, tokens, experts, stream);
+  const MatMulLaunchers launchers = LaunchersOf(type);
+  if (launchers.product == nullptr) return false;
+  launchers.product(args, tokens, experts, stream);
+  return true;
+}
+
+bool LaunchReadMatMul(DType type, const ReadArgs& args, uint32_t tokens, void* stream) {
+  const MatMulLaunchers launchers = LaunchersOf(type);
+  if (launchers.read == nullptr) return false;
+  launchers.read(args, tokens, stream);
   return true;
 }
 

@@ -215,6 +215,29 @@ constexpr uint64_t ActRowBytes(Acts acts, uint64_t cols) {
   return kHalfActHeader + tiles * kTileCols * sizeof(uint16_t);
 }
 
+// Activations of tokens that are read (read_product.cuh): halves or bfloat16, a scale for each row before all of them
+// (a power of two, of halves), rows filled up to whole blocks of kReadRows. Of 64 columns 8 rows are 1024 bytes
+// (GroupPlace of wgmma.h); of the next 8 rows follow, and behind all rows the next 64 columns.
+enum class ReadActs : uint8_t { kNone, kHalf, kHalfOfCodes, kBf16 };
+inline constexpr int kReadActKinds = 4;
+constexpr ReadActs ReadActsOf(DType type) {
+  const PackedFormat f = FormatOf(type);
+  if (f.integer()) return ReadActs::kHalfOfCodes;
+  return type == DType::kF16 ? ReadActs::kHalf : type == DType::kBF16 ? ReadActs::kBf16 : ReadActs::kNone;
+}
+inline constexpr uint32_t kReadRows = 128;
+constexpr uint64_t PaddedReadRows(uint64_t rows) {
+  return (rows + kReadRows - 1) / kReadRows * kReadRows;
+}
+constexpr uint64_t ReadActBytes(uint64_t rows, uint64_t cols) {
+  return PaddedReadRows(rows) * (sizeof(float) + uint64_t{RowTiles(cols)} * kTileCols * sizeof(uint16_t));
+}
+// Of codes (kHalfOfCodes): where column k of 16 is, so that a lane's four columns (above) are the two and two of a
+// matrix instruction of halves (half_weights.cuh).
+constexpr uint32_t ReadColumn(uint32_t k) {
+  return k / 16 * 16 + k % 4 / 2 * 8 + k % 16 / 4 * 2 + k % 2;
+}
+
 // Bytes of `rows` packed rows, those that fill up the last tile included. F32 stays as it is.
 constexpr uint64_t PackedBytes(DType type, uint64_t rows, uint64_t cols) {
   if (type == DType::kF32) return rows * cols * sizeof(float);

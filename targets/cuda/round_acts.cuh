@@ -4,6 +4,7 @@
 
 #include "targets/cuda/packed.h"
 #include "targets/cuda/vocabulary.h"
+#include "targets/cuda/wgmma.h"
 
 namespace mote::cuda {
 
@@ -23,6 +24,27 @@ struct ActScale {
 MOTE_DEVICE ActScale ActScaleOf(float largest) {
   if (largest < kActSmallest) return {0.0f, 0.0f};
   return {127.0f / largest, largest / 127.0f};
+}
+
+// Where a row's activations for products of tokens that are read go (ReadActs of packed.h).
+struct ReadRow {
+  float* scale;
+  uint8_t* values;  // of its first 64 columns
+  uint64_t stride;  // to the next 64
+  uint32_t slab_row;
+};
+MOTE_DEVICE ReadRow ReadRowOf(uint8_t* acts, uint32_t rows, uint32_t row) {
+  const uint64_t padded = PaddedReadRows(rows);
+  ReadRow to;
+  to.scale = reinterpret_cast<float*>(acts) + row;
+  to.values = acts + padded * sizeof(float) + row / kGroupSlab * kGroupSlabBytes;
+  to.stride = padded * (kGroupCols * 2);
+  to.slab_row = row % kGroupSlab;
+  return to;
+}
+// `column`: ReadColumn, of codes.
+MOTE_DEVICE uint8_t* ReadPlace(const ReadRow& to, uint32_t column) {
+  return to.values + column / kGroupCols * to.stride + GroupPlace(to.slab_row, column % kGroupCols);
 }
 
 // 8 values of a tile of 256, which is one warp's; `k` of the tile.

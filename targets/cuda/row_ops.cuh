@@ -118,6 +118,27 @@ MOTE_DEVICE void QuantizeRow(Acts acts, const float* x, uint32_t cols, uint8_t* 
       });
 }
 
+// The same for products of tokens that are read, of the rows that are.
+MOTE_DEVICE void RoundReadRow(const RowOp& op, const float* x, uint32_t row, uint32_t read_from, float* places) {
+  if (row < read_from) return;
+  const ReadRow to = ReadRowOf(reinterpret_cast<uint8_t*>(op.out), op.column, row - read_from);
+  HalfScale scale = {1, 1};
+  if (op.read_acts != ReadActs::kBf16) {
+    float most = 0;
+    for (uint32_t k = threadIdx.x; k < op.cols; k += kRowThreads) most = fmaxf(most, fabsf(CleanAct(x[k])));
+    scale = HalfScaleOf(BlockMax<kRowThreads>(most, places));
+  }
+  if (threadIdx.x == 0) *to.scale = scale.back;
+  EachColumn(
+      RowTiles(op.cols) * kTileCols, [&](uint32_t k) { return k < op.cols ? CleanAct(x[k]) : 0.0f; },
+      [&](uint32_t k, float value) {
+        const bool codes = op.read_acts == ReadActs::kHalfOfCodes;
+        uint8_t* place = ReadPlace(to, codes ? ReadColumn(k) : k);
+        const bool bf16 = op.read_acts == ReadActs::kBf16;
+        *reinterpret_cast<uint16_t*>(place) = bf16 ? FloatToBf16(value) : FloatToHalf(value * scale.factor);
+      });
+}
+
 MOTE_DEVICE void RmsNormRow(const RowOp& op, const float* x, float* y, float* places) {
   if (op.group > kWarpNormCols) {
     float squares = 0;
@@ -283,8 +304,11 @@ MOTE_DEVICE void RunRowOp(const RowArgs& args, const RowOp& op, uint32_t row, fl
     case RowOpKind::kCacheValues:
       return CacheRow(CacheSideOf(*args.step, op, row), op, x);
     case RowOpKind::kQuantize:
+      if (op.flag != 0 && row >= args.counts->read_from) return;
       return QuantizeRow(op.acts, x, op.cols, reinterpret_cast<uint8_t*>(op.out) + row * ActRowBytes(op.acts, op.cols),
                          places);
+    case RowOpKind::kRoundRead:
+      return RoundReadRow(op, x, row, args.counts->read_from, places);
     case RowOpKind::kSelect:
     case RowOpKind::kTakeHidden:
     case RowOpKind::kMerge:

@@ -22,6 +22,9 @@ bool HasIn1(const RowOp& op) {
 bool HasIn0(const RowOp& op) {
   return op.kind != RowOpKind::kEmbed && op.kind != RowOpKind::kInput;
 }
+bool IsRounding(const RowOp& op) {
+  return op.kind == RowOpKind::kQuantize || op.kind == RowOpKind::kRoundRead;
+}
 // The cache is nobody's operand in a launch that writes it.
 bool HasOut(const RowOp& op) {
   return !IsCache(op);
@@ -40,6 +43,7 @@ Range Bytes(const void* first, uint64_t bytes) {
 Range OutOf(const RowOp& op, const RowFacts& facts) {
   if (!HasOut(op)) return {};
   const uint64_t rows = facts.rows[op.rows_kind] * facts.per_row;
+  if (op.kind == RowOpKind::kRoundRead) return Bytes(op.out, ReadActBytes(op.column, op.cols));
   return Bytes(op.out,
                rows * (op.kind == RowOpKind::kQuantize ? ActRowBytes(op.acts, op.cols) : uint64_t{op.cols} * 4));
 }
@@ -94,7 +98,8 @@ bool IsPowerOfTwo(uint32_t x) {
 
 bool LooksAtWholeRow(const RowOp& op) {
   if (op.kind == RowOpKind::kRmsNorm) return !IsLanesNorm(op.group);
-  return op.kind == RowOpKind::kLayerNorm || (op.kind == RowOpKind::kQuantize && op.acts == Acts::kHalf);
+  return op.kind == RowOpKind::kLayerNorm || (op.kind == RowOpKind::kQuantize && op.acts == Acts::kHalf) ||
+         (op.kind == RowOpKind::kRoundRead && op.read_acts != ReadActs::kBf16);
 }
 
 bool RopeFits(const RowOp& op) {
@@ -146,7 +151,7 @@ bool KeepsToColumns(const Ops& ops, const RowFacts& facts) {
       if (out.Meets(other) && out.begin != other.begin) return false;
       if (!out.Meets(in0)) continue;
       const bool apart = reader.kind == RowOpKind::kRope && reader.flag == 0 && reader.in0_from == From::kMemory;
-      if (out.begin != in0.begin || apart || reader.kind == RowOpKind::kSelect || writer.kind == RowOpKind::kQuantize) {
+      if (out.begin != in0.begin || apart || reader.kind == RowOpKind::kSelect || IsRounding(writer)) {
         return false;
       }
     }
@@ -166,10 +171,17 @@ bool UseRegisters(Ops* ops, const RowFacts& facts) {
       op.in0_from = From::kRegisters;
     }
     if (held != nullptr && HasIn1(op) && op.in1 == held) op.in1_from = From::kRegisters;
-    held = IsCache(op) || op.kind == RowOpKind::kQuantize ? op.in0 : op.out;
+    held = IsCache(op) || IsRounding(op) ? op.in0 : op.out;
     if (!FitsRegisters(op)) return false;
   }
   if (!KeepsToColumns(*ops, facts)) return false;
+  for (RowOp& op : *ops) {
+    if (op.roundings == 0 || !HasOut(op) || IsRounding(op)) continue;
+    const auto takes = [&](const RowOp& other) {
+      return IsRounding(other) && other.in0 == op.out && other.in0_from == From::kRegisters;
+    };
+    op.unread = std::count_if(ops->begin(), ops->end(), takes) == op.roundings ? 1 : 0;
+  }
   const auto caches = std::count_if(ops->begin(), ops->end(), IsCache);
   if (std::none_of(ops->begin(), ops->end(), LooksAtWholeRow)) return caches <= 1;
   return caches == 0 && ops->front().cols <= 4 * kWholeCols;

@@ -22,6 +22,11 @@ cudaStream_t Stream(void* stream) {
 // Compiled for the same GPUs as all kernels.
 __global__ void Probe() {}
 
+// Code for compute capability 9.0 is made with what it alone has (MoteCuda.cmake).
+bool HasGroups(const cudaFuncAttributes& probe) {
+  return CUDART_VERSION >= 12000 && probe.ptxVersion == 90 && probe.binaryVersion == 90;
+}
+
 uint32_t Attribute(cudaDeviceAttr which, int device) {
   int value = 0;
   return cudaDeviceGetAttribute(&value, which, device) == cudaSuccess && value > 0 ? static_cast<uint32_t>(value) : 0;
@@ -71,6 +76,7 @@ const char* ReadDevice(int device, DeviceFacts* facts) {
   if (probed != cudaSuccess) cudaGetLastError();
   facts->has_kernels = probed != cudaErrorNoKernelImageForDevice && probed != cudaErrorInvalidDeviceFunction &&
                        probed != cudaErrorUnsupportedPtxVersion;
+  facts->has_groups = probed == cudaSuccess && HasGroups(attributes);
   return facts->has_kernels ? Text(probed) : nullptr;
 }
 

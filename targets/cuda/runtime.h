@@ -18,6 +18,7 @@ struct DeviceFacts {
   uint32_t memory_khz;    // 0 where the driver no longer tells
   uint32_t bus_bits;
   bool integrated;          // shares the CPU's memory: Tegra
+  bool has_groups;          // products of four warps (wgmma.h): Hopper, and this build has code for it
   bool has_kernels;         // this build has code for it, or code that its driver can compile for it
   const char* kernels_for;  // the compute capabilities of this build, "80 87"
   int driver;               // CUDA version of the driver, 12040 for 12.4; 0: no driver

@@ -167,6 +167,16 @@ MOTE_DEVICE uint4 LoadStreaming(const uint4* p) {
 #endif
 }
 
+// The first byte from `shared` on that is aligned to `bytes`, a power of two.
+MOTE_DEVICE uint8_t* AlignShared(uint8_t* shared, uint32_t bytes) {
+#if defined(__CUDACC__)
+  const uint32_t at = static_cast<uint32_t>(__cvta_generic_to_shared(shared));
+#else
+  const uintptr_t at = reinterpret_cast<uintptr_t>(shared);
+#endif
+  return shared + (bytes - at % bytes) % bytes;
+}
+
 MOTE_DEVICE uint16_t FloatToBf16(float x) {
   uint32_t bits = FloatToBits(x);
   if (x != x) return static_cast<uint16_t>(bits >> 16 | 0x40);

@@ -53,10 +53,12 @@ class DeviceStream {
 };
 
 // Operations on `rows` rows of every kind; `step` may be empty, or hold what they read of it.
-inline void RunRows(const std::vector<cuda::RowOp>& ops, uint32_t rows, cuda::StepArgs step = {}, uint32_t merge = 1) {
+inline void RunRows(const std::vector<cuda::RowOp>& ops, uint32_t rows, cuda::StepArgs step = {}, uint32_t merge = 1,
+                    uint32_t read_from = 0) {
   DeviceStream stream;
   DeviceBytes counts(sizeof(cuda::StepCounts)), on_device(sizeof(step));
   for (uint32_t& count : counts.As<cuda::StepCounts>()->rows) count = rows;
+  counts.As<cuda::StepCounts>()->read_from = read_from;
   step.counts = counts.As<cuda::StepCounts>();
   memcpy(on_device.data(), &step, sizeof(step));
   cuda::RowFacts facts;

@@ -162,6 +162,100 @@ TEST(CudaMatMul, ATokensBitsAreTheSameInEveryBatch) {
   }
 }
 
+// Outputs of the problem's tokens from `first` on, which are read, behind `before` rows that are not.
+std::vector<float> MultiplyRead(Problem& p, uint32_t first, uint32_t count, uint32_t before) {
+  DeviceStream stream;
+  const uint32_t rows = before + count, room = before + count + 3;
+  DeviceBytes counts(sizeof(StepCounts)), floats(uint64_t{rows} * p.cols * 4), out(uint64_t{rows} * p.rows * 4);
+  counts.As<StepCounts>()->rows[0] = rows;
+  counts.As<StepCounts>()->read_from = before;
+  memset(floats.data(), 0xff, floats.size());
+  memcpy(floats.As<float>() + uint64_t{before} * p.cols, p.acts.data() + uint64_t{first} * p.cols,
+         uint64_t{count} * p.cols * 4);
+  memset(out.data(), 0xff, out.size());
+  DeviceBytes acts(cuda::ReadActBytes(room, p.cols));
+  memset(acts.data(), 0xff, acts.size());
+  cuda::RowOp round = {};
+  round.kind = cuda::RowOpKind::kRoundRead;
+  round.cols = p.cols;
+  round.column = room;
+  round.read_acts = cuda::ReadActsOf(p.type);
+  round.in0 = floats.As<float>();
+  round.out = acts.As<float>();
+  RunRows({round}, rows, {}, 1, before);
+  cuda::ReadArgs args = {};
+  args.product.matrices = 1;
+  args.product.matrix[0].weights = p.packed.data();
+  args.product.matrix[0].out = out.As<float>();
+  args.product.matrix[0].rows = p.rows;
+  args.product.row_tiles = cuda::RowTiles(p.cols);
+  args.product.cols = p.cols;
+  args.padded_rows = cuda::PaddedReadRows(room);
+  args.scales = acts.As<float>();
+  args.product.acts = acts.data() + args.padded_rows * 4;
+  args.product.counts = counts.As<StepCounts>();
+  args.product.activation = cuda::kNoActivation;
+  EXPECT_TRUE(cuda::LaunchReadMatMul(p.type, args, count, stream.get()));
+  for (uint64_t i = 0; i < uint64_t{before} * p.rows * 4; ++i) {
+    EXPECT_EQ(out.data()[i], 0xff) << "a row that is not read was written";
+    if (out.data()[i] != 0xff) break;
+  }
+  return std::vector<float>(out.As<float>() + uint64_t{before} * p.rows, out.As<float>() + out.size() / 4);
+}
+
+// Weights and activations as halves, of which each is half a unit wrong at most, and a weight's scale as well; of
+// weights of bfloat16 the activations as that.
+std::vector<Expected> ReadReference(const Problem& p, uint32_t token) {
+  const float* acts = p.acts.data() + token * p.cols;
+  float most = 0;
+  for (uint32_t k = 0; k < p.cols; ++k) most = std::max(most, std::abs(acts[k]));
+  const double epsilon = p.type == DType::kF16 ? kEpsilonF16 : p.type == DType::kBF16 ? kEpsilonBF16 : 4 * kEpsilonF16;
+  std::vector<Expected> expected;
+  std::vector<float> weights(p.cols);
+  for (uint32_t row = 0; row < p.rows; ++row) {
+    DecodeRow(p.type, p.file.data() + row * RowBytes(p.type, p.cols), weights.data(), p.cols);
+    DotReference dot;
+    for (uint32_t k = 0; k < p.cols; ++k) {
+      dot.Add(acts[k], weights[k], std::max<double>(epsilon * std::abs(acts[k]), most * std::ldexp(1.0, -38)));
+    }
+    expected.push_back(dot.Expect(kEpsilonF32));
+  }
+  return expected;
+}
+
+TEST(CudaMatMul, TokensThatAreRead) {
+  for (const DType type : kTypes) {
+    if (cuda::ReadActsOf(type) == cuda::ReadActs::kNone) continue;
+    const uint32_t block = DTypeInfoOf(type)->block_values;
+    for (const uint32_t cols :
+         {block < 32 ? 1053 / block * block : 1280 + block % 256, block < 32 ? 19 / block * block : block}) {
+      Problem p(type, 37, cols);
+      const std::vector<float> got = MultiplyRead(p, 0, 6, 2);
+      for (uint32_t token = 0; token < 6; ++token) {
+        const std::vector<float> row(got.begin() + token * p.rows, got.begin() + (token + 1) * p.rows);
+        EXPECT_TRUE(AllClose(row, ReadReference(p, token), DTypeName(type)))
+            << DTypeName(type) << ", " << cols << " columns, token " << token;
+      }
+    }
+  }
+}
+
+TEST(CudaMatMul, TokensThatAreReadDoNotShowToOthers) {
+  for (const DType type : {DType::kQ4_0, DType::kQ6_K, DType::kI8Row, DType::kF16}) {
+    Problem p(type, 300, 512);
+    std::vector<float> alone = MultiplyRead(p, 39, 1, 0);
+    for (const uint32_t multiprocessors : {1u, 100u}) {  // blocks of more and of fewer rows
+      mote_emulator::Device().multiprocessors = multiprocessors;
+      for (const uint32_t before : {0u, 90u}) {
+        const std::vector<float> batch = MultiplyRead(p, 0, 70, before);
+        EXPECT_EQ(memcmp(batch.data() + 39 * p.rows, alone.data(), p.rows * 4), 0) << DTypeName(type);
+      }
+    }
+    mote_emulator::Device().multiprocessors = 1;
+    ExpectTheSameInEveryOrder([&] { return MultiplyRead(p, 0, 6, 1); }, DTypeName(type));
+  }
+}
+
 TEST(CudaMatMul, TheOrderOfThreadsDoesNotShow) {
   for (const DType type : {DType::kQ4_0, DType::kQ4_K, DType::kQ6_K, DType::kI8Row, DType::kF16, DType::kF32}) {
     Problem p(type, 40, 2304);

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <string_view>
+#include <thread>
 
 #include "engine/graph/gpu.h"
 #include "engine/run/generation.h"
@@ -27,6 +28,7 @@ struct Where {
   uint32_t context = 0;
   uint32_t max_batch = 512;
   SparsePath sparse = SparsePath::kAuto;
+  bool fast_prompts = false;
 };
 
 std::unique_ptr<Model> LoadOn(std::span<const uint8_t> bytes, const Where& where) {
@@ -42,6 +44,7 @@ std::unique_ptr<Model> LoadOn(std::span<const uint8_t> bytes, const Where& where
   params.isa = "scalar";
   params.device = {where.device, where.gpu_layers};
   params.sparse = where.sparse;
+  params.fast_prompts = where.fast_prompts;
   Result<std::unique_ptr<Model>> model = Model::Load(std::move(file).value(), params);
   EXPECT_TRUE(model.ok()) << model.status().message();
   return model.ok() ? std::move(model).value() : nullptr;
@@ -221,6 +224,60 @@ TEST_F(CudaModel, BatchesDoNotShow) {
     for (const size_t chunk : {3u, 33u}) {
       EXPECT_TRUE(SameBits(AllLogits(*model, tokens, chunk), all)) << v.architecture << ", " << chunk << " at once";
     }
+  }
+}
+
+// Prompts by products of their own, where the GPU has them: near the CPU, whose activations have 8 bits, and nearer to
+// what the same weights are as floats; the same bits in chunks (of at least two: of one it would be a generated row);
+// and generated rows are as ever.
+TEST_F(CudaModel, FastPrompts) {
+  struct Variant {
+    const char* architecture;
+    DType type;
+  };
+  for (const Variant v : {Variant{"llama", DType::kF16}, Variant{"llama", DType::kBF16}, Variant{"qwen2", DType::kQ4_0},
+                          Variant{"gemma3", DType::kQ4_K}, Variant{"phi3", DType::kQ6_K},
+                          Variant{"llama", DType::kI8Row}, Variant{"qwen3moe", DType::kQ8_0}}) {
+    TinyModelOptions options = Options(v.architecture, v.type);
+    options.layers = v.type == DType::kQ4_0 ? 2 : 1;
+    options.experts = 2;  // all are used: activations of 8 bits would choose others
+    const std::vector<uint8_t> bytes = MakeTinyModel(options);
+    const std::unique_ptr<Model> cpu = LoadOn(bytes, {.device = "cpu"});
+    const std::unique_ptr<Model> plain = LoadOn(bytes, {});
+    const std::unique_ptr<Model> fast = LoadOn(bytes, {.fast_prompts = true});
+    ASSERT_TRUE(cpu != nullptr && plain != nullptr && fast != nullptr);
+    if (!fast->fast_prompts()) GTEST_SKIP() << "this GPU has no products of four warps";
+    const std::vector<int32_t> tokens = SomeTokens(22, cpu->vocab_size());
+    const auto all = AllLogits(*fast, tokens), others = AllLogits(*plain, tokens);
+    const double error = WorstError(all, AllLogits(*cpu, tokens));
+    printf("worst of %s %s: %.2g from the CPU, %.2g from what it is without\n", v.architecture, DTypeName(v.type),
+           error, WorstError(all, others));
+    EXPECT_LT(error, kBound) << v.architecture << " " << DTypeName(v.type);
+    if (v.type == DType::kQ4_0) EXPECT_FALSE(SameBits(all, others)) << "nobody was asked";
+    EXPECT_TRUE(SameBits(AllLogits(*fast, tokens, 5), all)) << v.architecture << " " << DTypeName(v.type);
+    EXPECT_TRUE(SameBits(AllLogits(*fast, tokens, 1), others)) << v.architecture << " " << DTypeName(v.type);
+  }
+}
+
+// Some read while others generate, in the same steps.
+TEST_F(CudaModel, FastPromptsOfSomeDoNotShowToOthers) {
+  const std::vector<uint8_t> bytes = MakeTinyModel(Options("llama", DType::kQ4_0));
+  const std::unique_ptr<Model> model = LoadOn(bytes, {.fast_prompts = true});
+  ASSERT_NE(model, nullptr);
+  constexpr size_t kSessions = 4;
+  std::vector<std::vector<int32_t>> prompts;
+  std::vector<std::vector<std::vector<float>>> alone(kSessions), together(kSessions);
+  for (size_t i = 0; i < kSessions; ++i) {
+    prompts.push_back(SomeTokens(15 + i * 7, model->vocab_size(), static_cast<uint32_t>(i)));
+    alone[i] = AllLogits(*model, prompts[i], i % 2 == 0 ? 1 : 7);
+  }
+  for (int round = 0; round < Effort(3, 1); ++round) {
+    std::vector<std::thread> threads;
+    for (size_t i = 0; i < kSessions; ++i) {
+      threads.emplace_back([&, i] { together[i] = AllLogits(*model, prompts[i], i % 2 == 0 ? 1 : 7); });
+    }
+    for (std::thread& thread : threads) thread.join();
+    for (size_t i = 0; i < kSessions; ++i) EXPECT_TRUE(SameBits(alone[i], together[i])) << "session " << i;
   }
 }
 

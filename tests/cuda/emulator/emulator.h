@@ -233,6 +233,64 @@ MOTE_DEVICE void MmaHalves(float d[4], const uint32_t a[4], uint32_t b0, uint32_
 MOTE_DEVICE void MmaBf16(float d[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
   MmaFloats<BF16ToF32>("MmaBf16", d, {{a[0], a[1], a[2], a[3]}, {b0, b1}});
 }
+// wgmma.h's, from its description; but what is not waited for is there all the same.
+MOTE_DEVICE uint64_t GroupOperand(const uint8_t* b) {
+  if (reinterpret_cast<uintptr_t>(b) % 1024 != 0) mote_emulator::Fault("GroupOperand: not aligned to 1024 bytes");
+  return reinterpret_cast<uint64_t>(b);
+}
+MOTE_DEVICE uint64_t NextOperand(uint64_t b) {
+  return b + 32;
+}
+MOTE_DEVICE void GroupSees() {}
+MOTE_DEVICE void BeginGroup() {}
+MOTE_DEVICE void EndGroup() {}
+template <int kPending>
+MOTE_DEVICE void WaitGroups() {}
+MOTE_DEVICE void TakeSums(float*) {}
+template <float (*kConvert)(uint16_t)>
+MOTE_DEVICE void GroupFloats(const char* word, float d[64], const uint32_t a[4], uint64_t b) {
+  const uint8_t* places = mote_emulator::Exchange(word, a, 16);
+  const uint32_t lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
+  for (uint32_t column = 0; column < 128; ++column) {
+    if (column % 8 / 2 != t) continue;
+    float values[16];
+    for (uint32_t k = 0; k < 16; ++k) {
+      const uint64_t at = b + column / 8 * 1024 + column % 8 * 128 + 2 * k;
+      values[k] = kConvert(*reinterpret_cast<const uint16_t*>(at ^ (at >> 7 & 7) << 4));
+    }
+    for (uint32_t row = g; row < 16; row += 8) {
+      float sum = 0;
+      for (uint32_t k = 0; k < 16; ++k) {
+        const uint32_t two =
+            WordOf(places, static_cast<int>(row % 8 * 4 + k % 8 / 2), static_cast<int>(k / 8 * 2 + row / 8));
+        sum += kConvert(static_cast<uint16_t>(two >> k % 2 * 16)) * values[k];
+      }
+      d[column / 8 * 4 + row / 8 * 2 + column % 2] += sum;
+    }
+  }
+}
+MOTE_DEVICE void GroupHalves(float d[64], const uint32_t a[4], uint64_t b) {
+  GroupFloats<F16ToF32>("GroupHalves", d, a, b);
+}
+MOTE_DEVICE void GroupBf16(float d[64], const uint32_t a[4], uint64_t b) {
+  GroupFloats<BF16ToF32>("GroupBf16", d, a, b);
+}
+template <class F>
+MOTE_DEVICE uint32_t EachHalf(F f) {
+  return uint32_t{F32ToF16(f(0))} | uint32_t{F32ToF16(f(16))} << 16;
+}
+MOTE_DEVICE float HalfAt(uint32_t word, int shift) {
+  return F16ToF32(static_cast<uint16_t>(word >> shift));
+}
+MOTE_DEVICE uint32_t AddHalves(uint32_t x, uint32_t y) {
+  return EachHalf([&](int i) { return HalfAt(x, i) + HalfAt(y, i); });
+}
+MOTE_DEVICE uint32_t MultiplyHalves(uint32_t x, uint32_t y) {
+  return EachHalf([&](int i) { return HalfAt(x, i) * HalfAt(y, i); });
+}
+MOTE_DEVICE uint32_t MultiplyAddHalves(uint32_t x, uint32_t y, uint32_t z) {
+  return EachHalf([&](int i) { return fmaf(HalfAt(x, i), HalfAt(y, i), HalfAt(z, i)); });
+}
 // ldmatrix .x2.trans: lanes 0..15 name rows; thread (g, t) gets elements [2t, 2t + 1][g] of each half of the rows.
 MOTE_DEVICE void LoadTransposed(const uint16_t* row, uint32_t* b0, uint32_t* b1) {
   if (reinterpret_cast<uintptr_t>(row) % 16 != 0) mote_emulator::Fault("LoadTransposed: not aligned to 16 bytes");

@@ -68,6 +68,7 @@ const char* ReadDevice(int device, DeviceFacts* facts) {
   facts->multiprocessors = Device().multiprocessors;
   facts->shared_bytes = Device().block_shared_bytes;
   facts->integrated = Device().integrated;
+  facts->has_groups = Device().has_groups;
   facts->has_kernels = Device().has_kernels;
   facts->kernels_for = "80 90";
   facts->driver = 12040;

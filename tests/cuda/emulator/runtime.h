@@ -9,6 +9,7 @@ namespace mote_emulator {
 struct EmulatedDevice {
   const char* no_driver = nullptr;  // what every call says where there is no driver
   int devices = 1;
+  bool has_groups = true;
   bool has_kernels = true;
   bool integrated = false;
   // Kernels' blocks are chosen by these (DeviceShape).
