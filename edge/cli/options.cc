@@ -69,7 +69,7 @@ void ModelOptions::AddAll(CLI::App& command) {
   command.add_flag("--dynamic-sparsity", dynamic_sparsity,
                    "Take small activations as zero, by the thresholds of mote sparsify --activations");
   command.add_flag("--fast-prompts", fast_prompts,
-                   "Read prompts by the processor's matrix unit (AMX), where it has one");
+                   "Read prompts by a matrix unit of the processor (AMX) or of the GPU (Hopper), where there is one");
   command.add_option("--memory-limit", memory_limit, "Refuse a model that needs more: 4G, 512M, bytes");
   command.add_flag("-v,--verbose", verbose, "Say what the library says");
 }

@@ -180,7 +180,9 @@ class SplitBackend : public Backend {
                           SplitProgram::Create(front_, back_, plan, front_layers_, file, context, progress));
     return std::unique_ptr<Program>(std::move(program));
   }
-  bool has_fast_prompts(const Plan& plan) const override { return front_.has_fast_prompts(plan) || back_.has_fast_prompts(plan); }
+  bool has_fast_prompts(const Plan& plan) const override {
+    return front_.has_fast_prompts(plan) || back_.has_fast_prompts(plan);
+  }
   const PixelKernels& pixel_kernels() const override { return front_.pixel_kernels(); }
 
  private:

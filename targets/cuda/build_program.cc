@@ -85,9 +85,9 @@ void CudaProgram::Build() {
   attentions_.clear();
   attention_values_.clear();
   experts_.clear();
+  CountUses();
   if (reads_) read_launches_ = List(true);
   launches_ = List(false);
-  CountUses();
   for (const uint32_t rows : {1u, kFuseRows, kGraphRows}) few_rows_.push_back({rows, Fuse(rows)});
 }
 
@@ -102,7 +102,10 @@ std::vector<CudaProgram::Launch> CudaProgram::List(bool reads) {
     phase_begins_ = true;
     for (uint32_t i = phase.begin; i < phase.end; ++i) AddInstruction(plan_.instructions[i], phase.row_wise);
   }
-  if (reads) CountRoundings(launches_);
+  if (reads) {
+    FuseReadGates(&launches_);
+    CountRoundings(launches_);
+  }
   PlanRowLaunches(&launches_);
   return std::move(launches_);
 }
@@ -111,7 +114,7 @@ RowFacts CudaProgram::FactsOfRows() const {
   RowFacts facts;
   facts.step = step_.As<StepArgs>();
   facts.counts = CountsOnDevice();
-  facts.rows[kRowsTokens] = plan_.max_tokens;
+  facts.rows[kRowsTokens] = facts.rows[kRowsGenerated] = plan_.max_tokens;
   facts.rows[kRowsOutputs] = facts.rows[kRowsLogits] = plan_.max_outputs;
   facts.rows[kRowsMerged] = plan_.max_outputs / graph_.merge();
   facts.merge = graph_.merge();

@@ -71,7 +71,7 @@ class CudaBackend : public Backend {
     if (!cache_bytes.FitsIn(INT64_MAX)) {
       return Error(Code::kOutOfMemory, "a cache of %u positions has 2^63 bytes or more", context);
     }
-    need.scratch_bytes = CudaScratch(plan, context, has_fast_prompts(plan)).total_bytes();
+    need.scratch_bytes = CudaScratch(plan, context, cuda::ReadsApart(plan, info_.has_groups)).total_bytes();
     need.cache_bytes = cache_bytes.value();
     return need;
   }

@@ -93,6 +93,7 @@ CudaScratch::CudaScratch(const Plan& plan, uint32_t context, bool reads) : arena
   };
   for (const Node& node : graph.nodes()) {
     if (node.op == OpKind::kGate) {
+      if (reads) read_gated_bytes = std::max(read_gated_bytes, ReadActBytes(rows, graph.value(node.out).cols));
       const uint64_t bytes = ActRowBytes(Acts::kBytes32, graph.value(node.out).cols);
       gated_bytes = std::max(gated_bytes, std::min<uint64_t>(rows, kFuseRows) * bytes);
     }
@@ -129,6 +130,7 @@ uint64_t CudaScratch::total_bytes() const {
                    step_bytes + partial_bytes;
   for (const uint64_t acts : act_bytes) bytes += acts;
   for (const uint64_t acts : read_act_bytes) bytes += acts;
+  bytes += read_gated_bytes;
   return bytes;
 }
 
@@ -181,6 +183,7 @@ Status CudaProgram::Allocate() {
     if (sizes.read_act_bytes[kind] == 0) continue;
     MOTE_RETURN_IF_ERROR(create(&read_acts_[kind], sizes.read_act_bytes[kind], "activations of what is read"));
   }
+  MOTE_RETURN_IF_ERROR(create(&read_gated_, sizes.read_gated_bytes, "gates of what is read"));
   MOTE_RETURN_IF_ERROR(create(&slot_acts_, sizes.slot_act_bytes, "experts' activations"));
   MOTE_RETURN_IF_ERROR(create(&gated_acts_, sizes.gated_bytes, "gates' activations"));
   MOTE_RETURN_IF_ERROR(create(&expert_memory_, sizes.expert_bytes, "mixture of experts"));
@@ -379,7 +382,8 @@ Status CudaProgram::Begin(const Step& step) {
   counts_.rows[kRowsOutputs] = static_cast<uint32_t>(outputs);
   counts_.rows[kRowsLogits] = static_cast<uint32_t>(step.outputs.size());
   counts_.rows[kRowsMerged] = static_cast<uint32_t>(step.outputs.size()) / graph_.merge();
-  counts_.read_from = reads_ ? std::min(step.read_from, counts_.rows[kRowsTokens]) : counts_.rows[kRowsTokens];
+  const uint32_t read_from = graph_.many_rows() ? 0 : step.read_from;
+  counts_.read_from = std::min(reads_ ? read_from : UINT32_MAX, counts_.rows[kRowsTokens]);
   counts_.rows[kRowsGenerated] = counts_.read_from;
   uint32_t max_end = 1;
   for (size_t row = 0; row < rows; ++row) {
@@ -483,6 +487,7 @@ BestArgs CudaProgram::ArgsOfBest() const {
 }
 
 uint32_t CudaProgram::Capacity(uint8_t rows_kind, uint32_t tokens) const {
+  if (rows_kind == kRowsGenerated) return NumRows(rows_kind);
   // Of a prompt's rows one goes on to logits, as a rule: their product is that of few tokens.
   if (tokens > kGraphRows) return std::max(NumRows(rows_kind), 1u);
   // Of a graph's bucket any row may be an output.
@@ -528,6 +533,7 @@ Status CudaProgram::LaunchAll(const Key& key) {
 }
 
 void CudaProgram::LaunchRowOps(const RowArgs& args, uint32_t rows) {
+  if (args.ops[0].rows_kind == kRowsGenerated && NumRows(kRowsGenerated) == 0) return;
   uint32_t most = 1;
   for (uint32_t i = 0; i < args.tracks[args.num_tracks - 1].end; ++i) {
     most = std::max(most, Capacity(args.ops[i].rows_kind, rows) * args.per_row);
@@ -541,6 +547,7 @@ ReadArgs CudaProgram::ReadArgsOf(const Product& product) const {
   read.padded_rows = PaddedReadRows(plan_.max_tokens);
   read.scales = reinterpret_cast<const float*>(product.read_acts);
   read.product.acts = product.read_acts + read.padded_rows * sizeof(float);
+  read.gate = product.read_gate;
   return read;
 }
 

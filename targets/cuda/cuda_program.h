@@ -32,15 +32,22 @@ inline constexpr uint32_t kGraphRows = 32;
 // And in those of up to so many, products do what comes after them (fuse_launches.cc).
 inline constexpr uint32_t kFuseRows = 8;
 
+// Whether tokens that are read have products of their own (read_product.cuh): those of prompts where that was asked
+// for, and a tower's always.
+inline bool ReadsApart(const Plan& plan, bool has_groups) {
+  return has_groups && (plan.fast_prompts || plan.graph->many_rows());
+}
+
 // Sizes of the working memory of a program, in bytes of device memory.
 struct CudaScratch {
-  // reads: tokens that are read have products of their own.
+  // reads: ReadsApart.
   CudaScratch(const Plan& plan, uint32_t context, bool reads);
   uint64_t arena_bytes = 0;
   uint64_t act_bytes[kActKinds] = {};  // of dense products' inputs
   uint64_t read_act_bytes[kReadActKinds] = {};
-  uint64_t slot_act_bytes = 0;  // of experts' inner products
-  uint64_t gated_bytes = 0;     // of gates that products make: they read others meanwhile
+  uint64_t read_gated_bytes = 0;  // of gates that products of tokens that are read make
+  uint64_t slot_act_bytes = 0;    // of experts' inner products
+  uint64_t gated_bytes = 0;       // of gates that products make: they read others meanwhile
   uint64_t expert_bytes = 0;
   uint64_t result_bytes = 0;  // for the rows that a step usually asks for
   uint64_t best_bytes = 0;    // of picking the best of them
@@ -95,6 +102,7 @@ class CudaProgram : public Program {
     uint32_t node;
     // For tokens that are read; acts are null: they are like all others.
     const uint8_t* read_acts;
+    ReadGateArgs read_gate;
   };
   struct Experts {
     uint32_t node;
@@ -107,7 +115,7 @@ class CudaProgram : public Program {
   };
 
   CudaProgram(const Plan& plan, const CudaDevice& device)
-      : plan_(plan), graph_(*plan.graph), device_(device), reads_(plan.fast_prompts && device.has_groups) {}
+      : plan_(plan), graph_(*plan.graph), device_(device), reads_(ReadsApart(plan, device.has_groups)) {}
   Status Allocate();
   Status UploadRopes();
 
@@ -135,6 +143,8 @@ class CudaProgram : public Program {
   void CountUses();
   std::vector<Launch> Fuse(uint32_t rows);
   bool FuseNorm(const Launch& rows, Launch* before, Launch* after);
+  void FuseReadGates(std::vector<Launch>* launches);
+  bool FuseReadGate(Launch* rows, const Launch& before, const Launch& after);
   bool FuseGate(const Launch& rows, Launch* before, Launch* after);
   bool FuseHeads(const Launch& rows, Launch* before);
   bool FuseRounding(const Launch& rows, const Launch& after, Launch* before);
@@ -181,13 +191,14 @@ class CudaProgram : public Program {
   const Plan& plan_;
   const Graph& graph_;
   const CudaDevice device_;
-  const bool reads_;  // tokens that are read have products of their own
+  const bool reads_;  // ReadsApart
   void* stream_ = nullptr;
   CudaWeights weights_;
 
   DeviceMemory arena_;
   DeviceMemory acts_[kActKinds];
   DeviceMemory read_acts_[kReadActKinds];
+  DeviceMemory read_gated_;
   DeviceMemory slot_acts_;
   DeviceMemory gated_acts_;
   DeviceMemory expert_memory_;

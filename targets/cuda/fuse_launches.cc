@@ -110,6 +110,46 @@ bool CudaProgram::FuseGate(const Launch& rows, Launch* before, Launch* after) {
   return true;
 }
 
+// The same of tokens that are read; those that are not have their gate and its rounding as ever.
+bool CudaProgram::FuseReadGate(Launch* rows, const Launch& before, const Launch& after) {
+  if (rows->kind != LaunchKind::kRows || rows->end - rows->begin != 3) return false;
+  if (before.kind != LaunchKind::kMatMul || before.end - before.begin != 1 || after.kind != LaunchKind::kMatMul) {
+    return false;
+  }
+  RowOp &gate = ops_[rows->begin], &round = ops_[rows->begin + 1], &quantize = ops_[rows->begin + 2];
+  if (gate.kind != RowOpKind::kGate || round.kind != RowOpKind::kRoundRead || gate.rows_kind != kRowsTokens)
+    return false;
+  if (quantize.kind != RowOpKind::kQuantize || quantize.flag == 0) return false;
+  const Node& node = graph_.nodes()[op_nodes_[rows->begin]];
+  if (!AloneReads(after, quantize, node.out) || uses_[node.in[0]] != 1 || uses_[node.in[1]] != 1) return false;
+  Product& product = products_[before.begin];
+  const MatrixArgs &first = product.args.matrix[0], &second = product.args.matrix[1];
+  if (product.read_acts == nullptr || product.args.matrices != 2 || product.args.activation != kNoActivation) {
+    return false;
+  }
+  if (first.rows != second.rows || first.rows % kTileCols != 0 || first.rows != gate.cols) return false;
+  const bool turned = first.out == gate.in1 && second.out == gate.in0;
+  if (!turned && (first.out != gate.in0 || second.out != gate.in1)) return false;
+  for (uint32_t i = after.begin; i < after.end; ++i) {
+    if (products_[i].read_acts != reinterpret_cast<const uint8_t*>(round.out)) return false;
+  }
+
+  if (turned) std::swap(product.args.matrix[0], product.args.matrix[1]);
+  product.read_gate = {read_gated_.data(), round.read_acts, gate.activation};
+  for (uint32_t i = after.begin; i < after.end; ++i) products_[i].read_acts = read_gated_.data();
+  gate.rows_kind = quantize.rows_kind = kRowsGenerated;
+  std::swap(round, quantize);
+  std::swap(op_nodes_[rows->begin + 1], op_nodes_[rows->begin + 2]);
+  --rows->end;
+  return true;
+}
+
+void CudaProgram::FuseReadGates(std::vector<Launch>* launches) {
+  for (size_t i = 1; i + 1 < launches->size(); ++i) {
+    FuseReadGate(&(*launches)[i], (*launches)[i - 1], (*launches)[i + 1]);
+  }
+}
+
 // The turning of queries and keys and the writing of the cache, to the products that make them.
 bool CudaProgram::FuseHeads(const Launch& rows, Launch* before) {
   if (rows.end - rows.begin != 4 || before->kind != LaunchKind::kMatMul) return false;

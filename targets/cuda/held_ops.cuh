@@ -218,28 +218,10 @@ MOTE_DEVICE void RoundReadHeld(const Held<R, kThreads>& h, const RowOp& op, uint
   for (int r = 0; r < R; ++r) {
     const uint32_t c = ColumnOf(h, r);
     if (c >= padded) continue;
-    uint32_t words[4];
+    float values[8];
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const float low = InRow(h, r) ? CleanAct(h.v[r][2 * i]) : 0.0f;
-      const float high = InRow(h, r) ? CleanAct(h.v[r][2 * i + 1]) : 0.0f;
-      const bool bf16 = op.read_acts == ReadActs::kBf16;
-      const uint32_t first = bf16 ? FloatToBf16(low) : FloatToHalf(low * scale.factor);
-      const uint32_t second = bf16 ? FloatToBf16(high) : FloatToHalf(high * scale.factor);
-      words[i] = first | second << 16;
-    }
-    if (op.read_acts == ReadActs::kHalfOfCodes) {  // two and two of each four columns
-      static_assert(ReadColumn(4) == 2 && ReadColumn(2) == 8 && ReadColumn(6) == 10 && ReadColumn(8) == 4);
-      uint2 pairs;
-      pairs.x = words[0], pairs.y = words[2];
-      *reinterpret_cast<uint2*>(ReadPlace(to, ReadColumn(c))) = pairs;
-      pairs.x = words[1], pairs.y = words[3];
-      *reinterpret_cast<uint2*>(ReadPlace(to, ReadColumn(c) + 8)) = pairs;
-    } else {
-      uint4 four;
-      four.x = words[0], four.y = words[1], four.z = words[2], four.w = words[3];
-      *reinterpret_cast<uint4*>(ReadPlace(to, c)) = four;
-    }
+    for (int i = 0; i < 8; ++i) values[i] = InRow(h, r) ? CleanAct(h.v[r][i]) : 0.0f;
+    StoreReadColumns(to, op.read_acts, c, values, scale.factor);
   }
 }
 

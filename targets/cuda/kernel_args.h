@@ -103,11 +103,20 @@ struct SparseMatMulArgs {
   SparseMatrixArgs matrix[kMaxMatrices];
 };
 
+// After a product of tokens that are read: the first of two matrices, of the same number of rows, a multiple of 256, is
+// the gate of the other, and what is written is the next product's input.
+struct ReadGateArgs {
+  uint8_t* acts;  // of `kind`, padded_rows of them; null: there is no gate
+  ReadActs kind;
+  uint8_t activation;
+};
+
 // A product of the tokens that are read (read_product.cuh), of kRowsTokens.
 struct ReadArgs {
   MatMulArgs product;    // acts: ReadActs::values
   const float* scales;   // ReadActs::scales
   uint64_t padded_rows;  // that there is room for
+  ReadGateArgs gate;
 };
 
 // Operations that look at one row at a time: row_plan.h says how a launch of them is made.

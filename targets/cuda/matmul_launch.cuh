@@ -133,10 +133,13 @@ void LaunchReadOf(ReadArgs args, uint32_t tokens, void* stream) {
   const uint32_t chunks = (tokens + kGroupTokens - 1) / kGroupTokens;
   using R = Reads<kType>;
   static_assert(R::kShared <= kStagedShared, "two blocks of a multiprocessor");
-  const Grid grid{chunks, NumberTiles(&args.product, R::kRows), 1};
-  const uint32_t shared = grid.x * grid.y > ShapeOf(stream).multiprocessors ? R::kShared : kStagedShared + 1024;
-  const auto kernel = &ReadTokensKernel<kType>;
-  MOTE_ALLOW_SHARED(kernel, kStagedShared + 1024);
+  const bool gated = args.gate.acts != nullptr;
+  const uint32_t tiles = gated ? args.product.matrix[0].rows / kGroupRows : NumberTiles(&args.product, R::kRows);
+  const Grid grid{chunks, tiles, 1};
+  constexpr uint32_t kAlone = kStagedShared + (1 << 10);
+  const uint32_t shared = grid.x * grid.y > ShapeOf(stream).multiprocessors ? R::kShared : kAlone;
+  const auto kernel = gated ? &ReadTokensKernel<kType, true> : &ReadTokensKernel<kType, false>;
+  MOTE_ALLOW_SHARED(kernel, kAlone);
   MOTE_LAUNCH(kernel, grid, R::kThreads, shared, stream, args);
 }
 

@@ -9,6 +9,8 @@
 #define MOTE_TARGETS_CUDA_READ_PRODUCT_CUH_
 
 #include "targets/cuda/half_weights.cuh"
+#include "targets/cuda/held_row.cuh"
+#include "targets/cuda/round_acts.cuh"
 #include "targets/cuda/stage.cuh"
 
 namespace mote::cuda {
@@ -196,22 +198,32 @@ MOTE_DEVICE void MultiplyRead(uint32_t tiles, uint8_t* shared, uint32_t warp, in
   TakeSums(sum);
 }
 
-template <DType kType>
-MOTE_DEVICE void StoreRead(const ReadArgs& args, const MatrixArgs& matrix, uint32_t row_tile, uint32_t first_token,
-                           uint32_t tokens, uint32_t lane, const ReadSums& sum, float* places) {
-  constexpr PackedFormat f = FormatOf(kType);
+// A lane's sums to the warp's place.
+MOTE_DEVICE void LaySums(const ReadSums& sum, uint32_t lane, float* places) {
 #pragma unroll
   for (uint32_t i = 0; i < kGroupTokens / 2; ++i) {
     places[(i / 4 * 8 + lane % 4 * 2 + i % 2) * kOutStride + lane / 4 + i % 4 / 2 * 8] = sum[i];
   }
+}
+// What a row's sums are multiplied with.
+template <DType kType>
+MOTE_DEVICE float ScaleOfRow(const ReadArgs& args, const MatrixArgs& matrix, uint32_t row) {
+  constexpr PackedFormat f = FormatOf(kType);
+  if constexpr (f.scales == Scales::kFloat) {
+    const uint8_t* tile = matrix.weights + uint64_t{row / kTileRows} * args.product.row_tiles * f.tile_bytes();
+    return reinterpret_cast<const float*>(tile + f.scales_at())[row % 8 * 2 + row % kTileRows / 8];
+  }
+  return Unshift<kType>();
+}
+
+// A warp's sums: a token's 16 rows side by side.
+template <DType kType>
+MOTE_DEVICE void StoreRead(const ReadArgs& args, const MatrixArgs& matrix, uint32_t row_tile, uint32_t first_token,
+                           uint32_t tokens, uint32_t lane, const float* places) {
   SyncWarp();
   const uint32_t own = lane % kTileRows, row = row_tile * kTileRows + own;
   if (row >= matrix.rows) return;
-  float scale = Unshift<kType>();
-  if constexpr (f.scales == Scales::kFloat) {
-    const uint64_t tile = uint64_t{row_tile} * args.product.row_tiles * f.tile_bytes();
-    scale = reinterpret_cast<const float*>(matrix.weights + tile + f.scales_at())[own % 8 * 2 + own / 8];
-  }
+  const float scale = ScaleOfRow<kType>(args, matrix, row);
   const uint32_t before = args.product.counts->read_from;
   for (uint32_t t = lane / kTileRows; t < kGroupTokens && first_token + t < tokens; t += kWarp / kTileRows) {
     StoreOutput(args.product, matrix, row, before + first_token + t, places[t * kOutStride + own] * scale,
@@ -219,8 +231,51 @@ MOTE_DEVICE void StoreRead(const ReadArgs& args, const MatrixArgs& matrix, uint3
   }
 }
 
-// Grid: (chunks of 128 tokens, tiles of Reads::kRows rows): neighbouring blocks share weights.
+// The gate's part of a row's results is no larger than a million, and no finer than a millionth of ten: one scale for
+// all of them, since nobody here sees a whole row.
+inline constexpr float kGatedScale = 16;
+
+// The block's 64 columns of the next product's input: the first group's sums are the gate's, the second one's what it
+// is the gate of. A thread has 8 columns of a token, which lie as row_ops.cuh and held_ops.cuh lay them.
 template <DType kType>
+MOTE_DEVICE void StoreGated(const ReadArgs& args, uint32_t first_row, uint32_t first_token, uint32_t tokens,
+                            const float* places) {
+  SyncBlock();
+  const uint32_t piece = threadIdx.x % 8;
+  const uint32_t column = first_row + piece * 8;
+  float scale[2][8];
+#pragma unroll
+  for (uint32_t m = 0; m < 2; ++m) {
+#pragma unroll
+    for (uint32_t i = 0; i < 8; ++i) scale[m][i] = ScaleOfRow<kType>(args, args.product.matrix[m], column + i);
+  }
+  for (uint32_t t = threadIdx.x / 8; t < kGroupTokens && first_token + t < tokens; t += Reads<kType>::kThreads / 8) {
+    float y[2][8];
+#pragma unroll
+    for (uint32_t m = 0; m < 2; ++m) {
+      const float* from =
+          places + (m * kGroupWarps + piece / 2) * (kOutBytes / sizeof(float)) + t * kOutStride + piece % 2 * 8;
+      Load8(from, y[m]);
+      const float* bias = args.product.matrix[m].bias;
+#pragma unroll
+      for (uint32_t i = 0; i < 8; ++i) {
+        y[m][i] = y[m][i] * scale[m][i] * args.scales[first_token + t];
+        if (bias != nullptr) y[m][i] += bias[column + i];
+      }
+    }
+    float values[8];
+#pragma unroll
+    for (uint32_t i = 0; i < 8; ++i) values[i] = CleanAct(Activate(args.gate.activation, y[0][i]) * y[1][i]);
+    const ReadRow to = ReadRowOf(args.gate.acts, static_cast<uint32_t>(args.padded_rows), first_token + t);
+    const bool halves = args.gate.kind != ReadActs::kBf16;
+    StoreReadColumns(to, args.gate.kind, column, values, halves ? 1 / kGatedScale : 1.0f);
+    if (column == 0) *to.scale = halves ? kGatedScale : 1.0f;
+  }
+}
+
+// Grid: (chunks of 128 tokens, tiles of Reads::kRows rows, or of half of them where there is a gate): neighbouring
+// blocks share weights.
+template <DType kType, bool kGated>
 MOTE_KERNEL((Reads<kType>::kThreads), 2)
 ReadTokensKernel(const ReadArgs args) {
 #if MOTE_HAS_GROUPS || defined(MOTE_CUDA_EMULATED)
@@ -230,10 +285,11 @@ ReadTokensKernel(const ReadArgs args) {
   const uint32_t tokens = args.product.counts->rows[args.product.rows_kind] - args.product.counts->read_from;
   const uint32_t first_token = blockIdx.x * kGroupTokens;
   if (first_token >= tokens) return;
-  const MatrixArgs& matrix = MatrixOfTile(args.product, blockIdx.y);
   const uint32_t warp = threadIdx.x / kWarp;
   const int lane = static_cast<int>(threadIdx.x % kWarp);
-  const uint32_t row_tile = (blockIdx.y - matrix.first_tile) * R::kWarps + warp;
+  const MatrixArgs& matrix = kGated ? args.product.matrix[warp / kGroupWarps] : MatrixOfTile(args.product, blockIdx.y);
+  const uint32_t row_tile =
+      kGated ? blockIdx.y * kGroupWarps + warp % kGroupWarps : (blockIdx.y - matrix.first_tile) * R::kWarps + warp;
   // Rows that are not there: the last ones again, and nobody looks.
   const uint32_t last = (matrix.rows + kTileRows - 1) / kTileRows - 1;
   const uint32_t own = row_tile < last ? row_tile : last;
@@ -246,8 +302,13 @@ ReadTokensKernel(const ReadArgs args) {
   ReadSums sum;
   MultiplyRead<kType>(args.product.row_tiles, shared, warp, lane, &copy, sum);
   SyncBlock();  // others may still multiply with what lies where sums go
-  StoreRead<kType>(args, matrix, row_tile, first_token, tokens, static_cast<uint32_t>(lane), sum,
-                   reinterpret_cast<float*>(shared + warp * kOutBytes));
+  float* places = reinterpret_cast<float*>(shared + warp * kOutBytes);
+  LaySums(sum, static_cast<uint32_t>(lane), places);
+  if constexpr (kGated) {
+    StoreGated<kType>(args, blockIdx.y * kGroupRows, first_token, tokens, reinterpret_cast<float*>(shared));
+  } else {
+    StoreRead<kType>(args, matrix, row_tile, first_token, tokens, static_cast<uint32_t>(lane), places);
+  }
 #endif
 }
 

@@ -47,6 +47,31 @@ MOTE_DEVICE uint8_t* ReadPlace(const ReadRow& to, uint32_t column) {
   return to.values + column / kGroupCols * to.stride + GroupPlace(to.slab_row, column % kGroupCols);
 }
 
+// Eight columns of it from a multiple of 8 on, times `factor`.
+MOTE_DEVICE void StoreReadColumns(const ReadRow& to, ReadActs kind, uint32_t column, const float values[8],
+                                  float factor) {
+  uint32_t words[4];
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const float low = values[2 * i], high = values[2 * i + 1];
+    const uint32_t first = kind == ReadActs::kBf16 ? FloatToBf16(low) : FloatToHalf(low * factor);
+    const uint32_t second = kind == ReadActs::kBf16 ? FloatToBf16(high) : FloatToHalf(high * factor);
+    words[i] = first | second << 16;
+  }
+  if (kind == ReadActs::kHalfOfCodes) {  // two and two of each four columns
+    static_assert(ReadColumn(4) == 2 && ReadColumn(2) == 8 && ReadColumn(6) == 10 && ReadColumn(8) == 4);
+    uint2 pairs;
+    pairs.x = words[0], pairs.y = words[2];
+    *reinterpret_cast<uint2*>(ReadPlace(to, ReadColumn(column))) = pairs;
+    pairs.x = words[1], pairs.y = words[3];
+    *reinterpret_cast<uint2*>(ReadPlace(to, ReadColumn(column) + 8)) = pairs;
+    return;
+  }
+  uint4 four;
+  four.x = words[0], four.y = words[1], four.z = words[2], four.w = words[3];
+  *reinterpret_cast<uint4*>(ReadPlace(to, column)) = four;
+}
+
 // 8 values of a tile of 256, which is one warp's; `k` of the tile.
 MOTE_DEVICE void QuantizeColumns(const float v[8], bool in_row, uint32_t k, bool one_scale, bool stored,
                                  uint8_t* block) {

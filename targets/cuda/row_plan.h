@@ -20,7 +20,7 @@ namespace mote::cuda {
 struct RowFacts {
   const StepArgs* step = nullptr;
   const StepCounts* counts = nullptr;
-  uint64_t rows[4] = {};  // of each kind, at most: how much memory operations touch
+  uint64_t rows[kRowKinds] = {};  // of each kind, at most: how much memory operations touch
   uint32_t per_row = 1;
   uint32_t merge = 1;
 };

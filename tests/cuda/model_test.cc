@@ -239,7 +239,8 @@ TEST_F(CudaModel, FastPrompts) {
                           Variant{"gemma3", DType::kQ4_K}, Variant{"phi3", DType::kQ6_K},
                           Variant{"llama", DType::kI8Row}, Variant{"qwen3moe", DType::kQ8_0}}) {
     TinyModelOptions options = Options(v.architecture, v.type);
-    options.layers = v.type == DType::kQ4_0 ? 2 : 1;
+    // The last layer goes on with the rows that are asked for alone.
+    options.layers = v.type == DType::kQ4_0 || v.type == DType::kBF16 || v.type == DType::kI8Row ? 2 : 1;
     options.experts = 2;  // all are used: activations of 8 bits would choose others
     const std::vector<uint8_t> bytes = MakeTinyModel(options);
     const std::unique_ptr<Model> cpu = LoadOn(bytes, {.device = "cpu"});
@@ -253,7 +254,8 @@ TEST_F(CudaModel, FastPrompts) {
     printf("worst of %s %s: %.2g from the CPU, %.2g from what it is without\n", v.architecture, DTypeName(v.type),
            error, WorstError(all, others));
     EXPECT_LT(error, kBound) << v.architecture << " " << DTypeName(v.type);
-    if (v.type == DType::kQ4_0) EXPECT_FALSE(SameBits(all, others)) << "nobody was asked";
+    if (options.layers == 2 && v.type != DType::kBF16)
+      EXPECT_FALSE(SameBits(all, others)) << DTypeName(v.type) << ": nobody was asked";
     EXPECT_TRUE(SameBits(AllLogits(*fast, tokens, 5), all)) << v.architecture << " " << DTypeName(v.type);
     EXPECT_TRUE(SameBits(AllLogits(*fast, tokens, 1), others)) << v.architecture << " " << DTypeName(v.type);
   }
@@ -268,10 +270,10 @@ TEST_F(CudaModel, FastPromptsOfSomeDoNotShowToOthers) {
   std::vector<std::vector<int32_t>> prompts;
   std::vector<std::vector<std::vector<float>>> alone(kSessions), together(kSessions);
   for (size_t i = 0; i < kSessions; ++i) {
-    prompts.push_back(SomeTokens(15 + i * 7, model->vocab_size(), static_cast<uint32_t>(i)));
+    prompts.push_back(SomeTokens(9 + i * 5, model->vocab_size(), static_cast<uint32_t>(i)));
     alone[i] = AllLogits(*model, prompts[i], i % 2 == 0 ? 1 : 7);
   }
-  for (int round = 0; round < Effort(3, 1); ++round) {
+  for (int round = 0; round < Effort(2, 1); ++round) {
     std::vector<std::thread> threads;
     for (size_t i = 0; i < kSessions; ++i) {
       threads.emplace_back([&, i] { together[i] = AllLogits(*model, prompts[i], i % 2 == 0 ? 1 : 7); });

@@ -251,22 +251,24 @@ template <float (*kConvert)(uint16_t)>
 MOTE_DEVICE void GroupFloats(const char* word, float d[64], const uint32_t a[4], uint64_t b) {
   const uint8_t* places = mote_emulator::Exchange(word, a, 16);
   const uint32_t lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
-  for (uint32_t column = 0; column < 128; ++column) {
-    if (column % 8 / 2 != t) continue;
-    float values[16];
+  float rows[2][16];
+  for (uint32_t k = 0; k < 16; ++k) {
+    for (uint32_t r = 0; r < 2; ++r) {
+      const uint32_t two = WordOf(places, static_cast<int>(g * 4 + k % 8 / 2), static_cast<int>(k / 8 * 2 + r));
+      rows[r][k] = kConvert(static_cast<uint16_t>(two >> k % 2 * 16));
+    }
+  }
+  for (uint32_t i = 0; i < 32; ++i) {
+    const uint32_t column = i / 2 * 8 + 2 * t + i % 2;
+    float sums[2] = {0, 0};
     for (uint32_t k = 0; k < 16; ++k) {
       const uint64_t at = b + column / 8 * 1024 + column % 8 * 128 + 2 * k;
-      values[k] = kConvert(*reinterpret_cast<const uint16_t*>(at ^ (at >> 7 & 7) << 4));
+      const float value = kConvert(*reinterpret_cast<const uint16_t*>(at ^ (at >> 7 & 7) << 4));
+      sums[0] += rows[0][k] * value;
+      sums[1] += rows[1][k] * value;
     }
-    for (uint32_t row = g; row < 16; row += 8) {
-      float sum = 0;
-      for (uint32_t k = 0; k < 16; ++k) {
-        const uint32_t two =
-            WordOf(places, static_cast<int>(row % 8 * 4 + k % 8 / 2), static_cast<int>(k / 8 * 2 + row / 8));
-        sum += kConvert(static_cast<uint16_t>(two >> k % 2 * 16)) * values[k];
-      }
-      d[column / 8 * 4 + row / 8 * 2 + column % 2] += sum;
-    }
+    d[column / 8 * 4 + column % 2] += sums[0];
+    d[column / 8 * 4 + 2 + column % 2] += sums[1];
   }
 }
 MOTE_DEVICE void GroupHalves(float d[64], const uint32_t a[4], uint64_t b) {
