@@ -35,7 +35,9 @@ v0::ModelOptions Convert(const ModelOptions& options) {
 // Says what was asked for and cannot be had.
 Model WithNote(const ModelOptions& options, Model model) {
   if (options.fast_prompts && model.info().fast_prompts == 0) {
-    Note("mote: --fast-prompts: there is no matrix unit (AMX, or a Hopper GPU's) for this model here; prompts are read as ever");
+    Note(
+        "mote: --fast-prompts: there is no matrix unit (AMX, or a Hopper GPU's) for this model here; prompts are read "
+        "as ever");
   }
   return model;
 }

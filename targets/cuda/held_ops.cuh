@@ -218,10 +218,11 @@ MOTE_DEVICE void RoundReadHeld(const Held<R, kThreads>& h, const RowOp& op, uint
   for (int r = 0; r < R; ++r) {
     const uint32_t c = ColumnOf(h, r);
     if (c >= padded) continue;
+    const float factor = InRow(h, r) ? scale.factor : 0.0f;
     float values[8];
 #pragma unroll
-    for (int i = 0; i < 8; ++i) values[i] = InRow(h, r) ? CleanAct(h.v[r][i]) : 0.0f;
-    StoreReadColumns(to, op.read_acts, c, values, scale.factor);
+    for (int i = 0; i < 8; ++i) values[i] = CleanAct(h.v[r][i]) * factor;
+    StoreReadColumns(to, op.read_acts, c, values);
   }
 }
 

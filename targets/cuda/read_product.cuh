@@ -241,6 +241,7 @@ template <DType kType>
 MOTE_DEVICE void StoreGated(const ReadArgs& args, uint32_t first_row, uint32_t first_token, uint32_t tokens,
                             const float* places) {
   SyncBlock();
+  const float factor = args.gate.kind == ReadActs::kBf16 ? 1.0f : 1 / kGatedScale;
   const uint32_t piece = threadIdx.x % 8;
   const uint32_t column = first_row + piece * 8;
   float scale[2][8];
@@ -265,11 +266,10 @@ MOTE_DEVICE void StoreGated(const ReadArgs& args, uint32_t first_row, uint32_t f
     }
     float values[8];
 #pragma unroll
-    for (uint32_t i = 0; i < 8; ++i) values[i] = CleanAct(Activate(args.gate.activation, y[0][i]) * y[1][i]);
+    for (uint32_t i = 0; i < 8; ++i) values[i] = CleanAct(Activate(args.gate.activation, y[0][i]) * y[1][i]) * factor;
     const ReadRow to = ReadRowOf(args.gate.acts, static_cast<uint32_t>(args.padded_rows), first_token + t);
-    const bool halves = args.gate.kind != ReadActs::kBf16;
-    StoreReadColumns(to, args.gate.kind, column, values, halves ? 1 / kGatedScale : 1.0f);
-    if (column == 0) *to.scale = halves ? kGatedScale : 1.0f;
+    StoreReadColumns(to, args.gate.kind, column, values);
+    if (column == 0) *to.scale = 1 / factor;
   }
 }
 
@@ -278,7 +278,7 @@ MOTE_DEVICE void StoreGated(const ReadArgs& args, uint32_t first_row, uint32_t f
 template <DType kType, bool kGated>
 MOTE_KERNEL((Reads<kType>::kThreads), 2)
 ReadTokensKernel(const ReadArgs args) {
-#if MOTE_HAS_GROUPS || defined(MOTE_CUDA_EMULATED)
+#if MOTE_HAS_GROUPS
   using R = Reads<kType>;
   LetNextBegin();
   WaitForPrevious();

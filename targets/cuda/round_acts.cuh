@@ -30,32 +30,31 @@ MOTE_DEVICE ActScale ActScaleOf(float largest) {
 struct ReadRow {
   float* scale;
   uint8_t* values;  // of its first 64 columns
-  uint64_t stride;  // to the next 64
+  uint32_t stride;  // to the next 64
   uint32_t slab_row;
 };
 MOTE_DEVICE ReadRow ReadRowOf(uint8_t* acts, uint32_t rows, uint32_t row) {
-  const uint64_t padded = PaddedReadRows(rows);
+  const uint32_t padded = static_cast<uint32_t>(PaddedReadRows(rows));
   ReadRow to;
   to.scale = reinterpret_cast<float*>(acts) + row;
-  to.values = acts + padded * sizeof(float) + row / kGroupSlab * kGroupSlabBytes;
+  to.values = acts + uint64_t{padded} * sizeof(float) + row / kGroupSlab * kGroupSlabBytes;
   to.stride = padded * (kGroupCols * 2);
   to.slab_row = row % kGroupSlab;
   return to;
 }
 // `column`: ReadColumn, of codes.
 MOTE_DEVICE uint8_t* ReadPlace(const ReadRow& to, uint32_t column) {
-  return to.values + column / kGroupCols * to.stride + GroupPlace(to.slab_row, column % kGroupCols);
+  return to.values + uint64_t{column / kGroupCols} * to.stride + GroupPlace(to.slab_row, column % kGroupCols);
 }
 
-// Eight columns of it from a multiple of 8 on, times `factor`.
-MOTE_DEVICE void StoreReadColumns(const ReadRow& to, ReadActs kind, uint32_t column, const float values[8],
-                                  float factor) {
+// Eight columns of it from a multiple of 8 on.
+MOTE_DEVICE void StoreReadColumns(const ReadRow& to, ReadActs kind, uint32_t column, const float values[8]) {
   uint32_t words[4];
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
     const float low = values[2 * i], high = values[2 * i + 1];
-    const uint32_t first = kind == ReadActs::kBf16 ? FloatToBf16(low) : FloatToHalf(low * factor);
-    const uint32_t second = kind == ReadActs::kBf16 ? FloatToBf16(high) : FloatToHalf(high * factor);
+    const uint32_t first = kind == ReadActs::kBf16 ? FloatToBf16(low) : FloatToHalf(low);
+    const uint32_t second = kind == ReadActs::kBf16 ? FloatToBf16(high) : FloatToHalf(high);
     words[i] = first | second << 16;
   }
   if (kind == ReadActs::kHalfOfCodes) {  // two and two of each four columns

@@ -27,18 +27,19 @@ constexpr uint32_t GroupPlace(uint32_t token, uint32_t k) {
   return token * 128 + ((k / 8 ^ token) * 16 | k % 8 * 2);
 }
 
+// True where this code can have the instructions: for compute capability 9.0 itself alone.
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL) || defined(MOTE_CUDA_EMULATED)
+#define MOTE_HAS_GROUPS 1
+#else
+#define MOTE_HAS_GROUPS 0
+#endif
+inline constexpr bool kHasGroups = MOTE_HAS_GROUPS != 0;
+
 }  // namespace mote::cuda
 
 #if defined(__CUDACC__)
 
 namespace mote::cuda {
-
-// True where this code can have the instructions: only for compute capability 9.0 itself.
-#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-#define MOTE_HAS_GROUPS 1
-#else
-#define MOTE_HAS_GROUPS 0
-#endif
 
 // How the instruction is told where B is: of `b` in shared memory, values of k from a multiple of 16 on.
 MOTE_DEVICE uint64_t GroupOperand(const uint8_t* b) {

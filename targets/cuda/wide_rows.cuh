@@ -102,14 +102,14 @@ MOTE_DEVICE bool Compute(Held<R, kThreads>& h, const StepArgs& step, const RowOp
       if (!kWhole) CacheColumns(op, h.v[0], InRow(h, 0), place);
       return false;
     case RowOpKind::kQuantize:
-      if (op.flag != 0 && h.row >= step.counts->read_from) return false;  // the whole block
+      if (kHasGroups && op.flag != 0 && h.row >= step.counts->read_from) return false;  // the whole block
       QuantizeHeld<kWhole>(h, op, places);
       return false;
     case RowOpKind::kTakeHidden:
       TakeHiddenColumns(h, step, op, logits);
       return false;
     case RowOpKind::kRoundRead:
-      RoundReadHeld<kWhole>(h, op, step.counts->read_from, places);
+      if (kHasGroups) RoundReadHeld<kWhole>(h, op, step.counts->read_from, places);
       return false;
     default:  // kSelect
       return true;
@@ -154,7 +154,8 @@ MOTE_DEVICE void RunWide(const RowArgs& args) {
     const RowOp& op = args.ops[i];
     if (h.row >= CountOf(counts, op.rows_kind) * args.per_row) return;
     TakeOperands(h, step, op);
-    if (!Compute<kWhole>(h, step, op, place, counts.rows[kRowsLogits], places) || op.unread != 0) continue;
+    if (!Compute<kWhole>(h, step, op, place, counts.rows[kRowsLogits], places)) continue;
+    if (kHasGroups && op.unread != 0) continue;
     StoreColumns(h, op.out + static_cast<uint64_t>(h.row) * h.cols);
   }
 }
