@@ -119,7 +119,8 @@ HWY_INLINE void StretchI8(const uint8_t* values, const uint8_t* index, size_t co
     const size_t at = 4 * place;
     const uint8_t* block = values + (kPlaces == Places::kLive ? place : b) * kSparseBlockBytes;
     // The next group's list is the same one.
-    if (fetch) hwy::Prefetch(block + (kPlaces == Places::kLive ? group_bytes : kPrefetchBytes));
+    if (fetch && kPlaces == Places::kLive) hwy::Prefetch(block + group_bytes);
+    if (fetch && kPlaces != Places::kLive) PrefetchWeights(block, kSparseBlockBytes);
     typename Dot::Weights weights[V];
     MOTE_UNROLL for (size_t v = 0; v < V; ++v) {
       const VU8 codes = hn::LoadU(DU8(), block + v * kBytes);
@@ -224,7 +225,7 @@ struct KindQ4_0 {
           MOTE_UNROLL for (size_t t = 0; t < T; ++t) dots[v][t].Begin();
         }
         for (size_t b = 0; kAll ? b < 4 : left != 0 && *index / 4u == run; ++b) {
-          if (fetch) hwy::Prefetch(values + kPrefetchBytes);
+          if (fetch) PrefetchWeights(values, kSparseBlockBytes);
           const size_t at = 8 * (kAll ? b : *index % size_t{4});
           VU8 packed[V];
           MOTE_UNROLL for (size_t v = 0; v < V; ++v) packed[v] = hn::LoadU(DU8(), values + v * kBytes);
@@ -277,7 +278,7 @@ struct KindFloat {
     for (size_t s = part.begin; s < part.end; ++s) {
       const size_t count = CountAt(args, part, s);
       for (size_t b = 0; b < count; ++b) {
-        if (fetch) hwy::Prefetch(values + kPrefetchBytes);
+        if (fetch) PrefetchWeights(values, kSparseBlockBytes);
         const size_t at = 2 * (kAll ? b : size_t{index[b]});
         MOTE_UNROLL for (size_t c = 0; c < 2; ++c) {
           VF w[V];
@@ -336,7 +337,7 @@ HWY_INLINE GroupPart UnpackPart(const SparseMatMulArgs& args, GroupPart part) {
   for (size_t s = part.begin; s < part.end; ++s) {
     for (size_t i = 2 * CountAt(args, part, s); i > 0; --i) {
       VF w[kGroupVectors];
-      hwy::Prefetch(values + kPrefetchBytes);
+      PrefetchWeights(values, kSparseBlockBytes);
       FormatF16::Load(values, w);
       MOTE_UNROLL for (size_t v = 0; v < kGroupVectors; ++v) hn::Store(w[v], DF(), out + v * kLanes);
       values += 2 * kSparseRows;
