@@ -29,6 +29,8 @@ MOTE_BEFORE_NAMESPACE();
 namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE {
 
 #if HWY_TARGET == HWY_AVX3_DL && HWY_ARCH_X86_64
+void SparseMatMulI8Lanes(const SparseMatMulArgs& args);
+void QuantizeS8Lanes(const float* x, size_t k, size_t row, void* group);
 void UnitSparseMatMulI8(const SparseMatMulArgs& args);
 void QuantizeS8Tiles(const float* x, size_t k, size_t row, void* group);
 #endif
@@ -445,8 +447,14 @@ void QuantizeS8(const float* x, size_t k, void* out) {
 }  // namespace
 
 extern const SparseKernels kSparseRow;
-constinit const SparseKernels kSparseRow = {SparseMatMulI8, SparseMatMulF16, SparseMatMulBF16, SparseMatMulQ4_0,
-                                            QuantizeS8};
+constinit const SparseKernels kSparseRow = [] {
+  SparseKernels row = {SparseMatMulI8, SparseMatMulF16, SparseMatMulBF16, SparseMatMulQ4_0, QuantizeS8};
+#if HWY_TARGET == HWY_AVX3_DL && HWY_ARCH_X86_64
+  row.matmul_i8_tiles = SparseMatMulI8Lanes;
+  row.quantize_s8_tiles = QuantizeS8Lanes;
+#endif
+  return row;
+}();
 #if HWY_TARGET == HWY_AVX3_DL && HWY_ARCH_X86_64
 // The same kernels, and those of simd/unit_sparse.cc.
 extern const SparseKernels kSparseAmxRow;
