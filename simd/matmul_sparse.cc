@@ -8,7 +8,9 @@
 //   T = 4    arithmetic: 8 vectors x (sign, maddubs, madd, add), 4 broadcasts, 2 loads and 2 magnitudes of codes, the
 //            place and the loop: 45 instructions, 34 of them on the vector units. The dense kernel has the same without
 //            the place: 44. So blocks left out are saved all but for 1 / 45.
-// On VNNI a token takes one dot product where it takes four instructions here, and the broadcast weighs as much as it.
+// On VNNI a token takes one dot product where it takes four instructions here, and the broadcast weighs as much as it:
+// many tokens go by simd/sparse_lanes.cc there. Fetching places, counts and scales ahead as well, which are one byte in
+// 25 of the values, costs one token a twenty-fifth in int8 and gives F16 nothing (Granite Rapids, 2026-11).
 //
 // int8 adds up a stretch of 256 values of k in integers and scales once; 4 bits do so every 32, in the order of
 // simd/matmul_panel-inl.h; floats add value by value, in the order of simd/matmul_float-inl.h. So results are those of
