@@ -43,7 +43,7 @@ struct Matrix {
   Buffer panels;
   size_t act_stride = 0;
   const void* acts = nullptr;
-  const void* tiles = nullptr;  // for a matrix unit; null: there is none
+  const void* tiles = nullptr;  // S8Tiles; null: there are no products with them
   std::vector<double> seconds;
 };
 

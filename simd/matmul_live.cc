@@ -21,11 +21,15 @@ MOTE_BEFORE_NAMESPACE();
 namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE {
 namespace {
 
+// How far ahead values are fetched, in those that are multiplied with: the list tells where they lie, the processor
+// does not foresee it.
+constexpr size_t kLiveAheadBytes = 2560;
+
 template <class Format>
 void LiveFloat(const LiveMatMulArgs& args) {
   constexpr size_t V = kFloatPanelVectors;
   constexpr size_t kBytes = kFloatPanelRows * Format::kValueBytes;
-  constexpr size_t kAhead = kPrefetchBytes / kBytes;
+  constexpr size_t kAhead = kLiveAheadBytes / kBytes;
   const float* acts = static_cast<const float*>(args.acts);
   for (size_t row = 0; row < args.rows; row += kFloatPanelRows) {
     const uint8_t* panel = args.panels + row * args.k * Format::kValueBytes;

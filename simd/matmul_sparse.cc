@@ -8,7 +8,9 @@
 //   T = 4    arithmetic: 8 vectors x (sign, maddubs, madd, add), 4 broadcasts, 2 loads and 2 magnitudes of codes, the
 //            place and the loop: 45 instructions, 34 of them on the vector units. The dense kernel has the same without
 //            the place: 44. So blocks left out are saved all but for 1 / 45.
-// On VNNI a token takes one dot product where it takes four instructions here, and the broadcast weighs as much as it.
+// On VNNI a token takes one dot product where it takes four instructions here, and the broadcast weighs as much as it:
+// many tokens go by simd/sparse_lanes.cc there. Fetching places, counts and scales ahead as well, which are one byte in
+// 25 of the values, costs one token a twenty-fifth in int8 and gives F16 nothing (Granite Rapids, 2026-11).
 //
 // int8 adds up a stretch of 256 values of k in integers and scales once; 4 bits do so every 32, in the order of
 // simd/matmul_panel-inl.h; floats add value by value, in the order of simd/matmul_float-inl.h. So results are those of
@@ -29,6 +31,8 @@ MOTE_BEFORE_NAMESPACE();
 namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE {
 
 #if HWY_TARGET == HWY_AVX3_DL && HWY_ARCH_X86_64
+void SparseMatMulI8Lanes(const SparseMatMulArgs& args);
+void QuantizeS8Lanes(const float* x, size_t k, size_t row, void* group);
 void UnitSparseMatMulI8(const SparseMatMulArgs& args);
 void QuantizeS8Tiles(const float* x, size_t k, size_t row, void* group);
 #endif
@@ -119,7 +123,8 @@ HWY_INLINE void StretchI8(const uint8_t* values, const uint8_t* index, size_t co
     const size_t at = 4 * place;
     const uint8_t* block = values + (kPlaces == Places::kLive ? place : b) * kSparseBlockBytes;
     // The next group's list is the same one.
-    if (fetch) hwy::Prefetch(block + (kPlaces == Places::kLive ? group_bytes : kPrefetchBytes));
+    if (fetch && kPlaces == Places::kLive) hwy::Prefetch(block + group_bytes);
+    if (fetch && kPlaces != Places::kLive) PrefetchWeights(block, kSparseBlockBytes);
     typename Dot::Weights weights[V];
     MOTE_UNROLL for (size_t v = 0; v < V; ++v) {
       const VU8 codes = hn::LoadU(DU8(), block + v * kBytes);
@@ -224,7 +229,7 @@ struct KindQ4_0 {
           MOTE_UNROLL for (size_t t = 0; t < T; ++t) dots[v][t].Begin();
         }
         for (size_t b = 0; kAll ? b < 4 : left != 0 && *index / 4u == run; ++b) {
-          if (fetch) hwy::Prefetch(values + kPrefetchBytes);
+          if (fetch) PrefetchWeights(values, kSparseBlockBytes);
           const size_t at = 8 * (kAll ? b : *index % size_t{4});
           VU8 packed[V];
           MOTE_UNROLL for (size_t v = 0; v < V; ++v) packed[v] = hn::LoadU(DU8(), values + v * kBytes);
@@ -277,7 +282,7 @@ struct KindFloat {
     for (size_t s = part.begin; s < part.end; ++s) {
       const size_t count = CountAt(args, part, s);
       for (size_t b = 0; b < count; ++b) {
-        if (fetch) hwy::Prefetch(values + kPrefetchBytes);
+        if (fetch) PrefetchWeights(values, kSparseBlockBytes);
         const size_t at = 2 * (kAll ? b : size_t{index[b]});
         MOTE_UNROLL for (size_t c = 0; c < 2; ++c) {
           VF w[V];
@@ -336,7 +341,7 @@ HWY_INLINE GroupPart UnpackPart(const SparseMatMulArgs& args, GroupPart part) {
   for (size_t s = part.begin; s < part.end; ++s) {
     for (size_t i = 2 * CountAt(args, part, s); i > 0; --i) {
       VF w[kGroupVectors];
-      hwy::Prefetch(values + kPrefetchBytes);
+      PrefetchWeights(values, kSparseBlockBytes);
       FormatF16::Load(values, w);
       MOTE_UNROLL for (size_t v = 0; v < kGroupVectors; ++v) hn::Store(w[v], DF(), out + v * kLanes);
       values += 2 * kSparseRows;
@@ -444,8 +449,14 @@ void QuantizeS8(const float* x, size_t k, void* out) {
 }  // namespace
 
 extern const SparseKernels kSparseRow;
-constinit const SparseKernels kSparseRow = {SparseMatMulI8, SparseMatMulF16, SparseMatMulBF16, SparseMatMulQ4_0,
-                                            QuantizeS8};
+constinit const SparseKernels kSparseRow = [] {
+  SparseKernels row = {SparseMatMulI8, SparseMatMulF16, SparseMatMulBF16, SparseMatMulQ4_0, QuantizeS8};
+#if HWY_TARGET == HWY_AVX3_DL && HWY_ARCH_X86_64
+  row.matmul_i8_tiles = SparseMatMulI8Lanes;
+  row.quantize_s8_tiles = QuantizeS8Lanes;
+#endif
+  return row;
+}();
 #if HWY_TARGET == HWY_AVX3_DL && HWY_ARCH_X86_64
 // The same kernels, and those of simd/unit_sparse.cc.
 extern const SparseKernels kSparseAmxRow;

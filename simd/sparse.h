@@ -24,9 +24,10 @@ constexpr size_t S8RowBytes(size_t k) {
   return ((k + kSparseStretch - 1) / kSparseStretch * sizeof(S8Stretch) + 63) / 64 * 64;
 }
 
-// The same activations as a matrix unit wants them, 16 rows together in the room of 16 S8 rows: for each stretch, their
-// scales and codes, -127..127, in the order in which the unit reads them, 64 values of each row side by side. Rows that
-// fill up the last group need not be written; what comes of them is not stored.
+// The same activations as products with many rows want them, 16 rows together in the room of 16 S8 rows: for each
+// stretch, their scales and codes, in the order in which the instruction set's kernel reads them. This is a matrix
+// unit's: codes of -127..127, 64 values of each row side by side; simd/sparse_lanes.cc has its own. Rows that fill up
+// the last group need not be written; what comes of them is not stored.
 inline constexpr size_t kS8TileRows = 16;
 struct alignas(64) S8Tiles {
   float scales[kS8TileRows];
@@ -87,7 +88,8 @@ struct SparseKernels {
   // K floats to one S8 row. NaN or infinity in gives unspecified finite values.
   void (*quantize_s8)(const float* x, size_t k, void* out);
 
-  // By a matrix unit, where the instruction set has one; else null. matmul_i8's bits from S8Tiles of all rows, of which
+  // By a matrix unit, or with rows of activations as lanes, where that is faster; else null. matmul_i8's bits from
+  // S8Tiles (of this instruction set's own order) of all rows, of which
   // `acts` is aligned to 64; act_stride_bytes is that of S8 rows. Not with same_places. Scratch:
   // kSparseTilesScratchBytes.
   SparseMatMulFn matmul_i8_tiles = nullptr;

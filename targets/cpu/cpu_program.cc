@@ -50,7 +50,7 @@ CpuScratch::CpuScratch(const Plan& plan, const simd::KernelTable& kernels, int n
     const uint64_t groups = (rows + simd::kUnitGroup - 1) / simd::kUnitGroup;
     return Align(rows * widest) + groups * simd::kUnitGroup * unit_widest;
   };
-  // Of block-sparse int8 a matrix unit takes whole groups of rows as well.
+  // Of block-sparse int8 some instruction sets take whole groups of rows as well.
   const bool tiles = simd::SparseKernelsOf(kernels).matmul_i8_tiles != nullptr;
   const uint64_t group = tiles ? simd::kS8TileRows : 1;
   acts_bytes = std::max(acts_bytes, bytes_of((plan.max_tokens + group - 1) / group * group));

@@ -212,7 +212,7 @@ std::string SparseLabel(const simd::KernelTable& table, const SparseProblem& p) 
   return text;
 }
 
-// By the matrix unit, where the row has one: with an index and without, `dense`'s bits.
+// From tiles of rows, where the instruction set has such products: with an index and without, `dense`'s bits.
 void ExpectTilesRight(const SparseProblem& p, const simd::KernelTable& table, const std::vector<float>& dense) {
   const simd::SparseKernels& kernels = simd::SparseKernelsOf(table);
   if (kernels.matmul_i8_tiles == nullptr) return;
@@ -302,6 +302,11 @@ TEST(SparseKernels, MoreTokensThanAPassTakes) {
       RandomSparse({DType::kI8, 7 * 16 + 3, 288}, random, [&](uint64_t, size_t) { return random.Below(2) == 0; }), 1061,
       random);
   ExpectRight(p, false);
+  // Results of a megabyte in whole cache lines, which some kernels store past the caches.
+  const SparseProblem far(
+      RandomSparse({DType::kI8, 256, 96}, random, [&](uint64_t, size_t) { return random.Below(2) == 0; }), 1061,
+      random);
+  ExpectRight(far, false);
 }
 
 TEST_P(SparseMatMul, EveryPatternOfEightBlocks) {
