@@ -131,6 +131,7 @@ measure_model() {
   tell "### $(basename "$model")"
   if wants models || wants steps; then
     timeout "$(seconds_left)" "$folder/edge/mote" bench "$model" --device cuda -ngl all -p 512 -n 128 -r 3 | tee -a "$report" || status=1
+    timeout "$(seconds_left)" "$folder/edge/mote" bench "$model" --device cuda -ngl all --fast-prompts -p 512 -n 0 -r 3 | tee -a "$report" || status=1
   fi
   if wants streams && [[ $model != *-@(Q4_K_M|Q8_0|F16).gguf ]]; then
     timeout "$(seconds_left)" "$folder/bench/stream_speed" "$model" cuda 48 | tee -a "$report" || status=1

@@ -1,5 +1,5 @@
-// A GPU's own limit, and its matrix products beside it: copies of device memory, then weights times 1 to 32 tokens, as
-// bytes of weights a second and as a share of what the copies reached in this run. For bench/cuda_check.sh.
+// A GPU's own limit, and its matrix products beside it: copies of device memory, then weights times 1 to 2048 tokens,
+// as bytes of weights a second and as a share of what the copies reached in this run. For bench/cuda_check.sh.
 #include <stdint.h>
 #include <stdio.h>
 
@@ -76,9 +76,11 @@ int main() {
   int devices = 0;
   if (Fails(CountDevices(&devices), "looking for a GPU") || devices == 0) return 1;
   void *stream = nullptr, *memory = nullptr, *out = nullptr, *acts = nullptr, *counts = nullptr;
-  constexpr uint64_t kBytes = uint64_t{1} << 30;
+  constexpr uint64_t kBytes = uint64_t{1} << 30, kOutBytes = 128 << 20;
+  DeviceFacts facts = {};
+  if (Fails(ReadDevice(0, &facts), "the GPU")) return 1;
   if (Fails(UseDevice(0), "the GPU") || Fails(CreateStream(&stream), "a stream")) return 1;
-  if (Fails(Allocate(kBytes, &memory), "memory") || Fails(Allocate(64 << 20, &out), "memory")) return 1;
+  if (Fails(Allocate(kBytes, &memory), "memory") || Fails(Allocate(kOutBytes, &out), "memory")) return 1;
   if (Fails(Allocate(64 << 20, &acts), "memory") || Fails(Allocate(sizeof(StepCounts), &counts), "memory")) return 1;
   if (!FillRandom(static_cast<uint8_t*>(memory), kBytes, stream)) return 1;
   if (!FillRandom(static_cast<uint8_t*>(acts), 64 << 20, stream)) return 1;
@@ -110,13 +112,19 @@ int main() {
        {Shape{DType::kQ4_0, 14336, 4096}, Shape{DType::kQ4_K, 14336, 4096}, Shape{DType::kQ6_K, 14336, 4096},
         Shape{DType::kQ8_0, 14336, 4096}, Shape{DType::kI8Row, 14336, 4096}, Shape{DType::kF16, 14336, 4096},
         Shape{DType::kQ4_0, 4096, 4096}, Shape{DType::kQ4_K, 4096, 14336}}) {
-    for (const uint32_t tokens : {1u, 2u, 4u, 8u, 16u, 32u, 512u}) {
+    for (const uint32_t tokens : {1u, 2u, 4u, 8u, 16u, 32u, 512u, 2048u}) {
       StepCounts host = {};
       host.rows[0] = tokens;
       if (Fails(CopyIn(counts, &host, sizeof(host), stream), "copy")) return 1;
       const uint64_t bytes = PackedBytes(shape.type, shape.rows, shape.cols);
       const uint64_t copies = std::max<uint64_t>(1, kBytes / bytes);  // so that no cache holds them
-      const double time = MedianOfGraph(stream, 32, [&](int i) {
+      const auto tell = [&](const char* how, double time) {
+        const double speed = static_cast<double>(bytes) / time;
+        printf("| %s %u x %u | %u%s | %.1f | %.1f | %.0f %% | %.1f |\n", mote::DTypeName(shape.type), shape.rows,
+               shape.cols, tokens, how, time * 1e6, speed / 1e9, 100 * speed / bandwidth,
+               2e-12 * shape.rows * shape.cols * tokens / time);
+      };
+      const auto args_of = [&](int i) {
         MatMulArgs args = {};
         args.matrices = 1;
         args.matrix[0].weights = static_cast<uint8_t*>(memory) + static_cast<uint64_t>(i) % copies * bytes;
@@ -128,12 +136,18 @@ int main() {
         args.act_bytes = ActRowBytes(ActsOf(shape.type), shape.cols);
         args.counts = static_cast<StepCounts*>(counts);
         args.activation = kNoActivation;
-        LaunchMatMul(shape.type, args, tokens, 0, stream);
-      });
-      const double speed = static_cast<double>(bytes) / time;
-      printf("| %s %u x %u | %u | %.1f | %.1f | %.0f %% | %.1f |\n", mote::DTypeName(shape.type), shape.rows,
-             shape.cols, tokens, time * 1e6, speed / 1e9, 100 * speed / bandwidth,
-             2e-12 * shape.rows * shape.cols * tokens / time);
+        return args;
+      };
+      tell("", MedianOfGraph(stream, 32, [&](int i) { LaunchMatMul(shape.type, args_of(i), tokens, 0, stream); }));
+      if (tokens < 512 || !facts.has_groups) continue;
+      tell(" read", MedianOfGraph(stream, 32, [&](int i) {
+             ReadArgs read = {};
+             read.product = args_of(i);
+             read.padded_rows = PaddedReadRows(tokens);
+             read.scales = static_cast<float*>(acts);
+             read.product.acts = static_cast<uint8_t*>(acts) + read.padded_rows * sizeof(float);
+             LaunchReadMatMul(shape.type, read, tokens, stream);
+           }));
     }
   }
   return 0;
