@@ -7,9 +7,8 @@
 // warps.
 //
 // Decode: a split of positions is a block of threads of its own, 256 positions x (keys + values) of one head: 128 KiB
-// with heads of 128. A second kernel joins the splits, in order. Prefill: a block takes the splits one after the other
-// and joins as it goes; keys come from the second-level cache, 16 rows at a time (64 would halve that traffic: not
-// done).
+// with heads of 128. A second kernel joins the splits, in order. With more rows a block takes the splits one after the
+// other and joins as it goes; sessions with many of them are prompt_attention.cuh's, where it can.
 //
 // With one token it is a chain of loads that wait for each other: a timeline of llama3-8b (Q4_0, H200, 100 positions)
 // showed 12.7 us a layer, 18 % of a token, for 50 KiB. So what was in the cache before the step is asked for before the
@@ -104,20 +103,27 @@ MOTE_DEVICE void StoreRounded(const AttentionArgs& args, const AttentionTile& ti
   }
 }
 
+// The tile that begins at a row of a session, y: key/value head and tile of its heads.
+MOTE_DEVICE AttentionTile TileAt(const AttentionArgs& args, const Segment& segment, uint32_t row, uint32_t y) {
+  const uint32_t group = args.heads / args.kv_heads;
+  const uint32_t head_tiles = HeadTiles(group);
+  const uint32_t tokens = kAttentionRows / TileHeads(group);
+  const uint32_t first_head = y % head_tiles * kAttentionRows;
+  AttentionTile tile;
+  tile.row = row;
+  tile.tokens = segment.end - row < tokens ? segment.end - row : tokens;
+  tile.heads = group - first_head < TileHeads(group) ? group - first_head : TileHeads(group);
+  tile.head = y / head_tiles * group + first_head;
+  return tile;
+}
 // The tile that begins at a row of the step, if one does.
 MOTE_DEVICE bool FindTile(const AttentionArgs& args, uint32_t row, uint32_t y, AttentionTile* tile) {
   const StepArgs& step = *args.step;
   if (row >= step.counts->rows[kRowsTokens]) return false;
-  const uint32_t group = args.heads / args.kv_heads;
-  const uint32_t head_tiles = HeadTiles(group);
-  const uint32_t tokens = kAttentionRows / TileHeads(group);
   const Segment segment = step.segments[row];
-  if ((row - segment.begin) % tokens != 0) return false;
-  const uint32_t first_head = y % head_tiles * kAttentionRows;
-  tile->row = row;
-  tile->tokens = segment.end - row < tokens ? segment.end - row : tokens;
-  tile->heads = group - first_head < TileHeads(group) ? group - first_head : TileHeads(group);
-  tile->head = y / head_tiles * group + first_head;
+  if (args.prompts != Prompts::kNone && segment.end - segment.begin >= kPromptRows) return false;
+  if ((row - segment.begin) % (kAttentionRows / TileHeads(args.heads / args.kv_heads)) != 0) return false;
+  *tile = TileAt(args, segment, row, y);
   return true;
 }
 

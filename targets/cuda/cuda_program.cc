@@ -145,7 +145,7 @@ Result<std::unique_ptr<CudaProgram>> CudaProgram::Create(const Plan& plan, const
     if (node.op != OpKind::kAttention) continue;
     shared = std::max(shared, AttentionSharedBytes(node.attention.key_dim, node.attention.value_dim));
   }
-  PrepareKernels(shared);
+  PrepareKernels(shared, program->stream_);
   MOTE_RETURN_IF_ERROR(program->Allocate());
   MOTE_ASSIGN_OR_RETURN(program->weights_,
                         CudaWeights::Load(*plan.graph, file, context, progress, device, program->stream_));
@@ -286,6 +286,10 @@ Status CudaProgram::Upload(const Step& step) {
     const bool last = row + 1 == rows || segments[row + 1].begin != segments[row].begin;
     segments[row].end = last ? row + 1 : segments[row + 1].end;
   }
+  const auto is_prompt = [](const Segment& s) { return s.end - s.begin >= kPromptRows; };
+  prompts_ = std::all_of(segments, segments + rows, is_prompt)   ? Prompts::kAll
+             : std::any_of(segments, segments + rows, is_prompt) ? Prompts::kSome
+                                                                 : Prompts::kNone;
   args->rope_positions = reinterpret_cast<int32_t*>(on_device(ropes));
   args->cache = reinterpret_cast<uint8_t**>(on_device(caches));
   args->cache_layers = reinterpret_cast<uint64_t*>(on_device(layers));
@@ -520,6 +524,7 @@ Status CudaProgram::LaunchAll(const Key& key) {
         AttentionArgs args = attentions_[launch.begin];
         args.splits = key.splits;
         args.partial = partial_.As<float>();
+        if (rows > kGraphRows) args.prompts = prompts_;  // a graph runs again with others
         LaunchAttention(args, rows, stream_);
         break;
       }

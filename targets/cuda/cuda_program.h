@@ -233,6 +233,7 @@ class CudaProgram : public Program {
   bool builds_reads_ = false;
 
   StepCounts counts_ = {};
+  Prompts prompts_ = Prompts::kNone;  // of the step
   bool is_under_way_ = false;
   Step under_way_;
   std::atomic<uint32_t> longest_context_{0};

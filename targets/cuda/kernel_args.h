@@ -284,6 +284,10 @@ struct RopeArgs {
   float* sin;
 };
 
+// Which sessions have kPromptRows rows of a step or more: those are a kernel's of their own (prompt_attention.cuh).
+enum class Prompts : uint8_t { kNone, kSome, kAll };
+inline constexpr uint32_t kPromptRows = 16;
+
 struct AttentionArgs {
   const StepArgs* step;
   uint32_t layer;
@@ -304,6 +308,7 @@ struct AttentionArgs {
   uint8_t* rounded;  // (rows): of acts
   float* partial;    // (rows, heads, splits) results of value_dim + 2 floats, where splits are blocks of their own
   uint32_t splits;   // the most that a row's positions have; 1: a block takes all of them in order
+  Prompts prompts;
 };
 
 struct RouteArgs {

@@ -3,7 +3,9 @@
 #include "targets/cuda/best.cuh"
 #include "targets/cuda/launch.h"
 #include "targets/cuda/moe.cuh"
+#include "targets/cuda/prompt_attention.cuh"
 #include "targets/cuda/row_ops.cuh"
+#include "targets/cuda/runtime.h"
 #include "targets/cuda/wide_rows.cuh"
 
 namespace mote::cuda {
@@ -21,8 +23,39 @@ uint32_t LargestHeadDim() {
   return kMaxHeadDim;
 }
 
-void PrepareKernels(uint32_t shared_bytes) {
+namespace {
+
+template <int kCols>
+void LaunchPromptsOf(const AttentionArgs& args, uint32_t rows, void* stream) {
+  const uint32_t group = args.heads / args.kv_heads;
+  const uint32_t tokens = PromptTokens(group);
+  const auto kernel = &PromptAttentionKernel<kCols>;
+  MOTE_LAUNCH(kernel, (Grid{args.kv_heads * HeadTiles(group), (rows + tokens - 1) / tokens, 1}), kPromptThreads,
+              PromptShared(kCols), stream, args);
+}
+// Whether it is a launch of the kernel for prompts.
+bool LaunchPrompts(const AttentionArgs& args, uint32_t rows, void* stream) {
+  if (args.prompts == Prompts::kNone || args.splits > 1 || args.acts != Acts::kFloat) return false;
+  const uint32_t cols = args.key_dim > args.value_dim ? args.key_dim : args.value_dim;
+  if (cols > 128 || PromptShared(128) > ShapeOf(stream).block_shared_bytes) return false;
+  if (cols <= 64) {
+    LaunchPromptsOf<64>(args, rows, stream);
+  } else if (cols <= 96) {
+    LaunchPromptsOf<96>(args, rows, stream);
+  } else {
+    LaunchPromptsOf<128>(args, rows, stream);
+  }
+  return true;
+}
+
+}  // namespace
+
+void PrepareKernels(uint32_t shared_bytes, void* stream) {
   if (shared_bytes > 48 << 10) MOTE_ALLOW_SHARED(&AttentionKernel, shared_bytes);
+  if (PromptShared(128) > ShapeOf(stream).block_shared_bytes) return;
+  MOTE_ALLOW_SHARED(&PromptAttentionKernel<64>, PromptShared(64));
+  MOTE_ALLOW_SHARED(&PromptAttentionKernel<96>, PromptShared(96));
+  MOTE_ALLOW_SHARED(&PromptAttentionKernel<128>, PromptShared(128));
 }
 
 void LaunchRows(const RowArgs& args, uint32_t rows, void* stream) {
@@ -61,7 +94,10 @@ void LaunchRope(const RopeArgs& args, uint32_t rows, void* stream) {
   MOTE_LAUNCH(kernel, (Grid{rows, 1, 1}), kRowThreads, 0, stream, args);
 }
 
-void LaunchAttention(const AttentionArgs& args, uint32_t rows, void* stream) {
+void LaunchAttention(const AttentionArgs& given, uint32_t rows, void* stream) {
+  AttentionArgs args = given;
+  if (!LaunchPrompts(args, rows, stream)) args.prompts = Prompts::kNone;
+  if (args.prompts == Prompts::kAll) return;
   const uint32_t head_tiles = args.kv_heads * HeadTiles(args.heads / args.kv_heads);
   const auto kernel = &AttentionKernel;
   MOTE_LAUNCH(kernel, (Grid{rows, head_tiles, args.splits}), kAttentionThreads,

@@ -18,7 +18,8 @@ uint32_t LargestHeadDim();
 bool AttentionCanRound(Acts acts, uint32_t group, uint32_t value_dim);
 
 // For each device before anything is launched on it: kernels that want more shared memory than usual say so.
-void PrepareKernels(uint32_t shared_bytes);
+// `shared_bytes`: AttentionSharedBytes, the most of all; `stream`: of the device.
+void PrepareKernels(uint32_t shared_bytes, void* stream);
 
 // `args` without first_tile. `tokens`: the most that counts may say. `experts`: 0 without. False: not a weight type.
 bool LaunchMatMul(DType type, MatMulArgs args, uint32_t tokens, uint32_t experts, void* stream);

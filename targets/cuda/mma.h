@@ -164,6 +164,25 @@ MOTE_DEVICE void LoadTransposed(const uint16_t* row, uint32_t* b0, uint32_t* b1)
                : "memory");
 }
 
+// Four matrices of 8 x 8 halves in shared memory: lanes 8 i .. 8 i + 7 name the rows of the one that comes into m[i],
+// aligned to 16 bytes. A lane gets columns 2t and 2t + 1 of row g: of rows of A that is A, of rows that are columns of
+// B, with k side by side, B.
+MOTE_DEVICE void LoadMatrices(const uint16_t* row, uint32_t m[4]) {
+  const uint32_t at = static_cast<uint32_t>(__cvta_generic_to_shared(row));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];\n"
+               : "=r"(m[0]), "=r"(m[1]), "=r"(m[2]), "=r"(m[3])
+               : "r"(at)
+               : "memory");
+}
+// The same, but rows 2t and 2t + 1 of column g: B, where rows are those of k.
+MOTE_DEVICE void LoadTransposedMatrices(const uint16_t* row, uint32_t m[4]) {
+  const uint32_t at = static_cast<uint32_t>(__cvta_generic_to_shared(row));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];\n"
+               : "=r"(m[0]), "=r"(m[1]), "=r"(m[2]), "=r"(m[3])
+               : "r"(at)
+               : "memory");
+}
+
 }  // namespace mote::cuda
 
 #endif  // __CUDACC__; the emulator has its own

@@ -108,6 +108,11 @@ MOTE_DEVICE float HalfToFloat(uint32_t bits) {
 MOTE_DEVICE uint16_t FloatToHalf(float x) {
   return __half_as_ushort(__float2half_rn(x));
 }
+// Two of them, the first in the low bits.
+MOTE_DEVICE uint32_t FloatsToHalves(float low, float high) {
+  const __half2 both = __floats2half2_rn(low, high);
+  return *reinterpret_cast<const uint32_t*>(&both);
+}
 MOTE_DEVICE float BitsToFloat(uint32_t bits) {
   return __uint_as_float(bits);
 }

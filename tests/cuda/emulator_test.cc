@@ -177,6 +177,25 @@ TEST(Emulator, TransposedLoadsFeedTheHalvesInstruction) {
   }
 }
 
+// Four matrices of 8 x 8 at once, each by its own eight lanes' rows.
+TEST(Emulator, FourMatrices) {
+  alignas(16) static uint16_t shared[16 * 16];
+  for (uint16_t i = 0; i < 16 * 16; ++i) shared[i] = i;
+  mote_emulator::Run({1, 1, 1}, 32, 0, [&] {
+    const uint32_t lane = threadIdx.x, g = lane / 4, t = lane % 4;
+    const uint16_t* row = shared + lane % 16 * 16 + lane / 16 * 8;
+    uint32_t plain[4], turned[4];
+    LoadMatrices(row, plain);
+    LoadTransposedMatrices(row, turned);
+    for (uint32_t i = 0; i < 4; ++i) {
+      const uint32_t begin = i % 2 * 8 * 16 + i / 2 * 8;
+      const uint32_t own = begin + g * 16 + 2 * t, down = begin + 2 * t * 16 + g;
+      EXPECT_EQ(plain[i], own | (own + 1) << 16);
+      EXPECT_EQ(turned[i], down | (down + 16) << 16);
+    }
+  });
+}
+
 #if !defined(__SANITIZE_ADDRESS__)
 TEST(EmulatorDeathTest, WhatWouldHangOrTearApartIsAFault) {
   EXPECT_DEATH(mote_emulator::Run({1, 1, 1}, 64, 0,

@@ -138,6 +138,9 @@ MOTE_DEVICE float HalfToFloat(uint32_t bits) {
 MOTE_DEVICE uint16_t FloatToHalf(float x) {
   return F32ToF16(x);
 }
+MOTE_DEVICE uint32_t FloatsToHalves(float low, float high) {
+  return uint32_t{FloatToHalf(low)} | uint32_t{FloatToHalf(high)} << 16;
+}
 MOTE_DEVICE float BitsToFloat(uint32_t bits) {
   float x;
   memcpy(&x, &bits, sizeof(x));
@@ -302,6 +305,23 @@ MOTE_DEVICE void LoadTransposed(const uint16_t* row, uint32_t* b0, uint32_t* b1)
   const auto at = [&](int k) { return uint32_t{FromLane<const uint16_t*>(places, k)[g]}; };
   *b0 = at(2 * t) | at(2 * t + 1) << 16;
   *b1 = at(8 + 2 * t) | at(8 + 2 * t + 1) << 16;
+}
+// ldmatrix .x4, and .x4.trans: lanes 8 i .. name the rows of matrix i.
+MOTE_DEVICE void LoadFourMatrices(const char* word, const uint16_t* row, bool transposed, uint32_t m[4]) {
+  if (reinterpret_cast<uintptr_t>(row) % 16 != 0) mote_emulator::Fault("LoadMatrices: not aligned to 16 bytes");
+  const uint8_t* places = mote_emulator::Exchange(word, &row, sizeof(row));
+  const int lane = static_cast<int>(threadIdx.x % 32);
+  const int g = lane / 4, t = lane % 4;
+  for (int i = 0; i < 4; ++i) {
+    const auto at = [&](int k, int column) { return uint32_t{FromLane<const uint16_t*>(places, 8 * i + k)[column]}; };
+    m[i] = transposed ? at(2 * t, g) | at(2 * t + 1, g) << 16 : at(g, 2 * t) | at(g, 2 * t + 1) << 16;
+  }
+}
+MOTE_DEVICE void LoadMatrices(const uint16_t* row, uint32_t m[4]) {
+  LoadFourMatrices("LoadMatrices", row, false, m);
+}
+MOTE_DEVICE void LoadTransposedMatrices(const uint16_t* row, uint32_t m[4]) {
+  LoadFourMatrices("LoadTransposedMatrices", row, true, m);
 }
 
 }  // namespace mote::cuda
