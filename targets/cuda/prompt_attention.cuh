@@ -67,8 +67,14 @@ MOTE_DEVICE void Join(const PromptState<kCols>& part, PromptState<kCols>* all) {
   }
 }
 
-// The block that begins at `row`, or at the next where one does: false where there is none before `end`.
-MOTE_DEVICE bool FindBlock(const AttentionArgs& args, uint32_t tokens, uint32_t end, uint32_t* row) {
+// Rows of the step that blocks of tiles begin at for this block of threads: the last ones, which see more, come first.
+MOTE_DEVICE uint32_t FirstRow(uint32_t tokens) {
+  return (gridDim.y - 1 - blockIdx.y) * tokens;
+}
+// The block of tiles that begins at `row`, or at the next where one does: false where there is none.
+MOTE_DEVICE bool FindBlock(const AttentionArgs& args, uint32_t* row) {
+  const uint32_t tokens = PromptTokens(args.heads / args.kv_heads);
+  const uint32_t end = Least(FirstRow(tokens) + tokens, args.step->counts->rows[kRowsTokens]);
   while (*row < end) {
     const Segment segment = args.step->segments[*row];
     if (segment.end - segment.begin >= kPromptRows) {
@@ -137,7 +143,8 @@ MOTE_DEVICE void LoadPromptBlock(const HeadSide& side, uint32_t first, uint32_t 
   const uint16_t* scales =
       reinterpret_cast<const uint16_t*>(side.head + static_cast<uint64_t>(side.positions) * side.position_bytes);
   const uint32_t blocks = side.position_bytes / 32;
-#pragma unroll 2
+  constexpr int kUnderWay = kCols <= 64 ? 1 : 2;  // what registers are left for
+#pragma unroll kUnderWay
   for (uint32_t i = threadIdx.x; i < kCount; i += kPromptThreads) {
     uint4 halves = {0, 0, 0, 0};
     if (is_there(i)) {
@@ -332,33 +339,34 @@ MOTE_DEVICE void AttendPrompt(const AttentionArgs& args, uint32_t first_row) {
                            ValueCols(args.value_dim),
                            nullptr};
   constexpr uint32_t kSide = kAttentionPositions * SharedRow(kCols);
-  uint16_t* const blocks = reinterpret_cast<uint16_t*>(SharedMemory());  // keys, values; and those of the next
-  uint16_t* const queries = blocks + 4 * kSide + warp * kAttentionRows * SharedRow(kCols);
+  uint16_t* const memory = reinterpret_cast<uint16_t*>(SharedMemory());
+  uint16_t* const queries = memory + 4 * kSide + warp * kAttentionRows * SharedRow(kCols);
 
+  // Keys of the positions from `at` on, and behind them values: of every other block in the same place.
+  const auto block_of = [&](uint32_t at) { return memory + at / kAttentionPositions % 2 * (2 * kSide); };
   const Walk all = WalkOfBlock(args, segment, first_row, tokens);
-  LoadPromptBlock<kCols>(keys, all.at, all.end, blocks);
-  LoadPromptBlock<kCols>(values, all.at, all.end, blocks + kSide);
+  LoadPromptBlock<kCols>(keys, all.at, all.end, block_of(all.at));
+  LoadPromptBlock<kCols>(values, all.at, all.end, block_of(all.at) + kSide);
   CommitCopies();
   LoadPromptQueries<kCols>(args, tile, queries);
   PromptState<kCols> state, total;
   Clear(&state);
   Clear(&total);
-  uint32_t turn = 0;
-  for (uint32_t at = all.at; at < all.end; at += kAttentionPositions, turn ^= 2 * kSide) {
+  for (uint32_t at = all.at; at < all.end; at += kAttentionPositions) {
     WaitCopies<0>();
     SyncBlock();  // this block is there, and nobody reads the one before any more
     const uint32_t next = at + kAttentionPositions;
     if (next < all.end) {
-      LoadPromptBlock<kCols>(keys, next, all.end, blocks + (turn ^ 2 * kSide));
-      LoadPromptBlock<kCols>(values, next, all.end, blocks + (turn ^ 2 * kSide) + kSide);
+      LoadPromptBlock<kCols>(keys, next, all.end, block_of(next));
+      LoadPromptBlock<kCols>(values, next, all.end, block_of(next) + kSide);
     }
     CommitCopies();
     if (at < own.at || at >= own.end) continue;
     own.at = at;
     float scores[8][4], factor[2];
-    ScorePrompt<kCols>(args, queries, blocks + turn, seen, at, scores);
+    ScorePrompt<kCols>(args, queries, block_of(at), seen, at, scores);
     WeighPrompt(scores, &state, factor);
-    AddPromptValues(scores, factor, blocks + turn + kSide, &state);
+    AddPromptValues(scores, factor, block_of(at) + kSide, &state);
     if (!EndsSplit(own)) continue;
     Join(state, &total);
     Clear(&state);
@@ -366,20 +374,18 @@ MOTE_DEVICE void AttendPrompt(const AttentionArgs& args, uint32_t first_row) {
   StorePrompt(args, tile, total);
 }
 
-// Grid: (key/value heads x tiles of their heads, rows of the step / PromptTokens). Later rows see more: first.
+// Grid: (key/value heads x tiles of their heads, rows of the step / PromptTokens).
 template <int kCols>
 MOTE_KERNEL(kPromptThreads, PromptBlocks(kCols))
 PromptAttentionKernel(const AttentionArgs args) {
   LetNextBegin();
-  const uint32_t tokens = PromptTokens(args.heads / args.kv_heads);
-  uint32_t row = (gridDim.y - 1 - blockIdx.y) * tokens;
-  const uint32_t end = Least(row + tokens, args.step->counts->rows[kRowsTokens]);
-  bool found = FindBlock(args, tokens, end, &row);
+  uint32_t row = FirstRow(PromptTokens(args.heads / args.kv_heads));
+  bool found = FindBlock(args, &row);
   WaitForPrevious();
   while (found) {
     AttendPrompt<kCols>(args, row);
     ++row;
-    found = FindBlock(args, tokens, end, &row);
+    found = FindBlock(args, &row);
     SyncBlock();  // nobody reads what the next one writes over
   }
 }
