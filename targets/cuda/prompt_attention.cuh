@@ -161,7 +161,7 @@ template <int kCols>
 MOTE_DEVICE void LoadPromptQueries(const AttentionArgs& args, const AttentionTile& tile, uint16_t* queries) {
   const uint32_t lane = threadIdx.x % kWarp;
   constexpr uint32_t kPieces = kCols / 4;  // of 4 values
-#pragma unroll 4
+#pragma unroll 8
   for (uint32_t i = lane; i < kAttentionRows * kPieces; i += kWarp) {
     const uint32_t r = i / kPieces, d = i % kPieces * 4;
     float v[4] = {0, 0, 0, 0};
@@ -345,6 +345,7 @@ MOTE_DEVICE void AttendPrompt(const AttentionArgs& args, uint32_t first_row) {
   // Keys of the positions from `at` on, and behind them values: of every other block in the same place.
   const auto block_of = [&](uint32_t at) { return memory + at / kAttentionPositions % 2 * (2 * kSide); };
   const Walk all = WalkOfBlock(args, segment, first_row, tokens);
+  WaitForPrevious();  // what is above was there before the step began
   LoadPromptBlock<kCols>(keys, all.at, all.end, block_of(all.at));
   LoadPromptBlock<kCols>(values, all.at, all.end, block_of(all.at) + kSide);
   CommitCopies();
@@ -381,7 +382,7 @@ PromptAttentionKernel(const AttentionArgs args) {
   LetNextBegin();
   uint32_t row = FirstRow(PromptTokens(args.heads / args.kv_heads));
   bool found = FindBlock(args, &row);
-  WaitForPrevious();
+  if (!found) WaitForPrevious();
   while (found) {
     AttendPrompt<kCols>(args, row);
     ++row;
