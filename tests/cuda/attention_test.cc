@@ -260,7 +260,7 @@ TEST(CudaAttention, WhatPromptsKernelIsNotFor) {
   const uint64_t before = mote_emulator::Device().launches;
   EXPECT_EQ(small.Results(Prompts::kSome), want);
   EXPECT_EQ(LaunchesSince(before), 1u);
-  mote_emulator::Device() = {};
+  mote_emulator::Device().block_shared_bytes = mote_emulator::EmulatedDevice().block_shared_bytes;
 }
 
 }  // namespace
