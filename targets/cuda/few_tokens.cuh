@@ -1,26 +1,16 @@
-// Products of one token to 32, and of few tokens with experts' weights.
+// Products of up to 32 tokens, and of few tokens with experts' weights; of one token those of formats that are not
+// whole numbers. (Of one token the others: one_token.cuh.)
 //
 // A block has 16 to 64 rows of a matrix; each of its warps takes one stretch of their columns, and the stretches meet
 // in shared memory. What bounds it is reading the weights, and what is under way of them: half a tile is asked for as
 // soon as the half before it in the same registers is used up, and of formats with small tiles two tiles are. On an
-// H200 F16 reaches 99 % of the copy bandwidth with one token, Q8_0 88 %, Q4_0 71 %, whose warps issue in 37 % of their
-// cycles.
+// H200 F16 reaches 97 to 99 % of the copy bandwidth with one token.
 //
 // With 9 to 32 tokens getting the activations to the matrix unit takes longer than the weights: on an H200 the
 // first-level cache is busy for two thirds of the time, the schedulers for a fifth. Not kept: blocks of 32 rows with
 // four stretches at a time, whose warps share activations in shared memory (32 tokens of Q4_0 0.89 times as long, of
 // Q4_K and F16 1.05 and 1.16, of matrices with 4096 rows 1.5 to 1.8: steps of a microsecond, one after the other). What
 // comes next would have to keep several steps under way.
-//
-// Not kept either, for one token: one block on each multiprocessor that takes units of rows one after the other, whose
-// weights come through rings of shared memory (80 KiB) by asynchronous copies, so that the next product's block stands
-// beside it with its first weights. Alone it is faster (14336 x 4096 on an H200: Q4_0 10.3 us for 10.8, Q4_K 10.6 for
-// 14.4, Q6_K 15.0 for 16.5, with the activations in shared memory; where they are loads behind those of the weights,
-// 13), but llama3-8b as a whole slower (Q4_0 372 tokens/s for 456, 411 where the next block begins when the last
-// weights have been asked for): what stands between products, attention and norms, is loads that wait for each other,
-// and each waits behind the weights that come ahead of their time; attention took 22 us where it takes 13. Lines of the
-// next weights fetched to the second-level cache at a product's end, 4 MiB of them, give 1.02 to 1.04 (8B) and nothing
-// (1B); 12 and 20 MiB less.
 #ifndef MOTE_TARGETS_CUDA_FEW_TOKENS_CUH_
 #define MOTE_TARGETS_CUDA_FEW_TOKENS_CUH_
 
@@ -29,7 +19,8 @@
 
 namespace mote::cuda {
 
-// A warp's part of a product: one stretch of the columns of 16 * kRowTiles rows.
+// A warp's part of a product: one stretch of the columns of a unit of 16 * kRowTiles rows, of a gate of half as many of
+// each of two matrices.
 struct Stretch {
   const uint8_t* weights;
   const uint8_t* gated;  // of a gate: the other matrix
@@ -38,13 +29,13 @@ struct Stretch {
   uint32_t tiles;  // of a row
   uint32_t begin, end;
 };
-// Of a block's warp; blockIdx.y: the expert, if there are experts.
+// blockIdx.y: the expert, if there are experts.
 template <int kRowTiles, bool kGate>
-MOTE_DEVICE Stretch StretchOf(const MatMulArgs& args, const MatrixArgs& matrix, uint32_t warp) {
+MOTE_DEVICE Stretch StretchOf(const MatMulArgs& args, const MatrixArgs& matrix, uint32_t unit, uint32_t warp) {
   Stretch s;
   s.weights = matrix.weights + (args.experts.first != nullptr ? blockIdx.y * args.experts.weight_bytes : 0);
   s.gated = kGate ? args.matrix[1].weights : nullptr;
-  s.row_tile = (blockIdx.x - matrix.first_tile) * (kGate ? kRowTiles / 2 : kRowTiles);
+  s.row_tile = (unit - matrix.first_tile) * (kGate ? kRowTiles / 2 : kRowTiles);
   s.last_row_tile = (matrix.rows + kTileRows - 1) / kTileRows - 1;
   s.tiles = args.row_tiles;
   s.begin = warp * StretchTiles(s.tiles);
@@ -52,7 +43,7 @@ MOTE_DEVICE Stretch StretchOf(const MatMulArgs& args, const MatrixArgs& matrix, 
   return s;
 }
 
-// Of a gate, the second half of a block's rows are the other matrix's, the same ones.
+// Of a gate, the second half of a unit's rows are the other matrix's, the same ones.
 template <DType kType, int kRowTiles, bool kGate>
 MOTE_DEVICE const uint8_t* TileAt(const Stretch& s, uint32_t row, uint32_t tile) {
   constexpr uint32_t kOwn = kGate ? kRowTiles / 2 : kRowTiles;
@@ -63,7 +54,7 @@ MOTE_DEVICE const uint8_t* TileAt(const Stretch& s, uint32_t row, uint32_t tile)
 }
 
 // The activations of a lane's tokens at tile `begin`. Tokens that are not there: the last one again, and nobody looks.
-template <DType kType, int kTokens8, int kColumns>
+template <DType kType, int kTokens8>
 MOTE_DEVICE GlobalActs<kTokens8> ActsOfStretch(const MatMulArgs& args, TokenRange tokens, uint32_t begin, int lane) {
   const auto act_row = [&](int i) {
     const uint32_t token = tokens.first + static_cast<uint32_t>(i);
@@ -76,7 +67,7 @@ MOTE_DEVICE GlobalActs<kTokens8> ActsOfStretch(const MatMulArgs& args, TokenRang
   for (int n = 0; n < kTokens8; ++n) {
     acts.b[n] = act_row(8 * n + lane / 4);
 #pragma unroll
-    for (int i = 0; i < kColumns; ++i) acts.c[n][i] = act_row(8 * n + 2 * (lane % 4) + i);
+    for (int i = 0; i < 2; ++i) acts.c[n][i] = act_row(8 * n + 2 * (lane % 4) + i);
   }
   return acts;
 }
@@ -112,23 +103,16 @@ struct TileRing {
 };
 
 // A stretch's sums to `out`, (rows, 8 * kTokens8). `ring` holds the first tiles and, as they are used, takes in the
-// next. `own_acts`: the one token's activations in shared memory; null: they are where `args` say.
-template <DType kType, int kTokens8, int kRowTiles, int kColumns, int kFused>
+// next.
+template <DType kType, int kTokens8, int kRowTiles, int kFused>
 MOTE_DEVICE void MultiplyStretch(const MatMulArgs& args, const Stretch& s, TokenRange tokens,
-                                 TileRing<kType, kTokens8, kRowTiles, HasGate(kFused)>* ring, const uint8_t* own_acts,
-                                 float* out) {
+                                 TileRing<kType, kTokens8, kRowTiles, HasGate(kFused)>* ring, float* out) {
   using Ring = TileRing<kType, kTokens8, kRowTiles, HasGate(kFused)>;
   constexpr uint32_t kRows = kRowTiles;
   constexpr uint32_t kTurn = Ring::kAhead > kRows ? Ring::kAhead : kRows;  // one is a multiple of the other
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const int g = lane / 4, t = lane % 4;
-  GlobalActs<kTokens8> acts = {};
-  if constexpr (HasNorm(kFused)) {
-    acts.base = own_acts + ActHeader<kType>() + s.begin * TileActBytes<kType>();
-    acts.lane = lane;
-  } else {
-    acts = ActsOfStretch<kType, kTokens8, kColumns>(args, tokens, s.begin, lane);
-  }
+  GlobalActs<kTokens8> acts = ActsOfStretch<kType, kTokens8>(args, tokens, s.begin, lane);
   const MmaStart start = StartOf(lane);
   float sum[kRowTiles][kTokens8][4] = {};
   const uint32_t count = Ring::Count(s);
@@ -141,7 +125,7 @@ MOTE_DEVICE void MultiplyStretch(const MatMulArgs& args, const Stretch& s, Token
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         HalfTile<kType>* own = &ring->halves[i % Ring::kAhead][half];
-        HalfProduct<kType, kTokens8, kColumns>(*own, half, FirstPair<kType>(half), acts, start, &super, sum[i % kRows]);
+        HalfProduct<kType, kTokens8, 2>(*own, half, FirstPair<kType>(half), acts, start, &super, sum[i % kRows]);
         if (next < count) LoadHalf<kType>(Ring::At(s, next), half, lane, own);
       }
       if (i % kRows == kRows - 1) acts.base += TileActBytes<kType>();
@@ -153,7 +137,6 @@ MOTE_DEVICE void MultiplyStretch(const MatMulArgs& args, const Stretch& s, Token
     for (int n = 0; n < kTokens8; ++n) {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        if (!Looked<kColumns>(i)) continue;
         out[(r * 16 + g + i / 2 * 8) * (8 * kTokens8) + 8 * n + 2 * t + i % 2] = sum[r][n][i];
       }
     }
@@ -166,20 +149,68 @@ constexpr int FewBlocks() {
   return kTokens8 > 2 ? 1 : 2;
 }
 
-// Shared memory of its sums; with a norm, what it makes lies behind them.
+// Shared memory of its sums.
 template <int kTokens8, int kRowTiles>
 constexpr uint32_t FewTokensShared(uint32_t row_tiles) {
   return NumStretches(row_tiles) * 16 * kRowTiles * 8 * kTokens8 * static_cast<uint32_t>(sizeof(float));
 }
 
-// Grid: (tiles of 16 * kRowTiles rows, of a gate half as many; chunks of tokens or experts). kColumns: 1 where a chunk
-// is one token, which then is the only one that is added up; else 2. kFused: fused_product.cuh.
-template <DType kType, int kTokens8, int kRowTiles, int kColumns, int kFused>
+// Of heads: a thread has two neighbouring rows of a chunk's tokens. Where they go and how they are turned waits in
+// shared memory for their sums.
+struct PairPlace {
+  uint32_t row, token;
+  bool there;
+};
+template <uint32_t kRows>
+MOTE_DEVICE PairPlace PairOfThread(const MatrixArgs& matrix, uint32_t row_tile, TokenRange tokens) {
+  PairPlace place;
+  place.row = row_tile * kTileRows + threadIdx.x % (kRows / 2) * 2;
+  place.token = tokens.first + threadIdx.x / (kRows / 2);
+  place.there = place.row < matrix.rows && place.token < tokens.end;
+  return place;
+}
+
+// The outputs of a unit of rows, from its sums (stretches, kRows, kPlaces), by all threads. `added`: the thread's row's
+// of matrix.add; `pairs`: of each thread, of heads.
+template <DType kType, uint32_t kRows, uint32_t kPlaces, int kFused>
+MOTE_DEVICE void StoreUnit(const MatMulArgs& args, const MatrixArgs& matrix, uint32_t unit, uint32_t row_tile,
+                           TokenRange tokens, const float* sums, float added, const HeadPair* pairs) {
+  const uint32_t stretches = NumStretches(args.row_tiles);
+  const auto scale_of = [&](uint32_t token) {
+    return FormatOf(kType).halves ? *reinterpret_cast<const float*>(ActRow(args, token)) : 1.0f;
+  };
+  if constexpr (HasGate(kFused)) {
+    for (uint32_t token = threadIdx.x / kWarp; token < tokens.end - tokens.first; token += kFewThreads / kWarp) {
+      StoreGated<kType, kRows, kPlaces>(args, sums + token, stretches, unit * (kRows / 2), tokens.first + token);
+    }
+  } else if constexpr (HasHeads(kFused)) {
+    static_assert(kPlaces * kRows / 2 <= kFewThreads, "a thread has one pair");
+    const PairPlace place = PairOfThread<kRows>(matrix, row_tile, tokens);
+    if (!place.there) return;
+    const float* own = sums + threadIdx.x % (kRows / 2) * 2 * kPlaces + place.token - tokens.first;
+    const float a = SumOfStretches<kType, kRows, kPlaces>(own, stretches);
+    const float b = SumOfStretches<kType, kRows, kPlaces>(own + kPlaces, stretches);
+    const float scale = scale_of(place.token);
+    StorePair(args.heads, matrix, place.row, place.token, pairs[threadIdx.x], a * scale, b * scale);
+  } else {
+    for (uint32_t i = threadIdx.x; i < kRows * (tokens.end - tokens.first); i += kFewThreads) {
+      const uint32_t row = i % kRows, token = i / kRows;
+      if (row_tile * kTileRows + row >= matrix.rows) continue;
+      const float sum = SumOfStretches<kType, kRows, kPlaces>(sums + row * kPlaces + token, stretches);
+      StoreOutput(args, matrix, row_tile * kTileRows + row, tokens.first + token, sum, scale_of(tokens.first + token),
+                  added);
+    }
+  }
+}
+
+// Grid: (units, i.e. tiles of 16 * kRowTiles rows, of a gate half as many; chunks of tokens or experts). kFused:
+// fused_product.cuh.
+template <DType kType, int kTokens8, int kRowTiles, int kFused>
 MOTE_KERNEL(kFewThreads, FewBlocks<kTokens8>())
 FewTokensKernel(const MatMulArgs args) {
   constexpr uint32_t kRows = 16 * kRowTiles;
-  constexpr uint32_t kTokens = kColumns == 1 ? 1 : 8 * kTokens8;
-  constexpr uint32_t kPlaces = 8 * kTokens8;
+  constexpr uint32_t kTokens = 8 * kTokens8;
+  static_assert(!HasNorm(kFused), "of one token: one_token.cuh");
   LetNextBegin();
   float* sums = reinterpret_cast<float*>(SharedMemory());
   const MatrixArgs& matrix = HasGate(kFused) ? args.matrix[0] : MatrixOfTile(args, blockIdx.x);
@@ -187,64 +218,39 @@ FewTokensKernel(const MatMulArgs args) {
   const uint32_t warp = threadIdx.x / kWarp;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const bool experts = args.experts.first != nullptr;
-  const Stretch s = StretchOf<kRowTiles, HasGate(kFused)>(args, matrix, warp);
+  const Stretch s = StretchOf<kRowTiles, HasGate(kFused)>(args, matrix, blockIdx.x, warp);
   using Ring = TileRing<kType, kTokens8, kRowTiles, HasGate(kFused)>;
   Ring ring;
   const auto load_first = [&] {
     if (warp < stretches) Ring::LoadFirst(s, lane, &ring);
   };
-  // Weights do not wait for what comes before; which experts are asked for does.
+  // Weights do not wait for what comes before, and counts were there before the step's first kernel began; which
+  // experts are asked for does.
   if (!experts) load_first();
-  // Of heads: the thread's first two rows of the first chunk's tokens.
-  constexpr uint32_t kPairs = kRows / 2;
-  const uint32_t pair_row = s.row_tile * kTileRows + threadIdx.x % kPairs * 2;
-  const uint32_t pair_token = blockIdx.y * kTokens + threadIdx.x / kPairs;
-  HeadPair pair = {};
-  const bool has_pair = HasHeads(kFused) && pair_row < matrix.rows && pair_token < args.counts->rows[args.rows_kind];
-  if (has_pair) pair.cache = CacheOfPair(args.heads, matrix, pair_row, pair_token);
-  uint8_t* own_acts = SharedMemory() + FewTokensShared<kTokens8, kRowTiles>(args.row_tiles);
-  if constexpr (HasNorm(kFused)) FetchNormWeights(args, s.begin, s.end, own_acts);
+  TokenRange all = {0, 0};
+  if (!experts) all = TokensOfBlock(args, blockIdx.y, kTokens);
+  HeadPair* pairs = reinterpret_cast<HeadPair*>(sums + FewTokensShared<kTokens8, kRowTiles>(args.row_tiles) / 4);
+  PairPlace pair = {};
+  if constexpr (HasHeads(kFused)) {
+    pair = PairOfThread<kRows>(matrix, s.row_tile, all);
+    if (pair.there) pairs[threadIdx.x].cache = CacheOfPair(args.heads, matrix, pair.row, pair.token);
+  }
   WaitForPrevious();
-  if (has_pair) LoadTurn(args.heads, matrix, pair_row, pair_token, &pair);
+  if (experts) all = TokensOfBlock(args, blockIdx.y, kTokens);
+  if (HasHeads(kFused) && pair.there) LoadTurn(args.heads, matrix, pair.row, pair.token, &pairs[threadIdx.x]);
   float added = 0;
   if (kTokens8 == 1 && matrix.add != nullptr && threadIdx.x < kRows) {
     const uint32_t row = s.row_tile * kTileRows + threadIdx.x;
     if (row < matrix.rows) added = matrix.add[row];
   }
-  const TokenRange all = TokensOfBlock(args, blockIdx.y, kTokens);
   for (uint32_t first = all.first; first < all.end; first += kTokens) {
     const TokenRange tokens = {first, first + kTokens < all.end ? first + kTokens : all.end};
     if (experts || first != all.first) load_first();
-    if constexpr (HasNorm(kFused)) NormActs<0>(args, first, s.begin, s.end, FormatOf(kType).act_group == 256, own_acts);
     if (warp < stretches) {
-      MultiplyStretch<kType, kTokens8, kRowTiles, kColumns, kFused>(args, s, tokens, &ring, own_acts,
-                                                                    sums + warp * kRows * kPlaces);
+      MultiplyStretch<kType, kTokens8, kRowTiles, kFused>(args, s, tokens, &ring, sums + warp * kRows * kTokens);
     }
     SyncBlock();
-    if constexpr (HasGate(kFused)) {
-      for (uint32_t token = warp; token < tokens.end - tokens.first; token += kFewThreads / kWarp) {
-        StoreGated<kType, kRows, kPlaces>(args, sums + token, stretches, blockIdx.x * (kRows / 2), first + token);
-      }
-    } else if constexpr (HasHeads(kFused)) {
-      static_assert(kTokens * kPairs <= kFewThreads, "a thread has one pair");
-      if (has_pair) {
-        const float* own = sums + threadIdx.x % kPairs * 2 * kPlaces + threadIdx.x / kPairs;
-        const float a = SumOfStretches<kType, kRows, kPlaces>(own, stretches);
-        const float b = SumOfStretches<kType, kRows, kPlaces>(own + kPlaces, stretches);
-        float scale = 1;
-        if (FormatOf(kType).halves) scale = *reinterpret_cast<const float*>(ActRow(args, pair_token));
-        StorePair(args.heads, matrix, pair_row, pair_token, pair, a * scale, b * scale);
-      }
-    } else {
-      for (uint32_t i = threadIdx.x; i < kRows * (tokens.end - tokens.first); i += kFewThreads) {
-        const uint32_t row = i % kRows, token = i / kRows;
-        if (s.row_tile * kTileRows + row >= matrix.rows) continue;
-        const float sum = SumOfStretches<kType, kRows, kPlaces>(sums + row * kPlaces + token, stretches);
-        float scale = 1;
-        if (FormatOf(kType).halves) scale = *reinterpret_cast<const float*>(ActRow(args, tokens.first + token));
-        StoreOutput(args, matrix, s.row_tile * kTileRows + row, tokens.first + token, sum, scale, added);
-      }
-    }
+    StoreUnit<kType, kRows, kTokens, kFused>(args, matrix, blockIdx.x, s.row_tile, tokens, sums, added, pairs);
     SyncBlock();
   }
 }

@@ -8,15 +8,10 @@
 
 #include "targets/cuda/cuda_program.h"
 #include "targets/cuda/launch.h"
+#include "targets/cuda/runtime.h"
 
 namespace mote::cuda {
 namespace {
-
-// Of a norm that products do: every block does it again, which beyond this costs what a launch does. llama3-8b's 4096
-// (the kernels' limit, kMaxNormCols) generate 0.96 times as many tokens a second so in Q4_K_M, 0.99 in Q4_0 and 1.02 in
-// Q8_0; llama3.2-1b's 2048 1.1 to 1.2 times as many (H200, 2026-11).
-constexpr uint32_t kFusedNormCols = 2048;
-static_assert(kFusedNormCols <= kMaxNormCols);
 
 bool IsRounding(const RowOp& op) {  // to 8 bits
   return op.kind == RowOpKind::kQuantize && (op.acts == Acts::kBytes32 || op.acts == Acts::kBytes256);
@@ -60,10 +55,13 @@ bool CudaProgram::FuseNorm(const Launch& rows, Launch* before, Launch* after) {
   const RowOp &add = ops_[rows.begin], &norm = ops_[rows.begin + 1], &quantize = ops_[rows.begin + 2];
   if (add.kind != RowOpKind::kAdd || norm.kind != RowOpKind::kRmsNorm || !IsRounding(quantize)) return false;
   if (add.rows_kind != kRowsTokens || norm.rows_kind != kRowsTokens || norm.in0 != add.out) return false;
-  if (norm.group != norm.cols || norm.cols > kFusedNormCols || norm.cols % 8 != 0) return false;
+  if (norm.group != norm.cols || norm.cols > kMaxNormCols || norm.cols % 8 != 0) return false;
   if (IsLanesNorm(norm.group)) return false;  // those are summed in another order
   if (!AloneReads(*after, quantize, graph_.nodes()[op_nodes_[rows.begin + 1]].out)) return false;
-  const auto can_norm = [](const Product& p) { return !p.is_sparse && FormatOf(p.type).integer(); };
+  const uint32_t shared = ShapeOf(stream_).block_shared_bytes;
+  const auto can_norm = [&](const Product& p) {
+    return !p.is_sparse && FormatOf(p.type).integer() && NormingBytes(p.type) <= shared;
+  };
   if (!std::all_of(products_.begin() + after->begin, products_.begin() + after->end, can_norm)) return false;
   // The product's result is one of the two, and nobody else's.
   const Product& product = products_[before->begin];

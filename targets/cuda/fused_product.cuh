@@ -39,16 +39,12 @@ inline constexpr uint32_t kNormTiles = kMaxNormCols / kTileCols;
 inline constexpr int kNormTilesOfWarp = kNormTiles / kStretches;
 static_assert(kMaxNormCols == kWholeCols, "beyond it, sums are taken in another order");
 
-// In shared memory: what is made; a sum for each tile; and the norm's weights, which arrive before the kernel's turn
-// has come and would be 16 registers of a thread.
+// In shared memory: what is made, and a sum for each tile.
 constexpr uint32_t NormSumsAt(uint32_t tiles) {
   return tiles * kActBlockBytes;
 }
-constexpr uint32_t NormWeightsAt(uint32_t tiles) {
-  return NormSumsAt(tiles) + kNormTiles * static_cast<uint32_t>(sizeof(float));
-}
 constexpr uint32_t NormShared(uint32_t tiles) {
-  return NormWeightsAt(tiles) + tiles * kTileCols * static_cast<uint32_t>(sizeof(float));
+  return NormSumsAt(tiles) + kNormTiles * static_cast<uint32_t>(sizeof(float));
 }
 
 // A lane's first column of its warp's tile i.
@@ -60,27 +56,29 @@ MOTE_DEVICE void LoadNormColumns(const float* from, float v[8]) {
   v[0] = low.x, v[1] = low.y, v[2] = low.z, v[3] = low.w;
   v[4] = high.x, v[5] = high.y, v[6] = high.z, v[7] = high.w;
 }
-// The weights that the lane will want, of its warp's tiles [begin, end): what is another warp's is copied by that one.
-MOTE_DEVICE void FetchNormWeights(const MatMulArgs& args, uint32_t begin, uint32_t end, uint8_t* acts) {
-  float* weights = reinterpret_cast<float*>(acts + NormWeightsAt(args.row_tiles));
-  const uint32_t last = end * kTileCols < args.cols ? end * kTileCols : args.cols;
-#pragma unroll 1
-  for (uint32_t c = NormColumn(begin, 0); c < last; c += kTileCols) {
-    CopyAsync16(weights + c, args.norm.weight + c);
-    CopyAsync16(weights + c + 4, args.norm.weight + c + 4);
+// The norm's weights of a lane's columns, asked for before the kernel's turn has come.
+struct NormWeights {
+  float w[kNormTilesOfWarp][8];
+};
+MOTE_DEVICE NormWeights FetchNormWeights(const MatMulArgs& args, uint32_t begin, uint8_t* acts) {
+  // Sums of tiles that there are not.
+  float* sums = reinterpret_cast<float*>(acts + NormSumsAt(args.row_tiles));
+  if (threadIdx.x >= args.row_tiles && threadIdx.x < kNormTiles) sums[threadIdx.x] = 0;
+  NormWeights weights;
+#pragma unroll
+  for (int i = 0; i < kNormTilesOfWarp; ++i) {
+    const uint32_t c = NormColumn(begin, i);
+    LoadNormColumns(args.norm.weight + (c < args.cols ? c : args.cols - 8), weights.w[i]);
   }
-  CommitCopies();
+  return weights;
 }
 
-// A row's norm, rounded: the own warp's tiles [begin, end) to `acts`, for itself. By all threads of the block.
-// kCopies: groups of them that were committed after the weights'.
-template <int kCopies>
-MOTE_DEVICE void NormActs(const MatMulArgs& args, uint32_t token, uint32_t begin, uint32_t end, bool one_scale,
-                          uint8_t* acts) {
+// The one row's norm, rounded: the own warp's tiles [begin, end) to `acts`, for itself. By all threads of the block.
+MOTE_DEVICE void NormActs(const MatMulArgs& args, uint32_t begin, uint32_t end, bool one_scale,
+                          const NormWeights& weights, uint8_t* acts) {
   const uint32_t lane = threadIdx.x % kWarp;
   float* sums = reinterpret_cast<float*>(acts + NormSumsAt(args.row_tiles));
-  const float* weights = reinterpret_cast<const float*>(acts + NormWeightsAt(args.row_tiles));
-  const float* row = args.norm.values + static_cast<uint64_t>(token) * args.cols;
+  const float* row = args.norm.values;
   float x[kNormTilesOfWarp][8];
 #pragma unroll
   for (int i = 0; i < kNormTilesOfWarp; ++i) {
@@ -101,21 +99,23 @@ MOTE_DEVICE void NormActs(const MatMulArgs& args, uint32_t token, uint32_t begin
     if (lane == 0 && tile < end) sums[tile] = squares;
   }
   SyncBlock();
-  float squares = sums[0];
-  for (uint32_t tile = 1; tile < args.row_tiles; ++tile) squares += sums[tile];
+  float squares = 0;
+#pragma unroll
+  for (uint32_t i = 0; i < kNormTiles / 4; ++i) {  // of no tile: zeros, which change no bit
+    const float4 four = reinterpret_cast<const float4*>(sums)[i];
+    squares += four.x;
+    squares += four.y;
+    squares += four.z;
+    squares += four.w;
+  }
   const float factor = 1.0f / sqrtf(squares / static_cast<float>(args.cols) + args.norm.epsilon);
-  WaitCopies<kCopies>();
 #pragma unroll
   for (int i = 0; i < kNormTilesOfWarp; ++i) {
     const uint32_t tile = begin + static_cast<uint32_t>(i);
     if (tile >= end) break;  // the whole warp
     const uint32_t c = NormColumn(begin, i);
-    if (c < args.cols) {
-      float weight[8];
-      LoadNormColumns(weights + c, weight);
 #pragma unroll
-      for (int j = 0; j < 8; ++j) x[i][j] = x[i][j] * factor * weight[j];
-    }
+    for (int j = 0; j < 8; ++j) x[i][j] = x[i][j] * factor * weights.w[i][j];
     QuantizeColumns(x[i], c < args.cols, lane * 8, one_scale, true, acts + tile * kActBlockBytes);
   }
   SyncWarp();

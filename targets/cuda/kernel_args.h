@@ -85,6 +85,7 @@ struct HeadArgs {
 struct MatMulArgs {
   MatrixArgs matrix[kMaxMatrices];
   uint32_t matrices;
+  uint32_t units;       // of rows, of all matrices: what the blocks of one_token.cuh share out
   uint32_t row_tiles;   // of 256 columns
   uint32_t cols;        // of a row; F32 alone looks at it
   const uint8_t* acts;  // rows of activations, as ActsOf(type) says

@@ -2,8 +2,8 @@
 #ifndef MOTE_TARGETS_CUDA_MATMUL_LAUNCH_CUH_
 #define MOTE_TARGETS_CUDA_MATMUL_LAUNCH_CUH_
 
-#include "targets/cuda/few_tokens.cuh"
 #include "targets/cuda/launch.h"
+#include "targets/cuda/one_token.cuh"
 #include "targets/cuda/read_product.cuh"
 #include "targets/cuda/runtime.h"
 #include "targets/cuda/staged_product.cuh"
@@ -20,15 +20,14 @@ inline uint32_t NumberTiles(MatMulArgs* args, uint32_t rows) {
   return tiles;
 }
 
-template <DType kType, int kTokens8, int kRowTiles, int kColumns, int kFused>
+template <DType kType, int kTokens8, int kRowTiles, int kFused>
 void LaunchFew(MatMulArgs args, uint32_t tokens, uint32_t experts, void* stream) {
-  uint32_t tiles = NumberTiles(&args, 16 * kRowTiles);
-  if (HasGate(kFused)) tiles = args.matrix[0].rows / (8 * kRowTiles);
-  const uint32_t chunks = kColumns == 1 ? tokens : (tokens + 8 * kTokens8 - 1) / (8 * kTokens8);
-  const Grid grid{tiles, experts != 0 ? experts : chunks, 1};
-  const uint32_t shared =
-      FewTokensShared<kTokens8, kRowTiles>(args.row_tiles) + (HasNorm(kFused) ? NormShared(args.row_tiles) : 0);
-  const auto kernel = &FewTokensKernel<kType, kTokens8, kRowTiles, kColumns, kFused>;
+  uint32_t units = NumberTiles(&args, 16 * kRowTiles);
+  if (HasGate(kFused)) units = args.matrix[0].rows / (8 * kRowTiles);
+  const Grid grid{units, experts != 0 ? experts : (tokens + 8 * kTokens8 - 1) / (8 * kTokens8), 1};
+  const uint32_t shared = FewTokensShared<kTokens8, kRowTiles>(args.row_tiles) +
+                          (HasHeads(kFused) ? kFewThreads * static_cast<uint32_t>(sizeof(HeadPair)) : 0);
+  const auto kernel = &FewTokensKernel<kType, kTokens8, kRowTiles, kFused>;
   MOTE_LAUNCH(kernel, grid, kFewThreads, shared, stream, args);
 }
 
@@ -39,21 +38,49 @@ inline bool Fill(MatMulArgs args, uint32_t row_tiles, double blocks_of_multiproc
 }
 template <DType kType, int kFused = kNotFused>
 void LaunchUpTo8(const MatMulArgs& args, uint32_t tokens, uint32_t experts, void* stream) {
-  if (Fill(args, 2, 3, stream)) return LaunchFew<kType, 1, 2, 2, kFused>(args, tokens, experts, stream);
-  return LaunchFew<kType, 1, 1, 2, kFused>(args, tokens, experts, stream);
+  if (Fill(args, 2, 3, stream)) return LaunchFew<kType, 1, 2, kFused>(args, tokens, experts, stream);
+  return LaunchFew<kType, 1, 1, kFused>(args, tokens, experts, stream);
 }
-// One token: where a tile is small, the additions for the columns of nobody would be a third of all instructions.
-template <DType kType>
-constexpr bool AddsOneColumn() {
-  return FormatOf(kType).nibbles && FormatOf(kType).act_group == 32;
+
+// Blocks of one_token.cuh that stand on a multiprocessor at once; a little of its shared memory is the system's, for
+// each block and for itself.
+inline uint32_t BlocksThatFit(uint32_t shared, const DeviceShape& shape) {
+  constexpr uint32_t kSystems = 1 << 10;
+  const uint32_t fit = (shape.block_shared_bytes + kSystems) / (shared + kSystems);
+  return fit < static_cast<uint32_t>(kOneTokenBlocks) ? fit : static_cast<uint32_t>(kOneTokenBlocks);
+}
+// Of three on a multiprocessor, as many as there is room for; of fewer, so many that each has as many units as the
+// others, or one less. (On an H200 llama3-8b, Q4_0: 555 tokens/s with three so, 515 with two of either way, 500 with
+// three of the other.)
+inline uint32_t BlocksFor(uint32_t units, uint32_t fit, uint32_t multiprocessors) {
+  const uint32_t places = fit * multiprocessors;
+  if (fit == static_cast<uint32_t>(kOneTokenBlocks)) return units < places ? units : places;
+  const uint32_t rounds = (units + places - 1) / places;
+  return (units + rounds - 1) / rounds;
+}
+// One token, of a type of whole numbers; false: it does not fit into shared memory.
+template <DType kType, int kRowTiles, int kFused>
+bool LaunchRing(MatMulArgs args, void* stream) {
+  const DeviceShape shape = ShapeOf(stream);
+  const uint32_t shared = OneTokenShared<kType, kRowTiles, kFused>(args.row_tiles);
+  if (shared > shape.block_shared_bytes) return false;
+  args.units = NumberTiles(&args, 16 * kRowTiles);
+  if (HasGate(kFused)) args.units = args.matrix[0].rows / (8 * kRowTiles);
+  const Grid grid{BlocksFor(args.units, BlocksThatFit(shared, shape), shape.multiprocessors), 1, 1};
+  const auto kernel = &OneTokenKernel<kType, kRowTiles, kFused>;
+  MOTE_ALLOW_SHARED(kernel, shared);
+  MOTE_LAUNCH(kernel, grid, kFewThreads, shared, stream, args);
+  return true;
 }
 template <DType kType, int kFused = kNotFused>
-void LaunchOne(const MatMulArgs& args, void* stream) {
-  if constexpr (AddsOneColumn<kType>()) {
-    if (Fill(args, 4, 1.5, stream)) return LaunchFew<kType, 1, 4, 1, kFused>(args, 1, 0, stream);
-    return LaunchFew<kType, 1, 1, 1, kFused>(args, 1, 0, stream);
+bool LaunchOne(const MatMulArgs& args, void* stream) {
+  if constexpr (FormatOf(kType).integer()) {
+    // Where fewer than three blocks fit, and there are enough of them, each has 32 rows at a time.
+    const bool three = BlocksThatFit(OneTokenShared<kType, 1, kFused>(args.row_tiles), ShapeOf(stream)) == 3;
+    if (!three && Fill(args, 2, 1.5, stream)) return LaunchRing<kType, 2, kFused>(args, stream);
+    return LaunchRing<kType, 1, kFused>(args, stream);
   } else {
-    LaunchUpTo8<kType, kFused>(args, 1, 0, stream);
+    return false;
   }
 }
 // The product with what is around it; false: there is nothing. For which types it can be, fuse_launches.cc knows.
@@ -61,25 +88,19 @@ template <DType kType>
 bool LaunchFused(const MatMulArgs& args, uint32_t tokens, void* stream) {
   constexpr PackedFormat f = FormatOf(kType);
   if constexpr (f.act_group == 32) {
-    constexpr int kOne = AddsOneColumn<kType>() ? 1 : 2;
     if (args.gate.acts != nullptr && args.norm.values != nullptr) {
-      LaunchFew<kType, 1, 4, kOne, kFusedGate | kFusedNorm>(args, tokens, 0, stream);
-      return true;
+      return LaunchRing<kType, 4, kFusedGate | kFusedNorm>(args, stream);
     }
     if (args.gate.acts != nullptr) {
-      LaunchFew<kType, 1, 4, 2, kFusedGate>(args, tokens, 0, stream);
+      LaunchFew<kType, 1, 4, kFusedGate>(args, tokens, 0, stream);
       return true;
     }
   }
   if constexpr (f.integer()) {
     if (args.norm.values != nullptr && args.heads.step != nullptr) {
-      LaunchOne<kType, kFusedNorm | kFusedHeads>(args, stream);
-      return true;
+      return LaunchOne<kType, kFusedNorm | kFusedHeads>(args, stream);
     }
-    if (args.norm.values != nullptr) {
-      LaunchOne<kType, kFusedNorm>(args, stream);
-      return true;
-    }
+    if (args.norm.values != nullptr) return LaunchOne<kType, kFusedNorm>(args, stream);
   }
   if (args.heads.step == nullptr) return false;
   LaunchUpTo8<kType, kFusedHeads>(args, tokens, 0, stream);
@@ -115,12 +136,12 @@ void LaunchMany(MatMulArgs args, uint32_t tokens, uint32_t experts, void* stream
 template <DType kType>
 void LaunchMatMulOf(const MatMulArgs& args, uint32_t tokens, uint32_t experts, void* stream) {
   if (LaunchFused<kType>(args, tokens, stream)) return;
-  if (tokens == 1 && experts == 0) return LaunchOne<kType>(args, stream);
+  if (tokens == 1 && experts == 0 && LaunchOne<kType>(args, stream)) return;
   if (tokens <= 8) return LaunchUpTo8<kType>(args, tokens, experts, stream);
   // 16 rows: with 32, on an H200, 16 and 32 tokens took 10 to 20 % longer. The kernel for many tokens takes longer
   // still.
-  if (tokens <= 16) return LaunchFew<kType, 2, 1, 2, kNotFused>(args, tokens, experts, stream);
-  if (tokens <= kFewTokens) return LaunchFew<kType, 4, 1, 2, kNotFused>(args, tokens, experts, stream);
+  if (tokens <= 16) return LaunchFew<kType, 2, 1, kNotFused>(args, tokens, experts, stream);
+  if (tokens <= kFewTokens) return LaunchFew<kType, 4, 1, kNotFused>(args, tokens, experts, stream);
   LaunchMany<kType>(args, tokens, experts, stream);
 }
 

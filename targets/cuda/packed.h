@@ -173,6 +173,19 @@ constexpr PackedFormat FormatOf(DType type) {
   return f;
 }
 
+// Of products of one token: tiles that a warp has under way, and their bytes in shared memory, of which a
+// multiprocessor of Hopper's has enough for three blocks of most types and for two of 8-bit ones.
+constexpr uint32_t OneTokenDepth(DType type) {
+  return FormatOf(type).tile_bytes() > 2560 ? 2 : 3;
+}
+constexpr uint32_t RingBytes(DType type) {
+  return OneTokenDepth(type) * FormatOf(type).tile_bytes();
+}
+// Shared memory of a block of them that norms its input, at most.
+constexpr uint32_t NormingBytes(DType type) {
+  return kStretches * RingBytes(type) + (10 << 10);
+}
+
 // Place of value k in a row of activations, within its 64: 16 bytes hold what a lane needs for two steps.
 constexpr uint32_t ActPlace(uint32_t k) {
   return k / 64 * 64 + k % 16 / 4 * 16 + k % 64 / 32 * 8 + k % 32 / 16 * 4 + k % 4;

@@ -154,9 +154,9 @@ template <DType kType, int kTokens8, int kColumns, class TokenActs>
 MOTE_DEVICE void SimpleHalf(const HalfTile<kType>& tile, int half, const TokenActs& acts, const MmaStart& magic,
                             float sum[kTokens8][4]) {
   constexpr bool kMins = FormatOf(kType).mins();
-  // The same bits either way; with few tokens the registers are worth more than the conversions. Powers up to 2^127
-  // would overflow.
-  constexpr bool kMagical = kTokens8 > 1 && FormatOf(kType).scales != Scales::kPower32;
+  // The same bits either way; with up to 8 tokens, but for one, the registers are worth more than the conversions.
+  // Powers up to 2^127 would overflow.
+  constexpr bool kMagical = (kTokens8 > 1 || kColumns == 1) && FormatOf(kType).scales != Scales::kPower32;
   uint32_t a[4][4];
   float scale[4][2], start[4][2], min[4][2];
 #pragma unroll

@@ -131,7 +131,8 @@ TEST(CudaMatMul, EveryTypeAgreesWithTheSumInDouble) {
 }
 
 // All kernels of a type, and several places of a tile. A large GPU takes blocks of fewer rows, and one whose kernels do
-// not overlap takes many tokens, from 33 on, in another way.
+// not overlap takes many tokens, from 33 on, in another way; with little shared memory one token has shorter rings, or
+// none.
 TEST(CudaMatMul, ATokensBitsAreTheSameInEveryBatch) {
   for (const DType type : kTypes) {
     const uint32_t block = DTypeInfoOf(type)->block_values;
@@ -143,11 +144,16 @@ TEST(CudaMatMul, ATokensBitsAreTheSameInEveryBatch) {
     const struct {
       uint32_t multiprocessors;
       bool overlaps;
+      uint32_t shared_kib;
       std::vector<uint32_t> counts;
-    } devices[] = {{1, true, {1, 6, 14, 25, 40, 67}}, {100, true, {1, 6, 14, 25}}, {1, false, {40, 67}}};
+    } devices[] = {{1, true, 227, {1, 6, 14, 25, 40, 67}},
+                   {100, true, 227, {1, 6, 14, 25}},
+                   {1, false, 64, {1, 40, 67}},
+                   {1, false, 12, {1}}};
     for (const auto& device : devices) {
       mote_emulator::Device().multiprocessors = device.multiprocessors;
       mote_emulator::Device().overlaps = device.overlaps;
+      mote_emulator::Device().block_shared_bytes = device.shared_kib << 10;
       for (const uint32_t count : device.counts) {
         if (!thorough && (count == 67 || device.multiprocessors == 100)) continue;
         const std::vector<float> batch = Multiply(p, 0, count);
@@ -159,6 +165,7 @@ TEST(CudaMatMul, ATokensBitsAreTheSameInEveryBatch) {
     }
     mote_emulator::Device().multiprocessors = 1;
     mote_emulator::Device().overlaps = true;
+    mote_emulator::Device().block_shared_bytes = 227 << 10;
   }
 }
 
