@@ -96,8 +96,7 @@ MOTE_DEVICE void TakeWeights(const uint8_t* weights, int lane, int quarter, Stag
   } else {
     HalfTile<kType> tile;
     LoadHalf<kType, false>(weights, quarter / 2, lane, &tile);
-    HalvesOfStep<kType>(tile, quarter / 2, quarter % 2 * 2, a);
-    HalvesOfStep<kType>(tile, quarter / 2, quarter % 2 * 2 + 1, a + 2);
+    HalvesOfStage<kType>(tile, quarter / 2, quarter % 2, a);
   }
 }
 
