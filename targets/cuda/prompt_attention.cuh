@@ -27,7 +27,12 @@ constexpr uint32_t PromptShared(uint32_t cols) {
 }
 // Blocks of a multiprocessor: what its registers and its memory are shared out by.
 constexpr int PromptBlocks(int cols) {
-  return cols <= 64 ? 3 : 2;
+#if defined(__CUDA_ARCH__) && (__CUDA_ARCH__ < 800 || __CUDA_ARCH__ >= 1000)
+  constexpr int kMost = 2;  // a third one's registers would not do
+#else
+  constexpr int kMost = 3;
+#endif
+  return cols <= 64 ? kMost : 2;
 }
 
 // AttentionState, of all columns.

@@ -33,7 +33,7 @@ MOTE_DEVICE HalfScale HalfScaleOf(float largest) {
 MOTE_DEVICE uint32_t CountOf(const StepCounts& counts, uint8_t kind) {
   const uint32_t few = kind == kRowsTokens ? counts.rows[kRowsTokens] : counts.rows[kRowsOutputs];
   const uint32_t other = kind == kRowsLogits ? counts.rows[kRowsLogits] : counts.rows[kRowsMerged];
-  return kind == kRowsGenerated ? counts.rows[kRowsGenerated] : kind <= kRowsOutputs ? few : other;
+  return kHasGroups && kind == kRowsGenerated ? counts.rows[kRowsGenerated] : kind <= kRowsOutputs ? few : other;
 }
 MOTE_DEVICE const RowTrack& TrackOf(const RowArgs& args) {
   uint32_t track = 0;
