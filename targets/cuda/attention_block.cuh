@@ -177,14 +177,17 @@ MOTE_DEVICE void LoadBlock(const HeadSide& side, uint32_t first, uint32_t end) {
 }
 
 // Rows g and g + 8 of a tile, in a lane: of everything since the last join.
-struct AttentionState {
-  float out[kMaxValueTiles][4];  // of this warp's eights of columns
-  float most[2];                 // largest score
-  float sum[2];                  // of the weights
+template <int kEights>
+struct StateOf {
+  float out[kEights][4];  // of eights of columns
+  float most[2];          // largest score
+  float sum[2];           // of the weights
 };
-MOTE_DEVICE void Clear(AttentionState* s) {
+using AttentionState = StateOf<kMaxValueTiles>;  // of this warp's eights
+template <int kEights>
+MOTE_DEVICE void Clear(StateOf<kEights>* s) {
 #pragma unroll
-  for (int n = 0; n < kMaxValueTiles; ++n) {
+  for (int n = 0; n < kEights; ++n) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) s->out[n][i] = 0;
   }
@@ -196,7 +199,8 @@ MOTE_DEVICE float Relative(float a, float b) {
   return a == -INFINITY ? 0.0f : expf(a - b);
 }
 // `part` joins `all`, whose positions come before.
-MOTE_DEVICE void Join(const AttentionState& part, AttentionState* all) {
+template <int kEights>
+MOTE_DEVICE void Join(const StateOf<kEights>& part, StateOf<kEights>* all) {
   float old_factor[2], new_factor[2];
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
@@ -207,7 +211,7 @@ MOTE_DEVICE void Join(const AttentionState& part, AttentionState* all) {
     all->sum[r] = all->sum[r] * old_factor[r] + part.sum[r] * new_factor[r];
   }
 #pragma unroll
-  for (int n = 0; n < kMaxValueTiles; ++n) {
+  for (int n = 0; n < kEights; ++n) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       all->out[n][i] = all->out[n][i] * old_factor[i / 2] + part.out[n][i] * new_factor[i / 2];

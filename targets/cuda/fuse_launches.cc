@@ -17,6 +17,15 @@ bool IsRounding(const RowOp& op) {  // to 8 bits
   return op.kind == RowOpKind::kQuantize && (op.acts == Acts::kBytes32 || op.acts == Acts::kBytes256);
 }
 
+// Whether a product's two matrices, and they alone, make what the gate takes; `turned`: the second is the gate's.
+bool MakesGate(const MatMulArgs& product, const RowOp& gate, bool* turned) {
+  const MatrixArgs &first = product.matrix[0], &second = product.matrix[1];
+  if (product.matrices != 2 || product.activation != kNoActivation) return false;
+  if (first.rows != second.rows || first.rows % kTileCols != 0) return false;
+  *turned = first.out == gate.in1 && second.out == gate.in0;
+  return *turned || (first.out == gate.in0 && second.out == gate.in1);
+}
+
 }  // namespace
 
 void CudaProgram::CountUses() {
@@ -92,12 +101,9 @@ bool CudaProgram::FuseGate(const Launch& rows, Launch* before, Launch* after) {
   const Node& node = graph_.nodes()[op_nodes_[rows.begin]];
   if (!AloneReads(*after, quantize, node.out) || uses_[node.in[0]] != 1 || uses_[node.in[1]] != 1) return false;
   const Product& product = products_[before->begin];
-  const MatrixArgs &first = product.args.matrix[0], &second = product.args.matrix[1];
-  if (product.is_sparse || product.args.matrices != 2 || ActsOf(product.type) != Acts::kBytes32) return false;
-  if (product.args.activation != kNoActivation || first.rows != second.rows || first.rows % kTileCols != 0)
-    return false;
-  const bool turned = first.out == gate.in1 && second.out == gate.in0;
-  if (!turned && (first.out != gate.in0 || second.out != gate.in1)) return false;
+  bool turned = false;
+  if (product.is_sparse || ActsOf(product.type) != Acts::kBytes32) return false;
+  if (!MakesGate(product.args, gate, &turned)) return false;
 
   MatMulArgs& args = OwnProducts(before)[0].args;  // until the next of these
   if (turned) std::swap(args.matrix[0], args.matrix[1]);
@@ -121,13 +127,9 @@ bool CudaProgram::FuseReadGate(Launch* rows, const Launch& before, const Launch&
   const Node& node = graph_.nodes()[op_nodes_[rows->begin]];
   if (!AloneReads(after, quantize, node.out) || uses_[node.in[0]] != 1 || uses_[node.in[1]] != 1) return false;
   Product& product = products_[before.begin];
-  const MatrixArgs &first = product.args.matrix[0], &second = product.args.matrix[1];
-  if (product.read_acts == nullptr || product.args.matrices != 2 || product.args.activation != kNoActivation) {
-    return false;
-  }
-  if (first.rows != second.rows || first.rows % kTileCols != 0 || first.rows != gate.cols) return false;
-  const bool turned = first.out == gate.in1 && second.out == gate.in0;
-  if (!turned && (first.out != gate.in0 || second.out != gate.in1)) return false;
+  bool turned = false;
+  if (product.read_acts == nullptr || product.args.matrix[0].rows != gate.cols) return false;
+  if (!MakesGate(product.args, gate, &turned)) return false;
   for (uint32_t i = after.begin; i < after.end; ++i) {
     if (products_[i].read_acts != reinterpret_cast<const uint8_t*>(round.out)) return false;
   }

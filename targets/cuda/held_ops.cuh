@@ -163,6 +163,14 @@ MOTE_DEVICE void CacheColumns(const RowOp& op, const float v[8], bool in_row, co
   if (threadIdx.x % 4 == 0) *place.scale = FloatToHalf(scale.back);
 }
 
+// What a row is scaled with to become halves.
+template <int R, int kThreads>
+MOTE_DEVICE HalfScale HalfScaleOfHeld(const Held<R, kThreads>& h, float* places) {
+  float most = 0;
+  Each<R>([&](int r, int i) { most = fmaxf(most, fabsf(CleanAct(h.v[r][i]))); });
+  return HalfScaleOf(BlockMax<kThreads>(most, places));
+}
+
 template <bool kWhole, int R, int kThreads>
 MOTE_DEVICE void QuantizeHeld(const Held<R, kThreads>& h, const RowOp& op, float* places) {
   uint8_t* out = reinterpret_cast<uint8_t*>(op.out) + h.row * ActRowBytes(op.acts, op.cols);
@@ -177,11 +185,7 @@ MOTE_DEVICE void QuantizeHeld(const Held<R, kThreads>& h, const RowOp& op, float
     return;
   }
   HalfScale scale = {1, 1};
-  if (kWhole && op.acts == Acts::kHalf) {
-    float most = 0;
-    Each<R>([&](int r, int i) { most = fmaxf(most, fabsf(CleanAct(h.v[r][i]))); });
-    scale = HalfScaleOf(BlockMax<kThreads>(most, places));
-  }
+  if (kWhole && op.acts == Acts::kHalf) scale = HalfScaleOfHeld(h, places);
   if (h.first == 0) *reinterpret_cast<float*>(out) = scale.back;
   uint16_t* halves = reinterpret_cast<uint16_t*>(out + kHalfActHeader);
   static_assert(HalfActPlace(1) == 1 && HalfActPlace(2) % 2 == 0 && HalfActPlace(14) % 2 == 0);
@@ -208,11 +212,7 @@ MOTE_DEVICE void RoundReadHeld(const Held<R, kThreads>& h, const RowOp& op, uint
   const ReadRow to = ReadRowOf(reinterpret_cast<uint8_t*>(op.out), op.column, h.row - read_from);
   const uint32_t padded = RowTiles(op.cols) * kTileCols;
   HalfScale scale = {1, 1};
-  if (kWhole && op.read_acts != ReadActs::kBf16) {
-    float most = 0;
-    Each<R>([&](int r, int i) { most = fmaxf(most, fabsf(CleanAct(h.v[r][i]))); });
-    scale = HalfScaleOf(BlockMax<kThreads>(most, places));
-  }
+  if (kWhole && op.read_acts != ReadActs::kBf16) scale = HalfScaleOfHeld(h, places);
   if (h.first == 0) *to.scale = scale.back;
 #pragma unroll
   for (int r = 0; r < R; ++r) {

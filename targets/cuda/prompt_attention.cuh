@@ -35,42 +35,9 @@ constexpr int PromptBlocks(int cols) {
   return cols <= 64 ? kMost : 2;
 }
 
-// AttentionState, of all columns.
+// Of all columns.
 template <int kCols>
-struct PromptState {
-  float out[kCols / 8][4];
-  float most[2];
-  float sum[2];
-};
-template <int kCols>
-MOTE_DEVICE void Clear(PromptState<kCols>* s) {
-#pragma unroll
-  for (int n = 0; n < kCols / 8; ++n) {
-#pragma unroll
-    for (int i = 0; i < 4; ++i) s->out[n][i] = 0;
-  }
-  s->most[0] = s->most[1] = -INFINITY;
-  s->sum[0] = s->sum[1] = 0;
-}
-template <int kCols>
-MOTE_DEVICE void Join(const PromptState<kCols>& part, PromptState<kCols>* all) {
-  float old_factor[2], new_factor[2];
-#pragma unroll
-  for (int r = 0; r < 2; ++r) {
-    const float most = fmaxf(all->most[r], part.most[r]);
-    old_factor[r] = Relative(all->most[r], most);
-    new_factor[r] = Relative(part.most[r], most);
-    all->most[r] = most;
-    all->sum[r] = all->sum[r] * old_factor[r] + part.sum[r] * new_factor[r];
-  }
-#pragma unroll
-  for (int n = 0; n < kCols / 8; ++n) {
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      all->out[n][i] = all->out[n][i] * old_factor[i / 2] + part.out[n][i] * new_factor[i / 2];
-    }
-  }
-}
+using PromptState = StateOf<kCols / 8>;
 
 // Rows of the step that blocks of tiles begin at for this block of threads: the last ones, which see more, come first.
 MOTE_DEVICE uint32_t FirstRow(uint32_t tokens) {
@@ -371,13 +338,13 @@ MOTE_DEVICE void AttendPrompt(const AttentionArgs& args, uint32_t first_row) {
     own.at = at;
     float scores[8][4], factor[2];
     ScorePrompt<kCols>(args, queries, block_of(at), seen, at, scores);
-    WeighPrompt(scores, &state, factor);
-    AddPromptValues(scores, factor, block_of(at) + kSide, &state);
+    WeighPrompt<kCols>(scores, &state, factor);
+    AddPromptValues<kCols>(scores, factor, block_of(at) + kSide, &state);
     if (!EndsSplit(own)) continue;
     Join(state, &total);
     Clear(&state);
   }
-  StorePrompt(args, tile, total);
+  StorePrompt<kCols>(args, tile, total);
 }
 
 // Grid: (key/value heads x tiles of their heads, rows of the step / PromptTokens).

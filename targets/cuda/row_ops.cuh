@@ -92,6 +92,13 @@ MOTE_DEVICE void QuantizeBlock(const float* x, uint32_t given, bool one_scale, u
   }
 }
 
+// What a row is scaled with to become halves, by all threads of the block.
+MOTE_DEVICE HalfScale HalfScaleOfRow(const float* x, uint32_t cols, float* places) {
+  float most = 0;
+  for (uint32_t k = threadIdx.x; k < cols; k += kRowThreads) most = fmaxf(most, fabsf(CleanAct(x[k])));
+  return HalfScaleOf(BlockMax<kRowThreads>(most, places));
+}
+
 // All of a row, by all threads of the block.
 MOTE_DEVICE void QuantizeRow(Acts acts, const float* x, uint32_t cols, uint8_t* out, float* places) {
   const uint32_t tiles = RowTiles(cols);
@@ -104,11 +111,7 @@ MOTE_DEVICE void QuantizeRow(Acts acts, const float* x, uint32_t cols, uint8_t* 
     return;
   }
   HalfScale scale = {1, 1};
-  if (acts == Acts::kHalf) {
-    float most = 0;
-    for (uint32_t k = threadIdx.x; k < cols; k += kRowThreads) most = fmaxf(most, fabsf(CleanAct(x[k])));
-    scale = HalfScaleOf(BlockMax<kRowThreads>(most, places));
-  }
+  if (acts == Acts::kHalf) scale = HalfScaleOfRow(x, cols, places);
   if (threadIdx.x == 0) *reinterpret_cast<float*>(out) = scale.back;
   uint16_t* halves = reinterpret_cast<uint16_t*>(out + kHalfActHeader);
   EachColumn(
@@ -123,11 +126,7 @@ MOTE_DEVICE void RoundReadRow(const RowOp& op, const float* x, uint32_t row, uin
   if (row < read_from) return;
   const ReadRow to = ReadRowOf(reinterpret_cast<uint8_t*>(op.out), op.column, row - read_from);
   HalfScale scale = {1, 1};
-  if (op.read_acts != ReadActs::kBf16) {
-    float most = 0;
-    for (uint32_t k = threadIdx.x; k < op.cols; k += kRowThreads) most = fmaxf(most, fabsf(CleanAct(x[k])));
-    scale = HalfScaleOf(BlockMax<kRowThreads>(most, places));
-  }
+  if (op.read_acts != ReadActs::kBf16) scale = HalfScaleOfRow(x, op.cols, places);
   if (threadIdx.x == 0) *to.scale = scale.back;
   EachColumn(
       RowTiles(op.cols) * kTileCols, [&](uint32_t k) { return k < op.cols ? CleanAct(x[k]) : 0.0f; },
