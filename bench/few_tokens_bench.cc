@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <algorithm>
 #include <memory>
@@ -18,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "bench/kernels_of_bench.h"
 #include "engine/core/buffer.h"
 #include "engine/core/context.h"
 #include "quant/codec.h"
@@ -47,19 +47,6 @@ struct Subject {
   std::vector<double> seconds[std::size(kTokens)];  // of one matrix
 };
 
-// Random bytes whose 16-bit fields are small float16 numbers wherever a scale may lie: speed must not depend on NaN or
-// subnormals, and no format's layout needs to be known.
-void Fill(uint8_t* bytes, size_t count) {
-  uint64_t state = 0x9e3779b97f4a7c15u;
-  for (size_t i = 0; i + 8 <= count; i += 8) {
-    state ^= state >> 12;
-    state ^= state << 25;
-    state ^= state >> 27;
-    const uint64_t word = (state & 0xbfffbfffbfffbfffu) | 0x2000200020002000u;
-    memcpy(bytes + i, &word, sizeof(word));
-  }
-}
-
 Subject NewSubject(DType type, const simd::KernelTable& kernels, Platform& platform) {
   Subject subject;
   subject.type = type;
@@ -67,7 +54,7 @@ Subject NewSubject(DType type, const simd::KernelTable& kernels, Platform& platf
   subject.matrices = kPoolBytes / subject.matrix_bytes;
   subject.panels = std::move(Buffer::Create(subject.matrix_bytes * subject.matrices, "panels")).value();
   platform.PreferLargePages(subject.panels.data(), subject.panels.size());
-  Fill(subject.panels.data(), subject.panels.size());
+  FillWithSmallHalves(subject.panels.data(), subject.panels.size());
   std::vector<float> x(kCols);
   subject.act_stride = simd::UsesA8(type)   ? simd::A8RowBytes(kCols)
                        : simd::UsesR8(type) ? simd::R8RowBytes(kCols)
@@ -137,17 +124,6 @@ simd::ReadLoop BestReadLoop() {
   return simd::AllReadLoops().back();  // which needs nothing
 }
 
-double CpuSeconds() {
-  timespec now = {};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
-}
-
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
 // Seconds of all workers together for one matrix after the other, so many that their bytes take some milliseconds.
 template <class MakeJob>
 double Time(ThreadPool& pool, Subject* subject, const MakeJob& make) {
@@ -213,12 +189,8 @@ void Measure(const simd::KernelTable& kernels, ThreadPool& pool, Platform& platf
 int main(int argc, char** argv) {
   const std::unique_ptr<Platform> platform = CreatePlatform();
   const std::unique_ptr<ThreadPool> pool = std::move(platform->CreateThreadPool(0)).value();
-  const char* isa = getenv("MOTE_ISA");
-  const simd::KernelTable* kernels = isa == nullptr ? &simd::BestTable() : simd::FindTable(isa);
-  if (kernels == nullptr || !simd::CanRun(*kernels)) {
-    fprintf(stderr, "MOTE_ISA=%s is not possible here\n", isa);
-    return 2;
-  }
+  const simd::KernelTable* kernels = KernelsAskedFor();
+  if (kernels == nullptr) return 2;
   std::vector<DType> types = {DType::kQ4_0,   DType::kQ8_0, DType::kQ4_K, DType::kQ6_K, DType::kIQ4_NL,
                               DType::kIQ4_XS, DType::kF16,  DType::kBF16, DType::kI8Row};
   if (argc > 1) types.clear();

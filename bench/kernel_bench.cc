@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/kernels_of_bench.h"
 #include "engine/core/context.h"
 #include "quant/codec.h"
 #include "simd/kernels.h"
@@ -32,18 +33,9 @@ struct Shape {
   size_t m, k, n;
 };
 
-// Random bytes whose 16-bit fields are small float16 numbers wherever a scale may lie: speed must not depend on NaN or
-// subnormals, and no format's layout needs to be known.
 std::vector<uint8_t> Pool(size_t bytes) {
   std::vector<uint8_t> pool(bytes);
-  uint64_t state = 0x9e3779b97f4a7c15u;
-  for (size_t i = 0; i + 8 <= bytes; i += 8) {
-    state ^= state >> 12;
-    state ^= state << 25;
-    state ^= state >> 27;
-    const uint64_t word = (state & 0xbfffbfffbfffbfffu) | 0x2000200020002000u;
-    memcpy(&pool[i], &word, sizeof(word));
-  }
+  mote::FillWithSmallHalves(pool.data(), bytes);
   return pool;
 }
 

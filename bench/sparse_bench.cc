@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <algorithm>
 #include <memory>
@@ -17,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "bench/kernels_of_bench.h"
 #include "engine/core/buffer.h"
 #include "engine/core/context.h"
 #include "quant/block_sparse.h"
@@ -131,17 +131,6 @@ void Pack(const simd::KernelTable& kernels, const SparseMatrix& from, Matrix* to
 }
 
 // Seconds that this process has had a processor.
-double CpuSeconds() {
-  timespec now = {};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
-}
-
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
 // The same rows as every kernel wants them.
 struct Activations {
   std::vector<float> x;
@@ -247,12 +236,8 @@ void Measure(DType type, const simd::KernelTable& kernels, ThreadPool& pool) {
 int main(int argc, char** argv) {
   const std::unique_ptr<Platform> platform = CreatePlatform();
   const std::unique_ptr<ThreadPool> pool = std::move(platform->CreateThreadPool(0)).value();
-  const char* isa = getenv("MOTE_ISA");
-  const simd::KernelTable* kernels = isa == nullptr ? &simd::BestTable() : simd::FindTable(isa);
-  if (kernels == nullptr || !simd::CanRun(*kernels)) {
-    fprintf(stderr, "MOTE_ISA=%s is not possible here\n", isa);
-    return 2;
-  }
+  const simd::KernelTable* kernels = KernelsAskedFor();
+  if (kernels == nullptr) return 2;
   for (const DType type : {DType::kI8, DType::kF16, DType::kBF16, DType::kQ4_0}) {
     bool wanted = argc == 1;
     for (int i = 1; i < argc; ++i) wanted = wanted || strcmp(argv[i], DTypeName(type)) == 0;
