@@ -34,6 +34,7 @@ import time
 import urllib.parse
 
 STEP = 0.002  # seconds between two looks
+LASTING = 4000  # tokens asked of a request that is left, or that keeps a session busy meanwhile
 
 
 class Target:
@@ -196,26 +197,26 @@ class Leaving:
         return None if self.target.busy()[0] != neighbours else seconds  # a neighbour came to its end meanwhile
 
     def decode(self):
-        request = Request(self.target, self.target.prompt(16), 1000)
+        request = Request(self.target, self.target.prompt(16), LASTING)
         request.read(random.randint(2, 20))
         return self.measure(request, 0)
 
     def alone(self):
-        request = Request(self.target, self.target.prompt(self.options.prompt), 1000)
+        request = Request(self.target, self.target.prompt(self.options.prompt), LASTING)
         time.sleep(self.whole * random.uniform(0.1, 0.8))
         return self.measure(request, 0)
 
     def shared(self):
-        others = self.companions(1, self.options.prompt, 1000, 0)
-        request = Request(self.target, self.target.prompt(self.options.prompt), 1000)
+        others = self.companions(1, self.options.prompt, LASTING, 0)
+        request = Request(self.target, self.target.prompt(self.options.prompt), LASTING)
         time.sleep(self.whole * random.uniform(0.1, 0.9))
         seconds = self.measure(request, 1)
         others[0].leave()
         return seconds
 
     def beside(self):
-        others = self.companions(2, 16, 1000, 2)
-        request = Request(self.target, self.target.prompt(self.options.prompt), 1000)
+        others = self.companions(2, 16, LASTING, 2)
+        request = Request(self.target, self.target.prompt(self.options.prompt), LASTING)
         time.sleep(self.whole * random.uniform(0.1, 0.8))
         seconds = self.measure(request, 2)
         for other in others:
@@ -223,8 +224,8 @@ class Leaving:
         return seconds
 
     def stream(self):
-        request, *_ = self.companions(1, 16, 1000, 2)
-        other = Request(self.target, self.target.prompt(self.options.prompt), 1000)
+        request, *_ = self.companions(1, 16, LASTING, 2)
+        other = Request(self.target, self.target.prompt(self.options.prompt), LASTING)
         time.sleep(self.whole * random.uniform(0.1, 0.8))
         seconds = self.measure(request, 1)
         other.leave()
@@ -232,13 +233,13 @@ class Leaving:
 
     def queued(self):
         _, slots = self.target.busy()
-        others = self.companions(slots, 16, 4000, 0)
+        others = self.companions(slots, 16, LASTING, 0)
         if until(lambda: self.target.busy()[0] == slots, 30) is None:
             return None
         before = self.target.pending()
         request = Request(self.target, self.target.prompt(self.options.prompt), 16)
         until(lambda: self.target.pending() > before, 5)
-        time.sleep(random.uniform(0, 0.3))
+        time.sleep(random.uniform(0, min(self.whole, 0.3)))  # the others are to last for longer
         held = self.target.pending() == before + 1
         request.leave()
         seconds = until(lambda: self.target.pending() <= before)
