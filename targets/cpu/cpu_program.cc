@@ -21,6 +21,7 @@ CpuScratch::CpuScratch(const Plan& plan, const simd::KernelTable& kernels, int n
   const bool rounds = UnitRounds(graph);
   workers = static_cast<uint64_t>(num_workers);
   uint64_t widest = 0, unit_widest = 0, looked_up = 0;  // bytes of a row
+  uint64_t panel_rows = kSparseRows;
   for (const Node& node : graph.nodes()) {
     if (node.op == OpKind::kEmbed) {
       const TensorInfo& table = *graph.weight(node.weights[0]).tensor;
@@ -31,6 +32,7 @@ CpuScratch::CpuScratch(const Plan& plan, const simd::KernelTable& kernels, int n
     if (node.op == OpKind::kMatMul) {
       const Weight& weight = graph.weight(node.weights[0]);
       const ActKind kind = ActKindOf(weight.tensor->type, weight.tensor->sparse != nullptr);
+      panel_rows = std::max<uint64_t>(panel_rows, simd::PanelRows(kernels, weight.tensor->type));
       // Rows of floats are read where they are.
       widest = std::max<uint64_t>(widest, kind == ActKind::kFloat ? 0 : ActRowBytes(kind, weight.cols));
       if (unit != nullptr) {
@@ -56,6 +58,10 @@ CpuScratch::CpuScratch(const Plan& plan, const simd::KernelTable& kernels, int n
   acts_bytes = std::max(acts_bytes, bytes_of((plan.max_tokens + group - 1) / group * group));
   live_bytes = LiveInput::Bytes(plan, workers);
   matmul_bytes = simd::MatMulScratchBytes(kernels);
+  if (GatedPairs(plan).any()) {
+    const uint64_t rows = std::max<uint64_t>(kPairRows, 2 * panel_rows);
+    pair_bytes = 2 * rows * std::min(kPairTokens, std::max(plan.max_tokens, plan.max_outputs)) * sizeof(float);
+  }
   own_acts_bytes = std::max(bytes_of(kOwnActsRows), looked_up);
   attention_bytes = CpuProgram::AttentionScratch(graph, unit != nullptr);
   for (const RopeTable& table : graph.ropes()) {
@@ -88,6 +94,8 @@ Status CpuProgram::AllocateScratch(Platform& platform) {
     own_acts_.push_back(std::move(own));
     MOTE_ASSIGN_OR_RETURN(Buffer scratch, Buffer::Create(sizes.matmul_bytes, "unpacked weights of a worker"));
     unpacked_.push_back(std::move(scratch));
+    MOTE_ASSIGN_OR_RETURN(Buffer pair, Buffer::Create(sizes.pair_bytes, "results of a gated pair of a worker"));
+    pair_results_.push_back(std::move(pair));
     MOTE_ASSIGN_OR_RETURN(Buffer attention, Buffer::CreateZeroed(sizes.attention_bytes, "attention of a worker"));
     attention_scratch_.push_back(std::move(attention));
   }

@@ -17,8 +17,6 @@ namespace {
 // of what the many-token kernel unpacks together, few enough that many workers all get some.
 constexpr uint32_t kMaxTileRows = 64;
 constexpr uint32_t kTilesPerWorker = 8;
-// Steps of more rows use the kernel that unpacks weights, two panels at a time.
-constexpr uint32_t kFewRows = 16;
 
 // In WebAssembly a few rows pass four parts of a tile side by side, and only long parts are streams that the processor
 // follows (simd/gemm-inl.h): a whole matrix for one worker, a quarter of each one's share for several.
@@ -194,36 +192,65 @@ CpuProgram::ProductInput CpuProgram::PrepareInput(const Instruction& instruction
 
 std::pair<uint64_t, uint64_t> CpuProgram::MultiplyTile(const CpuWeight& weight, uint32_t tile, uint32_t tile_rows,
                                                        const ProductInput& input, size_t m, float* out, int worker) {
+  uint64_t begin = uint64_t{tile} * tile_rows;
+  uint64_t end = std::min<uint64_t>(begin + tile_rows, weight.rows);
   if (weight.sparse != nullptr) {
+    // As many tiles, cut where they have as many blocks.
     const uint64_t tiles = (weight.rows + tile_rows - 1) / tile_rows;
-    return MultiplySparseTile(weight, tile, tiles, input, m, out, worker);
+    begin = weight.GroupOfTile(tile, tiles) * kSparseRows;
+    end = std::min(weight.GroupOfTile(tile + 1, tiles) * kSparseRows, weight.rows);
+    if (begin >= end) return {0, 0};
   }
-  const uint64_t row_begin = uint64_t{tile} * tile_rows;
-  const uint64_t rows = std::min<uint64_t>(tile_rows, weight.rows - row_begin);
+  MultiplyRows(weight, {begin, end - begin}, input, m, out + begin, weight.rows, worker);
+  return {begin, end - begin};
+}
+
+void CpuProgram::MultiplyRows(const CpuWeight& weight, WeightRows rows, const ProductInput& input, size_t m, float* out,
+                              size_t out_stride, int worker) {
+  if (weight.sparse != nullptr) return MultiplySparseRows(weight, rows, input, m, out, out_stride, worker);
   if (input.live != nullptr && CanPassOver(weight)) {
     simd::LiveMatMulArgs args;
-    args.panels = weight.PanelsAt(0, row_begin);
-    args.rows = rows;
+    args.panels = weight.PanelsAt(0, rows.begin);
+    args.rows = rows.count;
     args.k = weight.cols;
     args.acts = input.acts;
     args.live = input.live->steps.data();
     args.num_live = input.live->steps.size();
-    args.out = out + row_begin;
+    args.out = out;
     simd::LiveKernelsOf(kernels_).Of(weight.type)(args);
-    return {row_begin, rows};
+    return;
   }
   simd::MatMulArgs args;
-  args.panels = weight.PanelsAt(0, row_begin);
-  args.rows = rows;
+  args.panels = weight.PanelsAt(0, rows.begin);
+  args.rows = rows.count;
   args.k = weight.cols;
   args.acts = input.acts;
   args.act_stride_bytes = ActRowBytes(weight.acts, weight.cols);
   args.m = m;
-  args.out = out + row_begin;
-  args.out_stride = weight.rows;
+  args.out = out;
+  args.out_stride = out_stride;
   args.scratch = unpacked_[static_cast<size_t>(worker)].data();
   weight.matmul(args);
-  return {row_begin, rows};
+}
+
+void CpuProgram::MultiplySparseRows(const CpuWeight& weight, WeightRows rows, const ProductInput& input, size_t m,
+                                    float* out, size_t out_stride, int worker) {
+  const CpuSparse& sparse = *weight.sparse;
+  simd::SparseMatMulArgs args = simd::SparseArgs(sparse.view, sparse.all ? nullptr : sparse.starts.data());
+  if (input.live != nullptr && CanPassOver(weight)) {
+    args.same_places = true;
+    args.index = input.live->index.data();
+    args.counts = input.live->counts.data();
+  }
+  args.first_group = weight.first_group + rows.begin / kSparseRows;
+  args.groups = (rows.count + kSparseRows - 1) / kSparseRows;
+  args.acts = input.acts;
+  args.act_stride_bytes = ActRowBytes(weight.acts, weight.cols);
+  args.m = m;
+  args.out = out;
+  args.out_stride = out_stride;
+  args.scratch = unpacked_[static_cast<size_t>(worker)].data();
+  (input.tiles ? simd::SparseKernelsOf(kernels_).matmul_i8_tiles : weight.sparse_matmul)(args);
 }
 
 void CpuProgram::MultiplyUnitTile(const Node& node, const Node* activation, const Node* pair, uint32_t tile,
@@ -260,32 +287,6 @@ void CpuProgram::MultiplyUnitTile(const Node& node, const Node* activation, cons
   }
   args.scratch = scratch;
   weight.unit_matmul(args);
-}
-
-// As many tiles, cut where they have as many blocks.
-std::pair<uint64_t, uint64_t> CpuProgram::MultiplySparseTile(const CpuWeight& weight, uint32_t tile, uint64_t tiles,
-                                                             const ProductInput& input, size_t m, float* out,
-                                                             int worker) {
-  const uint64_t begin = weight.GroupOfTile(tile, tiles);
-  const uint64_t end = weight.GroupOfTile(tile + 1, tiles);
-  if (begin == end) return {0, 0};
-  const CpuSparse& sparse = *weight.sparse;
-  simd::SparseMatMulArgs args = simd::SparseArgs(sparse.view, sparse.all ? nullptr : sparse.starts.data());
-  if (input.live != nullptr && CanPassOver(weight)) {
-    args.same_places = true;
-    args.index = input.live->index.data();
-    args.counts = input.live->counts.data();
-  }
-  args.first_group = weight.first_group + begin;
-  args.groups = end - begin;
-  args.acts = input.acts;
-  args.act_stride_bytes = ActRowBytes(weight.acts, weight.cols);
-  args.m = m;
-  args.out = out + begin * kSparseRows;
-  args.out_stride = weight.rows;
-  args.scratch = unpacked_[static_cast<size_t>(worker)].data();
-  (input.tiles ? simd::SparseKernelsOf(kernels_).matmul_i8_tiles : weight.sparse_matmul)(args);
-  return {begin * kSparseRows, std::min(end * kSparseRows, weight.rows) - begin * kSparseRows};
 }
 
 // A matrix unit takes images, and rows that are read and go through the layers: the last row's logits, or those of a
@@ -333,10 +334,9 @@ void CpuProgram::RunMatMul(const Instruction& instruction, uint32_t index, int w
   const Node* gate = GateOf(index);
   const Node* pair = gate == nullptr ? nullptr : &graph_.nodes()[instruction.nodes[1]];
   const auto nodes = std::span(instruction.nodes).first(pair == nullptr ? instruction.nodes.size() : 1);
-  for (const uint32_t n : nodes) {
-    const CpuWeight& weight = weights_[graph_.nodes()[n].weights[0]];
-    total += weight.rows;
-    panel_rows = std::max(panel_rows, weight.panel_rows);
+  for (const uint32_t n : nodes) total += weights_[graph_.nodes()[n].weights[0]].rows;
+  for (const uint32_t n : instruction.nodes) {
+    panel_rows = std::max(panel_rows, weights_[graph_.nodes()[n].weights[0]].panel_rows);
   }
   const ProductInput input = PrepareInput(instruction, index, rows, worker);
   const Node* activation = instruction.activation == kNone ? gate : &graph_.nodes()[instruction.activation];
@@ -348,9 +348,11 @@ void CpuProgram::RunMatMul(const Instruction& instruction, uint32_t index, int w
   const uint32_t cut_from = unit_row < rows ? unit_row : 0;
   const ActKind kind = unit_row < rows ? weight.unit_acts : weight.acts;
   const uint32_t chunks = NumChunks(rows - cut_from, kind, ActRowBytes(kind, weight.cols), workers_);
-  const uint32_t most = weight.acts == ActKind::kR8 && !few ? simd::kI8TileRows : kMaxTileRows;
-  const uint32_t tile_rows = unit_row < rows ? UnitTileRows(total, chunks, workers_, panel_rows)
-                                             : TileRows(total, workers_, few ? panel_rows : 2 * panel_rows, few, most);
+  const bool on_unit = unit_row < rows;
+  const bool both = pair != nullptr && !on_unit;
+  const uint32_t most = both ? kPairRows : weight.acts == ActKind::kR8 && !few ? simd::kI8TileRows : kMaxTileRows;
+  const uint32_t tile_rows = on_unit ? UnitTileRows(total, chunks, workers_, panel_rows)
+                                     : TileRows(total, workers_, few ? panel_rows : 2 * panel_rows, few, most);
   const auto tiles_of = [&](uint32_t n) {
     return static_cast<uint32_t>((weights_[graph_.nodes()[n].weights[0]].rows + tile_rows - 1) / tile_rows);
   };
@@ -365,7 +367,11 @@ void CpuProgram::RunMatMul(const Instruction& instruction, uint32_t index, int w
     Range range = RowsOfChunk(rows - cut_from, kind, chunk, chunks);
     range = {range.begin + cut_from, range.end + cut_from};
     const Node& node = graph_.nodes()[nodes[which]];
-    if (unit_row == rows) {
+    if (both) {
+      const uint64_t row = uint64_t{at} * tile_rows;
+      MultiplyPairTile(instruction, *gate, {row, std::min<uint64_t>(tile_rows, weight.rows - row)}, input, range,
+                       worker);
+    } else if (!on_unit) {
       MatMulTile(node, activation, pair, at, tile_rows, input, range, {rows, rows}, worker);
     } else {
       MatMulTile(node, activation, pair, at, tile_rows, input, {0, chunk == 0 ? unit_row : 0}, range, worker);

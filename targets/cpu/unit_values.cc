@@ -12,7 +12,7 @@ bool Fits(uint64_t rows, uint64_t cols) {
 
 }  // namespace
 
-UnitValues::UnitValues(const Plan& plan, const simd::UnitKernels& unit)
+UnitValues::UnitValues(const Plan& plan, const GatedPairs& pairs, const simd::UnitKernels& unit)
     : held_(plan.graph->num_values()), joined_(plan.graph->num_values()), gates_(plan.instructions.size(), kNone) {
   const Graph& graph = *plan.graph;
   const auto on_unit = [&](const Node& node) {
@@ -38,26 +38,19 @@ UnitValues::UnitValues(const Plan& plan, const simd::UnitKernels& unit)
                       readers[node.out] == products[node.out] && Fits(rows, info.cols);
   }
   for (uint32_t i = 0; i + 2 < plan.instructions.size(); ++i) {
-    if (!Joins(plan, readers, i)) continue;
-    gates_[i] = plan.instructions[i + 1].nodes[0];
+    if (!Joins(plan, readers, pairs.AnyGateOf(i), i)) continue;
+    gates_[i] = pairs.AnyGateOf(i);
     joined_[graph.nodes()[gates_[i]].out] = true;
   }
 }
 
-bool UnitValues::Joins(const Plan& plan, const std::vector<uint32_t>& readers, uint32_t i) const {
+bool UnitValues::Joins(const Plan& plan, const std::vector<uint32_t>& readers, uint32_t gate, uint32_t i) const {
   const Graph& graph = *plan.graph;
-  const Instruction& pair = plan.instructions[i];
-  const Node& gate = graph.nodes()[plan.instructions[i + 1].nodes[0]];
+  if (gate == kNone) return false;
+  const ValueId out = graph.nodes()[gate].out;
+  const Node& first = graph.nodes()[plan.instructions[i].nodes[0]];
   const Node& next = graph.nodes()[plan.instructions[i + 2].nodes[0]];
-  if (pair.nodes.size() != 2 || pair.activation != kNone || gate.op != OpKind::kGate) return false;
-  const Node& first = graph.nodes()[pair.nodes[0]];
-  const Node& second = graph.nodes()[pair.nodes[1]];
-  if (first.op != OpKind::kMatMul || gate.in[0] != first.out || gate.in[1] != second.out) return false;
-  const Weight& a = graph.weight(first.weights[0]);
-  const Weight& b = graph.weight(second.weights[0]);
-  const bool alike = a.tensor->type == b.tensor->type && a.rows == b.rows && a.cols == b.cols;
-  return alike && Holds(first.in[0]) && readers[first.out] == 1 && readers[second.out] == 1 &&
-         next.op == OpKind::kMatMul && next.in[0] == gate.out && readers[gate.out] == 1;
+  return Holds(first.in[0]) && next.op == OpKind::kMatMul && next.in[0] == out && readers[out] == 1;
 }
 
 }  // namespace mote

@@ -9,6 +9,7 @@
 
 #include "engine/graph/plan.h"
 #include "simd/unit.h"
+#include "targets/cpu/gated_pairs.h"
 
 namespace mote {
 
@@ -17,7 +18,7 @@ class UnitValues {
   // No value.
   UnitValues() = default;
   // Of a plan whose products run on the unit with activations without low parts, but for types that it does not take.
-  UnitValues(const Plan& plan, const simd::UnitKernels& unit);
+  UnitValues(const Plan& plan, const GatedPairs& pairs, const simd::UnitKernels& unit);
 
   // What `split` would make of the value stands in the value's place in the arena: a norm, or an activation that its
   // product applies, which nothing but products read.
@@ -29,7 +30,7 @@ class UnitValues {
   bool IsJoined(ValueId value) const { return value < joined_.size() && joined_[value]; }
 
  private:
-  bool Joins(const Plan& plan, const std::vector<uint32_t>& readers, uint32_t instruction) const;
+  bool Joins(const Plan& plan, const std::vector<uint32_t>& readers, uint32_t gate, uint32_t instruction) const;
 
   std::vector<bool> held_, joined_;  // by value
   std::vector<uint32_t> gates_;      // by instruction
