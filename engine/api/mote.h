@@ -135,7 +135,7 @@ typedef struct mote_model_params {
   const struct mote_link* link; /* to the other processes that hold the model's layers; NULL: all are here. Copied; what
                                    it points to is used as long as the model lives. See mote_split.h */
   /* 1: prompts are read by a matrix unit, where there is one: the processor's (AMX), if no weight is block-sparse, 1.4
-   * to 1.7 times as fast, 3 in F16; or a Hopper GPU's, 1.2 to 1.9 times. A token's logits then depend on whether it,
+   * to 2.1 times as fast, 3 in F16; or a Hopper GPU's, 1.2 to 1.9 times. A token's logits then depend on whether it,
    * and those before it, were read (two tokens and more in a call) or generated: an answer that is sent back as part of
    * a prompt is not quite the one in the cache. Nothing else about them changes: they are the same bits in any batch. 0
    * (default): off */
