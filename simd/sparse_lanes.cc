@@ -42,8 +42,8 @@ static_assert(kS8TileRows == kLanes && kSparseRows == kLanes && kSparseBlockByte
 constexpr size_t kRowsAtOnce = 8;
 // Groups and tokens whose sums wait in scratch from one stretch to the next, 32 KiB. A pair of tiles meets all groups
 // before the next pair: its activations, a stretch's blocks and the sums at work are 24 KiB. Groups one after the other
-// take 1.01 of the time, twice the tokens as long; three tiles at once 0.98 to 1.03 (passes of 6, 9 or 12); fetching the
-// next pair's activations meanwhile, a line for each block, 1.09 (a prompt of a 1B model, Granite Rapids, 2026-11).
+// take 1.01 of the time, twice the tokens as long; three tiles at once 0.98 to 1.03 (passes of 6, 9 or 12); fetching
+// the next pair's activations meanwhile, a line for each block, 1.09 (a prompt of a 1B model, Granite Rapids, 2026-11).
 constexpr size_t kPassGroups = 4;
 constexpr size_t kPassTiles = 8;
 constexpr size_t kTileFloats = kSparseRows * kS8TileRows;
