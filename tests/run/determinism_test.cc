@@ -101,6 +101,18 @@ TEST(Determinism, LongContextsAndCacheTypes) {
   }
 }
 
+// Where a gate's result has the place of what its products read, floats here: not before all tiles have read it.
+TEST(Determinism, GatesDoNotWriteWhatProductsStillRead) {
+  TinyModelOptions options = Options("llama", DType::kF16);
+  options.width = 256;
+  options.ff = 256;
+  const std::vector<uint8_t> bytes = MakeTinyModel(options);
+  const std::unique_ptr<Model> model = LoadModel(bytes, {.threads = 1});
+  ASSERT_NE(model, nullptr);
+  const std::vector<int32_t> tokens = SomeTokens(27, model->vocab_size());
+  EXPECT_TRUE(SameBits(AllLogits(*model, tokens), AllLogits(*model, tokens, 1)));
+}
+
 TEST(Determinism, SmallPlansGiveTheSameAsLargeOnes) {
   const std::vector<uint8_t> bytes = MakeTinyModel(Options("llama", DType::kQ4_0));
   const std::unique_ptr<Model> large = LoadModel(bytes, {.max_batch = 512});
