@@ -296,6 +296,18 @@ TEST_P(SparseMatMul, EveryNumberOfTokensAndRows) {
   ExpectRight(p, false);
 }
 
+// Groups of any number, some of which keep more than others, and some none of a stretch.
+TEST_P(SparseMatMul, OneTokenByManyGroups) {
+  const DType type = GetParam();
+  Random random(static_cast<uint64_t>(type) + 11);
+  for (const uint64_t rows : {17, 32, 48, 50, 77, 96, 130}) {
+    const SparseProblem p(
+        RandomSparse({type, rows, 256 + 288}, random, [&](uint64_t g, size_t) { return random.Below(1 + g % 5) != 0; }),
+        1, random);
+    ExpectRight(p, true);
+  }
+}
+
 TEST(SparseKernels, MoreTokensThanAPassTakes) {
   Random random(12);
   const SparseProblem p(
