@@ -130,7 +130,6 @@ void Pack(const simd::KernelTable& kernels, const SparseMatrix& from, Matrix* to
   }
 }
 
-// Seconds that this process has had a processor.
 // The same rows as every kernel wants them.
 struct Activations {
   std::vector<float> x;
