@@ -147,6 +147,7 @@ void Measure(const simd::KernelTable& kernels, ThreadPool& pool, Platform& platf
   }
   const uint64_t workers = static_cast<uint64_t>(pool.num_workers());
   const simd::ReadLoop loop = BestReadLoop();
+  const simd::FetchAhead ahead = simd::FetchAheadOfCpu();
   std::vector<std::vector<double>> reading(subjects.size());
   for (int round = 0; round <= kRounds; ++round) {
     for (size_t i = 0; i < subjects.size(); ++i) {
@@ -164,6 +165,7 @@ void Measure(const simd::KernelTable& kernels, ThreadPool& pool, Platform& platf
           job.args.m = kTokens[m];
           job.args.out = out.data();
           job.args.out_stride = kRows;
+          job.args.ahead = ahead;
           return job;
         });
         if (round > 0) subject.seconds[m].push_back(seconds);

@@ -100,6 +100,7 @@ class ColdProduct {
     args_.m = shape.m;
     args_.out = out_.data();
     args_.out_stride = shape.n;
+    args_.ahead = mote::simd::FetchAheadOfCpu();
     args_.scratch = scratch_.data() + (64 - reinterpret_cast<uintptr_t>(scratch_.data()) % 64) % 64;
   }
 

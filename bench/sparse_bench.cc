@@ -54,6 +54,7 @@ struct Job {
   float* out;
   Buffer* scratch;
   uint64_t workers;
+  simd::FetchAhead ahead = simd::FetchAheadOfCpu();
 
   static void Run(void* self, int worker) {
     const Job& job = *static_cast<const Job*>(self);
@@ -73,6 +74,7 @@ struct Job {
         args.out = job.out + group * kSparseRows;
         args.out_stride = kRows;
         args.scratch = job.scratch[worker].data();
+        args.ahead = job.ahead;
         simd::MatMulOf(*job.kernels, matrix.dense_type)(args);
         continue;
       }
@@ -85,6 +87,7 @@ struct Job {
       args.out = job.out + group * kSparseRows;
       args.out_stride = kRows;
       args.scratch = job.scratch[worker].data();
+      args.ahead = job.ahead;
       const simd::SparseKernels& kernels = simd::SparseKernelsOf(*job.kernels);
       if (matrix.tiles != nullptr && job.m >= simd::kS8TilesFrom) {
         args.acts = matrix.tiles;

@@ -1,5 +1,7 @@
 #include "simd/cpu_features.h"
 
+#include "simd/fetch.h"
+
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
 #elif defined(__aarch64__) && defined(__linux__)
@@ -138,5 +140,41 @@ bool CpuHasNeonDot() {
   return false;
 }
 #endif
+
+// Generation, GB/s of each of two cores by distance, on Granite Rapids (few_tokens_bench, large pages, medians, 2026-11; a
+// plain read loop has 14 to 16), into the first-level cache and, where there are two, into the second:
+//          none  2048   2560   4096   2560 into the second   1024, and into the second 2560   3072   3584   4096
+//   Q4_0   11.1  11.3   11.4   10.2   12.6                                           12.5   13.0          12.9
+//   Q4_K   10.1  11.7   11.3    9.9   12.0                                           12.5   12.7          12.2
+//   Q6_K   10.0  11.9   11.8    9.9   11.5                                           12.4   13.2          12.7
+//   Q8_0   12.4  13.7   14.2   13.2   14.3                                           14.6   15.0          14.4
+// and in a quieter hour, with four tokens in brackets,
+//   Q4_0                13.2 (11.1)                                                         13.9   14.7 (11.7)
+//   Q4_K                13.3 (11.0)                                                         13.8   14.3 (11.1)
+//   Q6_K                13.5 (11.9)                                                         13.9   14.5 (13.2)
+//   Q8_0                15.4 (13.3)                                                         15.7   16.3 (15.5)
+//   IQ4_XS              12.6 (11.0)                                                         13.7   14.0 (11.5)
+//   F16                 17.2 (14.5)                                                         16.9   17.7 (16.3)
+//   I8                  16.2 (13.9)                                                         16.2   16.5 (15.8)
+// Zen 5 wants its lines in the first-level cache and early: the time of a token of the 1B shape over that with 1024 and
+// 3584, medians within one process, two processes in hours of other bandwidth (22 and 16 ms a token in Q4_K_M; 2026-11):
+//                            3072         4096         6144         8192   2048 and 8192         none
+//   Q4_0                     1.01         1.03         1.03         1.04            1.00         1.06
+//   Q4_K_M             0.90, 0.99   0.95, 0.91   1.01, 0.85   1.06, 0.82      1.05, 0.89   1.09, 1.52
+//   Q6_K               0.93, 0.87   0.95, 0.85   1.00, 0.81   1.05, 0.79      1.07, 0.89   1.16, 1.32
+//   Q8_0               1.03, 0.98   1.05, 0.98   1.04, 1.05   1.02, 1.08      0.99, 1.06   0.99, 0.98
+//   F16                0.82, 0.83   0.84, 0.85   0.85, 0.84   0.86, 0.88      0.93, 0.97   0.81, 0.85
+//   I8                 0.91, 0.93   0.91, 0.91   0.91, 0.92   0.92, 0.93      0.95, 0.96   0.83, 0.86
+//   sparse int8        0.96, 0.98   0.96, 0.98   0.99, 0.99   1.01, 1.04      1.01, 1.02   1.23, 1.23
+// Four tokens 0.84 to 0.99 with 4096, AVX2 0.84 to 0.92. Marked as not to be kept (prefetchnta): no better.
+FetchAhead FetchAheadOfCpu() {
+  FetchAhead fetch;
+#if defined(__x86_64__) || defined(__i386__)
+  const CpuId id = Leaf(0);
+  const bool amd = id.ebx == signature_AMD_ebx && id.edx == signature_AMD_edx && id.ecx == signature_AMD_ecx;
+  if (amd) fetch = {.near = 4096, .far = 0};
+#endif
+  return fetch;
+}
 
 }  // namespace mote::simd

@@ -10,6 +10,7 @@
 #include <type_traits>
 
 #include "hwy/cache_control.h"
+#include "simd/fetch.h"
 #include "simd/kernels.h"
 #include "simd/pack.h"
 #include "simd/panel_formats-inl.h"
@@ -20,38 +21,15 @@ namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE {
 
 // ---- Weights
 
-// How far ahead of the multiplication weights are fetched. Left to the hardware, whose prefetchers wait for a pattern
-// after each panel and leave the scales, read before the codes, as misses: Q4_K 82 % and Q6_K 68 % of the read
-// bandwidth, 98 % with 4096; 2048 leaves Q6_K at 90 %, 8192 gives no more (2 cores of Zen 5, large pages, 2026-11).
-// On x86 in two steps, into the second-level cache and later into the first, which can wait for few lines at once.
-// Granite Rapids, GB/s of each of two cores by distance (few_tokens_bench, large pages, medians, 2026-11; a plain read
-// loop has 14 to 16), one token:
-//          none  2048   2560   4096   2560 into the second   1024, and into the second 2560   3072   3584   4096
-//   Q4_0   11.1  11.3   11.4   10.2   12.6                                           12.5   13.0          12.9
-//   Q4_K   10.1  11.7   11.3    9.9   12.0                                           12.5   12.7          12.2
-//   Q6_K   10.0  11.9   11.8    9.9   11.5                                           12.4   13.2          12.7
-//   Q8_0   12.4  13.7   14.2   13.2   14.3                                           14.6   15.0          14.4
-// and in a quieter hour, with four tokens in brackets,
-//   Q4_0                13.2 (11.1)                                                         13.9   14.7 (11.7)
-//   Q4_K                13.3 (11.0)                                                         13.8   14.3 (11.1)
-//   Q6_K                13.5 (11.9)                                                         13.9   14.5 (13.2)
-//   Q8_0                15.4 (13.3)                                                         15.7   16.3 (15.5)
-//   IQ4_XS              12.6 (11.0)                                                         13.7   14.0 (11.5)
-//   F16                 17.2 (14.5)                                                         16.9   17.7 (16.3)
-//   I8                  16.2 (13.9)                                                         16.2   16.5 (15.8)
-#if HWY_ARCH_X86
-inline constexpr size_t kPrefetchBytes = 1024;
-inline constexpr size_t kPrefetchFarBytes = 3584;
-#else
-inline constexpr size_t kPrefetchBytes = 2560;
-inline constexpr size_t kPrefetchFarBytes = 0;  // none
-#endif
-HWY_INLINE void PrefetchWeights(const uint8_t* weights, size_t bytes) {
+// Fetches `bytes` of weights as far ahead of the multiplication as `of_cpu` says. Left to the hardware, whose prefetchers
+// wait for a pattern after each panel and leave the scales, read before the codes, as misses, Q4_K had 82 % and Q6_K 68 %
+// of the read bandwidth of Zen 5 (2026-11). simd/cpu_features.cc chooses the distances, and says why.
+HWY_INLINE void PrefetchWeights(const uint8_t* weights, size_t bytes, [[maybe_unused]] FetchAhead of_cpu = {}) {
   if constexpr (HWY_ARCH_WASM) return;  // there is no such instruction, and compilers leave the loop
-  for (size_t line = 0; line < bytes; line += 64) {
-    hwy::Prefetch(weights + kPrefetchBytes + line);
-    if constexpr (kPrefetchFarBytes != 0) __builtin_prefetch(weights + kPrefetchFarBytes + line, 0, 2);
-  }
+  const FetchAhead ahead = HWY_ARCH_X86 ? of_cpu : FetchAhead();
+  for (size_t line = 0; line < bytes; line += 64) hwy::Prefetch(weights + ahead.near + line);
+  if (ahead.far == 0) return;
+  for (size_t line = 0; line < bytes; line += 64) __builtin_prefetch(weights + ahead.far + line, 0, 2);
 }
 
 // In the place of that on WebAssembly: reads the begin of the page of memory after the next one, about once for each

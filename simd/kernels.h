@@ -16,6 +16,7 @@
 
 #include "quant/dtype.h"
 #include "simd/cache_layout.h"
+#include "simd/fetch.h"
 #include "simd/pack.h"
 
 namespace mote::simd {
@@ -81,6 +82,7 @@ struct MatMulArgs {
   float* out = nullptr;
   size_t out_stride = 0;       // floats
   uint8_t* scratch = nullptr;  // MatMulScratchBytes, aligned to 64
+  FetchAhead ahead;  // of the CPU, where it is known
 };
 using MatMulFn = void (*)(const MatMulArgs& args);
 

@@ -117,7 +117,7 @@ HWY_NOINLINE void FloatTile(const MatMulArgs& args, const uint8_t* weights, size
     for (; k < stop; ++k) {
       MOTE_UNROLL for (size_t p = 0; p < P; ++p) {
         VF w[V];
-        if (Format::kFromMemory && token == 0) PrefetchWeights(panels[p], kFloatPanelRows * Format::kValueBytes);
+        if (Format::kFromMemory && token == 0) PrefetchWeights(panels[p], kFloatPanelRows * Format::kValueBytes, args.ahead);
         Format::Load(panels[p], w);
         MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
           const VF a = hn::Set(df, acts[t][k]);
@@ -153,11 +153,11 @@ inline constexpr size_t kUnpackedK = kUnpackedBytes / (kFloatPanelRows * sizeof(
 inline constexpr size_t kUnpackTokens = (MOTE_SLOW_F16 ? 1 : 4) * kFloatTokens;
 static_assert(kUnpackedK <= kFloatK);
 // `count` values of k to float32.
-HWY_INLINE void UnpackF16(const uint8_t* weights, size_t count, uint8_t* scratch) {
+HWY_INLINE void UnpackF16(const uint8_t* weights, size_t count, FetchAhead ahead, uint8_t* scratch) {
   float* out = reinterpret_cast<float*>(scratch);
   for (size_t k = 0; k < count; ++k) {
     VF w[kFloatPanelVectors];
-    PrefetchWeights(weights, kFloatPanelRows * FormatF16::kValueBytes);
+    PrefetchWeights(weights, kFloatPanelRows * FormatF16::kValueBytes, ahead);
     FormatF16::Load(weights, w);
     MOTE_UNROLL for (size_t v = 0; v < kFloatPanelVectors; ++v) hn::Store(w[v], DF(), out + v * kLanes);
     weights += kFloatPanelRows * FormatF16::kValueBytes;
@@ -185,7 +185,7 @@ HWY_INLINE void MatMulFloat(const MatMulArgs& args) {
       const size_t end = args.k - begin < part ? args.k : begin + part;
       const uint8_t* weights = panel + begin * kFloatPanelRows * Format::kValueBytes;
       if (unpacks) {
-        UnpackF16(weights, end - begin, args.scratch);
+        UnpackF16(weights, end - begin, args.ahead, args.scratch);
         FloatTiles<FormatUnpacked, kFloatTokens>(args, args.scratch, row, 0, begin, end);
       } else {
         FloatTiles<Format, kFloatTokens>(args, weights, row, 0, begin, end);

@@ -128,7 +128,7 @@ HWY_NOINLINE void RunI8Tile(const MatMulArgs& args, size_t panel, size_t apart, 
   for (; k + 32 <= args.k; k += 32) {
     if (token == 0) {
       MOTE_UNROLL for (size_t p = 0; p < P; ++p) {
-        PrefetchWeights(codes[p], kBlockBytes);
+        PrefetchWeights(codes[p], kBlockBytes, args.ahead);
         if (k % 1024 == 0) TouchPage<2>(codes[p], end);
       }
     }

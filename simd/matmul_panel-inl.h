@@ -188,6 +188,7 @@ HWY_NOINLINE void FewTile(const MatMulArgs& args, size_t row, size_t apart, size
     if constexpr (kByWords<F, P>) acts[t].ready = ReadyActs(args, token + t);
     MOTE_UNROLL for (size_t p = 0; p < P; ++p) sums[p][t] = hn::Zero(DF());
   }
+  const FetchAhead ahead = args.ahead;
   const size_t blocks = args.k / 32;
   const uint8_t* end = args.panels + (args.rows + kPanelRows - 1) / kPanelRows * ChunkBytes<F>(blocks);
   for (size_t first = 0; first < blocks; first += kChunkBlocks) {
@@ -206,7 +207,7 @@ HWY_NOINLINE void FewTile(const MatMulArgs& args, size_t row, size_t apart, size
         F::kSuper ? ChunkBytes<F>(kChunkBlocks) / (kChunkBlocks / F::kBlocks) : ChunkBytes<F>(1);
     for (size_t unit = 0; unit < units; ++unit) {
       if (token == 0) {
-        MOTE_UNROLL for (size_t p = 0; p < P; ++p) PrefetchWeights(chunks[p] + unit * kUnitBytes, kUnitBytes);
+        MOTE_UNROLL for (size_t p = 0; p < P; ++p) PrefetchWeights(chunks[p] + unit * kUnitBytes, kUnitBytes, ahead);
       }
       FewUnit<F, 0, P, T>(chunks, n, unit, scales, acts, parts);
     }
@@ -256,7 +257,7 @@ HWY_INLINE void UnpackUnit(const uint8_t* chunk, size_t n, size_t unit, const Ch
 
 // `blocks` blocks of a panel, whole chunks but for the end of a row.
 template <class F>
-HWY_NOINLINE void UnpackPanel(const uint8_t* panel, size_t blocks, const GemmWeights& to) {
+HWY_NOINLINE void UnpackPanel(const uint8_t* panel, size_t blocks, FetchAhead ahead, const GemmWeights& to) {
   for (size_t first = 0; first < blocks; first += kChunkBlocks) {
     const size_t n = blocks - first < kChunkBlocks ? blocks - first : kChunkBlocks;
     ChunkScales<F> scales;
@@ -264,7 +265,7 @@ HWY_NOINLINE void UnpackPanel(const uint8_t* panel, size_t blocks, const GemmWei
     const size_t units = F::kSuper ? kChunkBlocks / F::kBlocks : n;
     const size_t unit_bytes = ChunkBytes<F>(n) / units;
     for (size_t unit = 0; unit < units; ++unit) {
-      PrefetchWeights(panel + unit * unit_bytes, unit_bytes);
+      PrefetchWeights(panel + unit * unit_bytes, unit_bytes, ahead);
       UnpackUnit<F, 0>(panel, n, unit, scales, first, to);
     }
     panel += ChunkBytes<F>(n);
@@ -290,7 +291,8 @@ HWY_INLINE void ManyTokens(const MatMulArgs& args, const uint8_t* panels, size_t
       to.codes += p * kWordBytes;
       to.scales += p * kPanelRows;
       to.mins += p * kPanelRows;
-      UnpackPanel<F>(panels + from * panel_bytes + first / kChunkBlocks * ChunkBytes<F>(kChunkBlocks), gemm.blocks, to);
+      const uint8_t* panel = panels + from * panel_bytes + first / kChunkBlocks * ChunkBytes<F>(kChunkBlocks);
+      UnpackPanel<F>(panel, gemm.blocks, args.ahead, to);
     }
     Gemm<F>(args, gemm, row);
   }

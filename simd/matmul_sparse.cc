@@ -108,10 +108,10 @@ HWY_INLINE void StoreTile(const SparseMatMulArgs& args, const GroupPart& part, s
 
 // ---- int8
 
-// One stretch: `count` blocks for T tokens, the vectors [first, first + V) of rows.
+// One stretch: `count` blocks for T tokens, the vectors [first, first + V) of rows. `fetch`: null where they are here.
 template <class Dot, size_t V, size_t T, Places kPlaces>
 HWY_INLINE void StretchI8(const uint8_t* values, const uint8_t* index, size_t count, const uint8_t* const (&acts)[T],
-                          bool fetch, [[maybe_unused]] size_t group_bytes, VI32 (&totals)[V][T]) {
+                          const FetchAhead* fetch, [[maybe_unused]] size_t group_bytes, VI32 (&totals)[V][T]) {
   Dot dots[V][T];
   typename Dot::Correction corrections[V];
   MOTE_UNROLL for (size_t v = 0; v < V; ++v) {
@@ -123,8 +123,8 @@ HWY_INLINE void StretchI8(const uint8_t* values, const uint8_t* index, size_t co
     const size_t at = 4 * place;
     const uint8_t* block = values + (kPlaces == Places::kLive ? place : b) * kSparseBlockBytes;
     // The next group's list is the same one.
-    if (fetch && kPlaces == Places::kLive) hwy::Prefetch(block + group_bytes);
-    if (fetch && kPlaces != Places::kLive) PrefetchWeights(block, kSparseBlockBytes);
+    if (fetch != nullptr && kPlaces == Places::kLive) hwy::Prefetch(block + group_bytes);
+    if (fetch != nullptr && kPlaces != Places::kLive) PrefetchWeights(block, kSparseBlockBytes, *fetch);
     typename Dot::Weights weights[V];
     MOTE_UNROLL for (size_t v = 0; v < V; ++v) {
       const VU8 codes = hn::LoadU(DU8(), block + v * kBytes);
@@ -163,7 +163,8 @@ struct KindI8 {
     for (size_t s = part.begin; s < part.end; ++s) {
       const size_t count = kPlaces == Places::kAll ? args.shape.places(s) : size_t{part.counts[s]};
       VI32 totals[V][T];
-      StretchI8<Dot, V, T, kPlaces>(values, index, count, acts, fetch, args.shape.cols * kSparseRows, totals);
+      StretchI8<Dot, V, T, kPlaces>(values, index, count, acts, fetch ? &args.ahead : nullptr,
+                                    args.shape.cols * kSparseRows, totals);
       values += (kPlaces == Places::kLive ? args.shape.places(s) : count) * kSparseBlockBytes;
       if (kPlaces != Places::kAll) index += count;
       MOTE_UNROLL for (size_t v = 0; v < V; ++v) {
@@ -229,7 +230,7 @@ struct KindQ4_0 {
           MOTE_UNROLL for (size_t t = 0; t < T; ++t) dots[v][t].Begin();
         }
         for (size_t b = 0; kAll ? b < 4 : left != 0 && *index / 4u == run; ++b) {
-          if (fetch) PrefetchWeights(values, kSparseBlockBytes);
+          if (fetch) PrefetchWeights(values, kSparseBlockBytes, args.ahead);
           const size_t at = 8 * (kAll ? b : *index % size_t{4});
           VU8 packed[V];
           MOTE_UNROLL for (size_t v = 0; v < V; ++v) packed[v] = hn::LoadU(DU8(), values + v * kBytes);
@@ -282,7 +283,7 @@ struct KindFloat {
     for (size_t s = part.begin; s < part.end; ++s) {
       const size_t count = CountAt(args, part, s);
       for (size_t b = 0; b < count; ++b) {
-        if (fetch) PrefetchWeights(values, kSparseBlockBytes);
+        if (fetch) PrefetchWeights(values, kSparseBlockBytes, args.ahead);
         const size_t at = 2 * (kAll ? b : size_t{index[b]});
         MOTE_UNROLL for (size_t c = 0; c < 2; ++c) {
           VF w[V];
@@ -318,7 +319,7 @@ struct TwoGroups {
   HWY_INLINE void Pass(const SparseMatMulArgs& args, size_t s, const Add& add) {
     const size_t counts[2] = {CountAt(args, parts[0], s), CountAt(args, parts[1], s)};
     const auto next = [&](size_t g, size_t b) HWY_ATTR {
-      PrefetchWeights(values[g], kSparseBlockBytes);
+      PrefetchWeights(values[g], kSparseBlockBytes, args.ahead);
       add(g, kAll ? b : size_t{index[g][b]}, values[g]);
       values[g] += kSparseBlockBytes;
     };
@@ -423,7 +424,7 @@ HWY_INLINE GroupPart UnpackPart(const SparseMatMulArgs& args, GroupPart part) {
   for (size_t s = part.begin; s < part.end; ++s) {
     for (size_t i = 2 * CountAt(args, part, s); i > 0; --i) {
       VF w[kGroupVectors];
-      PrefetchWeights(values, kSparseBlockBytes);
+      PrefetchWeights(values, kSparseBlockBytes, args.ahead);
       FormatF16::Load(values, w);
       MOTE_UNROLL for (size_t v = 0; v < kGroupVectors; ++v) hn::Store(w[v], DF(), out + v * kLanes);
       values += 2 * kSparseRows;

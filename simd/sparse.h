@@ -62,6 +62,7 @@ struct SparseMatMulArgs {
   float* out = nullptr;        // of the first group's first row
   size_t out_stride = 0;       // floats
   uint8_t* scratch = nullptr;  // kMatMulScratchBytes, aligned to 64
+  FetchAhead ahead;  // of the CPU, where it is known
 };
 // Its part that is the matrix. `starts` null: every place is kept, and the view's counts and index say nothing.
 inline SparseMatMulArgs SparseArgs(const SparseView& view, const uint64_t* starts) {

@@ -58,11 +58,11 @@ struct Stretch {
   HWY_ALIGN float scales[kSparseRows];
 };
 
-HWY_INLINE void Prepare(const uint8_t* scales, bool fetch, Stretch* stretch) {
+HWY_INLINE void Prepare(const uint8_t* scales, bool fetch, FetchAhead ahead, Stretch* stretch) {
   VI32 raised = hn::Zero(DI32());
   for (size_t b = 0; b < stretch->count; ++b) {
     const uint8_t* block = stretch->values + b * kSparseBlockBytes;
-    if (fetch) PrefetchWeights(block, kSparseBlockBytes);
+    if (fetch) PrefetchWeights(block, kSparseBlockBytes, ahead);
     raised = DotU8(raised, hn::Set(DU8(), 128), hn::BitCast(DI8(), hn::LoadU(DU8(), block)));
   }
   hn::Store(hn::Neg(raised), DI32(), stretch->starts);
@@ -188,7 +188,7 @@ HWY_NOINLINE void PassTokens(const SparseMatMulArgs& args, size_t group, size_t 
       stretch.count = all ? args.shape.places(s) : size_t{args.counts[at * stretches + s]};
       block[g] += stretch.count;
       Prepare(args.scales + (at * args.shape.group_scales() + s * kSparseRows) * sizeof(uint16_t), token == 0,
-              &stretch);
+              args.ahead, &stretch);
     }
     const uint8_t* of_stretch = acts + s * sizeof(LaneTiles);
     if (all) AllTiles<true>(of_groups, groups, s == 0, of_stretch, step, tiles, sums);

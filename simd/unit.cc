@@ -309,7 +309,7 @@ void UnitBlocks(const UnitMatMulArgs& args) {
       const GemmWeights half = {weights.codes + p * kWordBytes, weights.scales + p * kPanelRows,
                                 weights.mins + p * kPanelRows};
       const size_t chunk = begin / 32 / kChunkBlocks;
-      UnpackPanel<F>(panels + from * panel_bytes + chunk * ChunkBytes<F>(kChunkBlocks), blocks, half);
+      UnpackPanel<F>(panels + from * panel_bytes + chunk * ChunkBytes<F>(kChunkBlocks), blocks, FetchAhead(), half);
     }
     DecodeBlocks<F>(weights, blocks, to);
   });

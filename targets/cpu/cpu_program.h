@@ -219,6 +219,7 @@ class CpuProgram : public Program {
   const Plan& plan_;
   const Graph& graph_;
   const simd::KernelTable& kernels_;
+  const simd::FetchAhead ahead_ = simd::FetchAheadOfCpu();
   const simd::UnitKernels* const unit_;  // null: products do not run on one
   const bool unit_rounds_;               // and there numbers are one bfloat16
   const GatedPairs pairs_;

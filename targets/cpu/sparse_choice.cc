@@ -30,6 +30,7 @@ struct Probe {
   SparseMatrix matrix;
   std::vector<uint64_t> starts;
   Buffer acts, out, scratch, panels;
+  const simd::FetchAhead ahead = simd::FetchAheadOfCpu();
 };
 
 Status MakeProbe(DType type, const simd::KernelTable& kernels, Probe* probe) {
@@ -68,6 +69,7 @@ void RunProbe(const simd::KernelTable& kernels, Probe* probe, bool sparse) {
     args.out = probe->out.As<float>();
     args.out_stride = kProbeRows;
     args.scratch = probe->scratch.data();
+    args.ahead = probe->ahead;
     simd::MatMulOf(kernels, type)(args);
     return;
   }
@@ -78,6 +80,7 @@ void RunProbe(const simd::KernelTable& kernels, Probe* probe, bool sparse) {
   args.out = probe->out.As<float>();
   args.out_stride = kProbeRows;
   args.scratch = probe->scratch.data();
+  args.ahead = probe->ahead;
   simd::SparseKernelsOf(kernels).MatMulOf(type)(args);
 }
 

@@ -1,0 +1,26 @@
+// How far ahead of a product its weights are fetched into the caches: processors want it differently.
+#ifndef MOTE_SIMD_FETCH_H_
+#define MOTE_SIMD_FETCH_H_
+
+#include <stdint.h>
+
+namespace mote::simd {
+
+// In bytes. Of speed alone: results do not depend on it. On other architectures than x86 kernels take these constants
+// and no others.
+struct FetchAhead {
+#if defined(__x86_64__) || defined(__i386__)
+  uint32_t near = 1024;  // into the first-level cache
+  uint32_t far = 3584;   // into the second-level cache, besides; 0: not
+#else
+  uint32_t near = 2560;
+  uint32_t far = 0;
+#endif
+};
+
+// What suits the CPU under this process. Asks it anew each time, which takes microseconds in a virtual machine.
+FetchAhead FetchAheadOfCpu();
+
+}  // namespace mote::simd
+
+#endif  // MOTE_SIMD_FETCH_H_
