@@ -72,6 +72,8 @@ struct DotSum {
   template <size_t kStep>
   HWY_INLINE void Add(const Weights& weights, const Acts& acts) {
     sum = DotU8(sum, weights, acts);
+    // Stays in its register: gcc 12 would store every sum of I8's tile once in 32 values, a quarter of the time.
+    if (HWY_COMPILER_GCC_ACTUAL) asm("" : "+v"(sum.raw));
   }
   HWY_INLINE VI32 Total(VI32) const { return sum; }
 };
