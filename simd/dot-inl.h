@@ -122,6 +122,7 @@ struct DotSum {
     if constexpr (kStep % kSteps == kSteps - 1) {
       const VI32 four{MOTE_X86(madd_epi16)(pairs.raw, hn::Set(di16, 1).raw)};
       sum = kStep < kSteps ? four : hn::Add(sum, four);
+      if (HWY_COMPILER_GCC_ACTUAL && kStep >= 8) asm("" : "+v"(sum.raw));
     }
   }
   HWY_INLINE VI32 Total(VI32 start) const { return hn::Add(sum, start); }
