@@ -118,7 +118,7 @@ HWY_NOINLINE void RunI8Tile(const MatMulArgs& args, size_t panel, size_t apart, 
     codes[p] = args.panels + of[p] * panel_bytes;
   }
   MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
-    acts[t] = static_cast<const uint8_t*>(args.acts) + (token + t) * args.act_stride_bytes;
+    acts[t] = static_cast<const uint8_t*>(args.acts) + TokenOfTile(args, token + t) * args.act_stride_bytes;
   }
   [[maybe_unused]] const uint8_t* end = args.panels + panels * panel_bytes;
   constexpr size_t kBlockBytes = 8 * kBytes;
@@ -149,7 +149,8 @@ HWY_NOINLINE void RunI8Tile(const MatMulArgs& args, size_t panel, size_t apart, 
   }
   MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
     R8Tail tail;
-    memcpy(&tail, static_cast<const uint8_t*>(args.acts) + (token + t) * args.act_stride_bytes + R8CodeBytes(args.k),
+    const size_t at_token = TokenOfTile(args, token + t);
+    memcpy(&tail, static_cast<const uint8_t*>(args.acts) + at_token * args.act_stride_bytes + R8CodeBytes(args.k),
            sizeof(tail));
     const VI32 offset = hn::Set(DI32(), Dot::kRaised ? 128 * tail.minus_sum : 0);
     const VF act_scale = hn::Set(DF(), tail.scale);
@@ -157,8 +158,7 @@ HWY_NOINLINE void RunI8Tile(const MatMulArgs& args, size_t panel, size_t apart, 
       const VF scale = hn::LoadU(DF(), reinterpret_cast<const float*>(codes[p]));
       const VF dot = hn::ConvertTo(DF(), hn::Add(tile.Total(p, t), offset));
       const size_t row = of[p] * kLanes;
-      StoreRows(hn::Mul(hn::Mul(dot, scale), act_scale), args.out + (token + t) * args.out_stride + row,
-                args.rows - row);
+      StoreRows(hn::Mul(hn::Mul(dot, scale), act_scale), args.out + at_token * args.out_stride + row, args.rows - row);
     }
   }
 }
@@ -166,7 +166,7 @@ HWY_NOINLINE void RunI8Tile(const MatMulArgs& args, size_t panel, size_t apart, 
 // All tokens from `token` on, T of them at a time and the last ones by fewer.
 template <class Dot, size_t P, size_t T>
 HWY_INLINE void I8Tiles(const MatMulArgs& args, size_t panel, size_t apart, size_t token) {
-  for (; token + T <= args.m; token += T) RunI8Tile<Dot, P, T>(args, panel, apart, token);
+  for (; token + LeastOfTile(T) <= args.m; token += T) RunI8Tile<Dot, P, T>(args, panel, apart, token);
   if constexpr (T > 1) {
     if (token < args.m) I8Tiles<Dot, P, T == 6 ? 4 : T / 2>(args, panel, apart, token);
   }

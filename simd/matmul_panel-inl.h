@@ -171,8 +171,8 @@ HWY_INLINE void FewUnit(const uint8_t* const (&chunks)[P], size_t n, size_t unit
   }
 }
 
-// P panels, whose rows are from `row` on, `apart` rows from one to the next, times T tokens from `token` on. Those that
-// do not exist are the first one once more.
+// P panels, whose rows are from `row` on, `apart` rows from one to the next, times T tokens from `token` on. Panels that
+// do not exist are the first one once more, tokens the last one.
 template <class F, size_t P, size_t T>
 HWY_NOINLINE void FewTile(const MatMulArgs& args, size_t row, size_t apart, size_t token) {
   FewActs<F, P> acts[T];
@@ -184,7 +184,7 @@ HWY_NOINLINE void FewTile(const MatMulArgs& args, size_t row, size_t apart, size
     chunks[p] = args.panels + rows[p] / kPanelRows * ChunkBytes<F>(args.k / 32);
   }
   MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
-    static_cast<Acts&>(acts[t]) = ActsOf(args, token + t);
+    static_cast<Acts&>(acts[t]) = ActsOf(args, TokenOfTile(args, token + t));
     if constexpr (kByWords<F, P>) acts[t].ready = ReadyActs(args, token + t);
     MOTE_UNROLL for (size_t p = 0; p < P; ++p) sums[p][t] = hn::Zero(DF());
   }
@@ -219,7 +219,7 @@ HWY_NOINLINE void FewTile(const MatMulArgs& args, size_t row, size_t apart, size
     }
   }
   MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
-    float* out = args.out + (token + t) * args.out_stride;
+    float* out = args.out + TokenOfTile(args, token + t) * args.out_stride;
     MOTE_UNROLL for (size_t p = 0; p < P; ++p) {
       StoreRows(sums[p][t], out + rows[p], args.rows - rows[p]);
     }
@@ -312,10 +312,11 @@ HWY_INLINE bool PrepareFew([[maybe_unused]] const MatMulArgs& args) {
   return true;
 }
 
-// kFarPanels panels times T tokens at a time. Returns the first token that is left.
+// kFarPanels panels times T tokens at a time, and what is left where that is most of T. Returns the first token that is
+// left.
 template <class F, size_t T>
 HWY_INLINE size_t FewTiles(const MatMulArgs& args, size_t row, size_t apart, size_t token) {
-  for (; token + T <= args.m; token += T) {
+  for (; token + LeastOfTile(T) <= args.m; token += T) {
     for (size_t p = 0; p < kFarPanels && row + p * apart < args.rows; p += kPanels<F, T>) {
       FewTile<F, kPanels<F, T>, T>(args, row + p * apart, apart, token);
     }
