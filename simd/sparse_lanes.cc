@@ -47,7 +47,10 @@ constexpr size_t kRowsAtOnce = 8;
 constexpr size_t kPassGroups = 4;
 constexpr size_t kPassTiles = 8;
 constexpr size_t kTileFloats = kSparseRows * kS8TileRows;
-static_assert(kPassGroups * kPassTiles * kTileFloats * sizeof(float) <= kMatMulScratchBytes);
+constexpr size_t kSumBytes = kPassGroups * kPassTiles * kTileFloats * sizeof(float);
+// Where the sums begin is added up once, in the first pass, and kept behind them for the others: (stretches, kPassGroups,
+// 16). Of more stretches, 122,880 values, it is added up in every pass.
+constexpr size_t kKeptStretches = (kSparseTilesScratchBytes - kSumBytes) / (kPassGroups * kSparseRows * sizeof(int32_t));
 
 // One stretch of a group of rows.
 struct Stretch {
@@ -58,15 +61,15 @@ struct Stretch {
   HWY_ALIGN float scales[kSparseRows];
 };
 
-HWY_INLINE void Prepare(const uint8_t* scales, bool fetch, FetchAhead ahead, Stretch* stretch) {
+// 128 times the sums of the codes, less than nothing.
+HWY_INLINE VI32 StartsOf(const Stretch& stretch, FetchAhead ahead) {
   VI32 raised = hn::Zero(DI32());
-  for (size_t b = 0; b < stretch->count; ++b) {
-    const uint8_t* block = stretch->values + b * kSparseBlockBytes;
-    if (fetch) PrefetchWeights(block, kSparseBlockBytes, ahead);
+  for (size_t b = 0; b < stretch.count; ++b) {
+    const uint8_t* block = stretch.values + b * kSparseBlockBytes;
+    PrefetchWeights(block, kSparseBlockBytes, ahead);
     raised = DotU8(raised, hn::Set(DU8(), 128), hn::BitCast(DI8(), hn::LoadU(DU8(), block)));
   }
-  hn::Store(hn::Neg(raised), DI32(), stretch->starts);
-  hn::Store(LoadF16(DF(), reinterpret_cast<const uint16_t*>(scales)), DF(), stretch->scales);
+  return hn::Neg(raised);
 }
 
 // T tiles of tokens, `step` bytes apart; sums (T, 16 rows, 16 tokens).
@@ -172,6 +175,7 @@ HWY_NOINLINE void PassTokens(const SparseMatMulArgs& args, size_t group, size_t 
   const size_t tiles = (end - token + kS8TileRows - 1) / kS8TileRows;
   const uint8_t* acts = static_cast<const uint8_t*>(args.acts) + token * args.act_stride_bytes;
   float* sums = reinterpret_cast<float*>(args.scratch);  // (groups, tiles, 16 rows, 16 tokens)
+  int32_t* kept = reinterpret_cast<int32_t*>(args.scratch + kSumBytes);
   const bool all = args.index == nullptr;
   Stretch of_groups[kPassGroups];
   uint64_t block[kPassGroups];
@@ -187,8 +191,13 @@ HWY_NOINLINE void PassTokens(const SparseMatMulArgs& args, size_t group, size_t 
       stretch.index = all ? nullptr : args.index + block[g];
       stretch.count = all ? args.shape.places(s) : size_t{args.counts[at * stretches + s]};
       block[g] += stretch.count;
-      Prepare(args.scales + (at * args.shape.group_scales() + s * kSparseRows) * sizeof(uint16_t), token == 0,
-              args.ahead, &stretch);
+      int32_t* starts = kept + (s * kPassGroups + g) * kSparseRows;
+      const bool known = token != 0 && s < kKeptStretches;
+      const VI32 start = known ? hn::Load(DI32(), starts) : StartsOf(stretch, args.ahead);
+      if (!known && s < kKeptStretches) hn::Store(start, DI32(), starts);
+      hn::Store(start, DI32(), stretch.starts);
+      const uint8_t* scales = args.scales + (at * args.shape.group_scales() + s * kSparseRows) * sizeof(uint16_t);
+      hn::Store(LoadF16(DF(), reinterpret_cast<const uint16_t*>(scales)), DF(), stretch.scales);
     }
     const uint8_t* of_stretch = acts + s * sizeof(LaneTiles);
     if (all) AllTiles<true>(of_groups, groups, s == 0, of_stretch, step, tiles, sums);
