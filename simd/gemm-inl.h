@@ -21,9 +21,9 @@ namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE {
 
 // ---- Weights
 
-// Fetches `bytes` of weights as far ahead of the multiplication as `of_cpu` says. Left to the hardware, whose prefetchers
-// wait for a pattern after each panel and leave the scales, read before the codes, as misses, Q4_K had 82 % and Q6_K 68 %
-// of the read bandwidth of Zen 5 (2026-11). simd/cpu_features.cc chooses the distances, and says why.
+// Fetches `bytes` of weights as far ahead of the multiplication as `of_cpu` says. Left to the hardware, whose
+// prefetchers wait for a pattern after each panel and leave the scales, read before the codes, as misses, Q4_K had 82 %
+// and Q6_K 68 % of the read bandwidth of Zen 5 (2026-11). simd/cpu_features.cc chooses the distances, and says why.
 HWY_INLINE void PrefetchWeights(const uint8_t* weights, size_t bytes, [[maybe_unused]] FetchAhead of_cpu = {}) {
   if constexpr (HWY_ARCH_WASM) return;  // there is no such instruction, and compilers leave the loop
   const FetchAhead ahead = HWY_ARCH_X86 ? of_cpu : FetchAhead();

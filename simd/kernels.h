@@ -82,7 +82,7 @@ struct MatMulArgs {
   float* out = nullptr;
   size_t out_stride = 0;       // floats
   uint8_t* scratch = nullptr;  // MatMulScratchBytes, aligned to 64
-  FetchAhead ahead;  // of the CPU, where it is known
+  FetchAhead ahead;            // of the CPU, where it is known
 };
 using MatMulFn = void (*)(const MatMulArgs& args);
 

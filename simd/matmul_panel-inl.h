@@ -171,8 +171,8 @@ HWY_INLINE void FewUnit(const uint8_t* const (&chunks)[P], size_t n, size_t unit
   }
 }
 
-// P panels, whose rows are from `row` on, `apart` rows from one to the next, times T tokens from `token` on. Panels that
-// do not exist are the first one once more, tokens the last one.
+// P panels, whose rows are from `row` on, `apart` rows from one to the next, times T tokens from `token` on. Panels
+// that do not exist are the first one once more, tokens the last one.
 template <class F, size_t P, size_t T>
 HWY_NOINLINE void FewTile(const MatMulArgs& args, size_t row, size_t apart, size_t token) {
   FewActs<F, P> acts[T];

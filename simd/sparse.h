@@ -44,7 +44,7 @@ inline constexpr size_t kSparseTilesScratchBytes = 152 * 1024;
 // first_group + groups) that exist.
 struct SparseMatMulArgs {
   SparseShape shape;
-  // Of the whole matrix, as in the file. What lies after the values, for 4096 bytes, may be prefetched. Index, counts
+  // Of the whole matrix, as in the file. What lies after the values may be prefetched. Index, counts
   // and starts are null where every place is kept.
   const uint8_t* values = nullptr;
   const uint8_t* index = nullptr;
@@ -62,7 +62,7 @@ struct SparseMatMulArgs {
   float* out = nullptr;        // of the first group's first row
   size_t out_stride = 0;       // floats
   uint8_t* scratch = nullptr;  // kMatMulScratchBytes, aligned to 64
-  FetchAhead ahead;  // of the CPU, where it is known
+  FetchAhead ahead;            // of the CPU, where it is known
 };
 // Its part that is the matrix. `starts` null: every place is kept, and the view's counts and index say nothing.
 inline SparseMatMulArgs SparseArgs(const SparseView& view, const uint64_t* starts) {

@@ -48,9 +48,10 @@ constexpr size_t kPassGroups = 4;
 constexpr size_t kPassTiles = 8;
 constexpr size_t kTileFloats = kSparseRows * kS8TileRows;
 constexpr size_t kSumBytes = kPassGroups * kPassTiles * kTileFloats * sizeof(float);
-// Where the sums begin is added up once, in the first pass, and kept behind them for the others: (stretches, kPassGroups,
-// 16). Of more stretches, 122,880 values, it is added up in every pass.
-constexpr size_t kKeptStretches = (kSparseTilesScratchBytes - kSumBytes) / (kPassGroups * kSparseRows * sizeof(int32_t));
+// Where the sums begin is added up once, in the first pass, and kept behind them for the others: (stretches,
+// kPassGroups, 16). Of more stretches, 122,880 values, it is added up in every pass.
+constexpr size_t kKeptStretches =
+    (kSparseTilesScratchBytes - kSumBytes) / (kPassGroups * kSparseRows * sizeof(int32_t));
 
 // One stretch of a group of rows.
 struct Stretch {
