@@ -200,8 +200,8 @@ TEST_P(MatMul, AgreesWithDouble) {
   }
 }
 
-// Each (row, token) alone gives the same bits as in any company, however far ahead weights are fetched: callers may split
-// the work as they like.
+// Each (row, token) alone gives the same bits as in any company, however far ahead weights are fetched: callers may
+// split the work as they like.
 TEST_P(MatMul, DoesNotDependOnTheSplit) {
   const DType type = GetParam();
   Random random(static_cast<uint64_t>(type) + 100);
