@@ -122,7 +122,9 @@ struct DotSum {
     if constexpr (kStep % kSteps == kSteps - 1) {
       const VI32 four{MOTE_X86(madd_epi16)(pairs.raw, hn::Set(di16, 1).raw)};
       sum = kStep < kSteps ? four : hn::Add(sum, four);
-      if (HWY_COMPILER_GCC_ACTUAL && kStep >= 8) asm("" : "+v"(sum.raw));
+      // In its register: of signed codes products of many tokens are 1.2 times as fast in Q8_0 and IQ4_NL, 1.07 in I8;
+      // of unsigned ones, whose sums are rarer, 0.9 to 1.0 (AVX2 on Zen 5).
+      if (HWY_COMPILER_GCC_ACTUAL && !kUnsigned) asm("" : "+v"(sum.raw));
     }
   }
   HWY_INLINE VI32 Total(VI32 start) const { return hn::Add(sum, start); }
