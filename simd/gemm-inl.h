@@ -114,8 +114,8 @@ HWY_INLINE Acts ActsOf(const MatMulArgs& args, size_t token) {
 }
 
 // Tokens from which on a tile of T passes them, some of them more than once, rather than tiles of fewer, each of which
-// reads the weights: three tokens cost 1.2 times one as a tile of four and 1.5 as two and one, five as much either way,
-// six 1.8 and 1.9 (Q4_0 and Q4_K, 2 cores of Zen 5, 2026-11). Not where tiles pass several panels side by side.
+// reads the weights: three tokens cost 1.0 times one as a tile of four and 1.5 as two and one, five as much either way,
+// six 1.5 and 1.8 (Q4_0 and Q4_K, 2 cores of Zen 5, 2026-11). Not where tiles pass several panels side by side.
 constexpr size_t LeastOfTile(size_t T) {
   return kFarPanels > 1 ? T : T == 8 ? 6 : T == 4 ? 3 : T;
 }
