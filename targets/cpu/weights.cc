@@ -300,30 +300,8 @@ uint64_t CpuWeight::GroupOfTile(uint64_t tile, uint64_t tiles) const {
   const std::vector<uint64_t>& starts = sparse->starts;
   const auto cost = [&](uint64_t g) { return starts[first_group + g] - starts[first_group] + g; };
   const uint64_t wanted = cost(groups) / tiles * tile + cost(groups) % tiles * tile / tiles;
-  // Mostly every group has about as many blocks: from where that would have it, in steps that double. Halving all of
-  // the groups reads a dozen lines that no cache has any more, 2 % of a token's time (Zen 5).
-  const uint64_t guess = groups * tile / tiles;
   uint64_t low = 0;
   uint64_t high = groups;
-  if (cost(guess) < wanted) {
-    low = guess + 1;
-    for (uint64_t step = 1; guess + step < groups; step *= 2) {
-      if (cost(guess + step) >= wanted) {
-        high = guess + step;
-        break;
-      }
-      low = guess + step + 1;
-    }
-  } else {
-    high = guess;
-    for (uint64_t step = 1; step <= guess; step *= 2) {
-      if (cost(guess - step) < wanted) {
-        low = guess - step + 1;
-        break;
-      }
-      high = guess - step;
-    }
-  }
   while (low < high) {
     const uint64_t middle = (low + high) / 2;
     if (cost(middle) < wanted) {
