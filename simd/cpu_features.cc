@@ -157,8 +157,8 @@ bool CpuHasNeonDot() {
 //   F16                 17.2 (14.5)                                                         16.9   17.7 (16.3)
 //   I8                  16.2 (13.9)                                                         16.2   16.5 (15.8)
 // Zen 5 wants its lines in the first-level cache and early: the time of a token of the 1B shape over that with 1024 and
-// 3584, medians within one process, two processes in hours of other bandwidth (22 and 16 ms a token in Q4_K_M;
-// 2026-11):
+// 3584, by hand, medians within one process that changed them from token to token, two processes in hours of other
+// bandwidth (22 and 16 ms a token in Q4_K_M; 2026-11):
 //                            3072         4096         6144         8192   2048 and 8192         none
 //   Q4_0                     1.01         1.03         1.03         1.04            1.00         1.06
 //   Q4_K_M             0.90, 0.99   0.95, 0.91   1.01, 0.85   1.06, 0.82      1.05, 0.89   1.09, 1.52

@@ -72,8 +72,7 @@ struct DotSum {
   template <size_t kStep>
   HWY_INLINE void Add(const Weights& weights, const Acts& acts) {
     sum = DotU8(sum, weights, acts);
-    // Stays in its register: gcc 12 would store every sum of I8's tile once in 32 values, a quarter of the time.
-    if (HWY_COMPILER_GCC_ACTUAL) asm("" : "+v"(sum.raw));
+    HoldInRegister(sum);  // else every sum of I8's tile is stored once in 32 values, a quarter of the time
   }
   HWY_INLINE VI32 Total(VI32) const { return sum; }
 };
@@ -117,14 +116,13 @@ struct DotSum {
     const DI16 di16;
     const hn::Vec<DI16> two{MOTE_X86(maddubs_epi16)(weights.magnitude.raw, WithSign(acts, weights.codes).raw)};
     pairs = kStep % kSteps == 0 ? two : hn::Add(pairs, two);
-    // Adds here: gcc 12 would multiply first, all steps, and keep the products on the stack.
-    if (HWY_COMPILER_GCC_ACTUAL) asm("" : "+v"(pairs.raw));
+    HoldInRegister(pairs);  // else all steps are multiplied first, and the products wait on the stack
     if constexpr (kStep % kSteps == kSteps - 1) {
       const VI32 four{MOTE_X86(madd_epi16)(pairs.raw, hn::Set(di16, 1).raw)};
       sum = kStep < kSteps ? four : hn::Add(sum, four);
-      // In its register: of signed codes products of many tokens are 1.2 times as fast in Q8_0 and IQ4_NL, 1.07 in I8;
-      // of unsigned ones, whose sums are rarer, 0.9 to 1.0 (AVX2 on Zen 5).
-      if (HWY_COMPILER_GCC_ACTUAL && !kUnsigned) asm("" : "+v"(sum.raw));
+      // Of signed codes products of many tokens are 1.2 times as fast so in Q8_0 and IQ4_NL, 1.07 in I8; of unsigned
+      // ones, whose sums are rarer, 0.9 to 1.0 (AVX2 on Zen 5).
+      if constexpr (!kUnsigned) HoldInRegister(sum);
     }
   }
   HWY_INLINE VI32 Total(VI32 start) const { return hn::Add(sum, start); }

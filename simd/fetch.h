@@ -6,8 +6,8 @@
 
 namespace mote::simd {
 
-// In bytes. Of speed alone: results do not depend on it. On other architectures than x86 kernels take these constants
-// and no others.
+// In bytes. Of speed alone: results do not depend on it. As it stands here, what Intel's servers want, which alone have
+// a matrix unit; on other architectures than x86 kernels take these constants and no others.
 struct FetchAhead {
 #if defined(__x86_64__) || defined(__i386__)
   uint32_t near = 1024;  // into the first-level cache

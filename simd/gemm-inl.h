@@ -24,7 +24,7 @@ namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE {
 // Fetches `bytes` of weights as far ahead of the multiplication as `of_cpu` says. Left to the hardware, whose
 // prefetchers wait for a pattern after each panel and leave the scales, read before the codes, as misses, Q4_K had 82 %
 // and Q6_K 68 % of the read bandwidth of Zen 5 (2026-11). simd/cpu_features.cc chooses the distances, and says why.
-HWY_INLINE void PrefetchWeights(const uint8_t* weights, size_t bytes, [[maybe_unused]] FetchAhead of_cpu = {}) {
+HWY_INLINE void PrefetchWeights(const uint8_t* weights, size_t bytes, [[maybe_unused]] FetchAhead of_cpu) {
   if constexpr (HWY_ARCH_WASM) return;  // there is no such instruction, and compilers leave the loop
   const FetchAhead ahead = HWY_ARCH_X86 ? of_cpu : FetchAhead();
   for (size_t line = 0; line < bytes; line += 64) hwy::Prefetch(weights + ahead.near + line);
@@ -114,11 +114,17 @@ HWY_INLINE Acts ActsOf(const MatMulArgs& args, size_t token) {
 }
 
 // Tokens from which on a tile of T passes them, some of them more than once, rather than tiles of fewer, each of which
-// reads the weights: three tokens cost 1.0 times one as a tile of four and 1.5 as two and one, five as much either way,
-// six 1.5 and 1.8 (Q4_0 and Q4_K, 2 cores of Zen 5, 2026-11). Not where tiles pass several panels side by side.
+// reads the weights: three tokens cost 1.0 times one as a tile of four and 1.5 as two and one, six 1.3 to 1.6 as one of
+// eight and 1.8 to 2.1 as four and two; five as four and one are no dearer than eight (Q4_0 and Q4_K, 2 cores of Zen 5,
+// 2026-11). Not where tiles pass several panels side by side.
 constexpr size_t LeastOfTile(size_t T) {
   return kFarPanels > 1 ? T : T == 8 ? 6 : T == 4 ? 3 : T;
 }
+// Tokens of the next narrower tile, for those that tiles of T leave.
+constexpr size_t FewerTokens(size_t T) {
+  return T == 6 ? 4 : T / 2;
+}
+// The one that a tile passes as `token`: the last one, where there are no more.
 HWY_INLINE size_t TokenOfTile(const MatMulArgs& args, size_t token) {
   return kFarPanels > 1 || token < args.m ? token : args.m - 1;
 }

@@ -117,8 +117,9 @@ HWY_NOINLINE void FloatTile(const MatMulArgs& args, const uint8_t* weights, size
     for (; k < stop; ++k) {
       MOTE_UNROLL for (size_t p = 0; p < P; ++p) {
         VF w[V];
-        if (Format::kFromMemory && token == 0)
+        if (Format::kFromMemory && token == 0) {
           PrefetchWeights(panels[p], kFloatPanelRows * Format::kValueBytes, args.ahead);
+        }
         Format::Load(panels[p], w);
         MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
           const VF a = hn::Set(df, acts[t][k]);

@@ -168,7 +168,7 @@ template <class Dot, size_t P, size_t T>
 HWY_INLINE void I8Tiles(const MatMulArgs& args, size_t panel, size_t apart, size_t token) {
   for (; token + LeastOfTile(T) <= args.m; token += T) RunI8Tile<Dot, P, T>(args, panel, apart, token);
   if constexpr (T > 1) {
-    if (token < args.m) I8Tiles<Dot, P, T == 6 ? 4 : T / 2>(args, panel, apart, token);
+    if (token < args.m) I8Tiles<Dot, P, FewerTokens(T)>(args, panel, apart, token);
   }
 }
 

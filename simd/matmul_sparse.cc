@@ -399,7 +399,7 @@ HWY_INLINE void SparseTiles(const SparseMatMulArgs& args, const GroupPart& part,
     fetch = false;
   }
   if constexpr (T > 1) {
-    if (token < end) SparseTiles<Kind, T == 6 ? 4 : T / 2, kPlaces>(args, part, token, end, out, fetch);
+    if (token < end) SparseTiles<Kind, FewerTokens(T), kPlaces>(args, part, token, end, out, fetch);
   }
 }
 

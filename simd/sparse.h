@@ -44,8 +44,8 @@ inline constexpr size_t kSparseTilesScratchBytes = 152 * 1024;
 // first_group + groups) that exist.
 struct SparseMatMulArgs {
   SparseShape shape;
-  // Of the whole matrix, as in the file. What lies after the values may be prefetched. Index, counts
-  // and starts are null where every place is kept.
+  // Of the whole matrix, as in the file. What lies after the values may be prefetched. Index, counts and starts are
+  // null where every place is kept.
   const uint8_t* values = nullptr;
   const uint8_t* index = nullptr;
   const uint8_t* counts = nullptr;

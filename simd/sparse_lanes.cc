@@ -62,7 +62,7 @@ struct Stretch {
   HWY_ALIGN float scales[kSparseRows];
 };
 
-// 128 times the sums of the codes, less than nothing.
+// Minus 128 times the sums of the codes.
 HWY_INLINE VI32 StartsOf(const Stretch& stretch, FetchAhead ahead) {
   VI32 raised = hn::Zero(DI32());
   for (size_t b = 0; b < stretch.count; ++b) {
@@ -90,8 +90,7 @@ HWY_NOINLINE void Tiles(const Stretch& stretch, bool is_first, const uint8_t* ac
         const VI8 weights = hn::BitCast(DI8(), hn::Set(DU32(), Load32(block + 4 * r)));
         MOTE_UNROLL for (size_t t = 0; t < T; ++t) {
           dots[r][t] = DotU8(dots[r][t], codes[t], weights);
-          // Stays in its register: gcc 12 would copy every sum twice for each block.
-          if (HWY_COMPILER_GCC_ACTUAL) asm("" : "+v"(dots[r][t].raw));
+          HoldInRegister(dots[r][t]);  // else every sum is copied twice for each block
         }
       }
       block += kSparseBlockBytes;

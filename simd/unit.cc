@@ -71,7 +71,7 @@ HWY_NOINLINE void UnpackFloats(const uint8_t* panel, size_t begin, size_t end, u
   constexpr size_t kValueBytes = Format::kValueBytes;
   for (size_t k = begin; k < begin + UnitPadded(end - begin); k += 2) {
     const uint8_t* from = panel + k * kFloatPanelRows * kValueBytes;
-    if (k < end) PrefetchWeights(from, 2 * kUnitRows * kValueBytes);
+    if (k < end) PrefetchWeights(from, 2 * kUnitRows * kValueBytes, FetchAhead());
     MOTE_UNROLL for (size_t tile = 0; tile < 2; ++tile) {
       VF w[2][1] = {{hn::Zero(DF())}, {hn::Zero(DF())}};
       const uint8_t* at = from + tile * kSide * kValueBytes;

@@ -139,7 +139,7 @@ HWY_NOINLINE void Spread(const uint8_t* values, const uint8_t* index, size_t cou
     for (size_t p = 0; p < places; ++p) hn::Store(hn::Zero(DU8()), DU8(), to + p * kSparseBlockBytes);
   }
   for (size_t b = 0; b < count; ++b) {
-    PrefetchWeights(values, kSparseBlockBytes);
+    PrefetchWeights(values, kSparseBlockBytes, FetchAhead());
     const size_t place = index == nullptr ? b : size_t{index[b]};
     hn::Store(hn::LoadU(DU8(), values), DU8(), to + place * kSparseBlockBytes);
     values += kSparseBlockBytes;

@@ -129,6 +129,12 @@ class CpuProgram : public Program {
   // `activation` may be a kGate: of the node's product, and of the second one of `pair`.
   void MultiplyUnitTile(const Node& node, const Node* activation, const Node* pair, uint32_t tile, uint32_t tile_rows,
                         const ProductInput& input, Range rows, uint8_t* scratch);
+  // What every product's arguments have of the worker and of the CPU.
+  template <class Args>
+  void Equip(int worker, Args* args) {
+    args->scratch = unpacked_[static_cast<size_t>(worker)].data();
+    args->ahead = ahead_;
+  }
   // Rows of a weight, from a panel's first one on, with `m` rows of activations; `out` is where the first of them goes,
   // `out_stride` the values from one activation row's results to the next one's.
   struct WeightRows {

@@ -229,8 +229,7 @@ void CpuProgram::MultiplyRows(const CpuWeight& weight, WeightRows rows, const Pr
   args.m = m;
   args.out = out;
   args.out_stride = out_stride;
-  args.scratch = unpacked_[static_cast<size_t>(worker)].data();
-  args.ahead = ahead_;
+  Equip(worker, &args);
   weight.matmul(args);
 }
 
@@ -250,8 +249,7 @@ void CpuProgram::MultiplySparseRows(const CpuWeight& weight, WeightRows rows, co
   args.m = m;
   args.out = out;
   args.out_stride = out_stride;
-  args.scratch = unpacked_[static_cast<size_t>(worker)].data();
-  args.ahead = ahead_;
+  Equip(worker, &args);
   (input.tiles ? simd::SparseKernelsOf(kernels_).matmul_i8_tiles : weight.sparse_matmul)(args);
 }
 
@@ -391,8 +389,7 @@ void CpuProgram::RouteRow(const Node& node, uint32_t row, int worker) {
   float* probabilities = s.router + uint64_t{row} * p.experts;
   simd::MatMulArgs args;
   args.panels = router.panels;
-  args.scratch = unpacked_[static_cast<size_t>(worker)].data();
-  args.ahead = ahead_;
+  Equip(worker, &args);
   args.rows = p.experts;
   args.k = width;
   args.m = 1;
@@ -456,8 +453,7 @@ void CpuProgram::ExpertTiles(const CpuWeight& weight, const ExpertInput& input, 
     simd::MatMulArgs args;
     args.panels = weight.PanelsAt(expert, row_begin);
     args.rows = std::min<uint64_t>(tile_rows, expert_rows - row_begin);
-    args.scratch = unpacked_[static_cast<size_t>(worker)].data();
-    args.ahead = ahead_;
+    Equip(worker, &args);
     args.k = weight.cols;
     args.out_stride = expert_rows;
     // Quantised activations lie slot by slot and go together; float rows are read where they are, one at a time.
