@@ -233,6 +233,8 @@ const tests = {
     await page.waitForSelector('#shutter-take:enabled');
     await page.keyboard.press('Escape');
     await page.waitForSelector('#shutter:not([open])', {state: 'hidden'});
+    // The dialog's close event, which turns it off, comes a task after the dialog is gone.
+    await page.waitForFunction(() => document.getElementById('video').srcObject === null);
     check(await page.evaluate(() => document.getElementById('video').srcObject === null), 'off after Escape');
     await close(page, 'camera');
   },
