@@ -29,14 +29,19 @@ constexpr bool CanRound(Acts acts, uint32_t group, uint32_t value_dim) {
   return acts == Acts::kBytes256 && group <= kAttentionRows && group * value_dim % kTileCols == 0;
 }
 
-MOTE_DEVICE Seen SeenBy(const AttentionArgs& args, uint32_t row) {
+// What the row at `position` sees.
+MOTE_DEVICE Seen SeenFrom(const AttentionArgs& args, uint32_t row, uint32_t position) {
   const StepArgs& step = *args.step;
-  const uint32_t own_end = static_cast<uint32_t>(step.positions[row]) + 1;
+  const uint32_t own_end = position + 1;
   Seen seen;
   seen.begin = args.window != 0 && own_end > args.window ? own_end - args.window : 0;
   if (step.begins[args.sight] != nullptr) seen.begin = step.begins[args.sight][row];
   seen.end = step.ends[args.sight] != nullptr ? step.ends[args.sight][row] : own_end;
   return seen;
+}
+
+MOTE_DEVICE Seen SeenBy(const AttentionArgs& args, uint32_t row) {
+  return SeenFrom(args, row, static_cast<uint32_t>(args.step->positions[row]));
 }
 
 // A split's result, or the sum of all, to memory.
@@ -51,13 +56,14 @@ MOTE_DEVICE void StoreState(const AttentionArgs& args, const AttentionTile& tile
     const uint64_t at = static_cast<uint64_t>(row) * args.heads + head;
     float* out =
         partial ? args.partial + (at * args.splits + split) * (args.value_dim + 2) : args.out + at * args.value_dim;
+    const float share = 1.0f / s.sum[r];
 #pragma unroll
     for (int n = 0; n < kMaxValueTiles; ++n) {
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
         const uint32_t d = (static_cast<uint32_t>(n) * kAttentionWarps + warp) * 8 + 2 * t + static_cast<uint32_t>(i);
         if (d >= args.value_dim) continue;
-        out[d] = partial ? s.out[n][2 * r + i] : s.out[n][2 * r + i] / s.sum[r];
+        out[d] = partial ? s.out[n][2 * r + i] : s.out[n][2 * r + i] * share;
       }
     }
     if (partial && warp == 0 && t == 0) {
@@ -76,13 +82,14 @@ MOTE_DEVICE void StoreRounded(const AttentionArgs& args, const AttentionTile& ti
   SyncBlock();
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
+    const float share = 1.0f / s.sum[r];
 #pragma unroll
     for (int n = 0; n < kMaxValueTiles; ++n) {
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
         const uint32_t d = (static_cast<uint32_t>(n) * kAttentionWarps + warp) * 8 + 2 * t + static_cast<uint32_t>(i);
         if (d < args.value_dim)
-          results[(g + 8 * static_cast<uint32_t>(r)) * args.value_dim + d] = s.out[n][2 * r + i] / s.sum[r];
+          results[(g + 8 * static_cast<uint32_t>(r)) * args.value_dim + d] = s.out[n][2 * r + i] * share;
       }
     }
   }
@@ -280,7 +287,7 @@ MOTE_KERNEL(kJoinThreads, 1) JoinKernel(const AttentionArgs args) {
       sum = sum * old_factor + part[args.value_dim + 1] * new_factor;
       most = new_most;
     }
-    out = out / sum;
+    out = out * (1.0f / sum);
   }
   if (args.acts == Acts::kFloat) {
     if (column < all) args.out[static_cast<uint64_t>(row) * all + column] = out;

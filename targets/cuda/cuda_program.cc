@@ -10,8 +10,6 @@
 namespace mote::cuda {
 namespace {
 
-// Of steps of up to so many rows attention is cut into splits: with more, the sessions alone fill the GPU.
-constexpr uint32_t kSplitRows = 8;
 // Rows of logits that there is room for from the start.
 constexpr uint32_t kUsualResults = 32;
 // Results of so many bytes come by way of memory that the GPU writes by itself: the driver's own way into other memory
@@ -96,6 +94,8 @@ CudaScratch::CudaScratch(const Plan& plan, uint32_t context, bool reads) : arena
       if (reads) read_gated_bytes = std::max(read_gated_bytes, ReadActBytes(rows, graph.value(node.out).cols));
       const uint64_t bytes = ActRowBytes(Acts::kBytes32, graph.value(node.out).cols);
       gated_bytes = std::max(gated_bytes, std::min<uint64_t>(rows, kFuseRows) * bytes);
+      const uint64_t parts = uint64_t{RowTiles(graph.value(node.out).cols)} * (kTileCols * sizeof(float) + 4);
+      gate_part_bytes = std::max(gate_part_bytes, parts);
     }
     if (node.op == OpKind::kMatMul) {
       const Weight& weight = graph.weight(node.weights[0]);
@@ -126,8 +126,8 @@ CudaScratch::CudaScratch(const Plan& plan, uint32_t context, bool reads) : arena
 }
 
 uint64_t CudaScratch::total_bytes() const {
-  uint64_t bytes = arena_bytes + slot_act_bytes + gated_bytes + expert_bytes + result_bytes + best_bytes + rope_bytes +
-                   step_bytes + partial_bytes;
+  uint64_t bytes = arena_bytes + slot_act_bytes + gated_bytes + gate_part_bytes + expert_bytes + result_bytes +
+                   best_bytes + rope_bytes + step_bytes + partial_bytes;
   for (const uint64_t acts : act_bytes) bytes += acts;
   for (const uint64_t acts : read_act_bytes) bytes += acts;
   bytes += read_gated_bytes;
@@ -186,6 +186,9 @@ Status CudaProgram::Allocate() {
   MOTE_RETURN_IF_ERROR(create(&read_gated_, sizes.read_gated_bytes, "gates of what is read"));
   MOTE_RETURN_IF_ERROR(create(&slot_acts_, sizes.slot_act_bytes, "experts' activations"));
   MOTE_RETURN_IF_ERROR(create(&gated_acts_, sizes.gated_bytes, "gates' activations"));
+  MOTE_RETURN_IF_ERROR(create(&gate_parts_, sizes.gate_part_bytes, "gates' parts"));
+  MOTE_RETURN_IF_ERROR(
+      CudaStatus(Zero(gate_parts_.data(), sizes.gate_part_bytes, stream_), "clearing working memory"));
   MOTE_RETURN_IF_ERROR(create(&expert_memory_, sizes.expert_bytes, "mixture of experts"));
   MOTE_RETURN_IF_ERROR(create(&result_, sizes.result_bytes, "results"));
   MOTE_RETURN_IF_ERROR(
@@ -488,112 +491,6 @@ BestArgs CudaProgram::ArgsOfBest() const {
   args.best = best_.As<BestLogit>();
   args.keys = best_.As<uint64_t>() + rows * kMaxBest;
   return args;
-}
-
-uint32_t CudaProgram::Capacity(uint8_t rows_kind, uint32_t tokens) const {
-  if (rows_kind == kRowsGenerated) return NumRows(rows_kind);
-  // Of a prompt's rows one goes on to logits, as a rule: their product is that of few tokens.
-  if (tokens > kGraphRows) return std::max(NumRows(rows_kind), 1u);
-  // Of a graph's bucket any row may be an output.
-  const uint32_t outputs = std::min(tokens, plan_.max_outputs);
-  if (rows_kind == kRowsTokens) return tokens;
-  return rows_kind == kRowsMerged ? std::max(outputs / graph_.merge(), 1u) : outputs;
-}
-
-// An observer sees what products read: all of it is written for it, and as they would read it anywhere.
-const std::vector<CudaProgram::Launch>& CudaProgram::LaunchesFor(uint32_t rows) const {
-  if (NumRead() > 0 && observer_.observe == nullptr) return read_launches_;
-  for (const FewRows& few : few_rows_) {
-    if (rows <= few.rows && observer_.observe == nullptr) return few.launches;
-  }
-  return launches_;
-}
-
-Status CudaProgram::LaunchAll(const Key& key) {
-  const uint32_t rows = key.rows;
-  for (const RopeArgs& rope : rope_args_) LaunchRope(rope, rows, stream_);
-  for (const Launch& launch : LaunchesFor(rows)) {
-    switch (launch.kind) {
-      case LaunchKind::kRows:
-        for (uint32_t i = launch.planned_begin; i < launch.planned_end; ++i) LaunchRowOps(row_launches_[i], rows);
-        break;
-      case LaunchKind::kMatMul:
-        MOTE_RETURN_IF_ERROR(LaunchProducts(products_, launch.begin, launch.end, Capacity(launch.rows_kind, rows), 0));
-        break;
-      case LaunchKind::kAttention: {
-        AttentionArgs args = attentions_[launch.begin];
-        args.splits = key.splits;
-        args.partial = partial_.As<float>();
-        if (rows > kGraphRows) args.prompts = prompts_;  // a graph runs again with others
-        LaunchAttention(args, rows, stream_);
-        break;
-      }
-      case LaunchKind::kMoe:
-        MOTE_RETURN_IF_ERROR(LaunchExperts(experts_[launch.begin], Capacity(launch.rows_kind, rows)));
-        break;
-    }
-  }
-  if (key.best > 0) LaunchBest(ArgsOfBest(), key.best, stream_);
-  return Status();
-}
-
-void CudaProgram::LaunchRowOps(const RowArgs& args, uint32_t rows) {
-  if (args.ops[0].rows_kind == kRowsGenerated && NumRows(kRowsGenerated) == 0) return;
-  uint32_t most = 1;
-  for (uint32_t i = 0; i < args.tracks[args.num_tracks - 1].end; ++i) {
-    most = std::max(most, Capacity(args.ops[i].rows_kind, rows) * args.per_row);
-  }
-  LaunchRows(args, most, stream_);
-}
-
-ReadArgs CudaProgram::ReadArgsOf(const Product& product) const {
-  ReadArgs read = {};
-  read.product = product.args;
-  read.padded_rows = PaddedReadRows(plan_.max_tokens);
-  read.scales = reinterpret_cast<const float*>(product.read_acts);
-  read.product.acts = product.read_acts + read.padded_rows * sizeof(float);
-  read.gate = product.read_gate;
-  return read;
-}
-
-Status CudaProgram::LaunchProducts(const std::vector<Product>& products, uint32_t begin, uint32_t end, uint32_t rows,
-                                   uint32_t experts) {
-  for (uint32_t i = begin; i < end; ++i) {
-    const Product& product = products[i];
-    if (observer_.observe != nullptr && experts == 0) MOTE_RETURN_IF_ERROR(ObserveProduct(product));
-    if (product.is_sparse) {
-      SparseMatMulArgs args = {product.args, {}};
-      std::copy(product.sparse, product.sparse + kMaxMatrices, args.matrix);
-      if (LaunchSparseMatMul(product.type, args, rows, stream_)) continue;
-    } else if (product.read_acts != nullptr) {
-      bool launched = LaunchReadMatMul(product.type, ReadArgsOf(product), NumRead(), stream_);
-      if (counts_.read_from > 0) {
-        MatMulArgs args = product.args;
-        args.rows_kind = kRowsGenerated;
-        launched = launched && LaunchMatMul(product.type, args, counts_.read_from, 0, stream_);
-      }
-      if (launched) continue;
-    } else if (LaunchMatMul(product.type, product.args, rows, experts, stream_)) {
-      continue;
-    }
-    return Error(Code::kInternal, "no kernel for weights of type %s", DTypeName(product.type));
-  }
-  return Status();
-}
-
-Status CudaProgram::LaunchExperts(const Experts& moe, uint32_t rows) {
-  // Slots of an expert, if all had the same: which kernel is used does not show in the results.
-  const uint32_t slots = rows * moe.used;
-  const uint32_t usual = std::max(1u, slots / moe.experts);
-  MOTE_RETURN_IF_ERROR(LaunchProducts(moe.router, 0, 1, rows, 0));
-  LaunchRoute(moe.route, rows, stream_);
-  if (observer_.observe != nullptr) MOTE_RETURN_IF_ERROR(ObserveExperts(moe, false));
-  MOTE_RETURN_IF_ERROR(LaunchProducts(moe.inner, 0, static_cast<uint32_t>(moe.inner.size()), usual, moe.experts));
-  for (const RowArgs& gate : moe.gate) LaunchRows(gate, slots, stream_);
-  if (observer_.observe != nullptr) MOTE_RETURN_IF_ERROR(ObserveExperts(moe, true));
-  MOTE_RETURN_IF_ERROR(LaunchProducts(moe.down, 0, 1, usual, moe.experts));
-  LaunchCombine(moe.combine, rows, stream_);
-  return Status();
 }
 
 }  // namespace mote::cuda

@@ -48,6 +48,7 @@ struct CudaScratch {
   uint64_t read_gated_bytes = 0;  // of gates that products of tokens that are read make
   uint64_t slot_act_bytes = 0;    // of experts' inner products
   uint64_t gated_bytes = 0;       // of gates that products make: they read others meanwhile
+  uint64_t gate_part_bytes = 0;   // GateArgs::parts and, behind them, arrived
   uint64_t expert_bytes = 0;
   uint64_t result_bytes = 0;  // for the rows that a step usually asks for
   uint64_t best_bytes = 0;    // of picking the best of them
@@ -156,7 +157,7 @@ class CudaProgram : public Program {
   }
   uint8_t RowsOf(ValueId id) const { return static_cast<uint8_t>(graph_.value(id).rows); }
 
-  // Running: cuda_program.cc.
+  // Running: cuda_program.cc, run_launches.cc.
   Status Upload(const Step& step);
   Status UploadInputs(const Step& step);
   Status EnsureRooms(const Step& step, uint32_t splits);
@@ -201,6 +202,7 @@ class CudaProgram : public Program {
   DeviceMemory read_gated_;
   DeviceMemory slot_acts_;
   DeviceMemory gated_acts_;
+  DeviceMemory gate_parts_;
   DeviceMemory expert_memory_;
   DeviceMemory result_;
   DeviceMemory result_host_;  // a few rows of results on their way

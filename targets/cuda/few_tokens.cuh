@@ -179,7 +179,10 @@ MOTE_DEVICE void StoreUnit(const MatMulArgs& args, const MatrixArgs& matrix, uin
   const auto scale_of = [&](uint32_t token) {
     return FormatOf(kType).halves ? *reinterpret_cast<const float*>(ActRow(args, token)) : 1.0f;
   };
-  if constexpr (HasGate(kFused)) {
+  if constexpr (HasGate(kFused) && kRows == kWarp) {
+    static_assert(kPlaces == 1, "of one token");
+    StoreGatedPart<kType>(args, sums, stretches, unit * (kRows / 2));
+  } else if constexpr (HasGate(kFused)) {
     for (uint32_t token = threadIdx.x / kWarp; token < tokens.end - tokens.first; token += kFewThreads / kWarp) {
       StoreGated<kType, kRows, kPlaces>(args, sums + token, stretches, unit * (kRows / 2), tokens.first + token);
     }

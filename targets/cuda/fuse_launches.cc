@@ -95,14 +95,14 @@ bool CudaProgram::FuseGate(const Launch& rows, Launch* before, Launch* after) {
     return false;
   }
   const RowOp &gate = ops_[rows.begin], &quantize = ops_[rows.begin + 1];
-  if (gate.kind != RowOpKind::kGate || quantize.kind != RowOpKind::kQuantize || quantize.acts != Acts::kBytes32) {
-    return false;
-  }
+  if (gate.kind != RowOpKind::kGate || !IsRounding(quantize)) return false;
   const Node& node = graph_.nodes()[op_nodes_[rows.begin]];
   if (!AloneReads(*after, quantize, node.out) || uses_[node.in[0]] != 1 || uses_[node.in[1]] != 1) return false;
   const Product& product = products_[before->begin];
   bool turned = false;
-  if (product.is_sparse || ActsOf(product.type) != Acts::kBytes32) return false;
+  if (product.is_sparse || ActsOf(product.type) != quantize.acts) return false;
+  // Groups of several blocks: where the blocks norm their one row themselves.
+  if (quantize.acts == Acts::kBytes256 && product.args.norm.values == nullptr) return false;
   if (!MakesGate(product.args, gate, &turned)) return false;
 
   MatMulArgs& args = OwnProducts(before)[0].args;  // until the next of these
@@ -110,6 +110,8 @@ bool CudaProgram::FuseGate(const Launch& rows, Launch* before, Launch* after) {
   args.gate.acts = gated_acts_.data();
   args.gate.act_bytes = ActRowBytes(quantize.acts, quantize.cols);
   args.gate.activation = gate.activation;
+  args.gate.parts = gate_parts_.As<float>();
+  args.gate.arrived = gate_parts_.As<uint32_t>() + uint64_t{RowTiles(quantize.cols)} * kTileCols;
   for (Product& p : OwnProducts(after)) p.args.acts = gated_acts_.data();
   return true;
 }

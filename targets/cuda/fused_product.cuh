@@ -6,7 +6,8 @@
 //     are under way meanwhile. Each block does it again, each warp for the columns that it multiplies with; the sum of
 //     squares is all that warps tell each other.
 //   - after it, the gate: a block has the same 32 rows of both matrices, which is a group of the next product's
-//     activations, so nobody else need be asked;
+//     activations, so nobody else need be asked; or 16 rows, and of the 16 blocks that make a group of 256 the last one
+//     rounds it;
 //   - after it, the sum with what is carried from layer to layer;
 //   - after it, the turning of queries and keys, whose pairs stand side by side, and the writing of the cache, where it
 //     has halves.
@@ -125,7 +126,12 @@ MOTE_DEVICE void NormActs(const MatMulArgs& args, uint32_t begin, uint32_t end, 
 template <DType kType, uint32_t kRows, uint32_t kPlaces>
 MOTE_DEVICE float SumOfStretches(const float* own, uint32_t stretches) {
   float sum = own[0];
-  for (uint32_t stretch = 1; stretch < stretches; ++stretch) sum += own[stretch * kRows * kPlaces];
+  if (stretches == kStretches) {  // asked for at once
+#pragma unroll
+    for (uint32_t stretch = 1; stretch < kStretches; ++stretch) sum += own[stretch * kRows * kPlaces];
+  } else {
+    for (uint32_t stretch = 1; stretch < stretches; ++stretch) sum += own[stretch * kRows * kPlaces];
+  }
   return sum * Unshift<kType>();
 }
 
@@ -143,6 +149,30 @@ MOTE_DEVICE void StoreGated(const MatMulArgs& args, const float* sums, uint32_t 
   uint8_t* acts = args.gate.acts + token * args.gate.act_bytes;
   QuantizeGroup(Activate(args.gate.activation, gate) * other, (row + lane) % kTileCols,
                 acts + row / kTileCols * kActBlockBytes);
+}
+
+// Part of a group of 256: 16 outputs from `row` on, of the one token. The block that comes last rounds the group.
+template <DType kType>
+MOTE_DEVICE void StoreGatedPart(const MatMulArgs& args, const float* sums, uint32_t stretches, uint32_t row) {
+  constexpr uint32_t kPart = 16;
+  if (threadIdx.x >= kWarp) return;
+  const uint32_t lane = threadIdx.x, tile = row / kTileCols;
+  if (lane < kPart) {
+    float gate = SumOfStretches<kType, 2 * kPart, 1>(sums + lane, stretches);
+    float other = SumOfStretches<kType, 2 * kPart, 1>(sums + kPart + lane, stretches);
+    if (args.matrix[0].bias != nullptr) gate += args.matrix[0].bias[row + lane];
+    if (args.matrix[1].bias != nullptr) other += args.matrix[1].bias[row + lane];
+    args.gate.parts[row + lane] = Activate(args.gate.activation, gate) * other;
+  }
+  SyncWarp();
+  uint32_t before = 0;
+  if (lane == 0) before = Arrive(args.gate.arrived + tile);
+  if (ShuffleFrom(before, 0) != kTileCols / kPart - 1) return;
+  if (lane == 0) args.gate.arrived[tile] = 0;
+  float v[8];
+#pragma unroll
+  for (uint32_t i = 0; i < 8; ++i) v[i] = LoadFresh(args.gate.parts + tile * kTileCols + lane * 8 + i);
+  QuantizeColumns(v, true, lane * 8, true, true, args.gate.acts + tile * kActBlockBytes);
 }
 
 // Two neighbouring outputs of a token on their way: where they go, and by how much they are turned.

@@ -66,9 +66,13 @@ struct NormArgs {
 // After it: the first of two matrices, of the same number of rows, a multiple of 256, is the gate of the other, and
 // what is written is the next product's input.
 struct GateArgs {
-  uint8_t* acts;  // rows of Acts::kBytes32; null: there is no gate
+  uint8_t* acts;  // rows of Acts::kBytes32, of one token also of kBytes256; null: there is no gate
   uint64_t act_bytes;
   uint8_t activation;
+  // Of kBytes256, whose groups are several blocks': the row before it is rounded, and a word for each group, zero before
+  // and after.
+  float* parts;
+  uint32_t* arrived;
 };
 
 // After it, where matrices are queries, keys and values: queries and keys are turned, as pairs that stand side by side;
@@ -288,6 +292,9 @@ struct RopeArgs {
 // Which sessions have kPromptRows rows of a step or more: those are a kernel's of their own (prompt_attention.cuh).
 enum class Prompts : uint8_t { kNone, kSome, kAll };
 inline constexpr uint32_t kPromptRows = 16;
+// Of steps of up to so many rows attention is cut into splits, as many as the longest session has: with more, the
+// sessions alone fill the GPU.
+inline constexpr uint32_t kSplitRows = 8;
 
 struct AttentionArgs {
   const StepArgs* step;

@@ -6,6 +6,7 @@
 #include "targets/cuda/prompt_attention.cuh"
 #include "targets/cuda/row_ops.cuh"
 #include "targets/cuda/runtime.h"
+#include "targets/cuda/split_attention.cuh"
 #include "targets/cuda/wide_rows.cuh"
 
 namespace mote::cuda {
@@ -48,10 +49,32 @@ bool LaunchPrompts(const AttentionArgs& args, uint32_t rows, void* stream) {
   return true;
 }
 
+// Whether it is a launch of the kernel for splits.
+template <int kCols>
+void LaunchSplitsOf(const AttentionArgs& args, const Grid& grid, void* stream) {
+  const auto kernel = &SplitAttentionKernel<kCols>;
+  MOTE_LAUNCH(kernel, grid, kSplitThreads, SplitMemory<kCols>::kBytes, stream, args);
+}
+bool LaunchSplits(const AttentionArgs& args, const Grid& grid, void* stream) {
+  const uint32_t cols = args.key_dim > args.value_dim ? args.key_dim : args.value_dim;
+  if (grid.x > kSplitRows || cols > 128 || args.value_dim % 8 != 0) return false;
+  if (SplitMemory<128>::kBytes > ShapeOf(stream).block_shared_bytes) return false;
+  if (cols <= 64) {
+    LaunchSplitsOf<64>(args, grid, stream);
+  } else {
+    LaunchSplitsOf<128>(args, grid, stream);
+  }
+  return true;
+}
+
 }  // namespace
 
 void PrepareKernels(uint32_t shared_bytes, void* stream) {
   if (shared_bytes > 48 << 10) MOTE_ALLOW_SHARED(&AttentionKernel, shared_bytes);
+  if (SplitMemory<128>::kBytes <= ShapeOf(stream).block_shared_bytes) {
+    MOTE_ALLOW_SHARED(&SplitAttentionKernel<64>, SplitMemory<64>::kBytes);
+    MOTE_ALLOW_SHARED(&SplitAttentionKernel<128>, SplitMemory<128>::kBytes);
+  }
   if (PromptShared(128) > ShapeOf(stream).block_shared_bytes) return;
   MOTE_ALLOW_SHARED(&PromptAttentionKernel<64>, PromptShared(64));
   MOTE_ALLOW_SHARED(&PromptAttentionKernel<96>, PromptShared(96));
@@ -99,9 +122,11 @@ void LaunchAttention(const AttentionArgs& given, uint32_t rows, void* stream) {
   if (!LaunchPrompts(args, rows, stream)) args.prompts = Prompts::kNone;
   if (args.prompts == Prompts::kAll) return;
   const uint32_t head_tiles = args.kv_heads * HeadTiles(args.heads / args.kv_heads);
-  const auto kernel = &AttentionKernel;
-  MOTE_LAUNCH(kernel, (Grid{rows, head_tiles, args.splits}), kAttentionThreads,
-              AttentionShared(args.key_dim, args.value_dim), stream, args);
+  const Grid grid{rows, head_tiles, args.splits};
+  if (!LaunchSplits(args, grid, stream)) {
+    const auto kernel = &AttentionKernel;
+    MOTE_LAUNCH(kernel, grid, kAttentionThreads, AttentionShared(args.key_dim, args.value_dim), stream, args);
+  }
   if (args.splits == 1) return;
   const auto join = &JoinKernel;
   MOTE_LAUNCH(join, (Grid{rows, RowTiles(uint64_t{args.heads} * args.value_dim), 1}), kJoinThreads, kJoinShared, stream,

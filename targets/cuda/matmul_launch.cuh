@@ -96,6 +96,9 @@ bool LaunchFused(const MatMulArgs& args, uint32_t tokens, void* stream) {
       return true;
     }
   }
+  if constexpr (f.act_group == 256) {
+    if (args.gate.acts != nullptr) return LaunchRing<kType, 2, kFusedGate | kFusedNorm>(args, stream);
+  }
   if constexpr (f.integer()) {
     if (args.norm.values != nullptr && args.heads.step != nullptr) {
       return LaunchOne<kType, kFusedNorm | kFusedHeads>(args, stream);

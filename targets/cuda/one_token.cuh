@@ -162,7 +162,7 @@ OneTokenKernel(const MatMulArgs args) {
   if constexpr (HasNorm(kFused)) norm_weights = FetchNormWeights(args, begin, own_acts);
   const TokenRange token = TokensOfBlock(args, 0, 1);
 #pragma unroll 1
-  for (uint32_t i = 0; i < OneTokenDepth(kType); ++i) {
+  for (uint32_t i = 0; i + 1 < OneTokenDepth(kType); ++i) {
     Feed::Fetch(args, warp, ring + i * FormatOf(kType).tile_bytes(), &feed);
   }
   const auto row_tile_of_unit = [&] {
@@ -183,6 +183,8 @@ OneTokenKernel(const MatMulArgs args) {
   } else {
     TakeActs(args, begin, end, own_acts);
   }
+  // The last place is asked for behind the activations, which are waited for.
+  Feed::Fetch(args, warp, ring + (OneTokenDepth(kType) - 1) * FormatOf(kType).tile_bytes(), &feed);
   const MmaStart start = StartOf(static_cast<int>(threadIdx.x) % kWarp);
   uint8_t* slot = ring;
   float* sums = first_sums;

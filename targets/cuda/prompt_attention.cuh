@@ -266,12 +266,13 @@ MOTE_DEVICE void StorePrompt(const AttentionArgs& args, const AttentionTile& til
     uint32_t row, head;
     if (!RowOfTile(tile, lane / 4 + 8 * static_cast<uint32_t>(r), &row, &head)) continue;
     float* out = args.out + (static_cast<uint64_t>(row) * args.heads + head) * args.value_dim;
+    const float share = 1.0f / s.sum[r];
 #pragma unroll
     for (int n = 0; n < kCols / 8; ++n) {
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
         const uint32_t d = static_cast<uint32_t>(n * 8) + 2 * (lane % 4) + static_cast<uint32_t>(i);
-        if (d < args.value_dim) out[d] = s.out[n][2 * r + i] / s.sum[r];
+        if (d < args.value_dim) out[d] = s.out[n][2 * r + i] * share;
       }
     }
   }

@@ -75,6 +75,18 @@ MOTE_DEVICE void SyncBlock() {
 MOTE_DEVICE void SyncWarp() {
   __syncwarp();
 }
+// Adds one to a word of device memory, and says what it was: of blocks that write something and then come here, the one
+// that comes last sees with LoadFresh what all wrote. By one lane, between two words that a warp meets at.
+MOTE_DEVICE uint32_t Arrive(uint32_t* arrived) {
+  uint32_t before = 0;
+#if __CUDA_ARCH__ >= 700
+  asm volatile("atom.add.acq_rel.gpu.global.u32 %0, [%1], 1;\n" : "=r"(before) : "l"(arrived) : "memory");
+#endif
+  return before;
+}
+MOTE_DEVICE float LoadFresh(const float* p) {
+  return __ldcg(p);
+}
 // The value of lane (own lane ^ mask).
 MOTE_DEVICE float ShuffleXor(float x, int mask) {
   return __shfl_xor_sync(0xffffffffu, x, mask);

@@ -139,18 +139,31 @@ class Step {
   }
   Prompts prompts() const { return prompts_; }
   // As bits: what nobody writes is no number, and equal to itself.
-  std::vector<uint32_t> Results(Prompts prompts) {
-    DeviceStream stream;
-    DeviceBytes out(out_floats_ * sizeof(float));
-    memset(out.data(), 0xff, out.size());
-    AttentionArgs args = args_;
-    args.out = out.As<float>();
-    args.prompts = prompts;
-    LaunchAttention(args, rows(), stream.get());
-    return std::vector<uint32_t>(out.As<uint32_t>(), out.As<uint32_t>() + out_floats_);
+  std::vector<uint32_t> Results(Prompts prompts, uint32_t splits = 1) {
+    return Results(prompts, splits, Acts::kFloat, out_floats_ * sizeof(float));
+  }
+  // The same as they are rounded for a product; of one split.
+  std::vector<uint32_t> Rounded(Acts acts) {
+    return Results(Prompts::kNone, 1, acts, rows() * ActRowBytes(acts, out_floats_ / rows()));
   }
 
  private:
+  std::vector<uint32_t> Results(Prompts prompts, uint32_t splits, Acts acts, uint64_t bytes) {
+    DeviceStream stream;
+    DeviceBytes out(bytes);
+    DeviceBytes partial(splits * (out_floats_ + 2 * uint64_t{rows()} * args_.heads) * sizeof(float));
+    memset(out.data(), 0xff, out.size());
+    memset(partial.data(), 0xff, partial.size());
+    AttentionArgs args = args_;
+    args.out = acts == Acts::kFloat ? out.As<float>() : nullptr;
+    args.rounded = out.data();
+    args.acts = acts;
+    args.prompts = prompts;
+    args.splits = splits;
+    args.partial = partial.As<float>();
+    LaunchAttention(args, rows(), stream.get());
+    return std::vector<uint32_t>(out.As<uint32_t>(), out.As<uint32_t>() + bytes / sizeof(uint32_t));
+  }
   uint32_t rows() const { return static_cast<uint32_t>(positions_.size()); }
   std::vector<Cache> caches_;
   std::vector<int32_t> positions_;
@@ -261,6 +274,60 @@ TEST(CudaAttention, WhatPromptsKernelIsNotFor) {
   EXPECT_EQ(small.Results(Prompts::kSome), want);
   EXPECT_EQ(LaunchesSince(before), 1u);
   mote_emulator::Device().block_shared_bytes = mote_emulator::EmulatedDevice().block_shared_bytes;
+}
+
+// Of few rows: all of a split at once, or 64 positions after the other, as a GPU with less memory for a block does.
+template <class Results>
+void ExpectTheSameOfFew(Results results, const std::string& what) {
+  const auto at_once = results();
+  mote_emulator::Device().block_shared_bytes = 64 << 10;
+  const auto one_by_one = results();
+  mote_emulator::Device().block_shared_bytes = mote_emulator::EmulatedDevice().block_shared_bytes;
+  EXPECT_EQ(at_once, one_by_one) << what;
+}
+
+TEST(CudaAttention, SplitsAtOnce) {
+  const std::vector<Rows> sessions[] = {{{0, 1}},   {{63, 1}},  {{64, 1}}, {{190, 1}},
+                                        {{255, 1}}, {{100, 3}}, {{0, 8}},  {{40, 1}, {0, 2}, {129, 1}, {7, 3}}};
+  const Shape shapes[] = {{},
+                          {.heads = 8, .kv_heads = 8},
+                          {.heads = 7, .kv_heads = 1, .key_dim = 128, .value_dim = 128},
+                          {.heads = 20, .kv_heads = 1, .key_dim = 96, .value_dim = 96},
+                          {.key_dim = 30, .value_dim = 24},
+                          {.key_dim = 128, .value_dim = 64, .softcap = 5},
+                          {.key_dim = 40, .value_dim = 120, .key_q8 = true},
+                          {.key_q8 = true, .value_q8 = true, .window = 70}};
+  for (const Shape& shape : shapes) {
+    for (const std::vector<Rows>& rows : sessions) {
+      Step step(shape, rows, nullptr);
+      const std::string what = std::to_string(shape.heads) + " heads of " + std::to_string(shape.key_dim) +
+                               ", behind " + std::to_string(rows[0].past);
+      for (const uint32_t bits : step.Results(Prompts::kNone)) ASSERT_FALSE(isnan(BitsToFloat(bits))) << what;
+      ExpectTheSameOfFew([&] { return step.Results(Prompts::kNone); }, what);
+      for (const Acts acts : {Acts::kBytes32, Acts::kBytes256}) {
+        if (!AttentionCanRound(acts, shape.heads / shape.kv_heads, shape.value_dim)) continue;
+        ExpectTheSameOfFew([&] { return step.Rounded(acts); }, what + ", rounded");
+      }
+    }
+  }
+}
+
+TEST(CudaAttention, SeveralSplitsAtOnce) {
+  for (const uint32_t window : {0u, 100u, 300u}) {
+    for (const std::vector<Rows>& rows : std::vector<std::vector<Rows>>{
+             {{256, 1}}, {{511, 1}}, {{700, 1}}, {{250, 8}}, {{600, 3}, {2, 1}, {300, 1}, {254, 3}}}) {
+      Step step({.window = window}, rows, nullptr);
+      ExpectTheSameOfFew([&] { return step.Results(Prompts::kNone, 4); }, std::to_string(rows[0].past));
+    }
+  }
+}
+
+TEST(CudaAttention, OrdersOfASplitsThreadsDoNotShow) {
+  for (const uint32_t dim : {64u, 128u}) {
+    Step step({.key_dim = dim, .value_dim = dim, .value_q8 = dim == 64}, {{200, 2}, {70, 1}}, nullptr);
+    testing::ExpectTheSameInEveryOrder([&] { return step.Rounded(Acts::kBytes256); }, std::to_string(dim));
+    testing::ExpectTheSameInEveryOrder([&] { return step.Results(Prompts::kNone, 2); }, std::to_string(dim));
+  }
 }
 
 }  // namespace

@@ -59,9 +59,9 @@ TEST(CudaFuse, LaunchesOfALayer) {
   constexpr CacheTypes kHalves = {}, kBytes = {DType::kQ8_0, DType::kQ8_0};
   const Case kCases[] = {
       {"llama", DType::kQ4_0, kHalves, {5, 7, 9, 10}},  {"llama", DType::kQ8_0, kBytes, {6, 8, 9, 10}},
-      {"llama", DType::kQ4_K, kHalves, {6, 8, 9, 10}},  {"llama", DType::kF16, kHalves, {9, 9, 10, 10}},
+      {"llama", DType::kQ4_K, kHalves, {5, 8, 9, 10}},  {"llama", DType::kF16, kHalves, {9, 9, 10, 10}},
       {"llama", DType::kF32, kHalves, {9, 9, 9, 9}},    {"qwen2", DType::kQ4_0, kHalves, {6, 8, 9, 10}},
-      {"gemma3", DType::kQ8_0, kHalves, {8, 8, 9, 10}}, {"llama", DType::kI8Row, kHalves, {6, 8, 9, 10}},
+      {"gemma3", DType::kQ8_0, kHalves, {8, 8, 9, 10}}, {"llama", DType::kI8Row, kHalves, {5, 8, 9, 10}},
   };
   for (const Case& c : kCases) {
     for (size_t i = 0; i < 4; ++i) {

@@ -89,6 +89,12 @@ MOTE_DEVICE uint8_t* SharedMemory() {
 MOTE_DEVICE void SyncBlock() {
   mote_emulator::SyncBlock();
 }
+MOTE_DEVICE uint32_t Arrive(uint32_t* arrived) {
+  return (*arrived)++;
+}
+MOTE_DEVICE float LoadFresh(const float* p) {
+  return *p;
+}
 MOTE_DEVICE void LetNextBegin() {}
 MOTE_DEVICE void WaitForPrevious() {}
 MOTE_DEVICE void SyncWarp() {
