@@ -150,6 +150,11 @@ Result<ModelParams> ConvertModelParams(const mote_model_params& given, Loaded* l
     return Error(Code::kInvalidArgument, "fast_prompts is %d; it must be 0 (off) or 1 (on)", given.fast_prompts);
   }
   params.fast_prompts = given.fast_prompts == 1;
+  if (given.autotune != 0 && given.autotune != 1) {
+    return Error(Code::kInvalidArgument, "autotune is %d; it must be 0 (off) or 1 (on)", given.autotune);
+  }
+  params.tuning.measure = given.autotune == 1;
+  if (given.tuning != nullptr) params.tuning.known = given.tuning;
   static_assert(MOTE_GPU_LAYERS_AUTO == kLayersThatFit && MOTE_GPU_LAYERS_ALL == kAllLayers);
   params.device.device = given.device != nullptr ? given.device : "auto";
   params.device.gpu_layers = given.gpu_layers;

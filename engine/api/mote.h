@@ -140,6 +140,8 @@ typedef struct mote_model_params {
    * a prompt is not quite the one in the cache. Nothing else about them changes: they are the same bits in any batch. 0
    * (default): off */
   int32_t fast_prompts;
+  const char* tuning; /* lines of mote_model_tuning; NULL (default): none. Read during the call only */
+  int32_t autotune;   /* 1: tries out what they do not say; 0 (default): does not. mote_tuning.h explains both */
 } mote_model_params;
 
 #define MOTE_GPU_LAYERS_AUTO (-1)
@@ -593,5 +595,6 @@ MOTE_API mote_status mote_session_generate_prompt(mote_session* session, const m
 #include "mote_grammar.h" /* text that must have a form */
 #include "mote_split.h"   /* layers in several processes */
 #include "mote_steps.h"   /* generations without a thread each */
+#include "mote_tuning.h"  /* what is fastest on this machine */
 
 #endif /* MOTE_ENGINE_API_MOTE_H_ */

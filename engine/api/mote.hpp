@@ -149,6 +149,13 @@ class Model {
     return info;
   }
 
+  // What is fastest on this machine, for the ModelOptions of a later process; see mote_tuning.h.
+  Result<std::string> Tuning() const {
+    return internal::Fill<std::string>([&](char* text, size_t capacity, size_t* size, mote_error* error) {
+      return mote_model_tuning(handle_.get(), text, capacity, size, error);
+    });
+  }
+
   // flags: MOTE_ADD_SPECIAL | MOTE_PARSE_SPECIAL
   Result<std::vector<Token>> Tokenize(std::string_view text, uint32_t flags = MOTE_ADD_SPECIAL) const {
     return internal::Fill<std::vector<Token>>([&](Token* tokens, size_t capacity, size_t* count, mote_error* error) {

@@ -25,6 +25,8 @@ struct ModelOptions {
   int32_t gpu_layers = MOTE_GPU_LAYERS_AUTO;
   bool dynamic_sparsity = false;    // see mote_model_params
   bool fast_prompts = false;        // likewise
+  std::string tuning;               // lines of Model::Tuning; see mote_tuning.h
+  bool autotune = false;            // likewise
   std::string split;                // with `link`; see mote_model_params
   const mote_link* link = nullptr;  // to the other processes that hold layers; kept by the caller
   std::function<void(mote_log_level, std::string_view)> log;    // kept while the model lives; called from any thread
@@ -46,6 +48,8 @@ struct ModelOptions {
     params.gpu_layers = gpu_layers;
     params.dynamic_sparsity = dynamic_sparsity ? 1 : 0;
     params.fast_prompts = fast_prompts ? 1 : 0;
+    params.tuning = tuning.empty() ? nullptr : tuning.c_str();
+    params.autotune = autotune ? 1 : 0;
     params.split = split.empty() ? nullptr : split.c_str();
     params.link = link;
     return params;

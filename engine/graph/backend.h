@@ -113,6 +113,8 @@ class Program {
     uint64_t zero = 0;
   };
   virtual LiveCount live_count() const { return {}; }
+  // Lines for Tuning::known: what was tried out, or known. Empty: nothing.
+  virtual std::string tuning() const { return {}; }
   // From the next Run on; a null function ends it.
   void Observe(const ActivationObserver& observer) { observer_ = observer; }
 
@@ -154,10 +156,19 @@ class Backend {
 // to the bit, but on a GPU (gpu.h). kAuto: each as it is faster on this machine.
 enum class SparsePath : uint8_t { kAuto, kSparse, kDense };
 
+// What is fastest on this very machine, tried out while a model is loaded (targets/cpu/fetch_choice.h). Of speed alone:
+// results do not depend on it.
+struct Tuning {
+  bool measure = false;  // what `known` does not say
+  // Of a token's matrices together, from which trying pays, and a 512th of it of each; 0: all are tried, in tests.
+  uint64_t least_bytes = uint64_t{256} << 20;
+  std::string known;  // lines of Program::tuning(), of any machine and model; others are passed over
+};
+
 // Implemented by targets/cpu. `isa`: a row of the kernel table by name, or empty for the best that the CPU has (the
 // caller passes MOTE_ISA through). kInvalidArgument lists the rows that would have been accepted.
 Result<std::unique_ptr<Backend>> CreateCpuBackend(const Context& context, const std::string& isa,
-                                                  SparsePath path = SparsePath::kAuto);
+                                                  SparsePath path = SparsePath::kAuto, const Tuning& tuning = {});
 
 // What such a backend does with a block-sparse matrix, for telling people.
 struct SparseDecision {

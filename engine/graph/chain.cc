@@ -72,6 +72,8 @@ class ChainProgram : public Program {
     return std::unique_ptr<KvCache>(new ChainCache(std::move(front), number, transport_));
   }
 
+  std::string tuning() const override { return front_->tuning(); }
+
   // All of it in the first part: the others have what was sent at once.
   Status RunPart(const Step& step, uint32_t part, uint32_t parts) override {
     if (part > 0) return Status();

@@ -72,6 +72,7 @@ class SplitProgram : public Program {
   }
 
   uint32_t max_best() const override { return back_->max_best(); }
+  std::string tuning() const override { return front_->tuning() + back_->tuning(); }
 
   // Chunk by chunk: while the front computes the next rows, the back goes on with those before, if it can by itself.
   Status RunPart(const Step& step, uint32_t part, uint32_t parts) override {

@@ -250,7 +250,9 @@ class ChainFollower {
     context_.platform = platform_.get();
     context_.pool = pool_.get();
     context_.log = params_.log;
-    MOTE_ASSIGN_OR_RETURN(cpu_, CreateCpuBackend(context_, params_.isa, params_.sparse));
+    Tuning tuning;  // nobody asks a rank what it has found out, so it tries out nothing
+    tuning.known = params_.tuning.known;
+    MOTE_ASSIGN_OR_RETURN(cpu_, CreateCpuBackend(context_, params_.isa, params_.sparse, tuning));
     MOTE_ASSIGN_OR_RETURN(const Sha256Digest name, Fingerprint(*file_));
     MOTE_ASSIGN_OR_RETURN(const ChainAbility own,
                           MeasureAbility(params_.device, params_.chain.free_bytes, *cpu_, context_));

@@ -76,7 +76,7 @@ Result<std::unique_ptr<Model>> Model::Prepare(std::unique_ptr<GgufFile> file, co
   m.log_ = params.log;
   m.memory_limit_ = params.memory_limit;
   const Context context = m.MakeContext();
-  MOTE_ASSIGN_OR_RETURN(m.cpu_, CreateCpuBackend(context, params.isa, params.sparse));
+  MOTE_ASSIGN_OR_RETURN(m.cpu_, CreateCpuBackend(context, params.isa, params.sparse, params.tuning));
   if (params.chain.transport != nullptr && !shapes_only) {
     MOTE_ASSIGN_OR_RETURN(m.chain_,
                           ChainLead::Create(params.chain, device, *m.file_, m.plan_, m.context_, *m.cpu_, context));

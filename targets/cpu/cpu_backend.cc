@@ -16,11 +16,12 @@ static_assert(kPixelWeightBits == simd::kPixelWeightBits && PixelScratchBytes(7)
 
 class CpuBackend : public Backend {
  public:
-  CpuBackend(const simd::KernelTable& kernels, int workers, const Clock& clock, SparsePath path)
+  CpuBackend(const simd::KernelTable& kernels, int workers, const Clock& clock, SparsePath path, const Tuning& tuning)
       : kernels_(kernels),
         pixels_{kernels.resize_rows, kernels.blend_rows},
         workers_(workers),
-        choice_(kernels, clock, path) {}
+        choice_(kernels, clock, path),
+        tuning_(tuning) {}
 
   const char* name() const override { return "cpu"; }
 
@@ -51,7 +52,7 @@ class CpuBackend : public Backend {
                                            const LoadProgress& progress) override {
     MOTE_RETURN_IF_ERROR(CheckSupported(plan));
     MOTE_ASSIGN_OR_RETURN(std::unique_ptr<CpuProgram> program,
-                          CpuProgram::Create(plan, file, kernels_, &choice_, context, progress));
+                          CpuProgram::Create(plan, file, kernels_, &choice_, tuning_, context, progress));
     return std::unique_ptr<Program>(std::move(program));
   }
 
@@ -83,11 +84,13 @@ class CpuBackend : public Backend {
   const PixelKernels pixels_;
   const int workers_;
   mutable SparseChoice choice_;  // remembers what it has measured
+  const Tuning tuning_;
 };
 
 }  // namespace
 
-Result<std::unique_ptr<Backend>> CreateCpuBackend(const Context& context, const std::string& isa, SparsePath path) {
+Result<std::unique_ptr<Backend>> CreateCpuBackend(const Context& context, const std::string& isa, SparsePath path,
+                                                  const Tuning& tuning) {
   // The best one is not looked for where another is named: with AMX that asks the system for something
   // (simd/cpu_features.h).
   const simd::KernelTable* kernels = isa.empty() ? &simd::BestTable() : nullptr;
@@ -105,7 +108,7 @@ Result<std::unique_ptr<Backend>> CreateCpuBackend(const Context& context, const 
     }
   }
   return std::unique_ptr<Backend>(
-      new CpuBackend(*kernels, context.pool->num_workers(), context.platform->clock(), path));
+      new CpuBackend(*kernels, context.pool->num_workers(), context.platform->clock(), path, tuning));
 }
 
 }  // namespace mote

@@ -20,6 +20,7 @@ struct CpuInfo {
   std::string architecture;           // "x86-64", "aarch64", "wasm32", or another
   std::string vendor;                 // "AuthenticAMD", "GenuineIntel", "Arm", "NVIDIA"; empty: unknown
   std::string brand;                  // the name that the maker prints; empty: unknown
+  uint32_t signature = 0;             // of x86: family, model and stepping, as CPUID has them in EAX of leaf 1
   std::vector<std::string> features;  // lower case, only those that matter to kernels, in a fixed order, and only where
                                       // the operating system saves their registers: "avx2", "avx512_vnni", "dotprod"
 

@@ -130,6 +130,7 @@ void DetectX86(CpuInfo& info) {
   info.architecture = "x86-64";
   info.vendor = Vendor();
   info.brand = Brand();
+  info.signature = Cpuid(1).eax;
   ReadFeatures(info);
   ReadCaches(info);
 }

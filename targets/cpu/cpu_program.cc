@@ -71,11 +71,13 @@ CpuScratch::CpuScratch(const Plan& plan, const simd::KernelTable& kernels, int n
 
 Result<std::unique_ptr<CpuProgram>> CpuProgram::Create(const Plan& plan, const GgufFile& file,
                                                        const simd::KernelTable& kernels, SparseChoice* choice,
-                                                       const Context& context, const LoadProgress& progress) {
+                                                       const Tuning& tuning, const Context& context,
+                                                       const LoadProgress& progress) {
   std::unique_ptr<CpuProgram> program(new CpuProgram(plan, kernels, *context.pool));
   MOTE_RETURN_IF_ERROR(program->AllocateScratch(*context.platform));
   MOTE_ASSIGN_OR_RETURN(program->weights_,
                         CpuWeights::Load(*plan.graph, file, kernels, program->unit_, choice, context, progress));
+  if constexpr (kFetchVaries) MOTE_RETURN_IF_ERROR(program->TuneFetch(tuning, context));
   return program;
 }
 

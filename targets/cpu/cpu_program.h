@@ -18,6 +18,7 @@
 #include "engine/core/context.h"
 #include "engine/graph/backend.h"
 #include "simd/kernels.h"
+#include "targets/cpu/fetch_choice.h"
 #include "targets/cpu/gated_pairs.h"
 #include "targets/cpu/kv_cache.h"
 #include "targets/cpu/live_input.h"
@@ -62,14 +63,21 @@ inline simd::Activation KernelActivation(Activation activation) {
   return static_cast<simd::Activation>(activation);
 }
 
+struct FetchShape;  // tune_fetch.cc
+
 class CpuProgram : public Program {
  public:
   static Result<std::unique_ptr<CpuProgram>> Create(const Plan& plan, const GgufFile& file,
                                                     const simd::KernelTable& kernels, SparseChoice* choice,
-                                                    const Context& context, const LoadProgress& progress);
+                                                    const Tuning& tuning, const Context& context,
+                                                    const LoadProgress& progress);
   Result<std::unique_ptr<KvCache>> CreateKvCache(uint32_t context) override;
   Status RunPart(const Step& step, uint32_t part, uint32_t parts) override;
   LiveCount live_count() const override;
+  std::string tuning() const override { return tuning_; }
+  // How far ahead weights are fetched, by what is known or by trying; part of Create. May be asked for again, between
+  // steps: of what is neither known nor tried, the CPU's own distances.
+  Status TuneFetch(const Tuning& tuning, const Context& context);
 
  private:
   struct Range {
@@ -91,6 +99,8 @@ class CpuProgram : public Program {
         unit_values_(unit_ != nullptr && unit_rounds_ ? UnitValues(plan, pairs_, *unit_) : UnitValues()),
         pool_(pool) {}
   Status AllocateScratch(Platform& platform);
+  class FetchSweeps;
+  Status MeasureFetch(std::vector<FetchShape>* shapes, const Context& context);
 
   // What the workers do; all const but for the buffers.
   static void RunWorker(void* self, int worker);
@@ -129,12 +139,15 @@ class CpuProgram : public Program {
   // `activation` may be a kGate: of the node's product, and of the second one of `pair`.
   void MultiplyUnitTile(const Node& node, const Node* activation, const Node* pair, uint32_t tile, uint32_t tile_rows,
                         const ProductInput& input, Range rows, uint8_t* scratch);
-  // What every product's arguments have of the worker and of the CPU.
+  // What every product's arguments have of the worker and of the CPU, once their m is known. Many tokens are
+  // arithmetic: what was tried out with one says little about them.
   template <class Args>
-  void Equip(int worker, Args* args) {
+  void Equip(const CpuWeight& weight, int worker, Args* args) {
     args->scratch = unpacked_[static_cast<size_t>(worker)].data();
-    args->ahead = ahead_;
+    args->ahead = fetch_[args->m <= kFewRows ? weight.fetch : 0];
   }
+  // Rows of a weight of so many that are handed out at once in a small step.
+  uint32_t FewTileRows(uint64_t rows, uint32_t panel_rows) const;
   // Rows of a weight, from a panel's first one on, with `m` rows of activations; `out` is where the first of them goes,
   // `out_stride` the values from one activation row's results to the next one's.
   struct WeightRows {
@@ -225,7 +238,7 @@ class CpuProgram : public Program {
   const Plan& plan_;
   const Graph& graph_;
   const simd::KernelTable& kernels_;
-  const simd::FetchAhead ahead_ = simd::FetchAheadOfCpu();
+  const std::vector<simd::FetchAhead> fetch_ = FetchCandidates();
   const simd::UnitKernels* const unit_;  // null: products do not run on one
   const bool unit_rounds_;               // and there numbers are one bfloat16
   const GatedPairs pairs_;
@@ -233,6 +246,7 @@ class CpuProgram : public Program {
   ThreadPool& pool_;
   int workers_ = 1;  // of the pool, in this step
   CpuWeights weights_;
+  std::string tuning_;
   std::unique_ptr<std::atomic<uint32_t>[]> counters_;  // lanes of lane_counters_ each, 0 before a step
   uint32_t lane_counters_ = 0;
   uint32_t num_counters_ = 0;

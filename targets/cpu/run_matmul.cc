@@ -77,6 +77,10 @@ uint32_t NumChunks(uint32_t rows, ActKind kind, size_t row_bytes, int workers) {
 
 }  // namespace
 
+uint32_t CpuProgram::FewTileRows(uint64_t rows, uint32_t panel_rows) const {
+  return TileRows(rows, pool_.num_workers(), panel_rows, /*few=*/true, kMaxTileRows);
+}
+
 CpuProgram::Range CpuProgram::RowsOfChunk(uint32_t rows, ActKind kind, uint32_t chunk, uint32_t chunks) {
   const uint32_t whole = IsUnit(kind) || kind == ActKind::kS8 ? kUnitRowsOfTiles : kRowsOfTiles;
   const auto cut = [&](uint32_t i) {
@@ -229,7 +233,7 @@ void CpuProgram::MultiplyRows(const CpuWeight& weight, WeightRows rows, const Pr
   args.m = m;
   args.out = out;
   args.out_stride = out_stride;
-  Equip(worker, &args);
+  Equip(weight, worker, &args);
   weight.matmul(args);
 }
 
@@ -249,7 +253,7 @@ void CpuProgram::MultiplySparseRows(const CpuWeight& weight, WeightRows rows, co
   args.m = m;
   args.out = out;
   args.out_stride = out_stride;
-  Equip(worker, &args);
+  Equip(weight, worker, &args);
   (input.tiles ? simd::SparseKernelsOf(kernels_).matmul_i8_tiles : weight.sparse_matmul)(args);
 }
 
@@ -389,10 +393,10 @@ void CpuProgram::RouteRow(const Node& node, uint32_t row, int worker) {
   float* probabilities = s.router + uint64_t{row} * p.experts;
   simd::MatMulArgs args;
   args.panels = router.panels;
-  Equip(worker, &args);
   args.rows = p.experts;
   args.k = width;
   args.m = 1;
+  Equip(router, worker, &args);
   args.out = probabilities;
   args.out_stride = p.experts;
   args.acts = x;
@@ -453,7 +457,6 @@ void CpuProgram::ExpertTiles(const CpuWeight& weight, const ExpertInput& input, 
     simd::MatMulArgs args;
     args.panels = weight.PanelsAt(expert, row_begin);
     args.rows = std::min<uint64_t>(tile_rows, expert_rows - row_begin);
-    Equip(worker, &args);
     args.k = weight.cols;
     args.out_stride = expert_rows;
     // Quantised activations lie slot by slot and go together; float rows are read where they are, one at a time.
@@ -462,6 +465,7 @@ void CpuProgram::ExpertTiles(const CpuWeight& weight, const ExpertInput& input, 
       const uint64_t slot = input.first[expert] + i;
       const uint64_t x_row = input.row_of_slot == nullptr ? slot : input.row_of_slot[slot];
       args.m = together;
+      Equip(weight, worker, &args);
       args.acts = weight.quantises() ? static_cast<const void*>(acts_.data() + slot * input.act_stride)
                                      : input.x + x_row * weight.cols;
       args.act_stride_bytes = input.act_stride;

@@ -91,6 +91,7 @@ struct CpuWeight {
   const CpuSparse* sparse = nullptr;
   uint64_t first_group = 0;
   simd::SparseMatMulFn sparse_matmul = nullptr;
+  uint8_t fetch = 0;  // how far ahead of a few tokens it is fetched: which of FetchCandidates
 
   bool quantises() const { return acts != ActKind::kFloat; }
   const float* floats() const { return reinterpret_cast<const float*>(file_rows); }
@@ -117,6 +118,10 @@ class CpuWeights {
   static uint64_t ResidentBytes(const Graph& graph, const simd::KernelTable& kernels, SparseChoice* choice);
 
   const CpuWeight& operator[](WeightId id) const { return weights_[id]; }
+  void SetFetch(WeightId id, uint8_t candidate) { weights_[id].fetch = candidate; }
+  void ResetFetch() {
+    for (CpuWeight& weight : weights_) weight.fetch = 0;
+  }
 
  private:
   // One weight, with everything but its panels or its sparse form.
