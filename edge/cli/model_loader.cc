@@ -6,11 +6,15 @@
 
 #include "edge/cli/builtin.h"
 #include "edge/cli/console.h"
+#include "edge/cli/tuning_file.h"
 
 namespace mote::cli {
 namespace {
 
-v0::ModelOptions Convert(const ModelOptions& options) {
+// Later loads of a server: while it serves nothing is tried out.
+enum class When { kAtStart, kLater };
+
+v0::ModelOptions Convert(const ModelOptions& options, When when) {
   const mote_model_params params = options.Params();
   v0::ModelOptions converted;
   converted.threads = params.threads;
@@ -25,6 +29,8 @@ v0::ModelOptions Convert(const ModelOptions& options) {
   converted.gpu_layers = params.gpu_layers;
   converted.dynamic_sparsity = params.dynamic_sparsity != 0;
   converted.fast_prompts = params.fast_prompts != 0;
+  converted.autotune = when == When::kAtStart && params.autotune != 0;
+  converted.tuning = when == When::kLater && options.autotune != "off" ? ReadTuning(TuningPath()) : params.tuning;
   converted.split = options.split;
   converted.link = params.link;
   if (options.verbose)
@@ -32,8 +38,9 @@ v0::ModelOptions Convert(const ModelOptions& options) {
   return converted;
 }
 
-// Says what was asked for and cannot be had.
+// Keeps what it has found out, and says what was asked for and cannot be had.
 Model WithNote(const ModelOptions& options, Model model) {
+  options.KeepTuning(Take(model.Tuning()));
   if (options.fast_prompts && model.info().fast_prompts == 0) {
     Note(
         "mote: --fast-prompts: there is no matrix unit (AMX, or a Hopper GPU's) for this model here; prompts are read "
@@ -46,7 +53,7 @@ Model WithNote(const ModelOptions& options, Model model) {
 
 Model LoadModel(const ModelOptions& options, const char* command) {
   const std::string& path = options.PathOrUsage(command);
-  v0::ModelOptions converted = Convert(options);
+  v0::ModelOptions converted = Convert(options, When::kAtStart);
   if (path.empty()) {
     const BuiltinFile& file = BuiltinModel()->model;
     Note(std::string("mote: no MODEL: the built-in one, ") + file.name);
@@ -61,11 +68,11 @@ Model LoadModel(const ModelOptions& options, const char* command) {
 }
 
 Model LoadModelQuietly(const ModelOptions& options) {
-  return Take(Model::Load(options.path, Convert(options)));
+  return Take(Model::Load(options.path, Convert(options, When::kLater)));
 }
 
 Model LoadModelInPlace(const ModelOptions& options, void* bytes, uint64_t size) {
-  return Take(Model::LoadInPlace(bytes, size, Convert(options)));
+  return Take(Model::LoadInPlace(bytes, size, Convert(options, When::kLater)));
 }
 
 Model LoadVocabulary(const ModelOptions& options, const char* command) {

@@ -7,6 +7,7 @@
 
 #include "edge/cli/builtin.h"
 #include "edge/cli/console.h"
+#include "edge/cli/tuning_file.h"
 
 namespace mote::cli {
 
@@ -70,6 +71,10 @@ void ModelOptions::AddAll(CLI::App& command) {
                    "Take small activations as zero, by the thresholds of mote sparsify --activations");
   command.add_flag("--fast-prompts", fast_prompts,
                    "Read prompts by a matrix unit of the processor (AMX) or of the GPU (Hopper), where there is one");
+  command
+      .add_option("--autotune", autotune,
+                  "on: try out while loading what is fastest here, and remember it; off: neither; again: try anew")
+      ->check(CLI::IsMember({"on", "off", "again"}));
   command.add_option("--memory-limit", memory_limit, "Refuse a model that needs more: 4G, 512M, bytes");
   command.add_flag("-v,--verbose", verbose, "Say what the library says");
 }
@@ -137,12 +142,30 @@ mote_model_params ModelOptions::Params() const {
   params.gpu_layers = gpu_layers == "auto"  ? MOTE_GPU_LAYERS_AUTO
                       : gpu_layers == "all" ? MOTE_GPU_LAYERS_ALL
                                             : atoi(gpu_layers.c_str());
+  params.autotune = autotune == "off" ? 0 : 1;
+  tuning_ = autotune == "on" ? ReadTuning(TuningPath()) : "";
+  params.tuning = tuning_.c_str();
   params.split = split.empty() ? nullptr : split.c_str();
   params.link = link;
   if (verbose) {
     params.log = [](void*, mote_log_level, const char* line) { Note(line); };
   }
   return params;
+}
+
+void ModelOptions::KeepTuning(const std::string& lines) const {
+  if (autotune == "off" || lines.empty()) return;
+  const std::string path = TuningPath();
+  // Read again: others may have written meanwhile.
+  const std::string before = ReadTuning(path);
+  bool all_there = true;
+  for (size_t at = 0; at < lines.size(); at = lines.find('\n', at) + 1) {
+    const std::string line = lines.substr(at, lines.find('\n', at) + 1 - at);
+    all_there = all_there && before.find(line) != std::string::npos;
+  }
+  if (all_there) return;
+  const std::string why = WriteTuning(path, MergeTuning(before, lines));
+  if (verbose && !why.empty()) Note("mote: autotune: not remembered: " + why);
 }
 
 namespace {

@@ -28,6 +28,7 @@ struct ModelOptions {
   std::string gpu_layers = "auto";
   bool dynamic_sparsity = false;
   bool fast_prompts = false;
+  std::string autotune = "on";      // what of it is remembered, and whether: edge/cli/tuning_file.h
   std::string split;                // empty: the model is this process's alone
   const mote_link* link = nullptr;  // SplitGuard sets it
 
@@ -44,9 +45,12 @@ struct ModelOptions {
   // As the C API wants them. MOTE_ISA is read here: the library itself looks at no environment. The pointers in the
   // result are valid while this object is.
   mote_model_params Params() const;
+  // What a model that was loaded with Params has found out (mote_model_tuning), for the next run.
+  void KeepTuning(const std::string& lines) const;
 
  private:
   mutable std::string isa_;
+  mutable std::string tuning_;
 };
 
 // The value of MOTE_ISA, checked against what this build and CPU can run; empty if unset.

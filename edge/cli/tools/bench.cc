@@ -22,6 +22,7 @@
 #include "edge/cli/tools/peaks_report.h"
 #include "edge/cli/tools/power_meter.h"
 #include "edge/cli/tools/sparsify_activations.h"
+#include "edge/cli/tuning_file.h"
 #include "engine/api/mote.h"
 #include "engine/api/mote_gpu.h"
 #include "engine/run/device.h"
@@ -87,6 +88,7 @@ struct Bench {
   mote_model* model = nullptr;
   mote_session* session = nullptr;
   mote_model_info info = {};
+  std::string tuning;
   ~Bench() {
     mote_session_free(session);
     mote_model_free(model);
@@ -117,6 +119,11 @@ void Load(const BenchOptions& options, bool other, Bench* bench) {
   } else {
     Check(mote_model_load(options.model.path.c_str(), &params, &bench->model, &error), error);
   }
+  size_t size = 0;
+  Check(mote_model_tuning(bench->model, nullptr, 0, &size, &error), error);
+  bench->tuning.resize(size);
+  Check(mote_model_tuning(bench->model, bench->tuning.data(), size, &size, &error), error);
+  options.model.KeepTuning(bench->tuning);
   Check(mote_session_create(bench->model, 0, &bench->session, &error), error);
   bench->info.struct_size = sizeof(bench->info);
   Check(mote_model_get_info(bench->model, &bench->info, &error), error);
@@ -233,6 +240,7 @@ nlohmann::ordered_json RowToJson(const Row& row, const BenchOptions& options, co
   const double per_joule = TokensPerJoule(row);
   json["tokens_per_joule"] = per_joule > 0 ? nlohmann::ordered_json(per_joule) : nlohmann::ordered_json(nullptr);
   json["limit"] = row.limit.empty() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(row.limit);
+  json["fetch_ahead"] = DescribeTuning(bench.tuning);
   json["share_of_limit"] = row.limit.empty() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(row.share);
   return json;
 }
@@ -320,6 +328,9 @@ void PrintMarkdown(const std::vector<Row>& rows, const Bench& bench, const Token
     PrintDynamic(rows, work, bench, *dynamic);
   } else {
     PrintSaved(rows, work);
+  }
+  if (!bench.tuning.empty()) {
+    Write("\nautotune, bytes that weights are fetched ahead: " + DescribeTuning(bench.tuning) + "\n");
   }
   if (bandwidth.median <= 0) return;  // all of it on a GPU, or on several machines
   Write(Format("\nread bandwidth %.1f GB/s (median; %.1f to %.1f)\n", bandwidth.median / 1e9, bandwidth.min / 1e9,

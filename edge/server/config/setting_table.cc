@@ -129,6 +129,8 @@ const Setting kTable[] = {
      "Layers of each model on the GPU, the last so many", {}, ParseGpuLayers},
     {kModels, "fast_prompts", "", "", W::kSwitch, 0, 0, "", "off",
      "Read prompts by a matrix unit of the processor (AMX) or of the GPU (Hopper), where there is one: 1.2 to 2.1 times as fast, with other rounding than what is generated", &S::fast_prompts},
+    {kModels, "autotune", "", "", W::kChoice, 0, 0, "on|off|again", "on",
+     "Try out at the start what is fastest on this machine, and remember it in the user's cache folder; off: neither; again: try anew", &S::autotune},
     {kModels, "split", "", "", W::kText, 0, 0, "", "",
      "Under mpirun: share the model's layers among its processes (two_machines.md): auto, a number of layers for the first of two, or shares as 3:2", &S::split},
     {kModels, "threads", "-t", "", W::kCount, 0, 1024, "", "0", "Threads that compute; 0: one per core that the process may use, and for small steps fewer", &S::threads},

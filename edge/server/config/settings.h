@@ -89,6 +89,7 @@ struct Settings {
   Device device = Device::kAuto;
   std::string gpu_layers = "auto";   // of each model on the GPU: a number, "auto": what fits, "all"
   bool fast_prompts = false;         // read prompts by a matrix unit, where there is one
+  std::string autotune = "on";       // "on", "off", "again": trying out what is fastest here
   std::string split;                 // under mpirun: how layers are shared among its processes; empty: not
   uint64_t threads = 0;              // 0: one per core that the process may use
   uint64_t context = 0;              // tokens of each session; 0: the model's, at most 8192
