@@ -174,8 +174,8 @@ MOTE_DEVICE PairPlace PairOfThread(const MatrixArgs& matrix, uint32_t row_tile, 
 // of matrix.add; `pairs`: of each thread, of heads.
 template <DType kType, uint32_t kRows, uint32_t kPlaces, int kFused>
 MOTE_DEVICE void StoreUnit(const MatMulArgs& args, const MatrixArgs& matrix, uint32_t unit, uint32_t row_tile,
-                           TokenRange tokens, const float* sums, float added, const HeadPair* pairs) {
-  const uint32_t stretches = NumStretches(args.row_tiles);
+                           TokenRange tokens, uint32_t stretches, const float* sums, float added,
+                           const HeadPair* pairs) {
   const auto scale_of = [&](uint32_t token) {
     return FormatOf(kType).halves ? *reinterpret_cast<const float*>(ActRow(args, token)) : 1.0f;
   };
@@ -253,7 +253,8 @@ FewTokensKernel(const MatMulArgs args) {
       MultiplyStretch<kType, kTokens8, kRowTiles, kFused>(args, s, tokens, &ring, sums + warp * kRows * kTokens);
     }
     SyncBlock();
-    StoreUnit<kType, kRows, kTokens, kFused>(args, matrix, blockIdx.x, s.row_tile, tokens, sums, added, pairs);
+    StoreUnit<kType, kRows, kTokens, kFused>(args, matrix, blockIdx.x, s.row_tile, tokens, stretches, sums, added,
+                                             pairs);
     SyncBlock();
   }
 }

@@ -50,16 +50,17 @@ struct TileFeed {
       f->unit = args.units;
     }
   }
+  template <uint32_t kByte>
+  MOTE_DEVICE void CopyFrom(uint8_t* to, const uint8_t* from, uint32_t own) {
+    constexpr uint32_t kTile = FormatOf(kType).tile_bytes(), kAll = kWarp * 16;
+    if (kByte + kAll <= kTile || own < kTile - kByte) CopyAsync16Behind<static_cast<int>(kByte)>(to, from);
+    if constexpr (kByte + kAll < kTile) CopyFrom<kByte + kAll>(to, from, own);
+  }
   // Asks for the tile, if there is one, and goes on to the next. A group of copies either way.
-  MOTE_DEVICE void Fetch(const MatMulArgs& args, uint32_t warp, uint8_t* to, TileFeed* f) {
-    constexpr uint32_t kTile = FormatOf(kType).tile_bytes();
-    static_assert(kTile % 16 == 0, "copied in pieces of 16 bytes");
+  MOTE_DEVICE void Fetch(const MatMulArgs& args, uint32_t warp, uint32_t lane, uint8_t* to, TileFeed* f) {
+    static_assert(FormatOf(kType).tile_bytes() % 16 == 0, "copied in pieces of 16 bytes");
     if (f->unit < args.units && f->stretch.begin < f->stretch.end) {
-      const uint32_t own = threadIdx.x % kWarp * 16;
-#pragma unroll
-      for (uint32_t byte = 0; byte < kTile; byte += kWarp * 16) {
-        if (byte + own < kTile) CopyAsync16(to + byte + own, f->from + byte + own);
-      }
+      CopyFrom<0>(to + lane * 16, f->from + lane * 16, lane * 16);
       Advance(args, warp, f);
     }
     CommitCopies();
@@ -105,8 +106,8 @@ constexpr uint32_t OneTokenShared(uint32_t row_tiles) {
 
 // The sums of a warp's stretch of one row of tiles, from the tiles that come next in its ring.
 template <DType kType, int kRowTiles, bool kGate>
-MOTE_DEVICE void MultiplyTiles(const MatMulArgs& args, uint32_t begin, uint32_t end, const uint8_t* own_acts,
-                               const MmaStart& start, uint8_t* ring, uint8_t** slot,
+MOTE_DEVICE void MultiplyTiles(const MatMulArgs& args, uint32_t warp, uint32_t begin, uint32_t end,
+                               const uint8_t* own_acts, const MmaStart& start, uint8_t* ring, uint8_t** slot,
                                TileFeed<kType, kRowTiles, kGate>* feed, float* out) {
   using Feed = TileFeed<kType, kRowTiles, kGate>;
   GlobalActs<1> acts = {};  // of one token, wherever they lie
@@ -122,7 +123,7 @@ MOTE_DEVICE void MultiplyTiles(const MatMulArgs& args, uint32_t begin, uint32_t 
     LoadHalf<kType, false>(own, 0, start.lane, &halves[0]);
     LoadHalf<kType, false>(own, 1, start.lane, &halves[1]);
     SyncWarp();
-    Feed::Fetch(args, threadIdx.x / kWarp, own, feed);
+    Feed::Fetch(args, warp, static_cast<uint32_t>(start.lane), own, feed);
     *slot = own + FormatOf(kType).tile_bytes() == ring + RingBytes(kType) ? ring : own + FormatOf(kType).tile_bytes();
     SuperSums<1> super;
     HalfProduct<kType, 1, 1>(halves[0], 0, FirstPair<kType>(0), acts, start, &super, sum);
@@ -144,7 +145,8 @@ OneTokenKernel(const MatMulArgs args) {
   using Feed = TileFeed<kType, kRowTiles, kGate>;
   static_assert(!HasNorm(kFused) || OneTokenShared<kType, kRowTiles, kFused>(kNormTiles) <= NormingBytes(kType));
   LetNextBegin();
-  const uint32_t warp = threadIdx.x / kWarp;
+  const uint32_t warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
+  const uint32_t stretches = NumStretches(args.row_tiles);  // a division: now, and not when sums wait for it
   const auto matrix_of = [&](uint32_t unit) -> const MatrixArgs& {
     return kGate ? args.matrix[0] : MatrixOfTile(args, unit);
   };
@@ -163,7 +165,7 @@ OneTokenKernel(const MatMulArgs args) {
   const TokenRange token = TokensOfBlock(args, 0, 1);
 #pragma unroll 1
   for (uint32_t i = 0; i + 1 < OneTokenDepth(kType); ++i) {
-    Feed::Fetch(args, warp, ring + i * FormatOf(kType).tile_bytes(), &feed);
+    Feed::Fetch(args, warp, lane, ring + i * FormatOf(kType).tile_bytes(), &feed);
   }
   const auto row_tile_of_unit = [&] {
     return (unit - matrix_of(unit).first_tile) * (kGate ? kRowTiles / 2 : kRowTiles);
@@ -184,7 +186,7 @@ OneTokenKernel(const MatMulArgs args) {
     TakeActs(args, begin, end, own_acts);
   }
   // The last place is asked for behind the activations, which are waited for.
-  Feed::Fetch(args, warp, ring + (OneTokenDepth(kType) - 1) * FormatOf(kType).tile_bytes(), &feed);
+  Feed::Fetch(args, warp, lane, ring + (OneTokenDepth(kType) - 1) * FormatOf(kType).tile_bytes(), &feed);
   const MmaStart start = StartOf(static_cast<int>(threadIdx.x) % kWarp);
   uint8_t* slot = ring;
   float* sums = first_sums;
@@ -201,11 +203,11 @@ OneTokenKernel(const MatMulArgs args) {
     }
 #pragma unroll 1
     for (uint32_t row = 0; row < static_cast<uint32_t>(kRowTiles) && begin < end; ++row) {
-      MultiplyTiles<kType, kRowTiles, kGate>(args, begin, end, own_acts, start, ring, &slot, &feed,
+      MultiplyTiles<kType, kRowTiles, kGate>(args, warp, begin, end, own_acts, start, ring, &slot, &feed,
                                              sums + warp * kRows + row * 16);
     }
     SyncBlock();
-    StoreUnit<kType, kRows, 1, kFused>(args, matrix, unit, row_tile, token, sums, added, pairs);
+    StoreUnit<kType, kRows, 1, kFused>(args, matrix, unit, row_tile, token, stretches, sums, added, pairs);
     unit += gridDim.x;
     if (unit >= args.units) return;
     sums = sums == first_sums ? other_sums : first_sums;

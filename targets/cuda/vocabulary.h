@@ -143,6 +143,16 @@ MOTE_DEVICE void CopyAsync16(void* shared, const void* global) {
   *static_cast<uint4*>(shared) = *static_cast<const uint4*>(global);
 #endif
 }
+// The same of what lies kOffset bytes behind both, for an instruction has room for that.
+template <int kOffset>
+MOTE_DEVICE void CopyAsync16Behind(void* shared, const void* global) {
+#if __CUDA_ARCH__ >= 800
+  const uint32_t to = static_cast<uint32_t>(__cvta_generic_to_shared(shared));
+  asm volatile("cp.async.cg.shared.global [%0 + %2], [%1 + %2], 16;\n" ::"r"(to), "l"(global), "n"(kOffset) : "memory");
+#else
+  CopyAsync16(static_cast<uint8_t*>(shared) + kOffset, static_cast<const uint8_t*>(global) + kOffset);
+#endif
+}
 // The same of 8 bytes, aligned to 8.
 MOTE_DEVICE void CopyAsync8(void* shared, const void* global) {
 #if __CUDA_ARCH__ >= 800

@@ -163,6 +163,10 @@ MOTE_DEVICE int RoundToInt(float x) {
 MOTE_DEVICE void CopyAsync16(void* shared, const void* global) {
   mote_emulator::CopyAsync(shared, global, 16);
 }
+template <int kOffset>
+MOTE_DEVICE void CopyAsync16Behind(void* shared, const void* global) {
+  CopyAsync16(static_cast<uint8_t*>(shared) + kOffset, static_cast<const uint8_t*>(global) + kOffset);
+}
 MOTE_DEVICE void CopyAsync8(void* shared, const void* global) {
   mote_emulator::CopyAsync(shared, global, 8);
 }
