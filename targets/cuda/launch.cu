@@ -51,30 +51,29 @@ bool LaunchPrompts(const AttentionArgs& args, uint32_t rows, void* stream) {
 
 // Whether it is a launch of the kernel for splits.
 template <int kCols>
-void LaunchSplitsOf(const AttentionArgs& args, const Grid& grid, void* stream) {
+bool LaunchSplitsOf(const AttentionArgs& args, const Grid& grid, void* stream) {
+  if (SplitMemory<kCols>::kBytes > ShapeOf(stream).block_shared_bytes) return false;
   const auto kernel = &SplitAttentionKernel<kCols>;
   MOTE_LAUNCH(kernel, grid, kSplitThreads, SplitMemory<kCols>::kBytes, stream, args);
+  return true;
 }
 bool LaunchSplits(const AttentionArgs& args, const Grid& grid, void* stream) {
   const uint32_t cols = args.key_dim > args.value_dim ? args.key_dim : args.value_dim;
   if (grid.x > kSplitRows || cols > 128 || args.value_dim % 8 != 0) return false;
-  if (SplitMemory<128>::kBytes > ShapeOf(stream).block_shared_bytes) return false;
-  if (cols <= 64) {
-    LaunchSplitsOf<64>(args, grid, stream);
-  } else {
-    LaunchSplitsOf<128>(args, grid, stream);
-  }
-  return true;
+  return cols <= 64 ? LaunchSplitsOf<64>(args, grid, stream) : LaunchSplitsOf<128>(args, grid, stream);
+}
+template <int kCols>
+void PrepareSplits(void* stream) {
+  if (SplitMemory<kCols>::kBytes > ShapeOf(stream).block_shared_bytes) return;
+  MOTE_ALLOW_SHARED(&SplitAttentionKernel<kCols>, SplitMemory<kCols>::kBytes);
 }
 
 }  // namespace
 
 void PrepareKernels(uint32_t shared_bytes, void* stream) {
   if (shared_bytes > 48 << 10) MOTE_ALLOW_SHARED(&AttentionKernel, shared_bytes);
-  if (SplitMemory<128>::kBytes <= ShapeOf(stream).block_shared_bytes) {
-    MOTE_ALLOW_SHARED(&SplitAttentionKernel<64>, SplitMemory<64>::kBytes);
-    MOTE_ALLOW_SHARED(&SplitAttentionKernel<128>, SplitMemory<128>::kBytes);
-  }
+  PrepareSplits<64>(stream);
+  PrepareSplits<128>(stream);
   if (PromptShared(128) > ShapeOf(stream).block_shared_bytes) return;
   MOTE_ALLOW_SHARED(&PromptAttentionKernel<64>, PromptShared(64));
   MOTE_ALLOW_SHARED(&PromptAttentionKernel<96>, PromptShared(96));
