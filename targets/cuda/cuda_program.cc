@@ -187,8 +187,7 @@ Status CudaProgram::Allocate() {
   MOTE_RETURN_IF_ERROR(create(&slot_acts_, sizes.slot_act_bytes, "experts' activations"));
   MOTE_RETURN_IF_ERROR(create(&gated_acts_, sizes.gated_bytes, "gates' activations"));
   MOTE_RETURN_IF_ERROR(create(&gate_parts_, sizes.gate_part_bytes, "gates' parts"));
-  MOTE_RETURN_IF_ERROR(
-      CudaStatus(Zero(gate_parts_.data(), sizes.gate_part_bytes, stream_), "clearing working memory"));
+  MOTE_RETURN_IF_ERROR(CudaStatus(Zero(gate_parts_.data(), sizes.gate_part_bytes, stream_), "clearing working memory"));
   MOTE_RETURN_IF_ERROR(create(&expert_memory_, sizes.expert_bytes, "mixture of experts"));
   MOTE_RETURN_IF_ERROR(create(&result_, sizes.result_bytes, "results"));
   MOTE_RETURN_IF_ERROR(

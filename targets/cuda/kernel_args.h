@@ -69,8 +69,8 @@ struct GateArgs {
   uint8_t* acts;  // rows of Acts::kBytes32, of one token also of kBytes256; null: there is no gate
   uint64_t act_bytes;
   uint8_t activation;
-  // Of kBytes256, whose groups are several blocks': the row before it is rounded, and a word for each group, zero before
-  // and after.
+  // Of kBytes256, whose groups are several blocks': the row before it is rounded, and a word for each group, zero
+  // before and after.
   float* parts;
   uint32_t* arrived;
 };
