@@ -2,6 +2,7 @@
 """Compares mote's logits with llama.cpp's on small random models of every family, weight type and rope scaling.
 
   tests/peers/compare.py [--build build/release] [--tokens 512] [--only SUBSTRING] [MODEL.gguf ...]
+  tests/peers/compare.py --text STORY.txt [--float] MODEL.gguf ...      on the tokens of a text, of trained models
   tests/peers/compare.py --golden tests/golden/llama_cpp_logits.txt     writes llama.cpp's side for tests/run/golden_test.cc
 
 Needs npm packages (npm install in tests/peers), Node, and the targets mote_program and peer_models of a build:
@@ -11,7 +12,8 @@ both engines; printed are the share of positions with the same most likely token
 mean square over a row): the median and the worst of all positions. Fails where F32 or F16 agree on less than 99 % of positions, or
 F32's error is 1e-3 or more: its worst, or its median for mixtures of experts, where two experts of nearly the same
 probability may change places and one position then differs for good reason. Quantised weights are held to 8 % (experts to 20 %):
-both engines round activations to 8 bits, each in its own blocks.
+both engines round activations to 8 bits, each in its own blocks. --float says how near either is to the same weights in F32
+(mote quantize), whose activations nobody rounds.
 """
 import argparse
 import array
@@ -78,21 +80,46 @@ def golden_line(args, path, folder):
     return " ".join([name, str(args.tokens)] + [f"{i}:{last[i]:.7g}" for i in ids])
 
 
+def mote(args, *words):
+    return subprocess.run([os.path.join(args.build, "edge", "mote"), *words], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                          text=True).stdout
+
+
+def mote_logits(args, path, folder, tokens):
+    out = os.path.join(folder, "ours.bin")
+    mote(args, "logits", path, "--tokens", ",".join(map(str, tokens)), "--out", out)
+    return read_floats(out)
+
+
+def from_float(args, path, folder, tokens, ours, theirs):
+    """How near both are to the same weights in F32."""
+    exact_path = os.path.join(folder, "exact.gguf")
+    mote(args, "quantize", path, exact_path, "F32", "--allow-requantize")
+    exact = mote_logits(args, exact_path, folder, tokens)
+    os.remove(exact_path)
+    texts = []
+    for name, logits in (("mote", ours), ("llama.cpp", theirs)):
+        same, median, _ = compare(logits, exact, len(tokens))
+        texts.append(f"{name} {100 * same:.2f} % and {median:.1e}")
+    return ", from F32: " + ", ".join(texts)
+
+
 def check(args, path, folder):
     tokens = random_tokens(args.tokens, args.vocab)
-    ours_path = os.path.join(folder, "ours.bin")
-    subprocess.run([os.path.join(args.build, "edge", "mote"), "logits", path, "--tokens", ",".join(map(str, tokens)), "--out", ours_path],
-                   check=True, stderr=subprocess.DEVNULL)
-    ours, theirs = read_floats(ours_path), llama_logits(args, path, folder, tokens)
+    if args.text:
+        with open(args.text, encoding="utf-8") as file:
+            tokens = [int(t) for t in mote(args, "tokenize", path, "-p", file.read()).split()][:args.tokens]
+    ours, theirs = mote_logits(args, path, folder, tokens), llama_logits(args, path, folder, tokens)
     if len(ours) != len(theirs) or not ours:
         return f"{os.path.basename(path)}: {len(ours)} logits against {len(theirs)}", False
-    same, median, worst = compare(ours, theirs, args.tokens)
+    same, median, worst = compare(ours, theirs, len(tokens))
     kind, experts = weight_type(path), "moe" in os.path.basename(path)
     if kind in FLOAT_TYPES:
         good = same >= 0.99 and (kind != "F32" or (median if experts else worst) < 1e-3)
     else:
         good = median < (0.2 if experts else 0.08)
-    return f"{os.path.basename(path):28s} top-1 {100 * same:6.2f} %   relative error {median:.1e}, worst {worst:.1e}", good
+    line = f"{os.path.basename(path):28s} top-1 {100 * same:6.2f} %   relative error {median:.1e}, worst {worst:.1e}"
+    return line + (from_float(args, path, folder, tokens, ours, theirs) if args.float else ""), good
 
 
 def main():
@@ -102,6 +129,8 @@ def main():
     parser.add_argument("--tokens", type=int, default=512)
     parser.add_argument("--vocab", type=int, default=512, help="tokens are drawn below this id")
     parser.add_argument("--only", default="")
+    parser.add_argument("--text", help="a file whose first tokens are taken instead")
+    parser.add_argument("--float", action="store_true", help="compare both with the same weights in F32 as well")
     parser.add_argument("--node", default="node")
     parser.add_argument("--modules", default=HERE, help="folder with llama_logits.mjs and node_modules")
     parser.add_argument("--golden", help="write llama.cpp's logits after 24 tokens to this file and compare nothing")
