@@ -135,20 +135,25 @@ MOTE_DEVICE float SumOfStretches(const float* own, uint32_t stretches) {
   return sum * Unshift<kType>();
 }
 
+// Of a block's sums whose second half of rows is the gated matrix's: output `row` of one token, gated.
+template <DType kType, uint32_t kRows, uint32_t kPlaces>
+MOTE_DEVICE float Gated(const MatMulArgs& args, const float* own, uint32_t stretches, uint32_t row) {
+  float gate = SumOfStretches<kType, kRows, kPlaces>(own, stretches);
+  float other = SumOfStretches<kType, kRows, kPlaces>(own + kRows / 2 * kPlaces, stretches);
+  if (args.matrix[0].bias != nullptr) gate += args.matrix[0].bias[row];
+  if (args.matrix[1].bias != nullptr) other += args.matrix[1].bias[row];
+  return Activate(args.gate.activation, gate) * other;
+}
+
 // A token's 32 outputs from `row` on, by one warp.
 template <DType kType, uint32_t kRows, uint32_t kPlaces>
 MOTE_DEVICE void StoreGated(const MatMulArgs& args, const float* sums, uint32_t stretches, uint32_t row,
                             uint32_t token) {
   static_assert(kRows == 2 * kWarp, "a group of activations");
   const uint32_t lane = threadIdx.x % kWarp;
-  const float* own = sums + lane * kPlaces;
-  float gate = SumOfStretches<kType, kRows, kPlaces>(own, stretches);
-  float other = SumOfStretches<kType, kRows, kPlaces>(own + kWarp * kPlaces, stretches);
-  if (args.matrix[0].bias != nullptr) gate += args.matrix[0].bias[row + lane];
-  if (args.matrix[1].bias != nullptr) other += args.matrix[1].bias[row + lane];
   uint8_t* acts = args.gate.acts + token * args.gate.act_bytes;
-  QuantizeGroup(Activate(args.gate.activation, gate) * other, (row + lane) % kTileCols,
-                acts + row / kTileCols * kActBlockBytes);
+  QuantizeGroup(Gated<kType, kRows, kPlaces>(args, sums + lane * kPlaces, stretches, row + lane),
+                (row + lane) % kTileCols, acts + row / kTileCols * kActBlockBytes);
 }
 
 // Part of a group of 256: 16 outputs from `row` on, of the one token. The block that comes last rounds the group.
@@ -158,11 +163,7 @@ MOTE_DEVICE void StoreGatedPart(const MatMulArgs& args, const float* sums, uint3
   if (threadIdx.x >= kWarp) return;
   const uint32_t lane = threadIdx.x, tile = row / kTileCols;
   if (lane < kPart) {
-    float gate = SumOfStretches<kType, 2 * kPart, 1>(sums + lane, stretches);
-    float other = SumOfStretches<kType, 2 * kPart, 1>(sums + kPart + lane, stretches);
-    if (args.matrix[0].bias != nullptr) gate += args.matrix[0].bias[row + lane];
-    if (args.matrix[1].bias != nullptr) other += args.matrix[1].bias[row + lane];
-    args.gate.parts[row + lane] = Activate(args.gate.activation, gate) * other;
+    args.gate.parts[row + lane] = Gated<kType, 2 * kPart, 1>(args, sums + lane, stretches, row + lane);
   }
   SyncWarp();
   uint32_t before = 0;

@@ -128,13 +128,15 @@ MOTE_DEVICE void LoadPromptBlock(const HeadSide& side, uint32_t first, uint32_t 
   }
 }
 
-// A warp's tile of queries, as halves.
-template <int kCols>
-MOTE_DEVICE void LoadPromptQueries(const AttentionArgs& args, const AttentionTile& tile, uint16_t* queries) {
-  const uint32_t lane = threadIdx.x % kWarp;
+// A tile of queries, as halves, by kThreads threads of which this is number `thread`; rows and columns that are none
+// are zeros.
+template <int kCols, int kThreads>
+MOTE_DEVICE void LoadTileQueries(const AttentionArgs& args, const AttentionTile& tile, uint32_t thread,
+                                 uint16_t* queries) {
   constexpr uint32_t kPieces = kCols / 4;  // of 4 values
+  static_assert(kAttentionRows * kPieces % kThreads == 0, "whole passes");
 #pragma unroll 8
-  for (uint32_t i = lane; i < kAttentionRows * kPieces; i += kWarp) {
+  for (uint32_t i = thread; i < kAttentionRows * kPieces; i += kThreads) {
     const uint32_t r = i / kPieces, d = i % kPieces * 4;
     float v[4] = {0, 0, 0, 0};
     uint32_t row, head;
@@ -322,7 +324,7 @@ MOTE_DEVICE void AttendPrompt(const AttentionArgs& args, uint32_t first_row) {
   LoadPromptBlock<kCols>(keys, all.at, all.end, block_of(all.at));
   LoadPromptBlock<kCols>(values, all.at, all.end, block_of(all.at) + kSide);
   CommitCopies();
-  LoadPromptQueries<kCols>(args, tile, queries);
+  LoadTileQueries<kCols, kWarp>(args, tile, threadIdx.x % kWarp, queries);
   PromptState<kCols> state, total;
   Clear(&state);
   Clear(&total);

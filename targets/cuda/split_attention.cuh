@@ -75,34 +75,6 @@ MOTE_DEVICE void ClearOfSplit(uint32_t first, uint32_t begin, uint32_t end, uint
   }
 }
 
-// A tile of queries, as halves; rows and columns that are none are zeros.
-template <int kCols>
-MOTE_DEVICE void LoadQueriesOfSplit(const AttentionArgs& args, const AttentionTile& tile, uint16_t* queries) {
-  constexpr uint32_t kPieces = kCols / 4;  // of 4 values
-  constexpr uint32_t kCount = kAttentionRows * kPieces;
-  static_assert(kCount % kSplitThreads == 0, "whole passes");
-#pragma unroll
-  for (uint32_t i = threadIdx.x; i < kCount; i += kSplitThreads) {
-    const uint32_t r = i / kPieces, d = i % kPieces * 4;
-    float v[4] = {0, 0, 0, 0};
-    uint32_t row, head;
-    if (RowOfTile(tile, r, &row, &head) && d < args.key_dim) {
-      const float* from = args.q + (static_cast<uint64_t>(row) * args.heads + head) * args.key_dim + d;
-      if (args.key_dim % 4 == 0) {
-        const float4 four = *reinterpret_cast<const float4*>(from);
-        v[0] = four.x, v[1] = four.y, v[2] = four.z, v[3] = four.w;
-      } else {
-#pragma unroll
-        for (uint32_t c = 0; c < 4; ++c) v[c] = d + c < args.key_dim ? from[c] : 0.0f;
-      }
-    }
-#pragma unroll
-    for (int c = 0; c < 4; ++c) v[c] = fminf(fmaxf(v[c], -65504.0f), 65504.0f);
-    *reinterpret_cast<uint2*>(queries + r * SharedRow(kCols) + d) =
-        uint2{FloatsToHalves(v[0], v[1]), FloatsToHalves(v[2], v[3])};
-  }
-}
-
 // Scores of the tile and the warp's positions, in eights, and the largest of each 16; what a row does not see is minus
 // infinity.
 template <int kCols>
@@ -408,7 +380,7 @@ SplitAttentionKernel(const AttentionArgs args) {
   LoadOfSplit<kCols>(plan.keys, plan.first, plan.old_end, plan.end, Memory::Keys());
   LoadOfSplit<kCols>(plan.values, plan.first, plan.old_end, plan.end, Memory::Values());
   CommitCopies();
-  LoadQueriesOfSplit<kCols>(args, plan.tile, Memory::Queries());
+  LoadTileQueries<kCols, kSplitThreads>(args, plan.tile, threadIdx.x, Memory::Queries());
   WaitCopies<0>();
   SyncBlock();
   const bool has_positions = threadIdx.x / kWarp * kWarpPositions < plan.blocks * kAttentionPositions;
