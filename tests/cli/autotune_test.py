@@ -48,6 +48,9 @@ def large_model(path):
         file.truncate((len(out) + 31) // 32 * 32 + offset)
 
 
+TOO_SLOW = "too slow to be tried out"
+
+
 class Remembered(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -66,6 +69,12 @@ class Remembered(unittest.TestCase):
         self.file = os.path.join(self.caches, "mote", "tuning")
         self.env = environment(XDG_CACHE_HOME=self.caches)
 
+    def tried(self, said):
+        """Sanitizers, or who else works here, can make it too slow for its second: it says so, and remembers nothing."""
+        self.assertIn("autotune: ", said)
+        if TOO_SLOW in said:
+            self.skipTest("sweeps of 290 MB are too slow here to be tried out")
+
     def run_model(self, *words, verbose=True, env=None):
         done = mote("run", self.model, "--no-chat", "-p", "w300", "-n", "3", "--temp", "0", "-t", "2", "--device",
                     "cpu", *(["-v"] if verbose else []), *words, env=env or self.env)
@@ -78,7 +87,7 @@ class Remembered(unittest.TestCase):
 
     def test_tried_once_and_remembered(self):
         text, said = self.run_model()
-        self.assertIn("autotune: ", said)
+        self.tried(said)
         lines = self.lines()
         # Of 4096 x 4096, 16384 x 4096 and 4096 x 16384; and what is looked up in, and multiplied with, in F16.
         self.assertEqual({tuple(line[4:7]) for line in lines},
@@ -94,8 +103,8 @@ class Remembered(unittest.TestCase):
         self.assertNotIn("autotune: ", said)
         self.assertEqual(off, text)
         anew, said = self.run_model("--autotune", "again")
-        self.assertIn("autotune: ", said)
         self.assertEqual(anew, text)
+        self.tried(said)
         self.assertEqual(len(self.lines()), len(lines))
 
     def test_off_leaves_nothing(self):
@@ -107,7 +116,8 @@ class Remembered(unittest.TestCase):
         other = b"mote-fetch-1\tAnother CPU 1\tavx2\t64\tQ8_0\t4096\t4096\t1024\t3584\n"
         with open(self.file, "wb") as file:
             file.write(b"\0\xff\n\n" + other + b"mote-fetch-1\t" + b"x" * 9000 + b"\n" + os.urandom(500))
-        text, _ = self.run_model()
+        text, said = self.run_model()
+        self.tried(said)
         with open(self.file, "rb") as file:
             content = file.read()
         self.assertTrue(content.startswith(other) or b"\n" + other in content)
@@ -120,7 +130,8 @@ class Remembered(unittest.TestCase):
             pass  # a file where the folder should be
         done, said = self.run_model()
         self.assertEqual(done, text)
-        self.assertIn("not remembered", said)
+        if TOO_SLOW not in said:  # nothing to remember
+            self.assertIn("not remembered", said)
         _, said = self.run_model(verbose=False)
         self.assertNotIn("autotune", said)
         homeless = {key: value for key, value in self.env.items() if key not in ("HOME", "XDG_CACHE_HOME")}
@@ -128,8 +139,9 @@ class Remembered(unittest.TestCase):
 
     def test_bench_tells(self):
         words = ["bench", self.model, "-p", "0", "-n", "2", "-r", "1", "-t", "2", "--device", "cpu"]
-        done = mote(*words, "-o", "json", env=self.env)
+        done = mote(*words, "-v", "-o", "json", env=self.env)
         self.assertEqual(done.returncode, 0, done.stderr.decode())
+        self.tried(done.stderr.decode())
         told = json.loads(done.stdout)[0]["fetch_ahead"]
         self.assertRegex(told, r"Q8_0 16384x4096 \d+\+\d+")
         self.assertIn(told, mote(*words, env=self.env).stdout.decode())
@@ -137,10 +149,13 @@ class Remembered(unittest.TestCase):
         self.assertEqual(json.loads(done.stdout)[0]["fetch_ahead"], "")
 
     def test_two_at_once(self):
-        command = support.command("run", self.model, "--no-chat", "-p", "w300", "-n", "1", "-t", "1", "--device", "cpu")
-        both = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=self.env)
+        command = support.command("run", self.model, "--no-chat", "-p", "w300", "-n", "1", "-t", "1", "--device", "cpu",
+                                  "-v")
+        both = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=self.env)
                 for _ in range(2)]
-        self.assertEqual([process.wait(support.TIMEOUT) for process in both], [0, 0])
+        said = [process.communicate(timeout=support.TIMEOUT)[1].decode() for process in both]
+        self.assertEqual([process.returncode for process in both], [0, 0], said)
+        self.tried(min(said, key=lambda text: TOO_SLOW in text))  # one that was tried out is remembered
         self.assertEqual(len(self.lines()), 4)
 
 
