@@ -48,8 +48,9 @@ std::string With(const std::string& lines, simd::FetchAhead ahead) {
   std::string changed;
   for (size_t at = 0; at < lines.size(); at = lines.find('\n', at) + 1) {
     std::string line = lines.substr(at, lines.find('\n', at) - at);
-    for (int i = 0; i < 2; ++i) line.resize(line.rfind('\t'));
-    changed += line + "\t" + std::to_string(ahead.near) + "\t" + std::to_string(ahead.far) + "\n";
+    for (int i = 0; i < 3; ++i) line.resize(line.rfind('\t'));
+    changed += line + "\t" + std::to_string(ahead.near) + "\t" + std::to_string(ahead.far) + "\t" +
+               std::to_string(ahead.streams) + "\n";
   }
   return changed;
 }
@@ -92,7 +93,8 @@ int main(int argc, char** argv) {
 
   std::vector<Variant> variants;
   for (const simd::FetchAhead& ahead : FetchCandidates()) {
-    variants.push_back({std::to_string(ahead.near) + "+" + std::to_string(ahead.far), {}, {}, {}});
+    const std::string distances = std::to_string(ahead.near) + "+" + std::to_string(ahead.far);
+    variants.push_back({distances + "x" + std::to_string(ahead.streams), {}, {}, {}});
     variants.back().tuning.known = With(found, ahead);
   }
   variants.push_back({"autotune", {}, {}, {}});
@@ -121,7 +123,7 @@ int main(int argc, char** argv) {
     }
   }
   for (const Variant& variant : variants) {
-    printf("%10s %7.2f ms a token, %.3f of the table's (quartiles %.3f to %.3f)\n", variant.name.c_str(),
+    printf("%11s %7.2f ms a token, %.3f of the table's (quartiles %.3f to %.3f)\n", variant.name.c_str(),
            Quantile(variant.seconds, 0.5) * 1e3, Quantile(variant.ratios, 0.5), Quantile(variant.ratios, 0.25),
            Quantile(variant.ratios, 0.75));
   }

@@ -2,7 +2,7 @@
 //
 //   few_tokens_bench [TYPE ...]     as mote quantize names them; those that docs/performance.md has
 //
-// Workers share matrices of 8192 x 2048 in large pages, 64 rows at a time as a step does, matrix after matrix and type
+// Workers share matrices of 8192 x 2048 in large pages, 256 rows at a time as a step does, matrix after matrix and type
 // after type, so that none is in a cache when its turn comes again. Each line is a type: the share of a plain read
 // loop's speed that one token has, and the median time of 2 to 16 tokens over that of one, rounds interleaved. Time is
 // that of the processors, for a machine that others use too.
@@ -32,7 +32,7 @@ using namespace mote;  // NOLINT: a program of one file
 
 constexpr uint64_t kRows = 8192;
 constexpr uint64_t kCols = 2048;
-constexpr uint64_t kTileRows = 64;
+constexpr uint64_t kTileRows = 256;
 constexpr uint64_t kPoolBytes = uint64_t{192} << 20;  // of each type
 constexpr size_t kTokens[] = {1, 2, 3, 4, 5, 6, 8, 12, 16};
 constexpr size_t kMostTokens = 16;

@@ -173,7 +173,7 @@ FetchAhead FetchAheadOfCpu() {
 #if defined(__x86_64__) || defined(__i386__)
   const CpuId id = Leaf(0);
   const bool amd = id.ebx == signature_AMD_ebx && id.edx == signature_AMD_edx && id.ecx == signature_AMD_ecx;
-  if (amd) fetch = {.near = 4096, .far = 0};
+  if (amd) fetch = {.near = 4096, .far = 0, .streams = 4};
 #endif
   return fetch;
 }

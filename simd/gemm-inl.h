@@ -60,6 +60,25 @@ HWY_INLINE void TouchPage([[maybe_unused]] const uint8_t* weights, [[maybe_unuse
 // pages, 5 from four.
 inline constexpr size_t kFarPanels = HWY_ARCH_WASM ? 4 : 1;
 
+// On x86 FetchAhead::streams says how many, up to kMostStreams of a type. One core of Zen 5 reads 20 to 26 GB/s from
+// one stream, whatever is fetched ahead, and 25 to 30 from lines of several in turn: each has prefetchers of its own,
+// and they go no further ahead than they like. A token of the 1B shape takes 0.72 to 0.83 of the time in Q8_0, 0.77 in
+// I8, 0.85 to 0.9 in Q4_0, 0.75 to 0.85 in Q5_0, Q4_1 and IQ4_NL, 0.9 to 0.95 in F16, two tokens and four 0.75 to 0.95
+// (two at a time; simd/cpu_features.cc, 2026-11). The streams have to be long, 64 KiB at least (kMaxFewRows of
+// targets/cpu/run_matmul.cc): halves of 32 KiB give nothing. Of 8 bits four are better than two by a twentieth to a
+// tenth, of fewer bits they are not; of super-blocks, whose panels would share the registers, and 8 tokens, two take
+// 1.1 and 1.2 times as long, and by units in turn no less.
+template <class F>
+inline constexpr size_t kMostStreams = F::kSuper                         ? 1
+                                       : F::kFileBytes >= F::kFileValues ? 4
+                                                                         : 2;
+// Of a call.
+HWY_INLINE size_t StreamsOf(const MatMulArgs& args, size_t most) {
+  constexpr size_t kMostTokens = 5;
+  const size_t streams = HWY_ARCH_X86 && args.m <= kMostTokens ? args.ahead.streams : 1;
+  return streams < most ? streams : most;
+}
+
 // ---- Activations
 
 // A block of one token, anywhere in memory.

@@ -167,18 +167,24 @@ HWY_INLINE void UnpackF16(const uint8_t* weights, size_t count, FetchAhead ahead
   }
 }
 
+// One token by P panels at a time, far apart.
+template <class Format, size_t P>
+HWY_INLINE void FarFloatPanels(const MatMulArgs& args) {
+  const size_t panels = PackedRows(args.rows) / kFloatPanelRows;
+  const size_t steps = (panels + P - 1) / P;
+  for (size_t panel = 0; panel < steps; ++panel) {
+    const size_t row = panel * kFloatPanelRows;
+    FloatTile<Format, P, 1>(args, args.panels + row * args.k * Format::kValueBytes, row, steps * kFloatPanelRows, 0, 0,
+                            args.k);
+  }
+}
+
 template <class Format>
 HWY_INLINE void MatMulFloat(const MatMulArgs& args) {
-  if (kFarPanels > 1 && args.m == 1) {
-    const size_t panels = PackedRows(args.rows) / kFloatPanelRows;
-    const size_t steps = (panels + kFarPanels - 1) / kFarPanels;
-    for (size_t panel = 0; panel < steps; ++panel) {
-      const size_t row = panel * kFloatPanelRows;
-      FloatTile<Format, kFarPanels, 1>(args, args.panels + row * args.k * Format::kValueBytes, row,
-                                       steps * kFloatPanelRows, 0, 0, args.k);
-    }
-    return;
-  }
+  if (kFarPanels > 1 && args.m == 1) return FarFloatPanels<Format, kFarPanels>(args);
+#if HWY_ARCH_X86
+  if (args.m == 1 && StreamsOf(args, 2) == 2 && args.rows > kFloatPanelRows) return FarFloatPanels<Format, 2>(args);
+#endif
   const bool unpacks = std::is_same<Format, FormatF16>::value && args.m > kUnpackTokens;
   const size_t part = unpacks ? kUnpackedK : args.m <= kFloatTokens ? args.k : kFloatK;
   for (size_t row = 0; row < args.rows; row += kFloatPanelRows) {

@@ -49,7 +49,7 @@ struct I8DotRaised {
 inline constexpr bool kArmDot = HWY_ARCH_ARM && kProductsIn16Bits == 0;
 inline constexpr size_t kI8Panels = HWY_MAX_BYTES == 64 || kArmDot ? 4 : 2;
 inline constexpr size_t kI8Tokens = HWY_MAX_BYTES == 64 ? 6 : HWY_ARCH_ARM && !kArmDot ? 2 : 4;
-// Of the few, one panel after the other: one stream of memory for one core.
+// Of the few.
 inline constexpr size_t kI8FewTokens = HWY_MAX_BYTES == 64 ? 8 : 4;
 
 // Steps that one sum must see in a row: those that it adds up in 16 bits.
@@ -181,6 +181,20 @@ HWY_INLINE void MatMulI8By(const MatMulArgs& args) {
     for (; panel < panels; ++panel) I8Tiles<Dot, 1, kI8FewTokens>(args, panel, 1, 0);
     return;
   }
+#if HWY_ARCH_X86
+  const size_t streams = StreamsOf(args, 4);
+  if (streams >= 4 && args.m == 1) {
+    const size_t steps = panels / 4;
+    for (; panel < steps; ++panel) RunI8Tile<Dot, 4, 1>(args, panel, steps, 0);
+    panel = 4 * steps;
+  }
+  if (streams >= 2) {
+    const size_t steps = (panels - panel) / 2;
+    for (size_t step = 0; step < steps; ++step) I8Tiles<Dot, 2, 4>(args, panel + step, steps, 0);
+    panel += 2 * steps;
+  }
+  for (; panel < panels; ++panel) I8Tiles<Dot, 1, kI8FewTokens>(args, panel, 1, 0);
+#else
   // kFarPanels streams, where that is more than one (simd/gemm-inl.h).
   const size_t steps = (panels + kFarPanels - 1) / kFarPanels;
   for (; panel < steps; ++panel) {
@@ -190,6 +204,7 @@ HWY_INLINE void MatMulI8By(const MatMulArgs& args) {
       for (size_t p = panel; p < panels; p += steps) I8Tiles<Dot, 1, kI8FewTokens>(args, p, 1, 0);
     }
   }
+#endif
 }
 
 }  // namespace

@@ -32,10 +32,14 @@ namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE {
 // Zen 5, 2026-11). With 16 registers the float sums go to memory and it still pays where unpacking costs much: AVX2 has
 // 95 with 4 for Q6_K and 106 with 8. Not under V8, which halves the speed of super-blocks (Q6_K 21 with 4, 13 with 8).
 inline constexpr size_t kFewTile = HWY_ARCH_WASM ? 4 : 8;
-// Panels that a tile of T tokens passes side by side: with more tokens the sums fill the registers, and arithmetic is
-// what takes the time. Two tokens of super-blocks are left at one for the module's size (60 KB).
-template <class F, size_t T>
-inline constexpr size_t kPanels = T == 1 || (T == 2 && !F::kSuper) ? kFarPanels : 1;
+// Panels that a tile of T tokens passes side by side, of P that are walked together: with more tokens the sums fill the
+// registers, and arithmetic is what takes the time. Two tokens of super-blocks are left at one for the module's size
+// (60 KB).
+template <class F, size_t T, size_t P = kFarPanels>
+inline constexpr size_t kPanels = T == 1                                   ? P
+                                  : HWY_ARCH_WASM                          ? (T == 2 && !F::kSuper ? P : 1)
+                                  : HWY_MAX_BYTES == 64 && T <= 4 && P > 1 ? 2
+                                                                           : 1;
 // Up to here the few-token kernel: unpacking twice costs less than storing what was unpacked.
 inline constexpr size_t kFewTokens = HWY_MAX_BYTES == 64 ? 16 : 8;
 
@@ -312,16 +316,32 @@ HWY_INLINE bool PrepareFew([[maybe_unused]] const MatMulArgs& args) {
   return true;
 }
 
-// kFarPanels panels times T tokens at a time, and what is left where that is most of T. Returns the first token that is
-// left.
-template <class F, size_t T>
+// P panels times T tokens at a time, and what is left where that is most of T. Returns the first token that is left.
+template <class F, size_t P, size_t T>
 HWY_INLINE size_t FewTiles(const MatMulArgs& args, size_t row, size_t apart, size_t token) {
+  constexpr size_t kBeside = kPanels<F, T, P>;
   for (; token + LeastOfTile(T) <= args.m; token += T) {
-    for (size_t p = 0; p < kFarPanels && row + p * apart < args.rows; p += kPanels<F, T>) {
-      FewTile<F, kPanels<F, T>, T>(args, row + p * apart, apart, token);
+    for (size_t p = 0; p < P && row + p * apart < args.rows; p += kBeside) {
+      FewTile<F, kBeside, T>(args, row + p * apart, apart, token);
     }
   }
   return token;
+}
+
+// Of panels [panel, panels) as many as P streams pass; returns the first one behind them. All of them where kFarPanels
+// is P: the last steps of a stream that is shorter pass its first panel once more.
+template <class F, size_t P>
+HWY_INLINE size_t FewPanels(const MatMulArgs& args, size_t panel, size_t panels) {
+  const size_t steps = (panels - panel + (P == kFarPanels ? P - 1 : 0)) / P;
+  for (size_t step = 0; step < steps; ++step) {
+    const size_t row = (panel + step) * kPanelRows;
+    const size_t apart = steps * kPanelRows;
+    size_t token = FewTiles<F, P, kFewTile>(args, row, apart, 0);
+    if constexpr (kFewTile > 4) token = FewTiles<F, P, 4>(args, row, apart, token);
+    token = FewTiles<F, P, 2>(args, row, apart, token);
+    FewTiles<F, P, 1>(args, row, apart, token);
+  }
+  return panel + steps * P;
 }
 
 template <class F>
@@ -334,15 +354,17 @@ HWY_INLINE void MatMulPanels(const MatMulArgs& args) {
     return;
   }
   const size_t panels = (args.rows + kPanelRows - 1) / kPanelRows;
-  const size_t steps = (panels + kFarPanels - 1) / kFarPanels;
-  for (size_t panel = 0; panel < steps; ++panel) {
-    const size_t row = panel * kPanelRows;
-    const size_t apart = steps * kPanelRows;
-    size_t token = FewTiles<F, kFewTile>(args, row, apart, 0);
-    if constexpr (kFewTile > 4) token = FewTiles<F, 4>(args, row, apart, token);
-    token = FewTiles<F, 2>(args, row, apart, token);
-    FewTiles<F, 1>(args, row, apart, token);
+  [[maybe_unused]] const size_t streams = StreamsOf(args, kMostStreams<F>);
+  size_t panel = 0;
+#if HWY_ARCH_X86
+  if constexpr (kMostStreams<F> >= 4) {
+    if (streams >= 4) panel = FewPanels<F, 4>(args, panel, panels);
   }
+  if constexpr (kMostStreams<F> >= 2) {
+    if (streams >= 2) panel = FewPanels<F, 2>(args, panel, panels);
+  }
+#endif
+  FewPanels<F, kFarPanels>(args, panel, panels);
 }
 
 }  // namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE

@@ -304,48 +304,61 @@ struct KindFloat {
   }
 };
 
-// ---- Two groups
+// ---- Several groups
 
-// One token by all places of two groups, or by those that each keeps, where a group is one vector: its sums wait for
-// one another, of floats 8 cycles for each block, which memory would bring in 13. A 1B model with half of the blocks
-// generates 1.07 times as fast in F16 as group by group, 1.05 in int8 (2 cores of Granite Rapids, 2026-11).
-struct TwoGroups {
-  const GroupPart (&parts)[2];
-  const uint8_t* values[2] = {parts[0].values, parts[1].values};
-  const uint8_t* index[2] = {parts[0].index, parts[1].index};
+// One token by all places of N groups far apart, or by those that each keeps, where a group is one vector: its sums
+// wait for one another, of floats 8 cycles for each block, which memory would bring in 13. A 1B model with half of the
+// blocks generates 1.07 times as fast in F16 by two as group by group, 1.05 in int8 (2 cores of Granite Rapids,
+// 2026-11). The groups want to be as far apart as dense panels (simd/gemm-inl.h): on Zen 5 two streams of 128 KiB take
+// 0.8 of the time of two of 32. Four take 1.07 to 1.16 times two's: with index, counts and scales each is four. Nor are
+// lists that lie before their group's values, as one stream, better (1.1 times two's time), or fetched ahead (1.00).
+template <size_t N>
+struct ManyGroups {
+  const uint8_t* values[N];
+  const uint8_t* index[N];
+  const uint8_t* counts[N];
+  size_t count[N];
+
+  HWY_INLINE explicit ManyGroups(const GroupPart (&parts)[N]) {
+    MOTE_UNROLL for (size_t g = 0; g < N; ++g) {
+      values[g] = parts[g].values;
+      index[g] = parts[g].index;
+    }
+  }
 
   // add(group, place, block) for all blocks of stretch `s`.
   template <bool kAll, class Add>
-  HWY_INLINE void Pass(const SparseMatMulArgs& args, size_t s, const Add& add) {
-    const size_t counts[2] = {CountAt(args, parts[0], s), CountAt(args, parts[1], s)};
+  HWY_INLINE void Pass(const SparseMatMulArgs& args, const GroupPart (&parts)[N], size_t s, const Add& add) {
+    size_t all = SIZE_MAX;
+    MOTE_UNROLL for (size_t g = 0; g < N; ++g) {
+      count[g] = CountAt(args, parts[g], s);
+      all = count[g] < all ? count[g] : all;
+    }
     const auto next = [&](size_t g, size_t b) HWY_ATTR {
       PrefetchWeights(values[g], kSparseBlockBytes, args.ahead);
       add(g, kAll ? b : size_t{index[g][b]}, values[g]);
       values[g] += kSparseBlockBytes;
     };
-    const size_t both = counts[0] < counts[1] ? counts[0] : counts[1];
-    for (size_t b = 0; b < both; ++b) {
-      next(0, b);
-      next(1, b);
+    for (size_t b = 0; b < all; ++b) {
+      MOTE_UNROLL for (size_t g = 0; g < N; ++g) next(g, b);
     }
-    for (size_t b = both; b < counts[0]; ++b) next(0, b);
-    for (size_t b = both; b < counts[1]; ++b) next(1, b);
-    if (!kAll) {
-      index[0] += counts[0];
-      index[1] += counts[1];
+    MOTE_UNROLL for (size_t g = 0; g < N; ++g) {
+      for (size_t b = all; b < count[g]; ++b) next(g, b);
+      if (!kAll) index[g] += count[g];
     }
   }
 };
 
 template <class Format>
-struct TwoFloats {
-  template <bool kAll>
-  static HWY_NOINLINE void Run(const SparseMatMulArgs& args, const GroupPart (&parts)[2], float* const (&out)[2]) {
+struct ManyFloats {
+  template <size_t N, bool kAll>
+  static HWY_NOINLINE void Run(const SparseMatMulArgs& args, const GroupPart (&parts)[N], float* const (&out)[N]) {
     const float* acts = reinterpret_cast<const float*>(ActRowAt(args, 0));
-    TwoGroups groups{parts};
-    VF sums[2] = {hn::Zero(DF()), hn::Zero(DF())};
+    ManyGroups<N> groups(parts);
+    VF sums[N];
+    MOTE_UNROLL for (size_t g = 0; g < N; ++g) sums[g] = hn::Zero(DF());
     for (size_t s = 0; s < parts[0].end; ++s, acts += kSparseStretch) {
-      groups.Pass<kAll>(args, s, [&](size_t g, size_t place, const uint8_t* block) HWY_ATTR {
+      groups.template Pass<kAll>(args, parts, s, [&](size_t g, size_t place, const uint8_t* block) HWY_ATTR {
         MOTE_UNROLL for (size_t c = 0; c < 2; ++c) {
           VF w[1];
           Format::Load(block + c * kSparseRows * Format::kValueBytes, w);
@@ -353,36 +366,37 @@ struct TwoFloats {
         }
       });
     }
-    MOTE_UNROLL for (size_t g = 0; g < 2; ++g) StoreSums(sums[g], out[g], 0, parts[g].rows);
+    MOTE_UNROLL for (size_t g = 0; g < N; ++g) StoreSums(sums[g], out[g], 0, parts[g].rows);
   }
 };
 
 template <class Dot>
-struct TwoI8 {
-  template <bool kAll>
-  static HWY_NOINLINE void Run(const SparseMatMulArgs& args, const GroupPart (&parts)[2], float* const (&out)[2]) {
+struct ManyI8 {
+  template <size_t N, bool kAll>
+  static HWY_NOINLINE void Run(const SparseMatMulArgs& args, const GroupPart (&parts)[N], float* const (&out)[N]) {
     const uint8_t* acts = ActRowAt(args, 0) + offsetof(S8Stretch, codes);
-    TwoGroups groups{parts};
-    VF sums[2] = {hn::Zero(DF()), hn::Zero(DF())};
+    ManyGroups<N> groups(parts);
+    VF sums[N];
+    MOTE_UNROLL for (size_t g = 0; g < N; ++g) sums[g] = hn::Zero(DF());
     for (size_t s = 0; s < parts[0].end; ++s, acts += sizeof(S8Stretch)) {
-      Dot dots[2];
-      typename Dot::Correction corrections[2];
-      MOTE_UNROLL for (size_t g = 0; g < 2; ++g) {
+      Dot dots[N];
+      typename Dot::Correction corrections[N];
+      MOTE_UNROLL for (size_t g = 0; g < N; ++g) {
         dots[g].Begin();
         corrections[g].Begin();
       }
-      groups.Pass<kAll>(args, s, [&](size_t g, size_t place, const uint8_t* block) HWY_ATTR {
+      groups.template Pass<kAll>(args, parts, s, [&](size_t g, size_t place, const uint8_t* block) HWY_ATTR {
         const VU8 codes = hn::LoadU(DU8(), block);
         corrections[g].Add(codes);
         dots[g].Add(Dot::Prepare(codes), Dot::LoadS8(acts + 4 * place));
       });
-      MOTE_UNROLL for (size_t g = 0; g < 2; ++g) {
+      MOTE_UNROLL for (size_t g = 0; g < N; ++g) {
         const VF scale = LoadScales(parts[g].scales + s * 2 * kSparseRows, 0);
         const VF x = hn::Mul(hn::ConvertTo(DF(), dots[g].Total(corrections[g])), scale);
         sums[g] = hn::MulAdd(x, hn::Set(DF(), LoadScalar(acts - sizeof(float))), sums[g]);
       }
     }
-    MOTE_UNROLL for (size_t g = 0; g < 2; ++g) StoreSums(sums[g], out[g], 0, parts[g].rows);
+    MOTE_UNROLL for (size_t g = 0; g < N; ++g) StoreSums(sums[g], out[g], 0, parts[g].rows);
   }
 };
 
@@ -461,22 +475,23 @@ HWY_INLINE GroupPart PartOf(const SparseMatMulArgs& args, size_t group, size_t b
   return part;
 }
 
-// The first half of the groups beside the second: two long streams of weights.
-template <class Kind, class Two>
-HWY_INLINE void OneToken(const SparseMatMulArgs& args) {
-  const size_t half = (args.groups + 1) / 2, stretches = args.shape.stretches();
-  for (size_t g = 0; g < half; ++g) {
-    const size_t other = half + g;
-    const GroupPart first = PartOf(args, args.first_group + g, 0, stretches);
-    if (other == args.groups) {
-      PartTokens<Kind>(args, first, 0, 1, args.out + g * kSparseRows);
-      break;
+// Of the call's groups from `group` on those that N streams reach, one far from the other; returns the first group
+// behind them.
+template <class Many, size_t N>
+HWY_INLINE size_t OneToken(const SparseMatMulArgs& args, size_t group) {
+  const size_t steps = (args.groups - group) / N, stretches = args.shape.stretches();
+  for (size_t step = 0; step < steps; ++step) {
+    GroupPart parts[N];
+    float* out[N];
+    MOTE_UNROLL for (size_t g = 0; g < N; ++g) {
+      const size_t at = group + step + g * steps;
+      parts[g] = PartOf(args, args.first_group + at, 0, stretches);
+      out[g] = args.out + at * kSparseRows;
     }
-    const GroupPart parts[2] = {first, PartOf(args, args.first_group + other, 0, stretches)};
-    float* const out[2] = {args.out + g * kSparseRows, args.out + other * kSparseRows};
-    if (args.index == nullptr) Two::template Run<true>(args, parts, out);
-    if (args.index != nullptr) Two::template Run<false>(args, parts, out);
+    if (args.index == nullptr) Many::template Run<N, true>(args, parts, out);
+    if (args.index != nullptr) Many::template Run<N, false>(args, parts, out);
   }
+  return group + N * steps;
 }
 
 template <class Kind>
@@ -507,11 +522,16 @@ HWY_INLINE void SparseProduct(const SparseMatMulArgs& args) {
   }
 }
 
-// `Two`: the kind's way for two groups.
-template <class Kind, class Two>
+// `Many`: the kind's way for several groups.
+template <class Kind, class Many>
 HWY_INLINE void ProductOrOneToken(const SparseMatMulArgs& args) {
   if constexpr (kGroupVectors == 1) {
-    if (args.m == 1 && !args.same_places) return OneToken<Kind, Two>(args);
+    if (args.m == 1 && !args.same_places) {
+      size_t group = 0;
+      group = OneToken<Many, 2>(args, group);
+      OneToken<Many, 1>(args, group);
+      return;
+    }
   }
   SparseProduct<Kind>(args);
 }
@@ -529,14 +549,14 @@ void SparseMatMulI8(const SparseMatMulArgs& args) {
 }
 #else
 void SparseMatMulI8(const SparseMatMulArgs& args) {
-  ProductOrOneToken<KindI8<SparseDot<false>>, TwoI8<SparseDot<false>>>(args);
+  ProductOrOneToken<KindI8<SparseDot<false>>, ManyI8<SparseDot<false>>>(args);
 }
 #endif
 void SparseMatMulF16(const SparseMatMulArgs& args) {
-  ProductOrOneToken<KindFloat<FormatF16>, TwoFloats<FormatF16>>(args);
+  ProductOrOneToken<KindFloat<FormatF16>, ManyFloats<FormatF16>>(args);
 }
 void SparseMatMulBF16(const SparseMatMulArgs& args) {
-  ProductOrOneToken<KindFloat<FormatBF16>, TwoFloats<FormatBF16>>(args);
+  ProductOrOneToken<KindFloat<FormatBF16>, ManyFloats<FormatBF16>>(args);
 }
 void SparseMatMulQ4_0(const SparseMatMulArgs& args) {
   SparseProduct<KindQ4_0>(args);

@@ -35,9 +35,9 @@ bool CouldBeOne(std::string_view line) {
   return std::all_of(line.begin(), line.end(), [](char c) { return c == '\t' || (c >= ' ' && c < '\x7f'); });
 }
 
-// All but the last two fields, which are what was found out.
+// All but the last three fields, which are what was found out.
 std::string_view KeyOf(std::string_view line) {
-  for (int i = 0; i < 2; ++i) line = line.substr(0, std::min(line.rfind('\t'), line.size()));
+  for (int i = 0; i < 3; ++i) line = line.substr(0, std::min(line.rfind('\t'), line.size()));
   return line;
 }
 
@@ -128,8 +128,8 @@ std::string DescribeTuning(std::string_view lines) {
   ForEachLine(lines, '\n', [&](std::string_view line) {
     std::vector<std::string> f;
     ForEachLine(line, '\t', [&](std::string_view field) { f.emplace_back(field); });
-    if (f.size() != 9 || f[0] != "mote-fetch-1") return;
-    text += (text.empty() ? "" : ", ") + f[4] + " " + f[5] + "x" + f[6] + " " + f[7] + "+" + f[8];
+    if (f.size() != 10 || f[0] != "mote-fetch-2") return;
+    text += (text.empty() ? "" : ", ") + f[4] + " " + f[5] + "x" + f[6] + " " + f[7] + "+" + f[8] + "x" + f[9];
   });
   return text;
 }

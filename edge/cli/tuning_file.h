@@ -21,7 +21,8 @@ std::string MergeTuning(std::string_view old, std::string_view fresh);
 // Appears whole or not at all. Empty, or why it could not be written.
 std::string WriteTuning(const std::string& path, std::string_view lines);
 
-// For people: "Q4_K 8192x2048 4096+0, ...": type, shape, bytes ahead into the first and into the second cache.
+// For people: "Q8_0 8192x2048 4096+0x4, ...": type, shape, bytes ahead into the first and into the second cache,
+// streams.
 std::string DescribeTuning(std::string_view lines);
 
 }  // namespace mote::cli

@@ -161,11 +161,13 @@ class Chooser {
 std::vector<simd::FetchAhead> FetchCandidates() {
   std::vector<simd::FetchAhead> candidates = {simd::FetchAheadOfCpu()};
   if (!kFetchVaries) return candidates;
-  // What Intel's servers want, what AMD's want, further, and the line itself that is read next, which leaves it to the
-  // hardware: the winners of the tables in simd/cpu_features.cc.
-  constexpr simd::FetchAhead kOthers[] = {{1024, 3584}, {4096, 0}, {8192, 0}, {0, 0}};
+  // What AMD's processors want, nearer, further, and the lines themselves that are read next, which leaves it to the
+  // hardware, from several streams and from one; and what Intel's servers want: the winners of the tables in
+  // simd/cpu_features.cc.
+  constexpr simd::FetchAhead kOthers[] = {{4096, 0, 4}, {2048, 0, 4}, {8192, 0, 4},   {0, 0, 4},
+                                          {4096, 0, 1}, {0, 0, 1},    {1024, 3584, 1}};
   for (const simd::FetchAhead& other : kOthers) {
-    if (other.near == candidates[0].near && other.far == candidates[0].far) continue;
+    if (other == candidates[0]) continue;
     candidates.push_back(other);
   }
   return candidates;

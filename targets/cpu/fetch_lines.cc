@@ -6,7 +6,7 @@ namespace mote {
 namespace {
 
 // To be changed with whatever makes an old line mean something else.
-constexpr const char* kVersion = "mote-fetch-1";
+constexpr const char* kVersion = "mote-fetch-2";
 constexpr size_t kMostName = 64;
 
 // Graphic ASCII with single spaces: a name comes from the processor, or from whoever emulates it.
@@ -38,7 +38,8 @@ std::string FetchKey::Text() const {
 }
 
 std::string FetchLine(const FetchKey& key, simd::FetchAhead ahead) {
-  return key.Text() + std::to_string(ahead.near) + "\t" + std::to_string(ahead.far) + "\n";
+  return key.Text() + std::to_string(ahead.near) + "\t" + std::to_string(ahead.far) + "\t" +
+         std::to_string(ahead.streams) + "\n";
 }
 
 int FindFetch(std::string_view lines, const FetchKey& key, std::span<const simd::FetchAhead> candidates) {

@@ -1,5 +1,5 @@
-// What was found out about distances (fetch_choice.h), as lines of text: "mote-fetch-1", CPU, instruction set, threads,
-// type, rows, columns, and the two distances in bytes, with tabs between.
+// What was found out (fetch_choice.h), as lines of text: "mote-fetch-2", CPU, instruction set, threads, type, rows,
+// columns, the two distances in bytes, and the streams, with tabs between.
 #ifndef MOTE_TARGETS_CPU_FETCH_LINES_H_
 #define MOTE_TARGETS_CPU_FETCH_LINES_H_
 

@@ -8,6 +8,7 @@
 #include "simd/live.h"
 #include "simd/unpack.h"
 #include "targets/cpu/cpu_program.h"
+#include "targets/cpu/fetch_choice.h"
 
 namespace mote {
 namespace {
@@ -17,6 +18,9 @@ namespace {
 // of what the many-token kernel unpacks together, few enough that many workers all get some.
 constexpr uint32_t kMaxTileRows = 64;
 constexpr uint32_t kTilesPerWorker = 8;
+// Where few rows pass several parts of a tile side by side, each of them a stream (simd/gemm-inl.h): block-sparse int8
+// takes 0.92 of 64's time, Q8_0 from four streams 0.92, and 512 and 1024 give no more (2 cores of Zen 5, 2026-11).
+constexpr uint32_t kMaxFewTileRows = kFetchVaries ? 256 : kMaxTileRows;
 
 // In WebAssembly a few rows pass four parts of a tile side by side, and only long parts are streams that the processor
 // follows (simd/gemm-inl.h): a whole matrix for one worker, a quarter of each one's share for several.
@@ -26,7 +30,7 @@ constexpr bool kLongTiles = true;
 constexpr bool kLongTiles = false;
 #endif
 
-// `step`: the panel rows of the widest panel. `most`: kMaxTileRows, or what a kernel keeps sums of.
+// `step`: the panel rows of the widest panel. `most`: kMaxTileRows, kMaxFewTileRows, or what a kernel keeps sums of.
 uint32_t TileRows(uint64_t total_rows, int workers, uint32_t step, bool few, uint32_t most) {
   if (kLongTiles && few) {
     const uint64_t tiles = workers == 1 ? 1 : static_cast<uint64_t>(workers) * 4;
@@ -78,7 +82,7 @@ uint32_t NumChunks(uint32_t rows, ActKind kind, size_t row_bytes, int workers) {
 }  // namespace
 
 uint32_t CpuProgram::FewTileRows(uint64_t rows, uint32_t panel_rows) const {
-  return TileRows(rows, pool_.num_workers(), panel_rows, /*few=*/true, kMaxTileRows);
+  return TileRows(rows, pool_.num_workers(), panel_rows, /*few=*/true, kMaxFewTileRows);
 }
 
 CpuProgram::Range CpuProgram::RowsOfChunk(uint32_t rows, ActKind kind, uint32_t chunk, uint32_t chunks) {
@@ -354,7 +358,10 @@ void CpuProgram::RunMatMul(const Instruction& instruction, uint32_t index, int w
   const uint32_t chunks = NumChunks(rows - cut_from, kind, ActRowBytes(kind, weight.cols), workers_);
   const bool on_unit = unit_row < rows;
   const bool both = pair != nullptr && !on_unit;
-  const uint32_t most = both ? kPairRows : weight.acts == ActKind::kR8 && !few ? simd::kI8TileRows : kMaxTileRows;
+  const uint32_t most = both                          ? kPairRows
+                        : few                         ? kMaxFewTileRows
+                        : weight.acts == ActKind::kR8 ? simd::kI8TileRows
+                                                      : kMaxTileRows;
   const uint32_t tile_rows = on_unit ? UnitTileRows(total, chunks, workers_, panel_rows)
                                      : TileRows(total, workers_, few ? panel_rows : 2 * panel_rows, few, most);
   const auto tiles_of = [&](uint32_t n) {

@@ -219,10 +219,11 @@ Status CpuProgram::MeasureFetch(std::vector<FetchShape>* shapes, const Context& 
     if (shape.choice >= 0 || verdicts.empty()) continue;
     const FetchVerdict& verdict = verdicts[next++];
     shape.choice = verdict.choice;
-    Log(context, LogLevel::kInfo, "autotune: %s, %llu x %llu: %u and %u bytes ahead, %.2f of the default's time",
+    Log(context, LogLevel::kInfo,
+        "autotune: %s, %llu x %llu: %u and %u bytes ahead, up to %u streams, %.2f of the default's time",
         shape.key.type.c_str(), static_cast<unsigned long long>(shape.key.rows),
         static_cast<unsigned long long>(shape.key.cols), fetch_[verdict.choice].near, fetch_[verdict.choice].far,
-        verdict.ratio);
+        fetch_[verdict.choice].streams, verdict.ratio);
   }
   return Status();
 }

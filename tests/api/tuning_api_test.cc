@@ -18,7 +18,7 @@ TEST(TuningApi, ASmallModelHasNothingToTry) {
   mote::ModelOptions options;
   options.threads = 1;
   options.autotune = true;
-  options.tuning = "mote-fetch-1\tnobody's\n\xff\x01\n";
+  options.tuning = "mote-fetch-2\tnobody's\n\xff\x01\n";
   auto model = mote::Model::LoadMemory(bytes.data(), bytes.size(), options);
   ASSERT_TRUE(model.ok()) << model.error().message;
   const auto lines = model.value().Tuning();

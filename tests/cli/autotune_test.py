@@ -113,9 +113,9 @@ class Remembered(unittest.TestCase):
 
     def test_other_lines_stay_and_junk_goes(self):
         os.mkdir(os.path.dirname(self.file))
-        other = b"mote-fetch-1\tAnother CPU 1\tavx2\t64\tQ8_0\t4096\t4096\t1024\t3584\n"
+        other = b"mote-fetch-2\tAnother CPU 1\tavx2\t64\tQ8_0\t4096\t4096\t1024\t3584\t1\n"
         with open(self.file, "wb") as file:
-            file.write(b"\0\xff\n\n" + other + b"mote-fetch-1\t" + b"x" * 9000 + b"\n" + os.urandom(500))
+            file.write(b"\0\xff\n\n" + other + b"mote-fetch-2\t" + b"x" * 9000 + b"\n" + os.urandom(500))
         text, said = self.run_model()
         self.tried(said)
         with open(self.file, "rb") as file:
@@ -143,7 +143,7 @@ class Remembered(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr.decode())
         self.tried(done.stderr.decode())
         told = json.loads(done.stdout)[0]["fetch_ahead"]
-        self.assertRegex(told, r"Q8_0 16384x4096 \d+\+\d+")
+        self.assertRegex(told, r"Q8_0 16384x4096 \d+\+\d+x[124]")
         self.assertIn(told, mote(*words, env=self.env).stdout.decode())
         done = mote(*words, "-o", "json", "--autotune", "off", env=self.env)
         self.assertEqual(json.loads(done.stdout)[0]["fetch_ahead"], "")

@@ -33,33 +33,33 @@ class TuningFile : public ::testing::Test {
   std::string folder_;
 };
 
-std::string Line(const std::string& shape, const std::string& distances) {
-  return "mote-fetch-1\tCPU 0\tavx2\t2\tQ4_K\t" + shape + "\t" + distances + "\n";
+std::string Line(const std::string& shape, const std::string& found) {
+  return "mote-fetch-2\tCPU 0\tavx2\t2\tQ4_K\t" + shape + "\t" + found + "\n";
 }
 
 TEST_F(TuningFile, WhatIsWrittenIsRead) {
   const std::string path = folder_ + "/some/new/folder/tuning";
-  const std::string lines = Line("8192\t2048", "4096\t0") + Line("2048\t2048", "0\t0");
+  const std::string lines = Line("8192\t2048", "4096\t0\t4") + Line("2048\t2048", "0\t0\t4");
   EXPECT_EQ(ReadTuning(path), "");
   EXPECT_EQ(WriteTuning(path, lines), "");
   EXPECT_EQ(ReadTuning(path), lines);
-  EXPECT_EQ(WriteTuning(path, Line("1\t2", "3\t4")), "");
-  EXPECT_EQ(ReadTuning(path), Line("1\t2", "3\t4"));
+  EXPECT_EQ(WriteTuning(path, Line("1\t2", "3\t4\t4")), "");
+  EXPECT_EQ(ReadTuning(path), Line("1\t2", "3\t4\t4"));
   // Nothing half-written lies beside it.
   EXPECT_EQ(system(("test \"$(ls -A " + folder_ + "/some/new/folder)\" = tuning").c_str()), 0);
 }
 
 TEST_F(TuningFile, NewLinesReplaceOldOnesOfTheirKey) {
-  const std::string a = Line("1\t1", "0\t0"), b = Line("2\t2", "0\t0");
-  const std::string later = "mote-other-7\tof a later version\t1\t2\n";
-  EXPECT_EQ(MergeTuning(a + later + b, Line("1\t1", "8192\t0")), later + b + Line("1\t1", "8192\t0"));
+  const std::string a = Line("1\t1", "0\t0\t4"), b = Line("2\t2", "0\t0\t4");
+  const std::string later = "mote-other-7\tof a later version\t1\t2\t3\n";
+  EXPECT_EQ(MergeTuning(a + later + b, Line("1\t1", "8192\t0\t4")), later + b + Line("1\t1", "8192\t0\t4"));
   EXPECT_EQ(MergeTuning(a, ""), a);
   EXPECT_EQ(MergeTuning("", a + a), a);
   EXPECT_EQ(MergeTuning(a.substr(0, a.size() - 1), b), a + b);  // without its end
 }
 
 TEST_F(TuningFile, WhatIsNoLineIsPassedOver) {
-  const std::string good = Line("1\t1", "0\t0");
+  const std::string good = Line("1\t1", "0\t0\t4");
   for (const std::string& bad :
        {std::string("\n\n\n"), std::string("words\n"), std::string(3, '\0') + "\n", std::string("mote-\x01\n"),
         std::string("mote-\xc3\xa4\n"), "mote-" + std::string(1000, 'x') + "\n", std::string("\r\n")}) {
@@ -75,11 +75,11 @@ TEST_F(TuningFile, WhatIsNoLineIsPassedOver) {
 
 TEST_F(TuningFile, ItDoesNotGrowWithoutEnd) {
   std::string lines;
-  for (int i = 0; i < 20000; ++i) lines += Line(std::to_string(i) + "\t1", "0\t0");
-  const std::string kept = MergeTuning(lines, Line("7\t7", "0\t0"));
+  for (int i = 0; i < 20000; ++i) lines += Line(std::to_string(i) + "\t1", "0\t0\t4");
+  const std::string kept = MergeTuning(lines, Line("7\t7", "0\t0\t4"));
   EXPECT_LE(kept.size(), 64u << 10);
   EXPECT_GT(kept.size(), 16u << 10);
-  EXPECT_TRUE(kept.ends_with(Line("19999\t1", "0\t0") + Line("7\t7", "0\t0")));
+  EXPECT_TRUE(kept.ends_with(Line("19999\t1", "0\t0\t4") + Line("7\t7", "0\t0\t4")));
   const std::string path = folder_ + "/tuning";
   Put(path, lines);
   EXPECT_LE(ReadTuning(path).size(), 64u << 10);
@@ -121,8 +121,8 @@ TEST_F(TuningFile, ItLiesWhereCachesLie) {
 }
 
 TEST_F(TuningFile, PeopleAreToldShapesAndBytes) {
-  EXPECT_EQ(DescribeTuning(Line("8192\t2048", "4096\t0") + "junk\n" + Line("1\t2", "1024\t3584")),
-            "Q4_K 8192x2048 4096+0, Q4_K 1x2 1024+3584");
+  EXPECT_EQ(DescribeTuning(Line("8192\t2048", "4096\t0\t4") + "junk\n" + Line("1\t2", "1024\t3584\t4")),
+            "Q4_K 8192x2048 4096+0x4, Q4_K 1x2 1024+3584x4");
   EXPECT_EQ(DescribeTuning(""), "");
 }
 

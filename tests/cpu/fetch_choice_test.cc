@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <functional>
 #include <map>
@@ -195,9 +196,9 @@ TEST(FetchChoice, CandidatesAreDifferentAndBeginWithTheCpus) {
   const std::vector<simd::FetchAhead> candidates = FetchCandidates();
   ASSERT_FALSE(candidates.empty());
   EXPECT_EQ(candidates.size() > 1, kFetchVaries);
-  EXPECT_EQ(candidates[0].near, simd::FetchAheadOfCpu().near);
-  std::set<std::pair<uint32_t, uint32_t>> seen;
-  for (const simd::FetchAhead& c : candidates) EXPECT_TRUE(seen.insert({c.near, c.far}).second);
+  EXPECT_TRUE(candidates[0] == simd::FetchAheadOfCpu());
+  std::set<std::array<uint32_t, 3>> seen;
+  for (const simd::FetchAhead& c : candidates) EXPECT_TRUE(seen.insert({c.near, c.far, c.streams}).second);
 }
 
 }  // namespace

@@ -9,7 +9,7 @@
 namespace mote::testing {
 namespace {
 
-const std::vector<simd::FetchAhead> kCandidates = {{4096, 0}, {1024, 3584}, {0, 0}};
+const std::vector<simd::FetchAhead> kCandidates = {{4096, 0, 4}, {1024, 3584, 1}, {0, 0, 4}};
 
 FetchKey Key(const std::string& machine = "Some CPU 00b00f21\tavx2\t2") {
   return {machine, "Q4_K", 8192, 2048};
@@ -17,7 +17,7 @@ FetchKey Key(const std::string& machine = "Some CPU 00b00f21\tavx2\t2") {
 
 TEST(FetchLines, WhatIsWrittenIsFound) {
   const std::string line = FetchLine(Key(), kCandidates[1]);
-  EXPECT_EQ(line, "mote-fetch-1\tSome CPU 00b00f21\tavx2\t2\tQ4_K\t8192\t2048\t1024\t3584\n");
+  EXPECT_EQ(line, "mote-fetch-2\tSome CPU 00b00f21\tavx2\t2\tQ4_K\t8192\t2048\t1024\t3584\t1\n");
   EXPECT_EQ(FindFetch(line, Key(), kCandidates), 1);
   EXPECT_EQ(FindFetch(line.substr(0, line.size() - 1), Key(), kCandidates), 1);
   EXPECT_EQ(FindFetch("foreign\n\n" + line + FetchLine(Key(), kCandidates[0]), Key(), kCandidates), 1);
@@ -41,18 +41,19 @@ TEST(FetchLines, AnotherKeyIsAnother) {
 
 TEST(FetchLines, NothingElseIsTaken) {
   const std::string key = Key().Text();
-  for (const char* distances : {"", "1024", "1024\t", "1024\t3584 ", "1024\t3584\t", " 1024\t3584", "1024\t3583",
-                                "01024\t3584", "+1024\t3584", "1024\t3584\r", "-1\t0", "99999999999999999999\t0",
-                                "4096\t4096", "0x400\t0xe00", "near\tfar", "\t", "1024.0\t3584"}) {
-    EXPECT_EQ(FindFetch(key + distances + "\n", Key(), kCandidates), -1) << distances;
+  for (const char* found : {"", "1024", "1024\t3584", "1024\t3584\t1 ", "1024\t3584\t1\t", " 1024\t3584\t1",
+                            "1024\t3583\t1", "01024\t3584\t1", "+1024\t3584\t1", "1024\t3584\t1\r", "-1\t0\t4",
+                            "1024\t3584\t2", "4096\t0\t1", "99999999999999999999\t0\t4", "4096\t4096\t4",
+                            "0x400\t0xe00\t1", "near\tfar\tstreams", "\t\t", "1024.0\t3584\t1"}) {
+    EXPECT_EQ(FindFetch(key + found + "\n", Key(), kCandidates), -1) << found;
   }
   EXPECT_EQ(FindFetch("", Key(), kCandidates), -1);
   EXPECT_EQ(FindFetch("\n\n\n", Key(), kCandidates), -1);
   EXPECT_EQ(FindFetch(key, Key(), kCandidates), -1);
-  EXPECT_EQ(FindFetch("x" + key + "0\t0", Key(), kCandidates), -1);
-  EXPECT_EQ(FindFetch("mote-fetch-2" + key.substr(12) + "0\t0", Key(), kCandidates), -1);
+  EXPECT_EQ(FindFetch("x" + key + "0\t0\t4", Key(), kCandidates), -1);
+  EXPECT_EQ(FindFetch("mote-fetch-1" + key.substr(12) + "0\t0\t4", Key(), kCandidates), -1);
   EXPECT_EQ(FindFetch(std::string(100000, '\t'), Key(), kCandidates), -1);
-  EXPECT_EQ(FindFetch(std::string(3, '\0') + key + "0\t0", Key(), kCandidates), -1);
+  EXPECT_EQ(FindFetch(std::string(3, '\0') + key + "0\t0\t4", Key(), kCandidates), -1);
 }
 
 TEST(FetchLines, NamesOfProcessorsBreakNoLine) {

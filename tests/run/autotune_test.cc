@@ -56,9 +56,10 @@ std::string WithDistances(const std::string& text, size_t which) {
   const std::vector<simd::FetchAhead> candidates = FetchCandidates();
   std::string changed;
   for (std::string line : Lines(text)) {
-    for (int i = 0; i < 2; ++i) line.resize(line.rfind('\t'));
+    for (int i = 0; i < 3; ++i) line.resize(line.rfind('\t'));
     const simd::FetchAhead& ahead = candidates[which++ % candidates.size()];
-    changed += line + "\t" + std::to_string(ahead.near) + "\t" + std::to_string(ahead.far) + "\n";
+    changed += line + "\t" + std::to_string(ahead.near) + "\t" + std::to_string(ahead.far) + "\t" +
+               std::to_string(ahead.streams) + "\n";
   }
   return changed;
 }
@@ -132,7 +133,7 @@ TEST(Autotune, OneLineForEachShape) {
   ASSERT_NE(model, nullptr);
   std::set<std::string> shapes;
   for (std::string line : Lines(model->program().tuning())) {
-    for (int i = 0; i < 2; ++i) line.resize(line.rfind('\t'));
+    for (int i = 0; i < 3; ++i) line.resize(line.rfind('\t'));
     const std::string shape = line.substr(line.find("Q8_0"));
     EXPECT_TRUE(shapes.insert(shape).second) << line;
   }
@@ -191,8 +192,9 @@ TEST(Autotune, ForeignWordsChangeNothing) {
   const Logits wanted = LogitsOf(*plain);
   std::string junk;
   for (int i = 0; i < 5000; ++i) junk += static_cast<char>(i * 7919 >> 3);
-  for (const std::string& words : {junk, std::string(100000, '\n'), std::string("mote-fetch-1\t\t\t\t\t\t\t\t\n"),
-                                   std::string("mote-fetch-1\tx\tavx2\t2\tQ8_0\t256\t256\t4294967295\t4294967295\n")}) {
+  for (const std::string& words :
+       {junk, std::string(100000, '\n'), std::string("mote-fetch-2\t\t\t\t\t\t\t\t\t\n"),
+        std::string("mote-fetch-2\tx\tavx2\t2\tQ8_0\t256\t256\t4294967295\t4294967295\t4\n")}) {
     const std::unique_ptr<Model> model = LoadTuned(bytes, KnowAll(words));
     ASSERT_NE(model, nullptr);
     EXPECT_EQ(model->program().tuning(), "");

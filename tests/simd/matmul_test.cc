@@ -202,6 +202,30 @@ TEST_P(MatMul, AgreesWithDouble) {
 
 // Each (row, token) alone gives the same bits as in any company, however far ahead weights are fetched: callers may
 // split the work as they like.
+// Panels that are passed side by side, and those that are left over.
+TEST_P(MatMul, DoesNotDependOnStreams) {
+  const DType type = GetParam();
+  Random random(static_cast<uint64_t>(type) + 150);
+  for (const size_t rows : {1, 64, 75, 200, 330}) {
+    for (const size_t m : {1, 2, 3, 4, 5, 6, 8}) {
+      Product product(type, 512, rows, m, 1, random);
+      for (const simd::KernelTable* table : RunnableRows()) {
+        Packed packed = product.PackFor(*table);
+        std::vector<float> one(m * rows);
+        packed.Multiply(product.Args(one.data(), rows));
+        for (const uint32_t streams : {2u, 4u}) {
+          std::vector<float> several(m * rows);
+          simd::MatMulArgs args = product.Args(several.data(), rows);
+          args.ahead.streams = streams;
+          packed.Multiply(args);
+          ASSERT_EQ(memcmp(one.data(), several.data(), m * rows * sizeof(float)), 0)
+              << Label(*table, product) << ", " << streams << " streams";
+        }
+      }
+    }
+  }
+}
+
 TEST_P(MatMul, DoesNotDependOnTheSplit) {
   const DType type = GetParam();
   Random random(static_cast<uint64_t>(type) + 100);
