@@ -155,9 +155,9 @@ Activations RandomActivations(const simd::KernelTable& kernels, size_t rows, uin
     const float* row = &acts.x[t * kCols];
     kernels.quantize_a8(row, kCols, 32, acts.a8.data() + t * simd::A8RowBytes(kCols));
     sparse.quantize_s8(row, kCols, acts.s8.data() + t * s8_bytes);
-    if (sparse.quantize_s8_tiles == nullptr) continue;
-    const size_t in_group = t % simd::kS8TileRows;
-    sparse.quantize_s8_tiles(row, kCols, in_group, acts.tiles.data() + (t - in_group) * s8_bytes);
+    if (sparse.quantize_s8_tiles == nullptr || t % simd::kS8TileRows != 0) continue;
+    sparse.quantize_s8_tiles(row, kCols, kCols, std::min(simd::kS8TileRows, rows - t),
+                             acts.tiles.data() + t * s8_bytes);
   }
   return acts;
 }

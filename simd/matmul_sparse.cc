@@ -33,9 +33,9 @@ namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE {
 
 #if HWY_TARGET == HWY_AVX3_DL && HWY_ARCH_X86_64
 void SparseMatMulI8Lanes(const SparseMatMulArgs& args);
-void QuantizeS8Lanes(const float* x, size_t k, size_t row, void* group);
+void QuantizeS8Lanes(const float* x, size_t stride, size_t k, size_t rows, void* group);
 void UnitSparseMatMulI8(const SparseMatMulArgs& args);
-void QuantizeS8Tiles(const float* x, size_t k, size_t row, void* group);
+void QuantizeS8Tiles(const float* x, size_t stride, size_t k, size_t rows, void* group);
 #endif
 
 namespace {

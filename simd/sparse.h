@@ -94,8 +94,8 @@ struct SparseKernels {
   // `acts` is aligned to 64; act_stride_bytes is that of S8 rows. Not with same_places. Scratch:
   // kSparseTilesScratchBytes.
   SparseMatMulFn matmul_i8_tiles = nullptr;
-  // K floats to row `row` of the 16 that begin at `group`.
-  void (*quantize_s8_tiles)(const float* x, size_t k, size_t row, void* group) = nullptr;
+  // `rows` rows of K floats, at most 16, `stride` floats from one to the next, to the 16 that begin at `group`.
+  void (*quantize_s8_tiles)(const float* x, size_t stride, size_t k, size_t rows, void* group) = nullptr;
 
   // Null where there are no block-sparse matrices of this type.
   SparseMatMulFn MatMulOf(DType type) const {

@@ -28,7 +28,7 @@ MOTE_BEFORE_NAMESPACE();
 namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE {
 
 void UnitSparseMatMulI8(const SparseMatMulArgs& args);
-void QuantizeS8Tiles(const float* x, size_t k, size_t row, void* group);
+void QuantizeS8Tiles(const float* x, size_t stride, size_t k, size_t rows, void* group);
 
 namespace {
 
@@ -217,19 +217,21 @@ void UnitSparseMatMulI8(const SparseMatMulArgs& args) {
 }
 
 // QuantizeS8's scales and codes.
-void QuantizeS8Tiles(const float* x, size_t k, size_t row, void* group) {
-  S8Tiles* to = static_cast<S8Tiles*>(group);
-  for (size_t begin = 0; begin < k; begin += kSparseStretch, ++to) {
-    const size_t count = k - begin < kSparseStretch ? k - begin : kSparseStretch;
-    A8Block blocks[kSparseStretch / 32];
-    QuantizeA8(x + begin, count, count, blocks);
-    to->scales[row] = blocks[0].scale;
-    for (size_t i = 0; i < kSparseStretch; i += 32) {
-      int8_t* codes = &to->codes[i / kBytes][row][i % kBytes];
-      if (i < count) {
-        memcpy(codes, blocks[i / 32].codes, 32);
-      } else {
-        memset(codes, 0, 32);
+void QuantizeS8Tiles(const float* x, size_t stride, size_t k, size_t rows, void* group) {
+  for (size_t row = 0; row < rows; ++row, x += stride) {
+    S8Tiles* to = static_cast<S8Tiles*>(group);
+    for (size_t begin = 0; begin < k; begin += kSparseStretch, ++to) {
+      const size_t count = k - begin < kSparseStretch ? k - begin : kSparseStretch;
+      A8Block blocks[kSparseStretch / 32];
+      QuantizeA8(x + begin, count, count, blocks);
+      to->scales[row] = blocks[0].scale;
+      for (size_t i = 0; i < kSparseStretch; i += 32) {
+        int8_t* codes = &to->codes[i / kBytes][row][i % kBytes];
+        if (i < count) {
+          memcpy(codes, blocks[i / 32].codes, 32);
+        } else {
+          memset(codes, 0, 32);
+        }
       }
     }
   }

@@ -114,13 +114,15 @@ void CpuProgram::QuantizeRows(const float* x, uint32_t cols, uint32_t rows, cons
   uint8_t* acts = own ? own_acts_[static_cast<size_t>(worker)].data() : acts_.data();
   const size_t row_bytes = ActRowBytes(weight.acts, cols);
   if (weight.quantises()) input->acts = acts;
-  const Range range = own ? Range{0, plain} : Split(plain, worker);
   const auto to_tiles = simd::SparseKernelsOf(kernels_).quantize_s8_tiles;
   input->tiles = weight.acts == ActKind::kS8 && plain >= simd::kS8TilesFrom && to_tiles != nullptr;
-  for (uint32_t row = range.begin; row < range.end; ++row) {
+  const uint32_t together = input->tiles ? simd::kS8TileRows : 1;
+  const uint32_t groups = (plain + together - 1) / together;
+  const Range range = own ? Range{0, groups} : Split(groups, worker);
+  for (uint32_t group = range.begin; group < range.end; ++group) {
+    const uint32_t row = group * together;
     const float* from = x + uint64_t{row} * cols;
-    const uint32_t in_group = row % simd::kS8TileRows;
-    if (input->tiles) to_tiles(from, cols, in_group, acts + (row - in_group) * row_bytes);
+    if (input->tiles) to_tiles(from, cols, cols, std::min(together, plain - row), acts + row * row_bytes);
     if (!input->tiles) QuantizeRow(from, cols, weight.acts, acts + row * row_bytes);
   }
   // Behind them, at whole cache lines.
@@ -188,8 +190,9 @@ CpuProgram::ProductInput CpuProgram::PrepareInput(const Instruction& instruction
   }
   const float threshold = live_.on() ? live_.thresholds[index] : -1.0f;
   const float* x = Values(first.in[0]);
-  // Each worker quantises the rows that it has thinned.
-  if (threshold >= 0) x = ThinRows(x, cols, rows, threshold, /*meet=*/weight.acts == ActKind::kFloat, worker);
+  // Each worker quantises the rows that it has thinned; not where rows are quantised 16 at a time.
+  const bool meet = weight.acts == ActKind::kFloat || weight.acts == ActKind::kS8;
+  if (threshold >= 0) x = ThinRows(x, cols, rows, threshold, meet, worker);
   ProductInput input;
   input.acts = x;
   input.unit_row = weight.unit_matmul == nullptr ? rows : FirstUnitRow(graph_.value(first.in[0]).rows, rows);

@@ -224,9 +224,9 @@ void ExpectTilesRight(const SparseProblem& p, const simd::KernelTable& table, co
   };
   std::vector<Line> acts(groups * simd::kS8TileRows * p.ActStride() / sizeof(Line));
   memset(acts.data(), 0xee, acts.size() * sizeof(Line));
-  for (size_t t = 0; t < p.m; ++t) {
-    kernels.quantize_s8_tiles(&p.x[t * cols], cols, t % simd::kS8TileRows,
-                              acts[0].bytes + t / simd::kS8TileRows * simd::kS8TileRows * p.ActStride());
+  for (size_t t = 0; t < p.m; t += simd::kS8TileRows) {
+    kernels.quantize_s8_tiles(&p.x[t * cols], cols, cols, std::min(simd::kS8TileRows, p.m - t),
+                              acts[0].bytes + t * p.ActStride());
   }
   struct alignas(64) Scratch {
     uint8_t bytes[simd::kSparseTilesScratchBytes];

@@ -330,7 +330,7 @@ void PrintMarkdown(const std::vector<Row>& rows, const Bench& bench, const Token
     PrintSaved(rows, work);
   }
   if (!bench.tuning.empty()) {
-    Write("\nautotune, bytes that weights are fetched ahead: " + DescribeTuning(bench.tuning) + "\n");
+    Write("\nautotune, bytes that weights are fetched ahead, and streams: " + DescribeTuning(bench.tuning) + "\n");
   }
   if (bandwidth.median <= 0) return;  // all of it on a GPU, or on several machines
   Write(Format("\nread bandwidth %.1f GB/s (median; %.1f to %.1f)\n", bandwidth.median / 1e9, bandwidth.min / 1e9,
