@@ -64,7 +64,7 @@ inline constexpr size_t kFarPanels = HWY_ARCH_WASM ? 4 : 1;
 // one stream, whatever is fetched ahead, and 25 to 30 from lines of several in turn: each has prefetchers of its own,
 // and they go no further ahead than they like. A token of the 1B shape takes 0.72 to 0.83 of the time in Q8_0, 0.77 in
 // I8, 0.85 to 0.9 in Q4_0, 0.75 to 0.85 in Q5_0, Q4_1 and IQ4_NL, 0.9 to 0.95 in F16, two tokens and four 0.75 to 0.95
-// (two at a time; simd/cpu_features.cc, 2026-11). The streams have to be long, 64 KiB at least (kMaxFewRows of
+// (two at a time; docs/performance.md, 2026-11). The streams have to be long, 64 KiB and more (kMaxFewTileRows of
 // targets/cpu/run_matmul.cc): halves of 32 KiB give nothing. Of 8 bits four are better than two by a twentieth to a
 // tenth, of fewer bits they are not; of super-blocks, whose panels would share the registers, and 8 tokens, two take
 // 1.1 and 1.2 times as long, and by units in turn no less.
@@ -72,11 +72,15 @@ template <class F>
 inline constexpr size_t kMostStreams = F::kSuper                         ? 1
                                        : F::kFileBytes >= F::kFileValues ? 4
                                                                          : 2;
-// Of a call.
-HWY_INLINE size_t StreamsOf(const MatMulArgs& args, size_t most) {
+// Of a call, whose weights have so many bytes. Shorter streams than this cost more than they give: SmolLM2-135M, whose
+// tiles have 30 KiB, takes 1.03 of one stream's time in Q8_0 and 1.13 in Q4_0 from halves and quarters.
+inline constexpr size_t kLeastStreamBytes = 48 << 10;
+HWY_INLINE size_t StreamsOf(const MatMulArgs& args, size_t most, size_t bytes) {
   constexpr size_t kMostTokens = 5;
-  const size_t streams = HWY_ARCH_X86 && args.m <= kMostTokens ? args.ahead.streams : 1;
-  return streams < most ? streams : most;
+  size_t streams = HWY_ARCH_X86 && args.m <= kMostTokens ? args.ahead.streams : 1;
+  if (streams > most) streams = most;
+  while (streams > 1 && bytes / streams < kLeastStreamBytes) streams /= 2;
+  return streams;
 }
 
 // ---- Activations
@@ -135,7 +139,7 @@ HWY_INLINE Acts ActsOf(const MatMulArgs& args, size_t token) {
 // Tokens from which on a tile of T passes them, some of them more than once, rather than tiles of fewer, each of which
 // reads the weights: three tokens cost 1.0 times one as a tile of four and 1.5 as two and one, six 1.3 to 1.6 as one of
 // eight and 1.8 to 2.1 as four and two; five as four and one are no dearer than eight (Q4_0 and Q4_K, 2 cores of Zen 5,
-// 2026-11). Not where tiles pass several panels side by side.
+// 2026-11). Not on WebAssembly, where tiles pass four panels side by side.
 constexpr size_t LeastOfTile(size_t T) {
   return kFarPanels > 1 ? T : T == 8 ? 6 : T == 4 ? 3 : T;
 }

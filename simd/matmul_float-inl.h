@@ -183,7 +183,9 @@ template <class Format>
 HWY_INLINE void MatMulFloat(const MatMulArgs& args) {
   if (kFarPanels > 1 && args.m == 1) return FarFloatPanels<Format, kFarPanels>(args);
 #if HWY_ARCH_X86
-  if (args.m == 1 && StreamsOf(args, 2) == 2 && args.rows > kFloatPanelRows) return FarFloatPanels<Format, 2>(args);
+  if (args.m == 1 && args.rows > kFloatPanelRows && StreamsOf(args, 2, args.rows * args.k * Format::kValueBytes) == 2) {
+    return FarFloatPanels<Format, 2>(args);
+  }
 #endif
   const bool unpacks = std::is_same<Format, FormatF16>::value && args.m > kUnpackTokens;
   const size_t part = unpacks ? kUnpackedK : args.m <= kFloatTokens ? args.k : kFloatK;

@@ -182,7 +182,7 @@ HWY_INLINE void MatMulI8By(const MatMulArgs& args) {
     return;
   }
 #if HWY_ARCH_X86
-  const size_t streams = StreamsOf(args, 4);
+  const size_t streams = StreamsOf(args, 4, panels * I8PanelBytes(args.k));
   if (streams >= 4 && args.m == 1) {
     const size_t steps = panels / 4;
     for (; panel < steps; ++panel) RunI8Tile<Dot, 4, 1>(args, panel, steps, 0);

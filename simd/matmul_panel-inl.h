@@ -8,7 +8,7 @@
 // Super-blocks, whose activations share a scale: t gains that of all 8 blocks (or of 16 halves) before its last step.
 // Dots are integers, exact in any order; the float operations are these in every kernel. So results do not depend on
 // how a product is cut into tiles, nor on which of the two regimes computes it:
-//   - few tokens: straight from the panels, one after the other, bound by memory. This file.
+//   - few tokens: straight from the panels, one or several at a time, bound by memory. This file.
 //   - many: two panels at a time are unpacked, once for all tokens, into vectors of codes and of scales in `scratch`,
 //     which simd/gemm.cc multiplies: bound by arithmetic. One kernel there serves all formats.
 #if defined(MOTE_SIMD_MATMUL_PANEL_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -33,8 +33,8 @@ namespace mote::simd::MOTE_VARIANT::HWY_NAMESPACE {
 // 95 with 4 for Q6_K and 106 with 8. Not under V8, which halves the speed of super-blocks (Q6_K 21 with 4, 13 with 8).
 inline constexpr size_t kFewTile = HWY_ARCH_WASM ? 4 : 8;
 // Panels that a tile of T tokens passes side by side, of P that are walked together: with more tokens the sums fill the
-// registers, and arithmetic is what takes the time. Two tokens of super-blocks are left at one for the module's size
-// (60 KB).
+// registers, and arithmetic is what takes the time. On WebAssembly two tokens of super-blocks are left at one for the
+// module's size (60 KB).
 template <class F, size_t T, size_t P = kFarPanels>
 inline constexpr size_t kPanels = T == 1                                   ? P
                                   : HWY_ARCH_WASM                          ? (T == 2 && !F::kSuper ? P : 1)
@@ -329,7 +329,7 @@ HWY_INLINE size_t FewTiles(const MatMulArgs& args, size_t row, size_t apart, siz
 }
 
 // Of panels [panel, panels) as many as P streams pass; returns the first one behind them. All of them where kFarPanels
-// is P: the last steps of a stream that is shorter pass its first panel once more.
+// is P: where a stream has ended, the first one's panel is passed once more.
 template <class F, size_t P>
 HWY_INLINE size_t FewPanels(const MatMulArgs& args, size_t panel, size_t panels) {
   const size_t steps = (panels - panel + (P == kFarPanels ? P - 1 : 0)) / P;
@@ -354,7 +354,7 @@ HWY_INLINE void MatMulPanels(const MatMulArgs& args) {
     return;
   }
   const size_t panels = (args.rows + kPanelRows - 1) / kPanelRows;
-  [[maybe_unused]] const size_t streams = StreamsOf(args, kMostStreams<F>);
+  [[maybe_unused]] const size_t streams = StreamsOf(args, kMostStreams<F>, panels * panel_bytes);
   size_t panel = 0;
 #if HWY_ARCH_X86
   if constexpr (kMostStreams<F> >= 4) {

@@ -365,9 +365,7 @@ template <class Kind, class Many>
 HWY_INLINE void ProductOrOneToken(const SparseMatMulArgs& args) {
   if constexpr (kGroupVectors == 1) {
     if (args.m == 1 && !args.same_places) {
-      size_t group = 0;
-      group = OneToken<Many, 2>(args, group);
-      OneToken<Many, 1>(args, group);
+      OneToken<Many, 1>(args, OneToken<Many, 2>(args, 0));
       return;
     }
   }

@@ -35,9 +35,10 @@ bool CouldBeOne(std::string_view line) {
   return std::all_of(line.begin(), line.end(), [](char c) { return c == '\t' || (c >= ' ' && c < '\x7f'); });
 }
 
-// All but the last three fields, which are what was found out.
+// All but the last three fields, which are what was found out; of the first version two.
 std::string_view KeyOf(std::string_view line) {
-  for (int i = 0; i < 3; ++i) line = line.substr(0, std::min(line.rfind('\t'), line.size()));
+  for (int i = line.starts_with("mote-fetch-1\t") ? 1 : 0; i < 3; ++i)
+    line = line.substr(0, std::min(line.rfind('\t'), line.size()));
   return line;
 }
 

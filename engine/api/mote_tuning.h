@@ -1,8 +1,8 @@
 /* Part of mote.h, which includes it: what is fastest on this very machine, tried out while a model is loaded.
  *
- * Of a model on the CPU: how far ahead of a product its weights are fetched from memory, one choice of a few for each
- * type and shape of its larger matrices. Which one is chosen never changes a result, not by a bit. Where no other is
- * clearly faster, it is what mote takes without trying.
+ * Of a model on the CPU: how far ahead of a product its weights are fetched from memory, and from how many places at
+ * once, one choice of a few for each type and shape of its larger matrices. Which one is chosen never changes a result,
+ * not by a bit. Where no other is clearly faster, it is what mote takes without trying.
  *
  * mote_model_params.autotune = 1 tries them out, which takes up to about a second of loading; models whose matrices
  * take less than 256 MiB together, and processors other than x86, have nothing to try. The library writes no files:

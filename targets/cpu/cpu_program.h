@@ -75,8 +75,8 @@ class CpuProgram : public Program {
   Status RunPart(const Step& step, uint32_t part, uint32_t parts) override;
   LiveCount live_count() const override;
   std::string tuning() const override { return tuning_; }
-  // How far ahead weights are fetched, by what is known or by trying; part of Create. May be asked for again, between
-  // steps: of what is neither known nor tried, the CPU's own distances.
+  // How weights are fetched, by what is known or by trying; part of Create. May be asked for again, between steps: what
+  // is neither known nor tried, in the CPU's own way.
   Status TuneFetch(const Tuning& tuning, const Context& context);
 
  private:
@@ -147,7 +147,7 @@ class CpuProgram : public Program {
     args->ahead = fetch_[args->m <= kFewRows ? weight.fetch : 0];
   }
   // Rows of a weight of so many that are handed out at once in a small step.
-  uint32_t FewTileRows(uint64_t rows, uint32_t panel_rows) const;
+  uint32_t FewTileRows(const CpuWeight& weight) const;
   // Rows of a weight, from a panel's first one on, with `m` rows of activations; `out` is where the first of them goes,
   // `out_stride` the values from one activation row's results to the next one's.
   struct WeightRows {

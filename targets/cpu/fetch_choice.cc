@@ -163,7 +163,7 @@ std::vector<simd::FetchAhead> FetchCandidates() {
   if (!kFetchVaries) return candidates;
   // What AMD's processors want, nearer, further, and the lines themselves that are read next, which leaves it to the
   // hardware, from several streams and from one; and what Intel's servers want: the winners of the tables in
-  // simd/cpu_features.cc.
+  // simd/cpu_features.cc and docs/performance.md. Types that take one stream in any case meet two of them twice.
   constexpr simd::FetchAhead kOthers[] = {{4096, 0, 4}, {2048, 0, 4}, {8192, 0, 4},   {0, 0, 4},
                                           {4096, 0, 1}, {0, 0, 1},    {1024, 3584, 1}};
   for (const simd::FetchAhead& other : kOthers) {

@@ -1,5 +1,5 @@
-// How far ahead of a product its weights are fetched (simd/fetch.h): a choice among a few distances, for each shape of
-// a model's matrices, by trying them.
+// How far ahead of a product its weights are fetched, and from how many places (simd/fetch.h): a choice among a few,
+// for each shape of a model's matrices, by trying them.
 //
 // What one machine wants another of the same maker does not: its memory, its neighbours and its hypervisor have a say.
 // No bit of a result depends on it, so it may be measured where everything else is fixed. What suits the CPU as far as
@@ -24,7 +24,7 @@ inline constexpr bool kFetchVaries = true;
 inline constexpr bool kFetchVaries = false;
 #endif
 
-// The CPU's own distances, and the others that are worth a try; that alone where kernels take no others.
+// The CPU's own way, and the others that are worth a try; that alone where kernels take no others.
 std::vector<simd::FetchAhead> FetchCandidates();
 
 // Pieces of work that can be timed: matrices, or parts of them, each multiplied by one token.

@@ -68,12 +68,14 @@ struct PeakOptions {
 // memory that is available (and 256 MiB where addresses have 32 bits).
 uint64_t MemoryTestBytes(const CpuInfo& info);
 
-// All rows, in 1 to 2 s a pass; where memory comes slowly (a virtual machine's first use of it), of less memory.
+// All rows, in 1 to 3 s a pass; where memory comes slowly (a virtual machine's first use of it), of less memory.
+// Memory's are those of the faster of two loops: a worker reads its part as one stream, or as four in turn.
 // kOutOfMemory where the memory test does not fit.
 Result<Peaks> MeasurePeaks(ThreadPool& pool, const Clock& clock, const CpuInfo& info, const PeakOptions& options = {});
 
-// Read bandwidth of all workers of the pool over a fresh working set of `bytes`, each worker reading its own part
-// (touched by itself first, so that it lies on its node). `rounds` >= 1. In bytes per second.
+// Read bandwidth of all workers of the pool, by the faster of both loops, over a fresh working set of `bytes`, each
+// worker reading its own part (touched by itself first, so that it lies on its node). `rounds` >= 1. In bytes per
+// second.
 Result<Rate> MeasureReadBandwidth(ThreadPool& pool, const Clock& clock, uint64_t bytes, int rounds = 9);
 
 }  // namespace mote::cpu

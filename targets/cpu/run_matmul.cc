@@ -40,6 +40,11 @@ uint32_t TileRows(uint64_t total_rows, int workers, uint32_t step, bool few, uin
   return static_cast<uint32_t>(std::clamp<uint64_t>(fair / step * step, step, std::max(most, step)));
 }
 
+// Of an expert.
+uint32_t ExpertTileRows(uint32_t panel_rows) {
+  return std::max(kMaxTileRows / panel_rows, 1u) * panel_rows;
+}
+
 // Steps of more rows (images) multiply a chunk of them with all of a matrix before the next: the chunk's activations
 // stay in the cache, bias and activation find the results there, and a worker mostly reads in the next phase what it
 // has written itself. A tower of 1024 patches, 768 wide, takes 0.84 of the time in Q8_0 and 0.88 in F16 (2 cores of
@@ -81,8 +86,9 @@ uint32_t NumChunks(uint32_t rows, ActKind kind, size_t row_bytes, int workers) {
 
 }  // namespace
 
-uint32_t CpuProgram::FewTileRows(uint64_t rows, uint32_t panel_rows) const {
-  return TileRows(rows, pool_.num_workers(), panel_rows, /*few=*/true, kMaxFewTileRows);
+uint32_t CpuProgram::FewTileRows(const CpuWeight& weight) const {
+  if (weight.part_rows < weight.rows) return ExpertTileRows(weight.panel_rows);
+  return TileRows(weight.rows, pool_.num_workers(), weight.panel_rows, /*few=*/true, kMaxFewTileRows);
 }
 
 CpuProgram::Range CpuProgram::RowsOfChunk(uint32_t rows, ActKind kind, uint32_t chunk, uint32_t chunks) {
@@ -190,8 +196,8 @@ CpuProgram::ProductInput CpuProgram::PrepareInput(const Instruction& instruction
   }
   const float threshold = live_.on() ? live_.thresholds[index] : -1.0f;
   const float* x = Values(first.in[0]);
-  // Each worker quantises the rows that it has thinned; not where rows are quantised 16 at a time.
-  const bool meet = weight.acts == ActKind::kFloat || weight.acts == ActKind::kS8;
+  // Each worker quantises the rows that it has thinned; not where they may be quantised 16 at a time.
+  const bool meet = weight.acts == ActKind::kFloat || (weight.acts == ActKind::kS8 && rows >= simd::kS8TilesFrom);
   if (threshold >= 0) x = ThinRows(x, cols, rows, threshold, meet, worker);
   ProductInput input;
   input.acts = x;
@@ -457,7 +463,7 @@ void CpuProgram::SortByExpert(const Node& node) {
 void CpuProgram::ExpertTiles(const CpuWeight& weight, const ExpertInput& input, float* out, uint32_t index,
                              uint32_t lane, int worker) {
   const uint64_t expert_rows = weight.part_rows;
-  const uint32_t tile_rows = std::max(kMaxTileRows / weight.panel_rows, 1u) * weight.panel_rows;
+  const uint32_t tile_rows = ExpertTileRows(weight.panel_rows);
   const uint32_t tiles_per_expert = static_cast<uint32_t>((expert_rows + tile_rows - 1) / tile_rows);
   for (uint32_t tile = NextTile(index, lane); tile < input.experts * tiles_per_expert; tile = NextTile(index, lane)) {
     const uint32_t expert = tile / tiles_per_expert;

@@ -13,7 +13,7 @@ const Node* CpuProgram::GateOf(uint32_t instruction) const {
   const Node& first = graph_.nodes()[plan_.instructions[instruction].nodes[0]];
   const Rows kind = graph_.value(first.in[0]).rows;
   const uint32_t rows = NumRows(kind);
-  // A few rows' results stay in a cache in any case, and a worker's tiles should be one stream of weights.
+  // A few rows' results stay in a cache in any case, and a tile of both would be two streams for one of each.
   const bool on_unit = weights_[first.weights[0]].unit_matmul != nullptr && FirstUnitRow(kind, rows) < rows;
   return rows <= kFewRows || on_unit ? nullptr : &graph_.nodes()[gate];
 }

@@ -1,4 +1,4 @@
-// Chooses how far ahead of a token's products the weights of a program are fetched: what is known, or tried out.
+// Chooses how a token's products fetch the weights of a program: what is known, or tried out.
 #include <algorithm>
 
 #include "targets/cpu/cpu_info.h"
@@ -193,8 +193,7 @@ Status CpuProgram::MeasureFetch(std::vector<FetchShape>* shapes, const Context& 
   for (const FetchShape& shape : *shapes) {
     if (shape.choice >= 0) continue;
     const CpuWeight& first = weights_[shape.weights[0]];
-    of_shape.push_back(
-        CutShape(shape, weights_, kSweepBytes / unknown, piece_bytes, FewTileRows(first.part_rows, first.panel_rows)));
+    of_shape.push_back(CutShape(shape, weights_, kSweepBytes / unknown, piece_bytes, FewTileRows(first)));
     longest = std::max(longest, of_shape.back().size());
   }
   // One shape after the other, as in a layer.
@@ -213,7 +212,8 @@ Status CpuProgram::MeasureFetch(std::vector<FetchShape>* shapes, const Context& 
   MOTE_RETURN_IF_ERROR(sweeps.Allocate());
   const std::vector<FetchVerdict> verdicts = ChooseFetch(group_of, fetch_.size(), kMostSeconds, sweeps);
   Log(context, LogLevel::kInfo, "autotune: %s after %.2f s",
-      verdicts.empty() ? "too slow to be tried out, broken off" : "weights' distances chosen", clock.Seconds() - start);
+      verdicts.empty() ? "too slow to be tried out, broken off" : "chosen how weights are fetched",
+      clock.Seconds() - start);
   size_t next = 0;
   for (FetchShape& shape : *shapes) {
     if (shape.choice >= 0 || verdicts.empty()) continue;

@@ -91,7 +91,7 @@ struct CpuWeight {
   const CpuSparse* sparse = nullptr;
   uint64_t first_group = 0;
   simd::SparseMatMulFn sparse_matmul = nullptr;
-  uint8_t fetch = 0;  // how far ahead of a few tokens it is fetched: which of FetchCandidates
+  uint8_t fetch = 0;  // how it is fetched for a few tokens: which of FetchCandidates
 
   bool quantises() const { return acts != ActKind::kFloat; }
   const float* floats() const { return reinterpret_cast<const float*>(file_rows); }

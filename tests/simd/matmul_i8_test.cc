@@ -75,13 +75,17 @@ class Problem {
     args.out = out.data();
     args.out_stride = rows_;
     args.scratch = scratch->bytes;
-    args.ahead.streams = 1u << (rows_ + m_) % 3;  // no result depends on it
-    simd::MatMulOf(table, DType::kI8Row)(args);
-    ASSERT_TRUE(out.GuardsIntact());
-    for (size_t i = 0; i < want.size(); ++i) {
-      ASSERT_EQ(memcmp(&out.data()[i], &want[i], sizeof(float)), 0)
-          << table.name << " k=" << k_ << " rows=" << rows_ << " m=" << m_ << ": token " << i / rows_ << " row "
-          << i % rows_ << " is " << out.data()[i] << ", not " << want[i];
+    for (const uint32_t streams : {1u, 2u, 4u}) {
+      if (streams > 1 && m_ > 5) break;
+      memset(out.data(), 0, m_ * rows_ * sizeof(float));
+      args.ahead.streams = streams;
+      simd::MatMulOf(table, DType::kI8Row)(args);
+      ASSERT_TRUE(out.GuardsIntact());
+      for (size_t i = 0; i < want.size(); ++i) {
+        ASSERT_EQ(memcmp(&out.data()[i], &want[i], sizeof(float)), 0)
+            << table.name << " k=" << k_ << " rows=" << rows_ << " m=" << m_ << " streams=" << streams << ": token "
+            << i / rows_ << " row " << i % rows_ << " is " << out.data()[i] << ", not " << want[i];
+      }
     }
   }
 
@@ -102,6 +106,14 @@ TEST(I8MatMul, EveryRowGivesTheBitsOfALoop) {
       if (kSlowTests && (k + m) % 3 != 0) continue;
       CheckAll(Problem(k, 1 + random.Below(k > 500 ? 40 : 150), m, random));
     }
+  }
+}
+
+// Several streams of panels (Check): as many bytes as they are worth while for.
+TEST(I8MatMul, FewTokensByManyRows) {
+  Random random(5);
+  for (const size_t m : {1, 2, 3, 4, 5}) {
+    for (const size_t rows : {180, 266, 350}) CheckAll(Problem(1100, rows, m, random));
   }
 }
 

@@ -200,15 +200,14 @@ TEST_P(MatMul, AgreesWithDouble) {
   }
 }
 
-// Each (row, token) alone gives the same bits as in any company, however far ahead weights are fetched: callers may
-// split the work as they like.
-// Panels that are passed side by side, and those that are left over.
+// Panels that are passed side by side, and those that are left over: of several panels, and so many bytes that streams
+// are worth while.
 TEST_P(MatMul, DoesNotDependOnStreams) {
   const DType type = GetParam();
   Random random(static_cast<uint64_t>(type) + 150);
-  for (const size_t rows : {1, 64, 75, 200, 330}) {
-    for (const size_t m : {1, 2, 3, 4, 5, 6, 8}) {
-      Product product(type, 512, rows, m, 1, random);
+  for (const size_t rows : {75, 203, 330}) {
+    for (const size_t m : {1, 2, 3, 4, 5, 6}) {
+      Product product(type, 1280, rows, m, 1, random);
       for (const simd::KernelTable* table : RunnableRows()) {
         Packed packed = product.PackFor(*table);
         std::vector<float> one(m * rows);
@@ -226,6 +225,8 @@ TEST_P(MatMul, DoesNotDependOnStreams) {
   }
 }
 
+// Each (row, token) alone gives the same bits as in any company, however far ahead weights are fetched: callers may
+// split the work as they like.
 TEST_P(MatMul, DoesNotDependOnTheSplit) {
   const DType type = GetParam();
   Random random(static_cast<uint64_t>(type) + 100);
