@@ -30,7 +30,9 @@ using namespace mote;  // NOLINT: a program of one file
 
 constexpr uint64_t kRows = 16384;
 constexpr uint64_t kCols = 2048;
-constexpr uint64_t kTileGroups = 4;
+// Of a call, as a step makes them.
+constexpr uint64_t kFewTileGroups = 16, kTileGroups = 4;
+constexpr size_t kFewTokens = 16;
 constexpr int kRounds = 7;
 constexpr size_t kScratchBytes = std::max(simd::kMatMulScratchBytes, simd::kSparseTilesScratchBytes);
 
@@ -59,14 +61,15 @@ struct Job {
   static void Run(void* self, int worker) {
     const Job& job = *static_cast<const Job*>(self);
     const Matrix& matrix = *job.matrix;
-    const uint64_t tiles = kRows / kSparseRows / kTileGroups;
-    const uint64_t begin = tiles * static_cast<uint64_t>(worker) / job.workers * kTileGroups;
-    const uint64_t end = tiles * (static_cast<uint64_t>(worker) + 1) / job.workers * kTileGroups;
-    for (uint64_t group = begin; group < end; group += kTileGroups) {
+    const uint64_t step = job.m <= kFewTokens ? kFewTileGroups : kTileGroups;
+    const uint64_t tiles = kRows / kSparseRows / step;
+    const uint64_t begin = tiles * static_cast<uint64_t>(worker) / job.workers * step;
+    const uint64_t end = tiles * (static_cast<uint64_t>(worker) + 1) / job.workers * step;
+    for (uint64_t group = begin; group < end; group += step) {
       if (matrix.panels.size() != 0) {
         simd::MatMulArgs args;
         args.panels = matrix.panels.data() + group * kSparseRows * RowBytes(matrix.dense_type, kCols);
-        args.rows = kTileGroups * kSparseRows;
+        args.rows = step * kSparseRows;
         args.k = kCols;
         args.acts = matrix.acts;
         args.act_stride_bytes = matrix.act_stride;
@@ -80,7 +83,7 @@ struct Job {
       }
       simd::SparseMatMulArgs args = simd::SparseArgs(matrix.sparse.view(), matrix.all ? nullptr : matrix.starts.data());
       args.first_group = group;
-      args.groups = kTileGroups;
+      args.groups = step;
       args.acts = matrix.acts;
       args.act_stride_bytes = matrix.act_stride;
       args.m = job.m;
