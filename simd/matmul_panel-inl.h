@@ -194,13 +194,15 @@ HWY_NOINLINE void FewTile(const MatMulArgs& args, size_t row, size_t apart, size
   }
   const FetchAhead ahead = args.ahead;
   const size_t blocks = args.k / 32;
-  const uint8_t* end = args.panels + (args.rows + kPanelRows - 1) / kPanelRows * ChunkBytes<F>(blocks);
+  [[maybe_unused]] const uint8_t* end = args.panels + (args.rows + kPanelRows - 1) / kPanelRows * ChunkBytes<F>(blocks);
   for (size_t first = 0; first < blocks; first += kChunkBlocks) {
     const size_t n = blocks - first < kChunkBlocks ? blocks - first : kChunkBlocks;
     ChunkScales<F> scales[P];
     VF parts[P][T];
-    if (P > 1 && first % (kTouchedChunks<F> * kChunkBlocks) == 0 && token == 0) {
-      MOTE_UNROLL for (size_t p = 0; p < P; ++p) TouchPage<kTouchedLines<F>>(chunks[p], end);
+    if constexpr (HWY_ARCH_WASM && P > 1) {  // elsewhere a chunk may be longer than a page
+      if (first % (kTouchedChunks<F> * kChunkBlocks) == 0 && token == 0) {
+        MOTE_UNROLL for (size_t p = 0; p < P; ++p) TouchPage<kTouchedLines<F>>(chunks[p], end);
+      }
     }
     MOTE_UNROLL for (size_t p = 0; p < P; ++p) {
       scales[p].Load(chunks[p], n);
