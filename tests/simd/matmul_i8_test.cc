@@ -113,7 +113,10 @@ TEST(I8MatMul, EveryRowGivesTheBitsOfALoop) {
 TEST(I8MatMul, FewTokensByManyRows) {
   Random random(5);
   for (const size_t m : {1, 2, 3, 4, 5}) {
-    for (const size_t rows : {180, 266, 350}) CheckAll(Problem(1100, rows, m, random));
+    for (const size_t rows : {180, 266, 350}) {
+      if (kSlowTests && (rows != 266 || m == 3)) continue;
+      CheckAll(Problem(1100, rows, m, random));
+    }
   }
 }
 
