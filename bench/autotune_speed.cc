@@ -18,6 +18,7 @@
 #include "engine/run/model.h"
 #include "engine/run/session.h"
 #include "targets/cpu/cpu_program.h"
+#include "targets/cpu/fetch_lines.h"
 
 namespace {
 
@@ -49,8 +50,7 @@ std::string With(const std::string& lines, simd::FetchAhead ahead) {
   for (size_t at = 0; at < lines.size(); at = lines.find('\n', at) + 1) {
     std::string line = lines.substr(at, lines.find('\n', at) - at);
     for (int i = 0; i < 3; ++i) line.resize(line.rfind('\t'));
-    changed += line + "\t" + std::to_string(ahead.near) + "\t" + std::to_string(ahead.far) + "\t" +
-               std::to_string(ahead.streams) + "\n";
+    changed += line + "\t" + FetchFields(ahead) + "\n";
   }
   return changed;
 }

@@ -74,7 +74,6 @@ template <size_t N>
 struct ManyGroups {
   const uint8_t* values[N];
   const uint8_t* index[N];
-  size_t count[N];
 
   HWY_INLINE explicit ManyGroups(const GroupPart (&parts)[N]) {
     MOTE_UNROLL for (size_t g = 0; g < N; ++g) {
@@ -86,6 +85,7 @@ struct ManyGroups {
   // add(group, place, block) for all blocks of stretch `s`.
   template <bool kAll, class Add>
   HWY_INLINE void Pass(const SparseMatMulArgs& args, const GroupPart (&parts)[N], size_t s, const Add& add) {
+    size_t count[N];
     size_t all = SIZE_MAX;
     MOTE_UNROLL for (size_t g = 0; g < N; ++g) {
       count[g] = CountAt(args, parts[g], s);

@@ -37,8 +37,8 @@ bool CouldBeOne(std::string_view line) {
 
 // All but the last three fields, which are what was found out; of the first version two.
 std::string_view KeyOf(std::string_view line) {
-  for (int i = line.starts_with("mote-fetch-1\t") ? 1 : 0; i < 3; ++i)
-    line = line.substr(0, std::min(line.rfind('\t'), line.size()));
+  const int found = line.starts_with("mote-fetch-1\t") ? 2 : 3;
+  for (int i = 0; i < found; ++i) line = line.substr(0, std::min(line.rfind('\t'), line.size()));
   return line;
 }
 

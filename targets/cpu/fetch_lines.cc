@@ -37,9 +37,12 @@ std::string FetchKey::Text() const {
          std::to_string(cols) + "\t";
 }
 
+std::string FetchFields(simd::FetchAhead ahead) {
+  return std::to_string(ahead.near) + "\t" + std::to_string(ahead.far) + "\t" + std::to_string(ahead.streams);
+}
+
 std::string FetchLine(const FetchKey& key, simd::FetchAhead ahead) {
-  return key.Text() + std::to_string(ahead.near) + "\t" + std::to_string(ahead.far) + "\t" +
-         std::to_string(ahead.streams) + "\n";
+  return key.Text() + FetchFields(ahead) + "\n";
 }
 
 int FindFetch(std::string_view lines, const FetchKey& key, std::span<const simd::FetchAhead> candidates) {

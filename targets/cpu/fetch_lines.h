@@ -28,6 +28,9 @@ struct FetchKey {
 // family, model and stepping stand beside the name.
 std::string MachineKey(const cpu::CpuInfo& cpu, std::string_view isa, int threads);
 
+// The fields behind the key, with tabs between: a line's end, less the newline.
+std::string FetchFields(simd::FetchAhead ahead);
+
 // With its end.
 std::string FetchLine(const FetchKey& key, simd::FetchAhead ahead);
 

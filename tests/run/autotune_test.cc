@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "targets/cpu/fetch_choice.h"
+#include "targets/cpu/fetch_lines.h"
 #include "tests/run/run_support.h"
 #include "tests/support/sparse_file.h"
 #include "tests/support/tiny_model.h"
@@ -57,9 +58,7 @@ std::string WithDistances(const std::string& text, size_t which) {
   std::string changed;
   for (std::string line : Lines(text)) {
     for (int i = 0; i < 3; ++i) line.resize(line.rfind('\t'));
-    const simd::FetchAhead& ahead = candidates[which++ % candidates.size()];
-    changed += line + "\t" + std::to_string(ahead.near) + "\t" + std::to_string(ahead.far) + "\t" +
-               std::to_string(ahead.streams) + "\n";
+    changed += line + "\t" + FetchFields(candidates[which++ % candidates.size()]) + "\n";
   }
   return changed;
 }
