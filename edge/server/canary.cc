@@ -11,8 +11,10 @@ class CanaryReceiver : public Receiver {
   explicit CanaryReceiver(std::function<void(CanaryAnswer)> done) : done_(std::move(done)) {}
   void OnText(int, std::string_view text, std::span<const TokenDetail>) override { text_ += text; }
   void OnFinished(int, Finish) override {}
-  void OnDone(const Summary&) override { done_({true, text_}); }
-  void OnFailed(const ApiError& error) override { done_({false, error.message}); }
+  void OnDone(const Summary&) override { done_({true, text_, false}); }
+  void OnFailed(const ApiError& error) override {
+    done_({false, error.message, error.code == "queue_full" || error.code == "queue_timeout"});
+  }
 
  private:
   const std::function<void(CanaryAnswer)> done_;

@@ -22,9 +22,11 @@ Response Refusal(const ApiError& error, const Headers& cors) {
 
 class GuardedReply : public Reply {
  public:
-  GuardedReply(std::shared_ptr<Reply> inner, Headers headers, std::shared_ptr<void> place)
-      : inner_(std::move(inner)), headers_(std::move(headers)), place_(std::move(place)) {}
+  // `erred`: told the code of an answer that is an error.
+  GuardedReply(std::shared_ptr<Reply> inner, Headers headers, std::shared_ptr<void> place, Refused erred)
+      : inner_(std::move(inner)), headers_(std::move(headers)), place_(std::move(place)), erred_(std::move(erred)) {}
   void Send(Response response) override {
+    if (!response.error.empty()) erred_(response.error);
     Append(headers_, &response.headers);
     inner_->Send(std::move(response));
   }
@@ -41,6 +43,7 @@ class GuardedReply : public Reply {
   const std::shared_ptr<Reply> inner_;
   const Headers headers_;
   const std::shared_ptr<void> place_;
+  const Refused erred_;
 };
 
 }  // namespace
@@ -56,8 +59,12 @@ Handler Guard(Gate* gate, Ledger* ledger, Scope scope, Handler handler, Refused 
     }
     auto identity = std::make_shared<Identity>(std::move(std::get<Identity>(outcome)));
     Append(identity->headers, &cors);
-    auto guarded =
-        std::make_shared<GuardedReply>(std::move(reply), std::move(cors), std::exchange(identity->place, nullptr));
+    // What the models' work ended in is counted there; this is what came to no work.
+    Refused erred = [ledger, refused, id = request.id](const std::string& code) {
+      if (ledger->NoteRefusal(id, code)) refused(code);
+    };
+    auto guarded = std::make_shared<GuardedReply>(std::move(reply), std::move(cors),
+                                                  std::exchange(identity->place, nullptr), std::move(erred));
     request.tenant = identity->tenant;
     // Who sent it is what the gate needs of a request to find its account again.
     Request sender;

@@ -28,6 +28,14 @@ class Ledger {
     const auto it = entries_.find(id);
     if (it != entries_.end()) it->second.outcome = outcome;
   }
+  // That the request was answered with an error. False where the models' work has told of it, or nobody is to be told.
+  bool NoteRefusal(const std::string& id, const std::string& code) {
+    const std::lock_guard lock(mutex_);
+    const auto it = entries_.find(id);
+    if (it == entries_.end() || !it->second.outcome.error.empty()) return false;
+    it->second.outcome.error = code;
+    return true;
+  }
   // An empty entry, where none was opened.
   Entry Close(const std::string& id) {
     const std::lock_guard lock(mutex_);

@@ -163,7 +163,7 @@ HealthOptions HealthOptionsOf(const Settings& settings) {
 OpenAiLimits LimitsOf(const Settings& settings) {
   OpenAiLimits limits;
   limits.json.depth = static_cast<uint32_t>(settings.max_json_depth);
-  if (settings.max_tokens > 0) limits.max_tokens = static_cast<uint32_t>(settings.max_tokens);
+  if (settings.max_tokens > 0) limits.max_tokens = limits.answer_tokens = static_cast<uint32_t>(settings.max_tokens);
   limits.choices = static_cast<uint32_t>(settings.max_choices);
   limits.images = static_cast<uint32_t>(settings.max_images);
   limits.image_bytes = settings.max_image;

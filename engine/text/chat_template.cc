@@ -119,7 +119,17 @@ Result<std::string> ChatTemplate::RenderAs(bool parts, const ChatInput& input, c
 }
 
 Result<std::string> ChatTemplate::Render(const ChatInput& input, const TemplateLimits& limits) const {
-  return RenderAs(impl_->wants_parts, input, limits);
+  Result<std::string> text = RenderAs(impl_->wants_parts, input, limits);
+  const auto is_empty = [](const ChatMessage& message) {
+    return message.content.empty() && message.extra_json.empty();
+  };
+  if (text.ok() || impl_->wants_parts || std::none_of(input.messages.begin(), input.messages.end(), is_empty)) {
+    return text;
+  }
+  // SmolVLM's template asks for the type of the first part before it asks whether there are parts: of a string it gets
+  // no answer, which it can do with, but of an empty one it is an error, there and in Jinja.
+  Result<std::string> by_parts = RenderAs(/*parts=*/true, input, limits);
+  return by_parts.ok() ? std::move(by_parts) : std::move(text);
 }
 
 bool ChatTemplate::Shows(bool parts) const {

@@ -41,7 +41,8 @@ struct TemplateLimits {
 class ChatTemplate {
  public:
   // kMalformed gives line and column. Source up to 1 MiB. A template that shows a message's content only as a list of
-  // parts (those of some models with eyes) is found out, and given [{"type": "text", "text": content}].
+  // parts (those of some models with eyes) is found out, and given [{"type": "text", "text": content}];
+  // so is one that fails with an empty message and not with that.
   static Result<std::unique_ptr<ChatTemplate>> Parse(std::string_view source);
   ~ChatTemplate();
   // kMalformed: raise_exception's text or a type error with its line. kUnsupported: a filter or function that is

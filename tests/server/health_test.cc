@@ -182,6 +182,20 @@ TEST(Health, DeepHoldsTheModelToItsFirstAnswer) {
   EXPECT_EQ(healed->status(), 200);
 }
 
+TEST(Health, AQueueThatIsFullSaysNothingAgainstTheModel) {
+  Engine engine;
+  Health health(engine.Sources(), ByHand());
+  health.Look();
+  engine.done({true, " Paris"});
+  engine.now += 6;
+  const auto busy = std::make_shared<KeptReply>();
+  health.Deep(busy);
+  engine.done({false, "9 requests are waiting", true});
+  ASSERT_EQ(busy->sent(), 1);
+  EXPECT_EQ(busy->status(), 200) << busy->body();
+  EXPECT_EQ(busy->body().at("checks").at("model").at("status"), "busy");
+}
+
 TEST(Health, DeepDoesNotWaitForAModelThatIsSilent) {
   Engine engine;
   Health health(engine.Sources(), ByHand());

@@ -2,6 +2,8 @@
 // and hostile JSON, base64 and image URLs.
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "edge/server/openai/base64.h"
 #include "edge/server/openai/endpoint.h"
 #include "tests/server/openai_fake.h"
@@ -76,7 +78,7 @@ TEST(OpenAiFields, NumbersAtTheEndsOfTheirRange) {
       if (field.kind != Kind::kInteger && field.kind != Kind::kNumber) continue;
       ++seen;
       const std::string name = field.name;
-      const bool zero_is_out = name == "max_tokens";
+      const bool zero_is_out = name == "max_tokens" || name == "max_completion_tokens" || name == "max_output_tokens";
       // The width of the fake model.
       const bool exact = name == "dimensions";
       if (!exact) {
@@ -95,6 +97,65 @@ TEST(OpenAiFields, NumbersAtTheEndsOfTheirRange) {
     }
   }
   EXPECT_GT(seen, 40);
+}
+
+TEST(OpenAiFields, RefusedFieldsMayAskForNothing) {
+  const auto status = [](const std::string& field) {
+    OpenAiServer server;
+    server.service.answer = Say({"x"});
+    return server.Call("POST /v1/completions", R"({"prompt":"x",)" + field + "}")->head.status;
+  };
+  for (const char* nothing : {R"("best_of":1)", R"("mirostat":0)", R"("dry_multiplier":0.0)", R"("xtc_probability":0)",
+                              R"("suffix":"")", R"("suffix":null)"}) {
+    EXPECT_EQ(status(nothing), 200) << nothing;
+  }
+  for (const char* something :
+       {R"("best_of":2)", R"("best_of":0)", R"("mirostat":2)", R"("dry_multiplier":0.8)", R"("suffix":"x")"}) {
+    EXPECT_EQ(status(something), 400) << something;
+  }
+}
+
+TEST(OpenAiFields, NoAnswerIsLongerThanTheServerLetsIt) {
+  OpenAiOptions options;
+  options.limits.max_tokens = options.limits.answer_tokens = 5;
+  OpenAiServer server(options);
+  server.service.answer = Say({"x"});
+  const std::string chat = R"("messages":[{"role":"user","content":"x"}])";
+  const std::pair<std::string, std::string> bodies[] = {
+      {"POST /v1/chat/completions", "{" + chat + "}"},
+      {"POST /v1/chat/completions", "{" + chat + R"(,"max_tokens":-1})"},
+      {"POST /v1/chat/completions", "{" + chat + R"(,"max_completion_tokens":-1})"},
+      {"POST /v1/completions", R"({"prompt":"x"})"},
+      {"POST /v1/responses", R"({"input":"x"})"},
+  };
+  for (const auto& [route, body] : bodies) {
+    ASSERT_EQ(server.Call(route, body)->head.status, 200) << body;
+    EXPECT_EQ(server.service.tasks.back().max_tokens, 5) << route << body;
+  }
+  ASSERT_EQ(server.Call("POST /v1/completions", R"({"prompt":"x","max_tokens":3})")->head.status, 200);
+  EXPECT_EQ(server.service.tasks.back().max_tokens, 3);
+}
+
+TEST(OpenAiFields, WithoutASeedChanceIsAnotherEachTime) {
+  OpenAiServer server;
+  server.service.answer = Say({"x"});
+  std::set<uint64_t> seeds;
+  for (const char* body : {R"({"prompt":["x","x","x"]})", R"({"prompt":"x"})", R"({"prompt":"x","seed":-1})"}) {
+    ASSERT_EQ(server.Call("POST /v1/completions", body)->head.status, 200);
+  }
+  ASSERT_EQ(server.service.tasks.size(), 5u);
+  for (const Task& task : server.service.tasks) {
+    EXPECT_FALSE(task.seeded);
+    seeds.insert(task.sampling.seed);
+  }
+  EXPECT_EQ(seeds.size(), 5u);
+  // Greedy answers are kept, and found again by all that they depend on.
+  ASSERT_EQ(server.Call("POST /v1/completions", R"({"prompt":["x","x"],"temperature":0})")->head.status, 200);
+  EXPECT_EQ(server.service.tasks[5].sampling.seed, server.service.tasks[6].sampling.seed);
+  ASSERT_EQ(server.Call("POST /v1/completions", R"({"prompt":["x","x"],"seed":9223372036854775807})")->head.status,
+            200);
+  EXPECT_EQ(server.service.tasks[7].sampling.seed, 9223372036854775807u);
+  EXPECT_EQ(server.service.tasks[8].sampling.seed, 9223372036854775807u);
 }
 
 TEST(OpenAiFields, OtherKinds) {
@@ -127,7 +188,7 @@ TEST(OpenAiFields, OtherKinds) {
           for (const char* any : {"0", "true", "\"a\"", "{\"a\":[1]}", "[1]"}) fields.Accepts(one, name, any);
           break;
         case Kind::kRefused:
-          for (const char* some : {"1", "true", "\"a\"", "{\"a\":1}"}) fields.Refuses(one, name, some);
+          for (const char* some : {"2", "true", "\"a\"", "{\"a\":1}"}) fields.Refuses(one, name, some);
           if (name != "conversation") fields.Accepts(one, name, "null");
           break;
         case Kind::kInteger:

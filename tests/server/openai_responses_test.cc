@@ -94,6 +94,29 @@ TEST(OpenAiResponses, Streamed) {
   EXPECT_EQ(reply->ended, 1);
 }
 
+TEST(OpenAiResponses, StreamedLogprobsAreWithTheirText) {
+  OpenAiServer server;
+  server.service.answer = [](const Task&, Receiver& receiver) {
+    TokenDetail detail;
+    for (const char* text : {"Hel", "lo"}) {
+      detail.bytes = text;
+      detail.logprob = -0.5F;
+      receiver.OnText(0, text, {&detail, 1});
+    }
+    receiver.OnFinished(0, Finish::kStop);
+    receiver.OnDone({});
+  };
+  const auto reply = server.Call("POST /v1/responses", R"({"input":"Hi","stream":true,"top_logprobs":0})");
+  const auto events = EventsOf(*reply);
+  ASSERT_EQ(events.size(), 10u);
+  ASSERT_EQ(events[4]["logprobs"].size(), 1u);
+  EXPECT_EQ(events[4]["logprobs"][0]["token"], "Hel");
+  ASSERT_EQ(events[5]["logprobs"].size(), 1u);
+  EXPECT_EQ(events[5]["logprobs"][0]["token"], "lo");
+  EXPECT_EQ(events[6]["logprobs"].size(), 2u);
+  EXPECT_EQ(events[9]["response"]["output"][0]["content"][0]["logprobs"], events[6]["logprobs"]);
+}
+
 TEST(OpenAiResponses, StreamedCalls) {
   OpenAiServer server;
   server.service.answer = Say({"Wait. <tool_call>{\"name\":\"f\",\"arguments\":{\"a\":1}}</tool_call>"});

@@ -124,6 +124,19 @@ TEST(OpenAiTools, ForcedCallsAreToldAsTheyCome) {
   EXPECT_EQ(pieces[1].text, R"({"ci)");
 }
 
+TEST(OpenAiTools, AForcedCallThatIsCutOffIsNoText) {
+  ToolUse use;
+  use.names = {"weather"};
+  use.forced = true;
+  for (const std::string_view cut : {"{", R"({"na)", R"({"name":"weat)"}) {
+    ToolParser parser(use);
+    std::vector<AnswerPiece> pieces;
+    parser.Feed(cut, &pieces);
+    parser.Finish(&pieces);
+    EXPECT_TRUE(pieces.empty()) << cut;
+  }
+}
+
 OrderedJson WithTools(const std::string& choice = "") {
   OrderedJson body = Ask("Weather?");
   body["tools"] = OrderedJson::parse(R"([

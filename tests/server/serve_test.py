@@ -323,6 +323,57 @@ class UnderLoad(unittest.TestCase):
             stream.close()
             server.stop(signal.SIGKILL)
 
+    def test_without_a_queue_a_session_that_is_free_is_given(self):
+        with Server("--slots", "1", "--queue-length", "0", "--cache-size", "0", model=STORIES) as server:
+            for _ in range(2):
+                server.ask("/v1/completions", {"prompt": "Once", "max_tokens": 2})
+            stream = server.stream("/v1/completions", {"prompt": "0", **LONG, "temperature": 1})
+            next(stream)
+            status, _, text = server.request("POST", "/v1/completions", {"prompt": "x", "max_tokens": 2})
+            self.assertEqual((status, json.loads(text)["error"]["code"]), (503, "queue_full"))
+            model = json.loads(server.request("GET", "/health/deep")[2])["checks"]["model"]
+            self.assertIn(model["status"], ("ok", "busy"))
+            stream.close()
+
+    def test_what_is_prepared_ahead_waits_no_longer_than_others(self):
+        words = ["--slots", "1", "--queue-timeout", "1", "--ctx-size", "65536", "--cache-size", "0"]
+        with Server(*words, model=STORIES) as server:
+            stream = server.stream("/v1/completions", {"prompt": "0", "temperature": 1, **LONG, "max_tokens": 65000})
+            next(stream)
+            told = []
+
+            def ask():
+                status, _, text = server.request("POST", "/v1/completions", {"prompt": "x", "max_tokens": 2})
+                told.append((status, json.loads(text).get("error", {}).get("code")))
+
+            askers = [threading.Thread(target=ask) for _ in range(4)]
+            for a in askers:
+                a.start()
+            eventually(lambda: told or server.metric("mote:num_requests_waiting") == 4, "all of them wait")
+            self.assertEqual(server.metric("mote:num_requests_running"), 1)
+            for a in askers:
+                a.join()
+            self.assertEqual(told, [(503, "queue_timeout")] * 4)
+            self.assertTrue(next(stream))  # which goes on
+            stream.close()
+
+    def test_what_is_refused_is_counted(self):
+        with Server("--slots", "1", model=STORIES) as server:
+            for body, status, code in [({"prompt": "x", "n": 99}, 400, "invalid_value"), ({"prompt": "x", "suffix": "y"}, 400, "unsupported_parameter"),
+                                       ({"prompt": "x", "model": "absent"}, 404, "model_not_found")]:
+                answered, _, text = server.request("POST", "/v1/completions", body)
+                self.assertEqual((answered, json.loads(text)["error"]["code"]), (status, code))
+                self.assertEqual(server.metric("mote:request_refusals_total", code=code), 1)
+            status, _, text = server.request("POST", "/v1/completions", {"prompt": "x", "logit_bias": {"100000": 1}})
+            self.assertEqual(status, 400)
+            self.assertEqual(server.metric("mote:request_refusals_total"), 3, "what came to work is counted there")
+
+    def test_without_a_seed_answers_differ(self):
+        with Server("--slots", "2", model=STORIES) as server:
+            told = {server.ask("/v1/completions", {"prompt": "Once", "max_tokens": 24, "temperature": 1.5})["choices"][0]["text"]
+                    for _ in range(3)}
+            self.assertGreater(len(told), 1)
+
     def test_precisions_follow_load_and_never_go_below_the_floor(self):
         with tempfile.TemporaryDirectory() as folder:
             small = os.path.join(folder, "small.gguf")

@@ -106,6 +106,7 @@ std::shared_ptr<Ticket> FetchingService::Submit(Task task, std::shared_ptr<Recei
         503, "overloaded_error", "queue_full", "", "too many requests wait for images of other hosts; try again later",
         2};
     if (metrics_ != nullptr) metrics_->AddRefusal(refusal.code);
+    TellRefused(fetching->task, fetching->task.model, refusal);
     std::exchange(fetching->receiver, nullptr)->OnFailed(refusal);
   }
   queue_->came.notify_one();

@@ -58,6 +58,7 @@ struct Response {
   std::string content_type = "application/json";
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
+  std::string error;  // its code, for the log and the counters; "": none
 };
 
 // The way back to the client. All calls from any thread, none blocks. Exactly one of Send and Start; a Reply that is

@@ -46,7 +46,7 @@ std::optional<ApiError> ReadLogprobs(const Json& body, Task* task) {
 Table ChatFields(const OpenAiLimits& limits) {
   Table table = {
       {"messages", Kind::kArray, 1, static_cast<double>(limits.messages)},
-      {"max_completion_tokens", Kind::kInteger, 1, static_cast<double>(limits.max_tokens)},
+      {"max_completion_tokens", Kind::kInteger, -1, static_cast<double>(limits.max_tokens)},
       {"n", Kind::kInteger, 1, static_cast<double>(limits.choices)},
       {"logprobs", Kind::kBool},
       {"top_logprobs", Kind::kInteger, 0, 20},
@@ -72,6 +72,9 @@ std::optional<ApiError> ReadChat(const OpenAiContext& endpoint, Json& body, Task
   if (auto error = ReadSampling(body, limits, task)) return error;
   // The name that replaced max_tokens counts where both are there.
   task->max_tokens = static_cast<int>(GetInteger(body, "max_completion_tokens", task->max_tokens));
+  if (task->max_tokens == 0)
+    return BadField("max_completion_tokens", "max_completion_tokens must be at least 1, or left out");
+  LimitAnswer(limits, task);
   if (auto error = ReadLogprobs(body, task)) return error;
   if (const Json* modalities = Find(body, "modalities");
       modalities != nullptr && *modalities != Json::array({"text"})) {

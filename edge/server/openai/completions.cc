@@ -17,6 +17,7 @@ constexpr int kDefaultTokens = 16;
 std::optional<ApiError> ReadCompletion(const Json& body, const OpenAiLimits& limits, Task* task) {
   if (auto error = ReadSampling(body, limits, task)) return error;
   if (Find(body, "max_tokens") == nullptr) task->max_tokens = kDefaultTokens;
+  LimitAnswer(limits, task);
   task->logprobs = static_cast<int>(GetInteger(body, "logprobs", -1));
   if (task->logprobs >= 0 && GetBool(body, "echo", false)) {
     return BadField("echo", "echo must be false with logprobs: the prompt's own are not computed");
@@ -79,6 +80,7 @@ Handler CompletionHandler(std::shared_ptr<const OpenAiContext> endpoint) {
       Task one = task;
       one.text = std::move(prompts[i].text);
       one.tokens = std::move(prompts[i].tokens);
+      if (i > 0 && !one.seeded) one.sampling.seed = AnySeed(one.sampling);
       tickets->Add(service.Submit(std::move(one), answer->ReceiverOf(i)));
     }
     tickets->Watch(reply, answer->stream());

@@ -2,13 +2,17 @@
 
 #include <stdio.h>
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 namespace mote::server {
 namespace {
 
 std::string Show(double value) {
+  // Of seeds: the double behind the last value.
+  if (value == 9223372036854775808.0) return "9223372036854775807";
   char text[32];
   snprintf(text, sizeof(text), "%.15g", value);
   return text;
@@ -81,8 +85,9 @@ bool Fits(const Json& json, const Field& field) {
   }
 }
 
-bool IsEmptyHanded(const Json& json) {
-  return json.is_null() || json == false || (json.is_string() && json.get_ref<const std::string&>().empty()) ||
+// Asks for nothing: the answer is what it would be without the field. field.min: the number that does.
+bool IsEmptyHanded(const Json& json, const Field& field) {
+  return json.is_null() || json == false || json == "" || (json.is_number() && json.get<double>() == field.min) ||
          ((json.is_array() || json.is_object()) && json.empty());
 }
 
@@ -118,7 +123,7 @@ std::optional<ApiError> CheckFields(const Json& object, const Table& table, std:
     if (json == nullptr || field.kind == Kind::kAny || field.kind == Kind::kIgnored) continue;
     const std::string param = Join(path, field.name);
     if (field.kind == Kind::kRefused) {
-      if (IsEmptyHanded(*json)) continue;
+      if (IsEmptyHanded(*json, field)) continue;
       ApiError error = BadField(param, param + " is not supported: " + field.values);
       error.code = "unsupported_parameter";
       return error;
@@ -144,8 +149,11 @@ bool GetBool(const Json& object, std::string_view name, bool otherwise) {
 int64_t GetInteger(const Json& object, std::string_view name, int64_t otherwise) {
   const Json* json = Find(object, name);
   if (json == nullptr) return otherwise;
-  if (json->is_number_unsigned()) return static_cast<int64_t>(json->get<uint64_t>());  // seeds beyond 2^63 wrap
-  return json->is_number_integer() ? json->get<int64_t>() : static_cast<int64_t>(json->get<double>());
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+  if (json->is_number_unsigned()) return static_cast<int64_t>(std::min<uint64_t>(json->get<uint64_t>(), kMost));
+  if (json->is_number_integer()) return json->get<int64_t>();
+  const double value = json->get<double>();
+  return value < static_cast<double>(kMost) ? static_cast<int64_t>(value) : kMost;
 }
 
 double GetNumber(const Json& object, std::string_view name, double otherwise) {

@@ -23,7 +23,7 @@ enum class Kind {
   kArray,    // min to max items
   kObject,   // min to max members
   kIgnored,  // accepted, whatever it is: it has no meaning here, and clients send it
-  kRefused,  // not null, false or empty: 400, because ignoring it would give the wrong answer; `values` says why
+  kRefused,  // not null, false, empty or `min`: 400, because ignoring it would give the wrong answer; `values` says why
 };
 
 struct Field {

@@ -13,7 +13,8 @@ namespace mote::server {
 
 struct OpenAiLimits {
   JsonBounds json;
-  uint32_t max_tokens = 131072;  // of one answer; the context is the service's to hold
+  uint32_t max_tokens = 131072;  // that a request may ask for; the context is the service's to hold
+  uint32_t answer_tokens = 0;    // of one answer, asked for or not; 0: as many as the context holds
   uint32_t choices = 8;          // n
   uint32_t prompts = 16;         // of /v1/completions
   uint32_t inputs = 256;         // of /v1/embeddings

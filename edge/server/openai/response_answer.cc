@@ -33,8 +33,8 @@ void ResponseAnswer::OnStage(Stage stage, double fraction) {
 
 void ResponseAnswer::OnText(int, std::string_view text, std::span<const TokenDetail> tokens) {
   for (const TokenDetail& token : tokens) {
-    if (!logprobs_.empty()) logprobs_ += ',';
-    AppendChatLogprob(&logprobs_, token, true);
+    if (!untold_.empty()) untold_ += ',';
+    AppendChatLogprob(&untold_, token, true);
   }
   std::vector<AnswerPiece> pieces;
   reader_.Feed(text, &pieces);
@@ -47,6 +47,7 @@ void ResponseAnswer::OnFinished(int, Finish reason) {
   Take(pieces);
   finish_ = reason;
   if (items_.empty()) Open(AnswerPiece::Kind::kText, "");  // an empty answer is a message, too
+  if (!items_.back().complete) TakeLogprobs(&items_.back());
   Close();
 }
 
@@ -94,14 +95,24 @@ void ResponseAnswer::Open(AnswerPiece::Kind kind, const std::string& name) {
 void ResponseAnswer::Add(const std::string& text) {
   Item& item = items_.back();
   item.text += text;
+  const std::string logprobs = TakeLogprobs(&item);
   if (stream_ == nullptr) return;
   Json members = OfItem();
   members["delta"] = text;
-  if (item.kind == AnswerPiece::Kind::kText) members["logprobs"] = Json::array();
+  if (item.kind == AnswerPiece::Kind::kText) members["logprobs"] = Json::parse("[" + logprobs + "]");
   const char* const type = item.call()                                ? "response.function_call_arguments.delta"
                            : item.kind == AnswerPiece::Kind::kThought ? "response.reasoning_text.delta"
                                                                       : "response.output_text.delta";
   Tell(type, std::move(members));
+}
+
+// Of the tokens since the last piece: they are its text's, or of no text where it is a call or a thought.
+std::string ResponseAnswer::TakeLogprobs(Item* item) {
+  std::string logprobs = std::exchange(untold_, {});
+  if (item->kind != AnswerPiece::Kind::kText) return "";
+  if (!item->logprobs.empty() && !logprobs.empty()) item->logprobs += ',';
+  item->logprobs += logprobs;
+  return logprobs;
 }
 
 void ResponseAnswer::Close() {
@@ -116,7 +127,7 @@ void ResponseAnswer::Close() {
     Tell("response.function_call_arguments.done", std::move(members));
   } else {
     const bool text = item.kind == AnswerPiece::Kind::kText;
-    if (text) members["logprobs"] = Json::array();
+    if (text) members["logprobs"] = Json::parse("[" + item.logprobs + "]");
     Tell(text ? "response.output_text.done" : "response.reasoning_text.done", std::move(members));
     members = OfItem();
     members["part"] = PartJson(item);
@@ -135,7 +146,7 @@ Json ResponseAnswer::PartJson(const Item& item) const {
   part["text"] = item.text;
   if (thought) return part;
   part["annotations"] = Json::array();
-  part["logprobs"] = item.complete && !logprobs_.empty() ? Json::parse("[" + logprobs_ + "]") : Json::array();
+  part["logprobs"] = item.complete ? Json::parse("[" + item.logprobs + "]") : Json::array();
   return part;
 }
 

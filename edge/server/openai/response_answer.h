@@ -37,7 +37,8 @@ class ResponseAnswer : public Receiver {
     AnswerPiece::Kind kind = AnswerPiece::Kind::kText;  // kText, kThought, kCall
     bool call() const { return kind == AnswerPiece::Kind::kCall; }
     std::string call_id, name;
-    std::string text;  // or arguments
+    std::string text;      // or arguments
+    std::string logprobs;  // of the text: items of JSON
     bool complete = false;
   };
 
@@ -45,6 +46,7 @@ class ResponseAnswer : public Receiver {
   void Open(AnswerPiece::Kind kind, const std::string& name);
   void Add(const std::string& text);
   void Close();
+  std::string TakeLogprobs(Item* item);
 
   Json ItemJson(const Item& item) const;
   Json PartJson(const Item& item) const;
@@ -63,7 +65,7 @@ class ResponseAnswer : public Receiver {
   std::string model_;
   ChoiceReader reader_;
   std::vector<Item> items_;  // the last is open where it is not complete
-  std::string logprobs_;     // items of JSON
+  std::string untold_;       // log-probabilities, items of JSON, that no piece of text has had
   int64_t sequence_ = 0;
   bool begun_ = false;
   Finish finish_ = Finish::kStop;

@@ -83,6 +83,8 @@ std::optional<ApiError> ReadResponse(const OpenAiContext& endpoint, const Json& 
   const OpenAiLimits& limits = endpoint.options.limits;
   if (auto error = ReadSampling(body, limits, task)) return error;
   task->max_tokens = static_cast<int>(GetInteger(body, "max_output_tokens", task->max_tokens));
+  if (task->max_tokens == 0) return BadField("max_output_tokens", "max_output_tokens must be at least 1, or left out");
+  LimitAnswer(limits, task);
   task->logprobs = static_cast<int>(GetInteger(body, "top_logprobs", -1));
   if (const Json* text = Find(body, "text")) {
     const Json* format = Find(*text, "format");
@@ -127,7 +129,7 @@ Table ResponseFields(const OpenAiLimits& limits) {
   Table table = {
       {"input", Kind::kAny},
       {"instructions", Kind::kString, 0, double{1 << 30}},
-      {"max_output_tokens", Kind::kInteger, 1, static_cast<double>(limits.max_tokens)},
+      {"max_output_tokens", Kind::kInteger, -1, static_cast<double>(limits.max_tokens)},
       {"top_logprobs", Kind::kInteger, 0, 20},
       {"text", Kind::kObject, 0, 16},
       {"n", Kind::kInteger, 1, 1},

@@ -2,8 +2,11 @@
 
 #include <stdlib.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <limits>
+#include <random>
 #include <utility>
 
 #include "edge/server/openai/messages.h"
@@ -11,9 +14,9 @@
 namespace mote::server {
 namespace {
 
-// The doubles next to the ends of int64_t.
+// The ends of int64_t; its last value and the double behind it are one here.
 constexpr double kMinSeed = -9223372036854775808.0;
-constexpr double kMaxSeed = 9223372036854774784.0;
+constexpr double kMaxSeed = 9223372036854775808.0;
 // top_p 0 means the likeliest token alone; the engine's top_p is above 0.
 constexpr double kLeastTopP = 1e-6;
 
@@ -111,9 +114,24 @@ void AddSamplingFields(const OpenAiLimits& limits, Table* table) {
       {"mirostat", Kind::kRefused, 0, 0, "use temperature, top_p, top_k and min_p"},
       {"dry_multiplier", Kind::kRefused, 0, 0, "use repeat_penalty"},
       {"xtc_probability", Kind::kRefused, 0, 0, "use temperature, top_p, top_k and min_p"},
-      {"best_of", Kind::kRefused, 0, 0, "use n"},
+      {"best_of", Kind::kRefused, 1, 1, "use n"},
   };
   table->insert(table->end(), fields.begin(), fields.end());
+}
+
+uint64_t AnySeed(const SamplingOptions& sampling) {
+  if (sampling.temperature == 0) return sampling.seed;
+  static const uint64_t start = (uint64_t{std::random_device{}()} << 32) | std::random_device{}();
+  static std::atomic<uint64_t> count{0};
+  // Requests are told apart here, and neighbours by the sampler, which spreads its seed over all bits. An odd step goes
+  // through all seeds, and far beyond the choices of a request, whose seeds follow its own one by one.
+  return start + count.fetch_add(1, std::memory_order_relaxed) * 0x9E3779B97F4A7C15u;
+}
+
+void LimitAnswer(const OpenAiLimits& limits, Task* task) {
+  if (limits.answer_tokens == 0) return;
+  const int most = static_cast<int>(limits.answer_tokens);
+  task->max_tokens = task->max_tokens < 0 ? most : std::min(task->max_tokens, most);
 }
 
 std::optional<ApiError> ReadSampling(const Json& body, const OpenAiLimits& limits, Task* task) {
@@ -132,7 +150,7 @@ std::optional<ApiError> ReadSampling(const Json& body, const OpenAiLimits& limit
   // -1 stands for a random seed in other servers.
   const int64_t seed = GetInteger(body, "seed", -1);
   task->seeded = seed != -1;
-  if (task->seeded) sampling.seed = static_cast<uint64_t>(seed);
+  sampling.seed = task->seeded ? static_cast<uint64_t>(seed) : AnySeed(sampling);
   task->choices = static_cast<int>(GetInteger(body, "n", 1));
   task->ignore_eos = GetBool(body, "ignore_eos", false);
   task->deadline = GetNumber(body, "timeout", 0);

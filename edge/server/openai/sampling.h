@@ -16,6 +16,12 @@ SamplingOptions OpenAiSampling();
 // Appends model, sampling, stop, seed, stream, timeout, quality, conversation, ... and what is ignored or refused.
 void AddSamplingFields(const OpenAiLimits& limits, Table* table);
 
+// Another one each time, where chance has a say: greedy answers are the same with any, and kept by it.
+uint64_t AnySeed(const SamplingOptions& sampling);
+
+// Holds the answer to what the server lets one have, whatever the request says or leaves out. After all that reads it.
+void LimitAnswer(const OpenAiLimits& limits, Task* task);
+
 // Of a body that was held against its table. task->sampling: what counts where the body says nothing.
 std::optional<ApiError> ReadSampling(const Json& body, const OpenAiLimits& limits, Task* task);
 

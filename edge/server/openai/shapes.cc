@@ -49,6 +49,7 @@ void SendError(Reply& reply, const ApiError& error) {
     response.headers.emplace_back("Retry-After", std::to_string(seconds));
   }
   response.body = ErrorJson(error);
+  response.error = error.code;
   reply.Send(std::move(response));
 }
 

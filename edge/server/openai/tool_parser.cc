@@ -122,7 +122,9 @@ void ToolParser::Feed(std::string_view text, std::vector<AnswerPiece>* pieces) {
 }
 
 void ToolParser::Finish(std::vector<AnswerPiece>* pieces) {
-  if (state_ != State::kBehind && state_ != State::kRest && !held_.empty()) Text(std::exchange(held_, {}), pieces);
+  // What a forced call was cut off in is no text: nobody wrote it for people.
+  const bool text = state_ != State::kBehind && state_ != State::kRest && state_ != State::kForced;
+  if (text && !held_.empty()) Text(std::exchange(held_, {}), pieces);
   held_.clear();
 }
 

@@ -36,7 +36,8 @@ struct GpuFacts {
 // What the canary said, or why it said nothing.
 struct CanaryAnswer {
   bool ok = false;
-  std::string text;  // the answer, or the error
+  std::string text;   // the answer, or the error
+  bool busy = false;  // no answer, because others are before it
 };
 
 // What health asks the other parts. Called from the health thread or from requests' threads, and must not block; an

@@ -12,6 +12,16 @@ namespace {
 
 // Prompts that are made ready beyond those that have a session: so that a session that comes free is not left waiting.
 constexpr uint32_t kAhead = 2;
+ApiError QueueTimeout(double seconds) {
+  return {503,
+          "overloaded_error",
+          "queue_timeout",
+          "",
+          "the request waited " + std::to_string(static_cast<int>(seconds)) +
+              " s for its turn, which is too long; try again later",
+          5};
+}
+
 // How often a waiting request's deadline is looked at.
 constexpr std::chrono::milliseconds kTick(50);
 
@@ -52,8 +62,11 @@ bool Engine::Submit(std::shared_ptr<Work> work, ApiError* refusal) {
       *refusal = ShuttingDown();
       return false;
     }
-    const size_t waiting = queue_[0].size() + queue_[1].size();
-    const bool all = waiting >= options_.queue_length;
+    const uint32_t waiting = Waiting();
+    // One that a session is free for does not wait.
+    const bool free = queue_[0].size() + queue_[1].size() + works_ - placed_ + computing_.size() <
+                      static_cast<size_t>(options_.slots);
+    const bool all = waiting >= options_.queue_length && !free;
     // One tenant may fill half of the queue: the rest stays open to others.
     const bool own =
         !work->task.tenant.empty() && queue_[images].size(work->task.tenant) >= std::max(1u, options_.queue_length / 2);
@@ -101,11 +114,23 @@ double Engine::DrainRate() const {
   return age > 0 ? count / age : 0;
 }
 
+// Those in the queue, and those taken from it ahead of time, less those that sessions are free for.
+uint32_t Engine::Waiting() const {
+  const size_t unplaced = queue_[0].size() + queue_[1].size() + works_ - placed_;
+  const size_t free =
+      static_cast<size_t>(options_.slots) - std::min(computing_.size(), static_cast<size_t>(options_.slots));
+  return static_cast<uint32_t>(unplaced - std::min(unplaced, free));
+}
+
+bool Engine::HasWaited(const Work& work, double now) const {
+  return now > work.arrived + options_.queue_timeout;
+}
+
 EngineState Engine::state() const {
   const std::lock_guard lock(mutex_);
   EngineState state;
-  state.waiting = static_cast<uint32_t>(queue_[0].size() + queue_[1].size());
-  state.running = works_;
+  state.waiting = Waiting();
+  state.running = static_cast<uint32_t>(queue_[0].size() + queue_[1].size()) + works_ - state.waiting;
   uint64_t held = 0;
   uint64_t room = 0;
   for (const SlotState& slot : slot_states_) {
@@ -241,18 +266,13 @@ void Engine::ExpireQueued(double now) {
     for (auto& queue : queue_) {
       queue.Extract(
           [&](const std::shared_ptr<Work>& work) {
-            return work->given_up || now > work->deadline || now > work->arrived + options_.queue_timeout;
+            return work->given_up || now > work->deadline || HasWaited(*work, now);
           },
           [&](std::shared_ptr<Work> work) { dropped.push_back(std::move(work)); });
     }
   }
   for (const auto& work : dropped) {
-    if (!work->given_up) {
-      Fail(*work, {503, "overloaded_error", "queue_timeout", "",
-                   "the request waited " + std::to_string(static_cast<int>(now - work->arrived)) +
-                       " s for its turn, which is too long; try again later",
-                   5});
-    }
+    if (!work->given_up) Fail(*work, QueueTimeout(now - work->arrived));
     Finish(*work);
   }
 }
@@ -276,8 +296,11 @@ void Engine::Expire(double now) {
     }
     return work.given_up || work.error.has_value();
   };
+  const bool full = !slots_.any_free();
   std::erase_if(wanting_, [&](std::unique_ptr<Run>& run) {
     const std::shared_ptr<Work> work = run->work;
+    // What was prepared ahead waits as those in the queue do.
+    if (full && work->placed == 0 && HasWaited(*work, now)) Fail(*work, QueueTimeout(now - work->arrived));
     if (!doomed(*work)) return false;
     run.reset();
     EndChoice(work);

@@ -33,7 +33,7 @@ struct EngineOptions {
   uint32_t context = 0;         // tokens of a session; 0: the model's
   uint32_t batch = 0;           // rows of a step; 0: as the model was loaded with
   uint32_t prefill_budget = 0;  // rows of prompts in a step while streams are running; 0: what the batch holds
-  uint32_t queue_length = 256;  // requests
+  uint32_t queue_length = 256;  // requests that may wait for a session
   double queue_timeout = 30;
   uint64_t max_image_pixels = uint64_t{1} << 24;
   std::shared_ptr<const Backoff> backoff;  // optional: how much of all this is used
@@ -41,8 +41,8 @@ struct EngineOptions {
 
 // What an engine says of itself, at any time.
 struct EngineState {
-  uint32_t running = 0;  // requests that are being prepared or computed
-  uint32_t waiting = 0;
+  uint32_t running = 0;    // requests with a session, or with one that is free for them once they are prepared
+  uint32_t waiting = 0;    // for a session
   double cache_usage = 0;  // of its sessions' room for tokens
   double drain_rate = 0;   // requests a second that lately came to their end
   uint64_t progress = 0;   // grows with each step, prompt and view of an image
@@ -60,8 +60,9 @@ struct Work {
 
   // The engine's.
   std::atomic<bool> given_up{false};
-  double started = 0;  // taken from the queue
+  double started = 0;  // taken from the queue, to be prepared
   double ready = 0;    // images read, prompt made
+  double placed = 0;   // given a session
   double first = 0;    // token
   Prompt prompt;
   std::vector<Token> tokens;  // of the prompt, -1 for rows of images
@@ -129,7 +130,9 @@ class Engine {
   void Fail(Work& work, ApiError error);
   void Finish(Work& work);
   void Account(const Work& work, const Summary& summary);
-  double DrainRate() const;  // with mutex_ held
+  double DrainRate() const;                            // with mutex_ held, as the next one
+  uint32_t Waiting() const;                            // works, for a session
+  bool HasWaited(const Work& work, double now) const;  // too long
   uint32_t AdmissionLimit() const;
 
   const std::shared_ptr<const void> backing_;
@@ -144,7 +147,8 @@ class Engine {
   uint32_t admitted_ = 0;                      // choices of works taken from the queue and not ended
   // Sessions at work, and for whom: whoever leaves ends a step in its midst where it was made for nobody else.
   std::vector<std::pair<const Work*, mote_session*>> computing_;
-  uint32_t works_ = 0;  // and the works themselves
+  uint32_t works_ = 0;   // and the works themselves
+  uint32_t placed_ = 0;  // of which so many have, or had, a session
   std::deque<std::shared_ptr<Work>> ready_;
   bool stop_ = false;
   bool wake_ = false;

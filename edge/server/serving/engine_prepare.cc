@@ -98,7 +98,9 @@ bool Engine::Prepare(Work& work) {
     return Prompt::FromText(model_, task.text, images, MOTE_ADD_SPECIAL, options);
   }();
   if (!prompt.ok()) {
-    if (!work.given_up) Fail(work, ToApiError(prompt.error().code, prompt.error().message));
+    ApiError error = ToApiError(prompt.error().code, prompt.error().message);
+    if (error.status == 400 && error.param.empty()) error.param = task.chat ? "messages" : "prompt";
+    if (!work.given_up) Fail(work, std::move(error));
     return false;
   }
   work.prompt = std::move(prompt.value());

@@ -151,6 +151,10 @@ bool Engine::StartRun(std::unique_ptr<Run>& run) {
   {
     const std::lock_guard lock(mutex_);
     computing_.emplace_back(&work, slot.session.handle());
+    if (work.placed == 0) {
+      work.placed = Now();
+      ++placed_;
+    }
     if (work.given_up) slot.session.Cancel();  // whose Wake came before
   }
   runs_.push_back(std::move(run));
@@ -185,6 +189,7 @@ void Engine::Finish(Work& work) {
     const std::lock_guard lock(mutex_);
     ended_at_[ended_++ % std::size(ended_at_)] = now;
     if (work.started != 0) --works_;
+    if (work.placed != 0) --placed_;
   }
   Summary summary;
   summary.model = options_.name;
@@ -193,8 +198,11 @@ void Engine::Finish(Work& work) {
   summary.usage.cached_tokens = work.cached_tokens;
   summary.usage.image_tokens = work.info.image_rows;
   summary.usage.completion_tokens = work.completion_tokens;
-  summary.timings.queued = (work.started != 0 ? work.started : now) - work.arrived;
-  summary.timings.images = work.info.images == 0 ? 0 : work.ready - work.started;
+  // For a turn and for a session, and not while it was prepared.
+  const double prepared = work.ready != 0 ? work.ready - work.started : 0;
+  const double end = work.placed != 0 ? work.placed : work.started != 0 && work.ready == 0 ? work.started : now;
+  summary.timings.queued = end - work.arrived - prepared;
+  summary.timings.images = work.info.images == 0 ? 0 : prepared;
   summary.timings.prefill = work.prefill_seconds;
   summary.timings.first_token = work.first != 0 ? work.first - work.arrived : 0;
   summary.timings.decode = work.decode_seconds;

@@ -237,6 +237,7 @@ std::shared_ptr<Ticket> ModelService::Submit(Task task, std::shared_ptr<Receiver
   if (!engine->Submit(work, &refusal)) {
     if (work->ended) work->ended(nullptr);
     if (metrics_ != nullptr) metrics_->AddRefusal(refusal.code);
+    TellRefused(work->task, engine->options().name, refusal);
     work->flight->TellFailed(refusal);
   }
   return ticket;

@@ -73,6 +73,16 @@ struct Task {
   std::string conversation;                           // "": none; requests of one conversation prefer the same session
 };
 
+// Tells whoever accounts for the task that it came to no work.
+inline void TellRefused(const Task& task, const std::string& model, const ApiError& refusal) {
+  if (!task.ended) return;
+  Outcome outcome;
+  outcome.model = model;
+  outcome.finish = "error";
+  outcome.error = refusal.code;
+  task.ended(outcome);
+}
+
 struct TokenDetail {
   Token token = -1;
   std::string bytes;
