@@ -100,6 +100,9 @@ TEST(Router, KnowsWhichMethodsAPathHas) {
     EXPECT_EQ(routes.Dispatch(method, "/v1/chat/completions").status, 405) << method;
   }
   EXPECT_EQ(routes.Dispatch("TRACE", "/").status, 400);
+  const auto all = routes.Dispatch("OPTIONS", "*");
+  EXPECT_EQ(all.status, 204);
+  EXPECT_EQ(all.allow, "DELETE, GET, HEAD, OPTIONS, POST, PUT");
   EXPECT_EQ(routes.called, "");
 }
 

@@ -62,6 +62,19 @@ std::string Post(const std::string& lines, const std::string& body) {
   return "POST / HTTP/1.1\r\n" + kHost + lines + "\r\n" + body;
 }
 
+struct Refused {
+  std::string bytes;
+  int status;
+};
+
+void CheckRefused(const std::vector<Refused>& rows) {
+  for (const Refused& row : rows) {
+    const Outcome outcome = Read(row.bytes);
+    EXPECT_EQ(outcome.state, Reader::State::kRefused) << row.bytes;
+    EXPECT_EQ(outcome.status, row.status) << row.bytes;
+  }
+}
+
 TEST(Reader, TakesARequestApart) {
   const std::string bytes =
       "POST /v1/a%20b/c%2Fd:e?x=1&y=a+b%26&&z HTTP/1.1\r\nhOsT: example.org:8080\r\nX-Thing: \t some value \r\n"
@@ -93,6 +106,69 @@ TEST(Reader, ReadsChunks) {
       Read(Post("Transfer-Encoding: Chunked\r\n", "5\r\nhello\r\n00A;q=\"a b\"\r\n0123456789\r\n0\r\n\r\nnext"));
   ASSERT_EQ(outcome.state, Reader::State::kComplete);
   EXPECT_EQ(outcome.read.request.body, "hello0123456789");
+}
+
+TEST(Reader, ForgivesBlanksBeforeAnExtension) {
+  const Outcome outcome =
+      Read(Post("Transfer-Encoding: chunked\r\n", "5 ;a=b\r\nhello\r\n5\t ; a = b\r\nworld\r\n0 ;c\r\n\r\n"));
+  ASSERT_EQ(outcome.state, Reader::State::kComplete);
+  EXPECT_EQ(outcome.read.request.body, "helloworld");
+}
+
+TEST(Reader, ReadsTrailersOverWithinTheLimitsOfAHead) {
+  ReaderLimits limits;
+  limits.header_line = 200;
+  limits.fields = 10;
+  limits.head = 900;
+  const auto post = [](const std::string& trailers) {
+    return Post("Transfer-Encoding: chunked\r\n", "5\r\nhello\r\n0\r\n" + trailers + "\r\n");
+  };
+  const std::string bytes = post("X-Sum: 5d41\r\nEmpty:\r\n") + "GET / HTTP";
+  const Outcome outcome = Read(bytes);
+  ASSERT_EQ(outcome.state, Reader::State::kComplete);
+  EXPECT_EQ(outcome.used, bytes.size() - 10);
+  EXPECT_EQ(outcome.read.request.body, "hello");
+  const std::vector<std::pair<std::string, std::string>> headers = {{"host", "a"}, {"transfer-encoding", "chunked"}};
+  EXPECT_EQ(outcome.read.request.headers, headers);
+
+  const std::string line = "X: " + std::string(197, 'a') + "\r\n";
+  std::string ten, full = line + line + line + line;
+  for (int i = 0; i < 10; ++i) ten += "X: y\r\n";
+  full += "X: " + std::string(900 - full.size() - 7, 'a') + "\r\n";  // with the empty line, all of the head's bytes
+  for (const std::string& trailers : {line, ten, full}) {
+    EXPECT_EQ(Read(post(trailers), limits).state, Reader::State::kComplete) << trailers;
+  }
+  for (const std::string& trailers : {"X: a" + line.substr(3), ten + "X: y\r\n", "X: a" + full.substr(3)}) {
+    EXPECT_EQ(StatusOf(post(trailers), limits), 431) << trailers;
+  }
+}
+
+TEST(Reader, AnAbsoluteTargetNamesTheHost) {
+  struct Row {
+    std::string target, host, path, read_target;
+    size_t query = 0;
+  };
+  const std::vector<Row> rows = {
+      {"http://a/b%20c", "a", "/b c", "/b%20c"},
+      {"HTTP://[::1]:80/", "[::1]:80", "/", "/"},
+      {"https://b.example:8443", "b.example:8443", "/", "/"},
+      {"http://b?c=d", "b", "/", "/", 1},
+      {"http://b/http://c/", "b", "/http://c/", "/http%3A//c/"},
+  };
+  for (const Row& row : rows) {
+    for (const std::string head : {" HTTP/1.1\r\nHost: a\r\n\r\n", " HTTP/1.0\r\n\r\n"}) {
+      const Outcome outcome = Read("GET " + row.target + head);
+      ASSERT_EQ(outcome.state, Reader::State::kComplete) << row.target;
+      EXPECT_EQ(outcome.read.request.path, row.path);
+      EXPECT_EQ(outcome.read.target, row.read_target);
+      EXPECT_EQ(outcome.read.request.query.size(), row.query);
+      const std::vector<std::pair<std::string, std::string>> headers = {{"host", row.host}};
+      EXPECT_EQ(outcome.read.request.headers, headers);
+    }
+  }
+  EXPECT_EQ(Read("OPTIONS http://a HTTP/1.1\r\nHost: a\r\n\r\n").read.target, "*");
+  // It takes nobody's duty: there must be a Host header, and a good one.
+  CheckRefused({{"GET http://a/ HTTP/1.1\r\n\r\n", 400}, {"GET http://a/ HTTP/1.1\r\nHost: a b\r\n\r\n", 400}});
 }
 
 TEST(Reader, BodiesOfAnyMethodAreReadExactly) {
@@ -128,19 +204,6 @@ TEST(Reader, AcceptsWhatRealClientsSend) {
   for (const std::string& bytes : good) EXPECT_EQ(Read(bytes).state, Reader::State::kComplete) << bytes;
 }
 
-struct Refused {
-  std::string bytes;
-  int status;
-};
-
-void CheckRefused(const std::vector<Refused>& rows) {
-  for (const Refused& row : rows) {
-    const Outcome outcome = Read(row.bytes);
-    EXPECT_EQ(outcome.state, Reader::State::kRefused) << row.bytes;
-    EXPECT_EQ(outcome.status, row.status) << row.bytes;
-  }
-}
-
 TEST(Reader, RefusesMalformedRequestLines) {
   const std::string nul(1, '\0');
   const std::vector<Refused> rows = {
@@ -164,7 +227,16 @@ TEST(Reader, RefusesMalformedRequestLines) {
       {"TRACE / HTTP/1.1\r\n", 501},
       {"CONNECT a:80 HTTP/1.1\r\n", 501},
       {"G(T / HTTP/1.1\r\n", 400},
-      {"GET http://a/ HTTP/1.1\r\n", 400},
+      {"GET ftp://a/ HTTP/1.1\r\n", 400},
+      {"GET http:/a HTTP/1.1\r\n", 400},
+      {"GET http:// HTTP/1.1\r\n", 400},
+      {"GET http:///a HTTP/1.1\r\n", 400},
+      {"GET http://:80/a HTTP/1.1\r\n", 400},
+      {"GET http://u@a/ HTTP/1.1\r\n", 400},
+      {"GET http://a#b HTTP/1.1\r\n", 400},
+      {"GET http://a\\b/ HTTP/1.1\r\n", 400},
+      {"GET http://a%2fb/ HTTP/1.1\r\n", 400},
+      {"GET http://a http://b/ HTTP/1.1\r\n", 400},
       {"GET a HTTP/1.1\r\n", 400},
       {"GET * HTTP/1.1\r\n", 400},
       {"GET /a#b HTTP/1.1\r\n", 400},
@@ -251,7 +323,10 @@ TEST(Reader, RefusesMalformedChunks) {
       {"0x1\r\na\r\n", 400},
       {" 1\r\na\r\n", 400},
       {"1 \r\na\r\n", 400},
-      {"1\t;a\r\na\r\n", 400},
+      {"1 a\r\na\r\n", 400},
+      {"1 2;a\r\na\r\n", 400},
+      {"1\x0b;a\r\na\r\n", 400},
+      {" ;a\r\n", 400},
       {"\r\n", 400},
       {";a=b\r\n", 400},
       {"g\r\n", 400},
@@ -267,10 +342,19 @@ TEST(Reader, RefusesMalformedChunks) {
       {"1;" + nul + "\r\na\r\n", 400},
       {"1;a\rb\r\na\r\n", 400},
       {"1;" + std::string(400, 'a') + "\r\na\r\n", 400},
-      {"0\r\nX: y\r\n\r\n", 400},
       {"0\r\nContent-Length: 3\r\n\r\n", 400},
+      {"0\r\ntransfer-encoding: chunked\r\n\r\n", 400},
+      {"0\r\nHost: b\r\n\r\n", 400},
+      {"0\r\nAuthorization: b\r\n\r\n", 400},
+      {"0\r\nno colon\r\n\r\n", 400},
+      {"0\r\nX : y\r\n\r\n", 400},
+      {"0\r\n X: y\r\n\r\n", 400},
+      {"0\r\nX: y\r\n z\r\n\r\n", 400},
+      {"0\r\nX: y\n\r\n", 400},
+      {"0\r\nX: " + nul + "\r\n\r\n", 400},
+      {"0\r\nGET / HTTP/1.1\r\n\r\n", 400},
       {"0\r\n\n", 400},
-      {"0\r\n" + std::string(10000, 'a'), 400},
+      {"0\r\n" + std::string(10000, 'a'), 431},
   };
   for (const Refused& row : rows) {
     EXPECT_EQ(StatusOf(Post("Transfer-Encoding: chunked\r\n", row.bytes)), row.status) << row.bytes.substr(0, 100);

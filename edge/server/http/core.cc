@@ -66,10 +66,14 @@ Core::Core(FrontOptions given) : options(std::move(given)), now_(SteadyNow()) {
   wheel_ = std::make_unique<Wheel>(now_);
   step_.core = this;
   body_limit = [this](const ReadRequest& head) {
-    const auto found = route_options.find(head.request.method + " " + head.target);
-    const bool large = found != route_options.end() && found->second.large_body;
-    return large ? options.large_body_bytes : options.body_bytes;
+    return OptionsOf(head).large_body ? options.large_body_bytes : options.body_bytes;
   };
+}
+
+const RouteOptions& Core::OptionsOf(const ReadRequest& read) const {
+  static constexpr RouteOptions kNone;
+  const auto found = route_options.find(read.request.method + " " + read.target);
+  return found != route_options.end() ? found->second : kNone;
 }
 
 Core::~Core() {
@@ -236,8 +240,7 @@ void Core::Become(Peer* peer, const Request& request) const {
 void Core::Dispatch(Connection* connection, ReadRequest read, std::unique_ptr<BodyLease> lease) {
   auto job = std::make_shared<Job>();
   Become(&read.request.peer, read.request);
-  const auto found = route_options.find(read.request.method + " " + read.target);
-  job->direct = found != route_options.end() && found->second.direct;
+  job->direct = OptionsOf(read).direct;
   job->request = std::move(read.request);
   job->target = std::move(read.target);
   job->exchange = connection->exchange()->shared_from_this();
@@ -261,7 +264,8 @@ void Core::Serve(Job* job) const {
     if (outcome.status == 500) return job->exchange->Abandon();
     job->exchange->SetRoute(outcome.route);
     const std::string what = job->request.method + " " + job->request.path.substr(0, 200);
-    Response response = outcome.status == 405
+    Response response = outcome.status == 204 ? Response{204, "", {}, ""}
+                        : outcome.status == 405
                             ? ErrorResponse(405, "method_not_allowed", what + ": this path knows " + outcome.allow)
                             : ErrorResponse(outcome.status, "not_found", what + ": there is nothing here");
     if (!outcome.allow.empty()) response.headers.emplace_back("Allow", outcome.allow);

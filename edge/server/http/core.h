@@ -74,6 +74,7 @@ class Core {
   void Remove(Connection* connection);
   // `lease`: of the body. Takes the request off the connection's hands.
   void Dispatch(Connection* connection, ReadRequest read, std::unique_ptr<BodyLease> lease);
+  const RouteOptions& OptionsOf(const ReadRequest& read) const;
   void Observe(const Exchange& exchange, bool gone);
   void ObserveRefusal(const std::string& id, const std::string& method, const Peer& peer, int status);
   void AddPeriodic(std::shared_ptr<Periodic> periodic);

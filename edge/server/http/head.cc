@@ -104,14 +104,44 @@ std::optional<Refusal> ParseVersion(std::string_view text, ReadRequest* read) {
   return std::nullopt;
 }
 
+// host or host:port; names, IPv4 and bracketed IPv6.
+bool IsHost(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return IsAlphaNumeric(c) || IsIn(c, "-._~:[]"); });
+}
+
+// Of "http://" or "https://", whatever the case; 0 where the target begins with neither.
+size_t SchemeSize(std::string_view target) {
+  for (const std::string_view scheme : {"http://", "https://"}) {
+    if (Lower(target.substr(0, scheme.size())) == scheme) return scheme.size();
+  }
+  return 0;
+}
+
 std::optional<Refusal> ParseTarget(std::string_view target, const ReaderLimits& limits, ReadRequest* read) {
   Request& request = read->request;
   if (target == "*" && request.method == "OPTIONS") {
     request.path = read->target = "*";
     return std::nullopt;
   }
+  std::string held;
+  if (const size_t scheme = SchemeSize(target); scheme > 0) {
+    target.remove_prefix(scheme);
+    const size_t end = std::min(target.find_first_of("/?"), target.size());
+    const std::string_view authority = target.substr(0, end);
+    // RFC 9110, 4.2.1: a URI without a host must be refused. A user's name would be part of no Host header.
+    if (authority.empty() || authority.front() == ':' || !IsHost(authority)) {
+      return Malformed("the target's authority is not a host, or a host and a port");
+    }
+    read->authority = authority;
+    target.remove_prefix(end);
+    if (target.empty() && request.method == "OPTIONS") {
+      request.path = read->target = "*";  // RFC 9112, 3.2.4: what "*" becomes on its way through a proxy
+      return std::nullopt;
+    }
+    if (target.empty() || target.front() == '?') target = held.append("/").append(target);
+  }
   if (target.empty() || target.front() != '/') {
-    return Malformed("the target is not a path (of the forms of RFC 9112, 3.2, only origin-form is accepted)");
+    return Malformed("the target is neither a path nor a URI of http or https (RFC 9112, 3.2)");
   }
   const size_t mark = std::min(target.find('?'), target.size());
   if (!Decode(target.substr(0, mark), false, &request.path, &read->target)) {
@@ -120,15 +150,29 @@ std::optional<Refusal> ParseTarget(std::string_view target, const ReaderLimits& 
   return ParseQuery(target.substr(std::min(mark + 1, target.size())), limits, &request);
 }
 
-// host or host:port; names, IPv4 and bracketed IPv6.
-bool IsHost(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) { return IsAlphaNumeric(c) || IsIn(c, "-._~:[]"); });
-}
-
 // Where two of these disagree, two programs on the way may believe different ones.
 constexpr std::array<std::string_view, 9> kOnce = {"host",          "content-length", "transfer-encoding",
                                                    "expect",        "content-type",   "content-encoding",
                                                    "authorization", "x-request-id",   "origin"};
+
+bool IsOnce(const std::string& name) {
+  return std::find(kOnce.begin(), kOnce.end(), name) != kOnce.end();
+}
+
+// `name` in lower case, `value` without the blanks around it.
+std::optional<Refusal> SplitField(std::string_view line, std::string* name, std::string_view* value) {
+  if (IsIn(line.front(), " \t")) return Malformed("a header that goes on in a second line");
+  const size_t colon = line.find(':');
+  if (colon == std::string_view::npos || !IsToken(line.substr(0, colon))) {
+    return Malformed("a header line is not NAME: VALUE");
+  }
+  *value = line.substr(colon + 1);
+  if (!IsFieldValue(*value)) return Malformed("a header's value has control bytes");
+  while (!value->empty() && IsIn(value->front(), " \t")) value->remove_prefix(1);
+  while (!value->empty() && IsIn(value->back(), " \t")) value->remove_suffix(1);
+  *name = Lower(line.substr(0, colon));
+  return std::nullopt;
+}
 
 std::optional<Refusal> CheckLength(const std::string& value, Framing* framing) {
   // 18 digits cannot overflow, and no body is that long.
@@ -167,6 +211,17 @@ std::optional<Refusal> CheckTransfer(const ReadRequest& read, Framing* framing) 
   }
   if (length != nullptr) return CheckLength(*length, framing);
   return std::nullopt;
+}
+
+// RFC 9112, 3.2.2: of a target in absolute-form, the authority counts, whatever Host says. All that is decided by the
+// host is decided by what stands there in the end.
+void SetHost(ReadRequest* read) {
+  for (auto& [name, value] : read->request.headers) {
+    if (name != "host") continue;
+    value = read->authority;
+    return;
+  }
+  read->request.headers.emplace_back("host", read->authority);
 }
 
 }  // namespace
@@ -209,20 +264,21 @@ std::optional<Refusal> ParseRequestLine(std::string_view line, const ReaderLimit
 }
 
 std::optional<Refusal> ParseField(std::string_view line, ReadRequest* read) {
-  if (IsIn(line.front(), " \t")) return Malformed("a header that goes on in a second line");
-  const size_t colon = line.find(':');
-  if (colon == std::string_view::npos || !IsToken(line.substr(0, colon))) {
-    return Malformed("a header line is not NAME: VALUE");
-  }
-  std::string_view value = line.substr(colon + 1);
-  if (!IsFieldValue(value)) return Malformed("a header's value has control bytes");
-  while (!value.empty() && IsIn(value.front(), " \t")) value.remove_prefix(1);
-  while (!value.empty() && IsIn(value.back(), " \t")) value.remove_suffix(1);
-  std::string name = Lower(line.substr(0, colon));
-  if (std::find(kOnce.begin(), kOnce.end(), name) != kOnce.end() && read->request.Header(name) != nullptr) {
+  std::string name;
+  std::string_view value;
+  if (auto refusal = SplitField(line, &name, &value)) return refusal;
+  if (IsOnce(name) && read->request.Header(name) != nullptr) {
     return Malformed("the header " + name + " stands there twice");
   }
   read->request.headers.emplace_back(std::move(name), value);
+  return std::nullopt;
+}
+
+std::optional<Refusal> CheckTrailer(std::string_view line) {
+  std::string name;
+  std::string_view value;
+  if (auto refusal = SplitField(line, &name, &value)) return refusal;
+  if (IsOnce(name)) return Malformed("the header " + name + " stands behind the body");
   return std::nullopt;
 }
 
@@ -230,6 +286,7 @@ std::optional<Refusal> CheckFields(ReadRequest* read, Framing* framing) {
   const std::string* host = read->request.Header("host");
   if (host == nullptr && read->minor == 1) return Malformed("HTTP/1.1 without a Host header");
   if (host != nullptr && !IsHost(*host)) return Malformed("the Host header is not a host, or a host and a port");
+  if (!read->authority.empty()) SetHost(read);
   if (auto refusal = CheckTransfer(*read, framing)) return refusal;
   const std::string* encoding = read->request.Header("content-encoding");
   if (encoding != nullptr && Lower(*encoding) != "identity") {

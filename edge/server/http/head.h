@@ -17,11 +17,15 @@ bool IsToken(std::string_view text);  // of RFC 9110; not empty
 bool IsFieldValue(std::string_view text);
 std::string Lower(std::string_view text);
 
-// "GET /a%20b?c=d HTTP/1.1" into method, path, target, query and minor.
+// "GET /a%20b?c=d HTTP/1.1" into method, path, target, authority, query and minor.
 std::optional<Refusal> ParseRequestLine(std::string_view line, const ReaderLimits& limits, ReadRequest* read);
 
 // "Name: value" appended to the headers.
 std::optional<Refusal> ParseField(std::string_view line, ReadRequest* read);
+
+// "Name: value" behind a chunked body. Nothing is kept of it; what would say how to read, route or judge the request is
+// refused, for it comes too late for that, and somebody on the way may believe it all the same.
+std::optional<Refusal> CheckTrailer(std::string_view line);
 
 // What the fields say together about how to read on.
 struct Framing {
@@ -30,7 +34,8 @@ struct Framing {
   bool expects = false;  // "Expect: 100-continue"
 };
 
-// Settles keep_alive and takes out the fields that are answered here (Expect) or not at all (Range, Upgrade).
+// Settles keep_alive and, where the target names one, the host; takes out the fields that are answered here (Expect) or
+// not at all (Range, Upgrade).
 std::optional<Refusal> CheckFields(ReadRequest* read, Framing* framing);
 
 }  // namespace mote::server

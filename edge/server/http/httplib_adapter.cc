@@ -144,6 +144,7 @@ class Router::Server : public httplib::Server {
 
   std::map<std::string, std::set<std::string>> methods;  // of each pattern
   std::vector<std::string> patterns;                     // in order
+  std::string allow;                                     // of all of them together
 };
 
 Router::Router() : server_(std::make_unique<Server>()) {}
@@ -181,11 +182,13 @@ Result<void> Router::Add(const std::string& method, const std::string& pattern, 
 }
 
 void Router::Seal() {
+  std::set<std::string> all = {"OPTIONS"};
   for (const std::string& pattern : server_->patterns) {
     const std::set<std::string>& known = server_->methods[pattern];
     std::string allow;
     for (const std::string& method : known) {
       allow.append(allow.empty() ? "" : ", ").append(method == "GET" ? "GET, HEAD" : method);
+      all.insert(method);
     }
     for (const char* method : {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}) {
       if (known.count(method) != 0) continue;
@@ -195,10 +198,14 @@ void Router::Seal() {
       });
     }
   }
+  for (const std::string& method : all) {
+    server_->allow.append(server_->allow.empty() ? "" : ", ").append(method == "GET" ? "GET, HEAD" : method);
+  }
 }
 
 Router::Outcome Router::Dispatch(Request* request, const std::string& target, const std::shared_ptr<Reply>& reply,
                                  const std::function<void(const std::string& route)>& named) const {
+  if (target == "*" && request->method == "OPTIONS") return Outcome{"", 204, server_->allow};
   if (target.size() > kLongestTarget || target.empty() || target.front() != '/') return Outcome{"", 404, ""};
   std::string bytes;
   bytes.reserve(target.size() + 64);

@@ -30,13 +30,13 @@ class Router {
   // decoded in Request::parts. The first that matches wins. Not while Dispatch runs. An error names the method or
   // pattern that is wrong.
   Result<void> Add(const std::string& method, const std::string& pattern, Handler handler);
-  // After the last Add: what is known under another method answers 405.
+  // After the last Add: what is known under another method answers 405, and "*" (of OPTIONS) all that is known.
   void Seal();
 
   struct Outcome {
     std::string route;  // the pattern that matched, or ""
-    int status = 0;     // 0: its handler was called; else what is left to answer: 404, 405, 500 (it threw)
-    std::string allow;  // with 405: "GET, HEAD"
+    int status = 0;     // 0: its handler was called; else what is left to answer: 204 ("*"), 404, 405, 500 (it threw)
+    std::string allow;  // with 204 and 405: "GET, HEAD"
   };
   // Calls the handler. `target`: as ReadRequest has it. Fills in request->parts. `named` is told the route before the
   // handler is called. Any number of threads at once.

@@ -58,7 +58,8 @@ size_t Reader::Feed(std::string_view bytes) {
 
 // A line is judged when it ends, or when as many bytes have come as its limit allows: never by how they were cut.
 size_t Reader::FeedLine(std::string_view bytes) {
-  const bool in_head = part_ == Part::kRequestLine || part_ == Part::kField;
+  // Trailers have the limits of a head, once more.
+  const bool in_head = part_ != Part::kChunkLine;
   const size_t line_limit = (part_ == Part::kRequestLine ? limits_->request_line
                              : in_head                   ? limits_->header_line
                                                          : kChunkLine) +
@@ -118,15 +119,27 @@ void Reader::TakeLine(std::string_view line) {
     case Part::kChunkLine:
       return TakeChunkLine(line);
     default:
-      if (!line.empty()) return Refuse(400, "malformed_request", "fields after the body are not accepted");
-      state_ = State::kComplete;
+      return TakeTrailer(line);
   }
 }
 
-void Reader::TakeField(std::string_view line) {
-  if (++fields_ > limits_->fields) {
-    return Refuse(431, "headers_too_large", "more than " + std::to_string(limits_->fields) + " headers");
+bool Reader::CountField() {
+  if (++fields_ <= limits_->fields) return true;
+  Refuse(431, "headers_too_large", "more than " + std::to_string(limits_->fields) + " headers");
+  return false;
+}
+
+void Reader::TakeTrailer(std::string_view line) {
+  if (line.empty()) {
+    state_ = State::kComplete;
+    return;
   }
+  if (!CountField()) return;
+  if (auto refusal = CheckTrailer(line)) Refuse(refusal->status, refusal->code, std::move(refusal->message));
+}
+
+void Reader::TakeField(std::string_view line) {
+  if (!CountField()) return;
   if (auto refusal = ParseField(line, &read_)) Refuse(refusal->status, refusal->code, std::move(refusal->message));
 }
 
@@ -177,7 +190,7 @@ size_t Reader::FeedChunkEnd(std::string_view bytes) {
 }
 
 void Reader::TakeChunkLine(std::string_view line) {
-  const size_t digits = std::min(line.find(';'), line.size());
+  const size_t digits = std::min(line.find_first_of(" \t;"), line.size());
   uint64_t size = 0;
   bool valid = digits >= 1 && digits <= 16;
   for (size_t i = 0; i < digits && valid; ++i) {
@@ -188,7 +201,10 @@ void Reader::TakeChunkLine(std::string_view line) {
   if (!valid) return Refuse(400, "malformed_request", "a chunk's size is not 1 to 16 hexadecimal digits");
   const std::string_view extension = line.substr(digits);
   extras_ += static_cast<uint32_t>(extension.size());
-  if (extras_ > limits_->chunk_extras || !IsFieldValue(extension)) {
+  // Blanks may stand before an extension (RFC 9112, 7.1.1), not in its place.
+  const size_t semicolon = extension.find_first_not_of(" \t");
+  const bool begins = extension.empty() || (semicolon != std::string_view::npos && extension[semicolon] == ';');
+  if (extras_ > limits_->chunk_extras || !begins || !IsFieldValue(extension)) {
     return Refuse(400, "malformed_request", "chunk extensions are malformed or too long");
   }
   if (size > body_limit_bytes_ - read_.request.body.size()) {
@@ -197,6 +213,7 @@ void Reader::TakeChunkLine(std::string_view line) {
   }
   remaining_ = size;
   part_ = size == 0 ? Part::kTrailer : Part::kChunkData;
+  if (size == 0) head_used_ = fields_ = 0;
 }
 
 }  // namespace mote::server

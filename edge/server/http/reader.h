@@ -27,6 +27,7 @@ struct ReadRequest {
   Request request;         // without id, parts and peer
   std::string target;      // the path, percent-encoded in the one canonical way: unreserved characters and '/' stand
                            // for themselves, everything else is %XX; "*" of OPTIONS
+  std::string authority;   // of a target in absolute-form ("http://a:80/b"), which takes the place of Host; or ""
   int minor = 1;           // HTTP/1.minor
   bool keep_alive = true;  // as far as the client is concerned
 };
@@ -60,6 +61,8 @@ class Reader {
   size_t FeedChunkEnd(std::string_view bytes);
   void TakeLine(std::string_view line);  // without its CRLF
   void TakeField(std::string_view line);
+  void TakeTrailer(std::string_view line);
+  bool CountField();  // false: one too many, and refused
   void EndHead();
   void TakeChunkLine(std::string_view line);
   void Refuse(int status, const char* code, std::string message);
@@ -74,8 +77,8 @@ class Reader {
   ReadRequest read_;
   Refusal refusal_;
   std::string line_;        // the beginning of a line whose end has not come
-  uint32_t head_used_ = 0;  // bytes of complete lines
-  uint32_t fields_ = 0;
+  uint32_t head_used_ = 0;  // bytes of complete lines of the head, then of the trailers
+  uint32_t fields_ = 0;     // the same
   uint32_t extras_ = 0;     // bytes of chunk extensions
   uint64_t remaining_ = 0;  // of the body, or of the chunk
   uint64_t body_limit_bytes_ = 0;
