@@ -184,9 +184,11 @@ void AddRoutes(Front* front, Counts* counts) {
   must(front->Route("GET", "/hello", [](const Request&, const std::shared_ptr<Reply>& reply) {
     reply->Send({200, "application/json", {}, "{\"hello\":\"world\"}\n"});
   }));
-  must(front->Route("GET", "/stream", [front, counts](const Request& request, const std::shared_ptr<Reply>& reply) {
-    StartStream(front, counts, request, reply);
-  }));
+  must(front->Route("GET", "/stream",
+                    [front, counts](const Request& request, const std::shared_ptr<Reply>& reply) {
+                      StartStream(front, counts, request, reply);
+                    },
+                    {.long_work = true}));
   must(front->Route("GET", "/counts", [front, counts](const Request&, const std::shared_ptr<Reply>& reply) {
     nlohmann::ordered_json json = {{"gone", counts->gone.load()},
                                    {"drained", counts->drained.load()},

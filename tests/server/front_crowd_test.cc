@@ -47,23 +47,27 @@ struct Stand : FrontStand {
       reply->Send({200, "text/plain", {}, "hello"});
     });
     // A stream that the test writes.
-    Add("GET", "/hold", [this](const Request&, const std::shared_ptr<Reply>& reply) {
-      reply->Start({200, "text/event-stream", {}, ""});
-      reply->OnGone([this] { ++gone; });
-      reply->OnDrain([this, weak = std::weak_ptr<Reply>(reply)] {
-        ++drained;
-        const std::shared_ptr<Reply> last = weak.lock();
-        if (last == nullptr) return;
-        last->Write("bye");
-        last->End();
-      });
-      Hold(reply);
-    });
+    Add("GET", "/hold",
+        [this](const Request&, const std::shared_ptr<Reply>& reply) {
+          reply->Start({200, "text/event-stream", {}, ""});
+          reply->OnGone([this] { ++gone; });
+          reply->OnDrain([this, weak = std::weak_ptr<Reply>(reply)] {
+            ++drained;
+            const std::shared_ptr<Reply> last = weak.lock();
+            if (last == nullptr) return;
+            last->Write("bye");
+            last->End();
+          });
+          Hold(reply);
+        },
+        {.long_work = true});
     // Waits without having said anything.
-    Add("GET", "/wait", [this](const Request&, const std::shared_ptr<Reply>& reply) {
-      reply->OnGone([this] { ++gone; });
-      Hold(reply);
-    });
+    Add("GET", "/wait",
+        [this](const Request&, const std::shared_ptr<Reply>& reply) {
+          reply->OnGone([this] { ++gone; });
+          Hold(reply);
+        },
+        {.long_work = true});
   }
 };
 
@@ -143,7 +147,7 @@ TEST(FrontCrowd, WhoLeavesIsNoticed) {
         ASSERT_TRUE(Eventually([&] { return stand.All().size() == static_cast<size_t>(expected); }));
         if (way == 0) client.Close();
         if (way == 1) client.Reset();
-        if (way == 2) client.HalfClose();  // counts as gone
+        if (way == 2) client.HalfClose();  // counts as gone, for both are long work
         ASSERT_TRUE(Eventually([&] { return stand.gone == expected; })) << path << " " << way;
       }
     }
@@ -165,11 +169,13 @@ TEST(FrontCrowd, WhoLeavesTheQueueCostsNothing) {
   Stand stand(options);
   std::mutex stuck;
   std::atomic<int> ran = 0;
-  stand.Add("GET", "/stuck", [&](const Request&, const std::shared_ptr<Reply>& reply) {
-    ++ran;
-    const std::lock_guard<std::mutex> lock(stuck);
-    reply->Send({200, "text/plain", {}, ""});
-  });
+  stand.Add("GET", "/stuck",
+            [&](const Request&, const std::shared_ptr<Reply>& reply) {
+              ++ran;
+              const std::lock_guard<std::mutex> lock(stuck);
+              reply->Send({200, "text/plain", {}, ""});
+            },
+            {.long_work = true});
   std::unique_lock<std::mutex> lock(stuck);
   stand.Start();
   Client first = stand.Connect();

@@ -398,12 +398,14 @@ TEST(Front, WhatCallbacksThrowEndsNothing) {
   Stand stand;
   stand.front.SetObserver([](const Served&) { throw std::runtime_error("observer"); });
   std::atomic<int> thrown = 0;
-  stand.Add("GET", "/gone", [&](const Request&, const std::shared_ptr<Reply>& reply) {
-    reply->OnGone([&thrown, reply] {
-      ++thrown;
-      throw std::runtime_error("gone");
-    });
-  });
+  stand.Add("GET", "/gone",
+            [&](const Request&, const std::shared_ptr<Reply>& reply) {
+              reply->OnGone([&thrown, reply] {
+                ++thrown;
+                throw std::runtime_error("gone");
+              });
+            },
+            {.long_work = true});
   stand.Start();
   const auto timer = stand.front.Every(0.02, [&] {
     ++thrown;
@@ -417,6 +419,76 @@ TEST(Front, WhatCallbacksThrowEndsNothing) {
   const int before = thrown;
   EXPECT_TRUE(Eventually([&] { return thrown >= before + 2; }));
   EXPECT_EQ(stand.Connect().Ask(GetRequest("/hello")).body, "hello");
+}
+
+TEST(Front, HalfClosedClientsGetWhatIsShort) {
+  Stand stand;
+  std::mutex stuck;
+  stand.Add("GET", "/late", [&](const Request&, const std::shared_ptr<Reply>& reply) {
+    const std::lock_guard<std::mutex> lock(stuck);
+    reply->Send({200, "text/plain", {}, "late"});
+  });
+  std::atomic<int> begun = 0;
+  stand.Add("POST", "/long",
+            [&](const Request&, const std::shared_ptr<Reply>& reply) {
+              ++begun;
+              reply->Send({200, "text/plain", {}, ""});
+            },
+            {.long_work = true});
+  stand.Start();
+  for (int i = 0; i < 100; ++i) {
+    Client client = stand.Connect();
+    client.Send(GetRequest("/hello") + GetRequest("/nothing") + GetRequest("/three"));
+    client.HalfClose();
+    EXPECT_EQ(client.ReadAnswer().body, "hello");
+    EXPECT_EQ(client.ReadAnswer().status, 404);
+    EXPECT_EQ(client.ReadAnswer().body, "one two three");
+    EXPECT_TRUE(client.Closed());
+  }
+  // The half-close is seen while the request is under way, and long before its answer.
+  Client waiting = stand.Connect();
+  {
+    const std::lock_guard<std::mutex> lock(stuck);
+    waiting.Send(GetRequest("/late"));
+    waiting.HalfClose();
+    EXPECT_FALSE(waiting.Readable(100));
+  }
+  EXPECT_EQ(waiting.ReadAnswer().body, "late");
+  // What comes in one piece with its end is judged before it begins. Two requests, so that the second is read when the
+  // half-close is known.
+  Client client = stand.Connect();
+  {
+    const std::lock_guard<std::mutex> lock(stuck);
+    client.Send(GetRequest("/late") + "POST /long HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.HalfClose();
+    EXPECT_FALSE(client.Readable(100));
+  }
+  EXPECT_EQ(client.ReadAnswer().body, "late");
+  EXPECT_TRUE(client.Closed());
+  EXPECT_EQ(begun, 0);
+  EXPECT_TRUE(Eventually([&] { return stand.front.connections() == 0; }));
+}
+
+TEST(Front, AbsoluteTargetsAndTheServerAsAWhole) {
+  Stand stand;
+  std::mutex mutex;
+  std::string host;
+  stand.front.SetScreen([&](const Request& request, Reply&) {
+    const std::lock_guard<std::mutex> lock(mutex);
+    host = *request.Header("host");
+    return true;
+  });
+  stand.Start();
+  Client client = stand.Connect();
+  EXPECT_EQ(client.Ask("GET http://b.example:80/hello HTTP/1.1\r\nHost: a\r\n\r\n").body, "hello");
+  {
+    const std::lock_guard<std::mutex> lock(mutex);
+    EXPECT_EQ(host, "b.example:80") << "what is judged is what was asked for";
+  }
+  const Answer all = client.Ask("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n");
+  EXPECT_EQ(all.status, 204);
+  EXPECT_EQ(all.Header("allow"), "GET, HEAD, OPTIONS, POST");
+  EXPECT_EQ(client.Ask(GetRequest("/hello")).status, 200) << "the connection goes on";
 }
 
 TEST(Front, TimersRunUntilTheyAreLetGoOf) {

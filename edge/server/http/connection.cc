@@ -68,7 +68,9 @@ bool Connection::Begin() {
 }
 
 void Connection::Watch(uint32_t events) {
-  events |= EPOLLRDHUP;
+  // Level-triggered, what is known of a half-closed client would be told again and again while it waits.
+  const bool known = half_closed_ && (state_ == State::kServing || state_ == State::kRefusing);
+  events = known ? events & ~static_cast<uint32_t>(EPOLLRDHUP) : events | EPOLLRDHUP;
   if (events == watched_) return;
   watched_ = events;
   core_->Change(this, fd_, events);
@@ -77,6 +79,7 @@ void Connection::Watch(uint32_t events) {
 void Connection::OnEvents(uint32_t events) {
   if (state_ == State::kDead) return;
   if ((events & (EPOLLERR | EPOLLHUP)) != 0) return Lose();
+  half_closed_ = half_closed_ || (events & EPOLLRDHUP) != 0;
   switch (state_) {
     case State::kHandshake:
       return ShakeHands();
@@ -91,8 +94,8 @@ void Connection::OnEvents(uint32_t events) {
       return;
     case State::kServing:
     case State::kRefusing:
-      // Who has shut down its sending side counts as gone: nothing else tells a closed socket from a patient one.
-      if ((events & EPOLLRDHUP) != 0 && state_ == State::kServing) return Lose();
+      // Nothing else tells a closed socket from a patient one: long work is not done for what may be nobody.
+      if (half_closed_ && long_work_ && state_ == State::kServing) return Lose();
       if ((events & EPOLLOUT) != 0 || ((events & EPOLLIN) != 0 && writing_waits_for_read_)) return Flush();
       // The next request can wait; level-triggered, it would be told again and again.
       if ((events & (EPOLLIN | EPOLLRDHUP)) != 0) Watch(watched_ & ~static_cast<uint32_t>(EPOLLIN));
@@ -232,6 +235,9 @@ void Connection::Dispatch() {
   exchange_->connection = this;
   exchange_->began = core_->now();
   exchange_->bytes_in = read.request.body.size();
+  long_work_ = core_->OptionsOf(read).long_work;
+  // Known before it begins, so that it does not depend on who is faster.
+  if (half_closed_ && long_work_) return Lose();
   // "100 Continue" that nobody has read yet.
   exchange_->Owe(out_.size() - out_sent_);
   auto lease = std::make_unique<BodyLease>(core_->body_bytes, held_);

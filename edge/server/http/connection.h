@@ -99,6 +99,8 @@ class Connection : public Pollable, public Timer {
   bool served_before_ = false;
   bool in_body_ = false;
   bool answer_complete_ = false;
+  bool half_closed_ = false;                                               // the client has said all that it will
+  bool long_work_ = false;                                                 // as its RouteOptions say
   bool streaming_ = false;                                                 // counted among the streams
   bool reading_waits_for_write_ = false, writing_waits_for_read_ = false;  // TLS
   bool stalled_ = false;                                                   // the stall timer runs

@@ -20,10 +20,10 @@ Front::~Front() {
 
 Result<void> Front::Route(const std::string& method, const std::string& pattern, Handler handler,
                           RouteOptions route_options) {
-  const bool special = route_options.direct || route_options.large_body;
+  const bool special = route_options.direct || route_options.large_body || route_options.long_work;
   if (special && pattern.find(':') != std::string::npos) {
     return Error{MOTE_INVALID_ARGUMENT,
-                 "route \"" + pattern + "\": direct and large_body need a pattern without parts"};
+                 "route \"" + pattern + "\": direct, large_body and long_work need a pattern without parts"};
   }
   if (auto added = core_->router.Add(method, pattern, std::move(handler)); !added.ok()) return added.error();
   if (special) {

@@ -24,6 +24,9 @@ struct RouteOptions {
   // must answer when all else is stuck. The handler must not block, and the pattern has no parts.
   bool direct = false;
   bool large_body = false;  // up to FrontOptions::large_body_bytes; the pattern has no parts
+  // Ends, unanswered, once the client has shut down its sending side, which is all that tells of a closed socket; other
+  // requests are answered all the same. The pattern has no parts.
+  bool long_work = false;
 };
 
 // Before every handler but direct ones, and before the path is looked up; on a worker's thread. False: it has answered.
