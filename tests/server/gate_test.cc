@@ -497,11 +497,11 @@ TEST_F(GateTest, PreflightsAreAnsweredWithoutAKey) {
   settings_.cors_origins = {"https://app.example"};
   settings_.api_key = kPlain;
   Open();
-  Request request = Ask(
-      {{"host", "localhost"},
-       {"origin", "https://app.example"},
-       {"access-control-request-method", "POST"},
-       {"access-control-request-headers", "Authorization, content-type, x-stainless-lang, x-evil, x-stainless-\r\n"}});
+  Request request = Ask({{"host", "localhost"},
+                         {"origin", "https://app.example"},
+                         {"access-control-request-method", "POST"},
+                         {"access-control-request-headers",
+                          "Authorization, content-type, x-stainless-lang, x-evil, X-Session-Id, x-stainless-\r\n"}});
   EXPECT_FALSE(gate_->Preflight(request)) << "POST is none";
   request.method = "OPTIONS";
   const std::optional<Response> answer = gate_->Preflight(request);
@@ -510,7 +510,11 @@ TEST_F(GateTest, PreflightsAreAnsweredWithoutAKey) {
   std::map<std::string, std::string> headers(answer->headers.begin(), answer->headers.end());
   EXPECT_EQ(headers["Access-Control-Allow-Origin"], "https://app.example");
   EXPECT_EQ(headers["Access-Control-Allow-Methods"], "GET, POST");
-  EXPECT_EQ(headers["Access-Control-Allow-Headers"], "authorization, content-type, x-stainless-lang");
+  EXPECT_EQ(headers["Access-Control-Allow-Headers"], "authorization, content-type, x-stainless-lang, x-session-id");
+  const std::string exposed = headers["Access-Control-Expose-Headers"];
+  for (const char* documented : {"X-Request-Id", "X-Mote-Cache", "X-Mote-Precision", "Retry-After"}) {
+    EXPECT_NE(exposed.find(documented), std::string::npos) << documented;
+  }
   EXPECT_EQ(headers.count("Access-Control-Allow-Credentials"), 0u);
   request.headers[1].second = "https://evil.example";
   const std::optional<Response> refused = gate_->Preflight(request);

@@ -12,11 +12,12 @@ namespace mote::server {
 namespace {
 
 // What a page may send along. Libraries of OpenAI send facts about themselves in x-stainless-...
-constexpr const char* kAllowedHeaders[] = {"accept",         "authorization", "content-type",
-                                           "x-api-key",      "x-request-id",  "openai-organization",
-                                           "openai-project", "user-agent",    "idempotency-key"};
+constexpr const char* kAllowedHeaders[] = {"accept",          "authorization",       "content-type",   "x-api-key",
+                                           "x-request-id",    "openai-organization", "openai-project", "user-agent",
+                                           "idempotency-key", "x-session-id"};
 constexpr char kExposedHeaders[] =
-    "X-Request-Id, X-Mote-Cache, Retry-After, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, "
+    "X-Request-Id, X-Mote-Cache, X-Mote-Precision, Retry-After, x-ratelimit-limit-requests, "
+    "x-ratelimit-remaining-requests, "
     "x-ratelimit-reset-requests, x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens";
 
 // "[::1]:80" to "::1", "a.example:80" to "a.example". Empty where it is neither.
