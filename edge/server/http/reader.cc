@@ -144,6 +144,9 @@ void Reader::TakeField(std::string_view line) {
 }
 
 void Reader::EndHead() {
+  // CheckFields makes one of the authority.
+  const bool one_more = !read_.authority.empty() && read_.request.Header("host") == nullptr;
+  if (one_more && !CountField()) return;
   Framing framing;
   if (auto refusal = CheckFields(&read_, &framing)) {
     return Refuse(refusal->status, refusal->code, std::move(refusal->message));
