@@ -416,12 +416,14 @@ void Server::Reload() {
   if (!keys.ok()) {
     parts_->log->Write(LogLevel::kError, "keys not reloaded; the old ones stay", {{"error", keys.error().message}});
   }
-  if (tls.ok()) {
-    parts_->log->Write(LogLevel::kInfo, "certificates and keys read again");
-  } else {
+  if (!tls.ok()) {
     parts_->log->Write(LogLevel::kError, "certificates not reloaded; the old ones stay",
                        {{"error", tls.error().message}});
   }
+  if (!keys.ok() && !tls.ok()) return;
+  parts_->log->Write(LogLevel::kInfo, !keys.ok()  ? "certificates read again"
+                                      : !tls.ok() ? "keys read again"
+                                                  : "certificates and keys read again");
 }
 
 void Server::Stop() {

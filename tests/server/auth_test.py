@@ -283,6 +283,21 @@ class Reloading(Case):
             self.assertEqual(wrong, [])
 
 
+    def test_what_failed_is_not_said_to_be_done(self):
+        self.new_key("steady")
+        with self.server("--key-file", self.keys) as server:
+            server.process.send_signal(signal.SIGHUP)
+            eventually(lambda: server.read_log(0.01) is not None and "certificates and keys read again" in server.log, "both")
+            with open(self.keys + ".new", "w", encoding="utf-8") as file:
+                file.write("nonsense\n")
+            os.replace(self.keys + ".new", self.keys)
+            before = len(server.log)
+            server.process.send_signal(signal.SIGHUP)
+            eventually(lambda: server.read_log(0.01) is not None and "certificates read again" in server.log[before:], "one")
+            self.assertIn("keys not reloaded; the old ones stay", server.log[before:])
+            self.assertNotIn("keys read again", server.log[before:])
+
+
 class Browsers(Case):
     def test_hosts_and_origins(self):
         with self.server("--cors-enabled", "--cors-origins", "https://app.example", "--allowed-hosts", "mote.internal") as server:

@@ -84,10 +84,12 @@ std::shared_ptr<const JwtVerifier> Gate::Tokens() const {
 }
 
 Result<bool> Gate::Reload(bool force) {
-  const Result<bool> keys = keys_->Reload(force);
-  if (!keys || !force) return keys;
+  if (!force) return keys_->Reload(false);
+  // Both or neither: what is told of a failure is that the old ones stay.
   Result<std::shared_ptr<const JwtVerifier>> tokens = JwtVerifier::Load(settings_);
   if (!tokens) return tokens.error();
+  const Result<bool> keys = keys_->Reload(true);
+  if (!keys) return keys;
   const std::lock_guard<std::mutex> lock(mutex_);
   tokens_.swap(*tokens);
   return true;
