@@ -160,6 +160,11 @@ HealthOptions HealthOptionsOf(const Settings& settings) {
   return options;
 }
 
+// As many as a body holds in base64; fetched ones are held to the same.
+uint64_t ImagesBytes(const Settings& settings) {
+  return settings.max_body / 4 * 3;
+}
+
 OpenAiLimits LimitsOf(const Settings& settings) {
   OpenAiLimits limits;
   limits.json.depth = static_cast<uint32_t>(settings.max_json_depth);
@@ -167,6 +172,7 @@ OpenAiLimits LimitsOf(const Settings& settings) {
   limits.choices = static_cast<uint32_t>(settings.max_choices);
   limits.images = static_cast<uint32_t>(settings.max_images);
   limits.image_bytes = settings.max_image;
+  limits.images_bytes = ImagesBytes(settings);
   limits.image_hosts = settings.image_hosts;
   limits.stops = static_cast<uint32_t>(settings.max_stop);
   limits.timeout = settings.request_timeout;
@@ -336,6 +342,7 @@ Result<std::unique_ptr<Server>> Server::Start(const Settings& settings, std::vec
     fetch.timeout = settings.image_timeout;
     fetch.request_timeout = settings.request_timeout;
     fetch.image_bytes = settings.max_image;
+    fetch.images_bytes = ImagesBytes(settings);
     parts->fetching =
         std::make_unique<FetchingService>(parts->service.get(), fetch, std::move(*trust), parts->metrics.get());
   }
@@ -357,9 +364,10 @@ Result<std::unique_ptr<Server>> Server::Start(const Settings& settings, std::vec
   openai.tenant = [](const Request& request) { return request.tenant; };
   openai.every = [front](double seconds, std::function<void()> call) { return front->Every(seconds, std::move(call)); };
   AddOpenAiRoutes(
-      [&](const std::string& method, const std::string& pattern, Handler handler, bool large) {
+      [&](const std::string& method, const std::string& pattern, Handler handler, bool long_work) {
         RouteOptions route;
-        route.large_body = large;
+        route.large_body = method == "POST";
+        route.long_work = long_work;
         if (!IsPublic(pattern))
           handler = Guard(parts->gate.get(), &parts->ledger, ScopeOf(pattern), std::move(handler), refused);
         const Result<void> added = front->Route(method, pattern, std::move(handler), route);

@@ -18,7 +18,7 @@ struct FetchOptions {
   double timeout = 10;           // seconds for all images of a request
   double request_timeout = 300;  // of a request that names no deadline
   uint64_t image_bytes = 16 << 20;
-  uint64_t images_bytes = 20 << 20;  // of all images of a request
+  uint64_t images_bytes = 18 << 20;  // of all images of a request
   size_t threads = 4;
   size_t queue_length = 64;  // requests that wait for a thread; further ones are refused
   Resolve resolve;           // the system's, where it is empty

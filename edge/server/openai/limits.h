@@ -21,7 +21,7 @@ struct OpenAiLimits {
   uint32_t messages = 4096;
   uint32_t images = 8;
   uint64_t image_bytes = 16 << 20;     // of one file
-  uint64_t images_bytes = 20 << 20;    // of all files of a request
+  uint64_t images_bytes = 18 << 20;    // of all files of a request: in base64, 24 MiB
   std::vector<ImageHost> image_hosts;  // from which images may be fetched; none: data URLs alone
   uint32_t stops = 16;
   uint32_t stop_bytes = 256;   // of one

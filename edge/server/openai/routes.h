@@ -20,9 +20,10 @@ struct OpenAiOptions {
   Every every;                                        // for streams that must not fall silent; null: they may
 };
 
-// `pattern`: a path, of which a segment ":name" is any, and in Request::parts. `large_body`: it may have images.
+// `pattern`: a path, of which a segment ":name" is any, and in Request::parts. `long_work`: of a model, in vain
+// once the client has gone.
 using AddRoute =
-    std::function<void(const std::string& method, const std::string& pattern, Handler handler, bool large_body)>;
+    std::function<void(const std::string& method, const std::string& pattern, Handler handler, bool long_work)>;
 
 // The service must outlive the handlers. Handlers do not block but for Embed and Tokenize, and for the decoding of
 // base64 and JSON: call them from workers, not from the front's thread.

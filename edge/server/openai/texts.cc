@@ -9,14 +9,19 @@ namespace mote::server {
 namespace {
 
 // The text of a token; its bytes where they are not whole characters.
-Json PieceJson(const std::string& piece) {
+void AppendPiece(const std::string& piece, std::string* out) {
   std::string quoted;
   AppendQuoted(&quoted, piece);
-  Json parsed = Json::parse(quoted);
-  if (parsed.get_ref<const std::string&>() == piece) return parsed;
-  Json bytes = Json::array();
-  for (const char c : piece) bytes.push_back(static_cast<uint8_t>(c));
-  return bytes;
+  if (Json::parse(quoted).get_ref<const std::string&>() == piece) {
+    *out += quoted;
+    return;
+  }
+  *out += '[';
+  for (const char c : piece) {
+    if (out->back() != '[') *out += ',';
+    *out += std::to_string(static_cast<uint8_t>(c));
+  }
+  *out += ']';
 }
 
 }  // namespace
@@ -40,18 +45,22 @@ Handler TokenizeHandler(std::shared_ptr<const OpenAiContext> endpoint) {
         endpoint->service->Tokenize(model, Find(body, "content")->get_ref<const std::string&>(),
                                     GetBool(body, "add_special", false), GetBool(body, "parse_special", true));
     if (!tokens.ok()) return SendError(*reply, ErrorOf(tokens.error(), "content"));
-    Json list = Json::array();
     const bool pieces = GetBool(body, "with_pieces", false);
+    // Written at once: as values of JSON, the tokens of a body as large as may be would take gigabytes.
+    std::string json = "{\"tokens\":[";
     for (const Token token : tokens.value()) {
+      if (json.back() != '[') json += ',';
       if (!pieces) {
-        list.push_back(token);
+        json += std::to_string(token);
         continue;
       }
       const auto piece = endpoint->service->Detokenize(model, {token});
       if (!piece.ok()) return SendError(*reply, ErrorOf(piece.error(), "content"));
-      list.push_back(Json::object({{"id", token}, {"piece", PieceJson(piece.value())}}));
+      json.append("{\"id\":").append(std::to_string(token)).append(",\"piece\":");
+      AppendPiece(piece.value(), &json);
+      json += '}';
     }
-    SendJson(*reply, "{\"tokens\":" + Dump(list) + "}");
+    SendJson(*reply, json + "]}");
   };
 }
 
