@@ -130,9 +130,9 @@ class RecordingReply : public Reply {
 class OpenAiServer {
  public:
   explicit OpenAiServer(OpenAiOptions options = {}) {
-    const auto add = [this](const std::string& method, const std::string& pattern, Handler handler, bool large_body) {
+    const auto add = [this](const std::string& method, const std::string& pattern, Handler handler, bool long_work) {
       routes[method + " " + pattern] = std::move(handler);
-      if (large_body) large_bodies.insert(pattern);
+      if (long_work) long_works.insert(pattern);
     };
     AddOpenAiRoutes(add, service, std::move(options));
   }
@@ -156,7 +156,7 @@ class OpenAiServer {
 
   FakeService service;
   std::map<std::string, Handler> routes;
-  std::set<std::string> large_bodies;
+  std::set<std::string> long_works;
 };
 
 inline OrderedJson Ask(const std::string& text) {
@@ -168,6 +168,7 @@ inline OrderedJson Ask(const std::string& text) {
 // Answers each choice with the pieces, then ends.
 inline std::function<void(const Task&, Receiver&)> Say(std::vector<std::string> pieces, Finish reason = Finish::kStop) {
   return [pieces = std::move(pieces), reason](const Task& task, Receiver& receiver) {
+    receiver.OnPrecision("Q8_0");
     receiver.OnAccepted("tiny", "miss");
     receiver.OnStage(Stage::kQueued, 0);
     receiver.OnStage(Stage::kPrefill, 1);

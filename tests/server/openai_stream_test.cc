@@ -23,7 +23,8 @@ TEST(OpenAiStream, ChunksOfAChat) {
   EXPECT_EQ(reply->ended, 1);
   EXPECT_EQ(reply->head.content_type, "text/event-stream");
   EXPECT_EQ(reply->Header("Cache-Control"), "no-cache");
-  EXPECT_EQ(reply->Header("X-Accel-Buffering"), "no");
+  EXPECT_EQ(reply->Header("X-Accel-Buffering"), "") << "the front's to say, once";
+  EXPECT_EQ(reply->Header("X-Mote-Precision"), "Q8_0");
   EXPECT_EQ(reply->Header("X-Mote-Cache"), "miss");
   const auto events = reply->Events();
   ASSERT_EQ(events.size(), 6u);

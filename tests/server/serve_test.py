@@ -8,6 +8,7 @@ import math
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -222,6 +223,40 @@ class Answers(unittest.TestCase):
         self.assertEqual(one, same)
         self.assertNotEqual(one, other)
         self.assertAlmostEqual(sum(x * x for x in one), 1, places=3)
+
+    def test_bodies_of_any_route_may_be_large(self):
+        for path, body in [("/v1/completions", {"prompt": "A red", "max_tokens": 1}), ("/v1/embeddings", {"input": "A"}),
+                           ("/tokenize", {"content": "A"}), ("/detokenize", {"tokens": [1]})]:
+            data = b" " * (3 << 20) + json.dumps(body).encode()
+            connection = self.server.connect()
+            connection.request("POST", path, data, {"Content-Type": "application/json"})
+            self.assertNotEqual(connection.getresponse().status, 413, path)
+            connection.close()
+
+    def test_streams_have_their_headers_once(self):
+        connection = self.server.connect()
+        connection.request("POST", "/v1/chat/completions", json.dumps(chat("Hi", stream=True)).encode())
+        answer = connection.getresponse()
+        self.assertEqual(answer.headers.get_all("X-Accel-Buffering"), ["no"])
+        self.assertEqual(len(answer.headers.get_all("X-Mote-Cache")), 1)
+        precision = answer.headers.get_all("X-Mote-Precision")
+        answer.read()
+        connection.close()
+        _, headers, _ = self.server.request("POST", "/v1/chat/completions", chat("Hi"))
+        self.assertEqual(precision, [headers["x-mote-precision"]])
+
+    def test_half_closed_connections(self):
+        for path in [b"/livez", b"/v1/models"] * 10:
+            with raw(self.server, b"GET %s HTTP/1.0\r\n\r\n" % path) as connection:
+                connection.shutdown(socket.SHUT_WR)
+                self.assertTrue(connection.recv(65536).startswith(b"HTTP/1.1 200"), path)
+        # An answer is long work, which ends with the client.
+        body = json.dumps({**chat("Tell me more", **LONG), "stream": True}).encode()
+        head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body)
+        with raw(self.server, head + body) as connection:
+            self.assertTrue(connection.recv(65536).startswith(b"HTTP/1.1 200"))
+            connection.shutdown(socket.SHUT_WR)
+            eventually(lambda: self.server.metric("mote:num_requests_running") == 0, "the session is free")
 
     def test_what_operators_ask(self):
         self.server.ask("/v1/chat/completions", chat("Count.", temperature=1.0))

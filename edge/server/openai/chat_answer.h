@@ -27,6 +27,9 @@ class ChatAnswer : public Receiver {
   ChatAnswer(Options options, std::shared_ptr<Reply> reply, std::shared_ptr<Tickets> tickets);
   void Begin(const Every& every);
 
+  void OnPrecision(std::string_view precision) override {
+    if (stream_ != nullptr) stream_->SetPrecision(precision);
+  }
   void OnAccepted(std::string_view model, std::string_view cache) override;
   void OnStage(Stage stage, double fraction) override;
   void OnText(int choice, std::string_view text, std::span<const TokenDetail> tokens) override;

@@ -41,6 +41,10 @@ std::string Alternatives(const TokenDetail& token) {
 class CompletionAnswer::Part : public Receiver {
  public:
   Part(std::shared_ptr<CompletionAnswer> answer, size_t first) : answer_(std::move(answer)), first_(first) {}
+  void OnPrecision(std::string_view precision) override {
+    // One header for all prompts: they were asked of one model, and what each got is not told apart.
+    if (first_ == 0 && answer_->stream() != nullptr) answer_->stream()->SetPrecision(precision);
+  }
   void OnAccepted(std::string_view model, std::string_view cache) override { answer_->Accepted(model, cache); }
   void OnStage(mote::server::Stage stage, double fraction) override { answer_->Stage(stage, fraction); }
   void OnText(int choice, std::string_view text, std::span<const TokenDetail> tokens) override {

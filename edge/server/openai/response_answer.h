@@ -24,6 +24,9 @@ class ResponseAnswer : public Receiver {
   void Begin(const Every& every);
   const std::shared_ptr<Stream>& stream() const { return stream_; }
 
+  void OnPrecision(std::string_view precision) override {
+    if (stream_ != nullptr) stream_->SetPrecision(precision);
+  }
   void OnAccepted(std::string_view model, std::string_view cache) override;
   void OnStage(Stage stage, double fraction) override;
   void OnText(int choice, std::string_view text, std::span<const TokenDetail> tokens) override;

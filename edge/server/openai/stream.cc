@@ -60,10 +60,7 @@ void Tickets::Release() {
 }
 
 Stream::Stream(std::shared_ptr<Reply> reply, Form form, std::shared_ptr<Tickets> tickets)
-    : reply_(std::move(reply)),
-      form_(form),
-      tickets_(std::move(tickets)),
-      headers_({{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}}) {}
+    : reply_(std::move(reply)), form_(form), tickets_(std::move(tickets)), headers_({{"Cache-Control", "no-cache"}}) {}
 
 void Stream::KeepAlive(const Every& every) {
   if (!every) return;
@@ -83,6 +80,10 @@ void Stream::StopKeepalive() {
 void Stream::SetHeader(std::string name, std::string value) {
   const std::lock_guard<std::mutex> lock(mutex_);
   headers_.emplace_back(std::move(name), std::move(value));
+}
+
+void Stream::SetPrecision(std::string_view precision) {
+  if (!precision.empty()) SetHeader("X-Mote-Precision", std::string(precision));
 }
 
 void Stream::Tick() {

@@ -56,6 +56,8 @@ class Stream : public std::enable_shared_from_this<Stream> {
   Form form() const { return form_; }
   // A header of the answer, before it begins.
   void SetHeader(std::string name, std::string value);
+  // Of the weights that answer; "": not known.
+  void SetPrecision(std::string_view precision);
   // One JSON text. `name`: of the server-sent event, "" for none. `hold`: goes out with the next event.
   void Event(std::string_view json, std::string_view name = "", bool hold = false);
   // The last: "[DONE]" where that is asked for, then the end.

@@ -202,6 +202,7 @@ std::shared_ptr<Ticket> ModelService::Submit(Task task, std::shared_ptr<Receiver
     receiver->OnFailed(refusal);
     return std::make_shared<Answered>();
   }
+  receiver->OnPrecision(engine->options().precision);
   const bool shared = IsCertain(task) && options_.cache_bytes > 0;
   std::string key;
   if (shared) {

@@ -119,11 +119,13 @@ struct Summary {
   const char* cache = "off";  // of the request cache: "hit", "miss", "joined", "off"
 };
 
-// Told in this order: Accepted; stages; Text and Finished for each choice (interleaved); then Done or Failed, once.
-// From threads of the server, one call at a time; must not block.
+// Told in this order: Precision, Accepted; stages; Text and Finished for each choice (interleaved); then Done or
+// Failed, once. From threads of the server, one call at a time; must not block.
 class Receiver {
  public:
   virtual ~Receiver() = default;
+  // Before Accepted, and before a byte of the answer: the precision of the weights that will answer.
+  virtual void OnPrecision(std::string_view precision) { (void)precision; }
   // The request will be served, or waits to be. `cache`: see Summary; known before the first byte of an answer.
   virtual void OnAccepted(std::string_view model, std::string_view cache) { (void)model, (void)cache; }
   virtual void OnStage(Stage stage, double fraction) { (void)stage, (void)fraction; }  // fraction: of kPrefill
