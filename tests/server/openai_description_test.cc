@@ -1,7 +1,12 @@
 // /openapi.json against the routes and the tables of fields: neither knows what the other does not.
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <regex>
 #include <set>
+#include <string>
 
 #include "edge/server/openai/endpoint.h"
 #include "tests/server/openai_fake.h"
@@ -92,10 +97,60 @@ TEST(OpenAiDescription, FieldsAreThoseOfTheTables) {
   }
 }
 
-TEST(OpenAiDescription, RoutesThatTakeImagesTakeLargeBodies) {
+TEST(OpenAiDescription, WhatModelsWorkForIsLongWork) {
   OpenAiServer server;
-  EXPECT_EQ(server.large_bodies, (std::set<std::string>{"/apply-template", "/chat/completions", "/responses",
-                                                        "/v1/chat/completions", "/v1/responses"}));
+  EXPECT_EQ(server.long_works,
+            (std::set<std::string>{"/chat/completions", "/completions", "/embeddings", "/responses",
+                                   "/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses"}));
+}
+
+std::string ReadText(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return std::string(std::istreambuf_iterator<char>(file), {});
+}
+
+// The codes of errors that the server's source has, by the forms in which it writes them.
+std::set<std::string> CodesOfTheSource() {
+  const std::regex forms[] = {
+      // ApiError: {400, "invalid_request_error", "code" and what stands in between, `a ? "code" : "code"` too.
+      std::regex(R"re("[a-z_]+_error",\s*(?:\w+ \? )?"([a-z_]+)"(?: : "([a-z_]+)")?)re"),
+      // Refuse(400, "code", Refusal{400, "code", ErrorResponse(400, "code"; the status may be a variable.
+      std::regex(R"re((?:Refuse\(|Refusal\{|ErrorResponse\()[\w.]+,\s*"([a-z_]+)")re"),
+      std::regex(R"re(\bcode = "([a-z_]+)")re"),
+  };
+  std::set<std::string> codes;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator("edge/server")) {
+    const std::string extension = entry.path().extension();
+    if (extension != ".cc" && extension != ".h") continue;
+    const std::string text = ReadText(entry.path());
+    for (const std::regex& form : forms) {
+      for (std::sregex_iterator it(text.begin(), text.end(), form), end; it != end; ++it) {
+        for (size_t i = 1; i < it->size(); ++i) {
+          if ((*it)[i].matched) codes.insert((*it)[i]);
+        }
+      }
+    }
+  }
+  codes.erase("cancelled");  // nobody is there to read it
+  // Types, where a comment lists them.
+  std::erase_if(codes, [](const std::string& code) { return code.ends_with("_error") && code != "internal_error"; });
+  return codes;
+}
+
+TEST(OpenAiDescription, ThePageHasEveryCodeOfAnError) {
+  const std::string page = ReadText("docs/server.md");
+  const size_t begin = page.find("| status | `type` | `code` |");
+  ASSERT_NE(begin, std::string::npos);
+  const std::string table = page.substr(begin, page.find("\n\n", begin) - begin);
+  std::set<std::string> told;
+  const std::regex row(R"re(\n\| [^|]* \| [^|]* \| ([^|]*) \|)re"), code("`([a-z_]+)`");
+  for (std::sregex_iterator rows(table.begin(), table.end(), row), end; rows != end; ++rows) {
+    const std::string cell = (*rows)[1];
+    for (std::sregex_iterator it(cell.begin(), cell.end(), code); it != end; ++it) told.insert((*it)[1]);
+  }
+  const std::set<std::string> codes = CodesOfTheSource();
+  EXPECT_GE(codes.size(), 40u);
+  EXPECT_EQ(told, codes);
 }
 
 }  // namespace

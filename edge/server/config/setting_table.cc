@@ -197,7 +197,7 @@ const Setting kTable[] = {
     {kRequests, "max_tokens", "", "", W::kCount, 0, 1 << 24, "", "0", "Tokens of one answer; 0: as many as the context holds", &S::max_tokens},
     {kRequests, "max_choices", "", "", W::kCount, 1, 128, "", "8", "Answers to one request (n)", &S::max_choices},
     {kRequests, "max_stop", "", "", W::kCount, 0, 64, "", "16", "Stop texts of a request", &S::max_stop},
-    {kRequests, "queue_length", "", "", W::kCount, 0, 65536, "", "256", "Requests that may wait for a session", &S::queue_length},
+    {kRequests, "queue_length", "", "", W::kCount, 0, 65536, "", "256", "Requests that may wait for a session; of one key, half as many", &S::queue_length},
     {kRequests, "queue_timeout", "", "", W::kSeconds, 0.1, kDay, "", "30", "And how long", &S::queue_timeout},
     {kRequests, "request_timeout", "", "REQUEST_TIMEOUT", W::kSeconds, 0.1, 7 * kDay, "", "300", "From a request's arrival to the end of its answer", &S::request_timeout},
     {kRequests, "drain_timeout", "", "", W::kSeconds, 0, kDay, "", "30", "Answers may go on so long after SIGTERM", &S::drain_timeout},
