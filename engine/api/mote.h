@@ -1,18 +1,18 @@
-/* mote: vision-language and language models from GGUF files, in C. This header, what it includes at its end, and the
- * same in C++ (mote.hpp) are the whole public interface.
+/* mote: vision-language and language models from GGUF files, in C. This header, what it includes at its end, mote_gpu.h
+ * beside it, and the same in C++ (mote.hpp) are the whole public interface.
  *
- * Errors   Every call that can fail returns a mote_status and takes, last, an optional mote_error that receives
- *          the same code and one line for people: what was wrong, with names and sizes, and what would have been
- *          right. A call that fails leaves its outputs as they were unless it says otherwise. There is no global
- *          state: any number of models may live in one process.
+ * Errors   Every call that can fail returns a mote_status and takes, last, an optional mote_error that receives the
+ *          same code and one line for people: what was wrong, and what would have been right. A call that fails leaves
+ *          its outputs as they were unless it says otherwise. Models share no state: a process may have any number.
  *
  * Manners  The library never prints, aborts or exits, and throws nothing. Callbacks must return normally: no
- *          exceptions, no longjmp. They may call any function of this header but those that compute with the model
- *          (eval, generate, step): progress and logits callbacks come from the step that all sessions share.
+ *          exceptions, no longjmp. They may call all functions but those that compute with the model (eval, generate,
+ *          embed, step): some come from the step that all sessions share. Calls that would change the session that
+ *          computes are refused or do nothing; until its call has returned, free neither it nor its prompt.
  *
- * Threads  A model may be used by many threads at once. A session, a sampler: one thread at a time, but for
- *          mote_session_cancel. Sessions of one model may run at once; their work is joined into batches, and what
- *          one session computes does not depend on its neighbours.
+ * Threads  A model may be used by many threads at once; a session, a sampler by one at a time, but for
+ *          mote_session_cancel. Sessions of one model may run at once, in joint batches, and none depends on another.
+ *          After fork() the child has no threads to compute with (MOTE_UNSUPPORTED): it loads models of its own.
  *
  * Structs  Parameters begin with struct_size, the size that the caller was compiled with: fields that an older caller
  *          does not know keep their defaults, fields that an older library does not know are ignored. Start from
@@ -65,7 +65,7 @@ MOTE_API const char* mote_status_name(mote_status status);
 /* Filled by a call that fails (and only then). The layout is final. */
 typedef struct mote_error {
   int32_t code;       /* a mote_status */
-  char message[1020]; /* one line, NUL-terminated, cut if longer */
+  char message[1020]; /* one line of whole UTF-8, NUL-terminated, cut if longer */
 } mote_error;
 
 /* ---- Instruction sets ------------------------------------------------------------------------------------------- */
@@ -205,7 +205,7 @@ typedef struct mote_model_info {
   uint64_t scratch_bytes;
   uint64_t cache_bytes;
   const char* weight_type;   /* the type of most of the tensors' bytes, as GGUF names it: "Q8_0" */
-  const char* device_reason; /* why it runs on this device, for people */
+  const char* device_reason; /* why it runs on this device, for people; "" with vocab_only */
   uint32_t gpu_layers;       /* of `layers` */
   /* With dynamic_sparsity, in all steps of one token so far: groups of activations (of one float, or of four of 8 bits)
    * that matrices were multiplied with, and of these the ones that were all zero. */
@@ -232,8 +232,8 @@ MOTE_API mote_status mote_tokenize(const mote_model* model, const char* text, si
 /* Ids to text. flags: MOTE_SHOW_SPECIAL. The text may end inside a UTF-8 sequence if the tokens do. */
 MOTE_API mote_status mote_detokenize(const mote_model* model, const int32_t* tokens, size_t count, uint32_t flags,
                                      char* text, size_t capacity, size_t* size, mote_error* error);
-/* The bytes of one token as they stand in running text (a word may begin with a space). Ids outside the vocabulary:
- * MOTE_INVALID_ARGUMENT. */
+/* The bytes of one token as they stand in running text (a word may begin with a space). flags: MOTE_SHOW_SPECIAL. Ids
+ * outside the vocabulary: MOTE_INVALID_ARGUMENT. */
 MOTE_API mote_status mote_token_text(const mote_model* model, int32_t token, uint32_t flags, char* text,
                                      size_t capacity, size_t* size, mote_error* error);
 /* 1 if the token ends an answer (EOS, end of turn, ...), else 0. */
@@ -438,7 +438,7 @@ MOTE_API mote_status mote_sampler_create(const mote_model* model, const mote_sam
 MOTE_API void mote_sampler_free(mote_sampler* sampler);
 /* Adds a token to what the penalties look at (those of the prompt too). */
 MOTE_API void mote_sampler_accept(mote_sampler* sampler, int32_t token);
-/* logits: (vocab_size), as from mote_session_logits. Does not accept the token. */
+/* logits: (vocab_size), as from mote_session_logits. Does not accept the token. None left: MOTE_INVALID_ARGUMENT. */
 MOTE_API mote_status mote_sampler_sample(mote_sampler* sampler, const float* logits, int32_t* token, mote_error* error);
 
 /* ---- Sessions --------------------------------------------------------------------------------------------------- */

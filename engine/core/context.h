@@ -25,7 +25,7 @@ namespace mote {
 class ThreadPool {
  public:
   virtual ~ThreadPool() = default;
-  virtual int num_workers() const = 0;  // >= 1
+  virtual int num_workers() const = 0;  // >= 1; 0 in a process forked from theirs, where no Run() would ever return
   void Run(void (*body)(void* argument, int worker), void* argument) { RunSome(num_workers(), body, argument); }
   virtual void RunSome(int workers, void (*body)(void* argument, int worker), void* argument) = 0;
   // A barrier among the workers of the current Run; memory written before it is visible after it to all of them.

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "engine/run/prompt.h"
+#include "engine/run/workers.h"
 
 namespace mote {
 namespace {
@@ -145,6 +146,10 @@ void Scheduler::Lead(const Entry& until) {
 Status Scheduler::Run(Job& job) {
   Entry entry;
   entry.job = &job;
+  if (Status status = CheckWorkers(pool_); !status.ok()) {
+    entry.Finish(std::move(status));
+    return job.status;
+  }
   MonitorLock lock(*monitor_);
   Enter(entry);
   Lead(entry);
@@ -154,12 +159,15 @@ Status Scheduler::Run(Job& job) {
 void Scheduler::RunOnce(std::span<Job* const> jobs) {
   if (jobs.empty()) return;
   std::vector<Entry> entries(jobs.size());
-  MonitorLock lock(*monitor_);
+  const Status workers = CheckWorkers(pool_);
   for (size_t i = 0; i < jobs.size(); ++i) {
     entries[i].job = jobs[i];
     entries[i].once = true;
-    Enter(entries[i]);
+    if (!workers.ok()) entries[i].Finish(workers);
   }
+  if (!workers.ok()) return;
+  MonitorLock lock(*monitor_);
+  for (Entry& entry : entries) Enter(entry);
   Lead(entries[0]);  // they came together and leave together
 }
 

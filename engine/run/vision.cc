@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "engine/run/workers.h"
+
 namespace mote {
 namespace {
 
@@ -258,6 +260,7 @@ Sha256Digest Vision::DigestOf(const ImageView& image) const {
 
 Result<std::vector<EncodedImage>> Vision::Encode(std::span<const ImageView> images, const ReadOptions& options,
                                                  ReadStats* stats) {
+  MOTE_RETURN_IF_ERROR(CheckWorkers(host_.context.pool));
   const Clock& clock = host_.context.platform->clock();
   const double start = clock.Seconds();
   ReadStats counted;

@@ -81,6 +81,7 @@ Status NativeThreadPool::StartThreads() {
   int error = pthread_attr_init(&attributes);
   if (error != 0) return Error(Code::kOutOfMemory, "thread pool: %s", ErrnoText(error).c_str());
   error = pthread_attr_setstacksize(&attributes, kStackBytes);
+  process_ = getpid();
   BlockSignals block;
   for (int i = 1; i < num_workers_ && error == 0; ++i) {
     Worker& worker = workers_[static_cast<size_t>(i)];
@@ -96,7 +97,13 @@ Status NativeThreadPool::StartThreads() {
                num_threads_, num_workers_ - 1, ErrnoText(error).c_str());
 }
 
+// One system call, 0.1 us; a step asks a few times.
+bool NativeThreadPool::ForkedAway() const {
+  return num_threads_ > 0 && getpid() != process_;
+}
+
 NativeThreadPool::~NativeThreadPool() {
+  if (ForkedAway()) return;  // nobody to join
   stop_ = true;
   ++epoch_;
   // Not by the tree: where creation failed, some of its nodes have no thread.

@@ -25,7 +25,7 @@ class NativeThreadPool final : public ThreadPool {
   NativeThreadPool(const NativeThreadPool&) = delete;
   NativeThreadPool& operator=(const NativeThreadPool&) = delete;
 
-  int num_workers() const override { return num_workers_; }
+  int num_workers() const override { return ForkedAway() ? 0 : num_workers_; }
   void RunSome(int workers, void (*body)(void* argument, int worker), void* argument) override;
   void Sync() override;
 
@@ -44,11 +44,13 @@ class NativeThreadPool final : public ThreadPool {
   static void* ThreadMain(void* worker);
   void WakeChildren(int worker, uint32_t epoch);
   void LeaveCallersCpu() const;
+  bool ForkedAway() const;
   bool SpinWhile(const std::atomic<uint32_t>& word, uint32_t value) const;
 
   const int num_workers_;
   const int64_t spin_nanoseconds_;
   int num_threads_ = 0;  // started so far; num_workers_ - 1 once created
+  pid_t process_ = 0;    // that has them: fork() leaves a child without
   std::unique_ptr<Worker[]> workers_;
 
   // Written by the caller of Run before it publishes the epoch, read by the workers after.
