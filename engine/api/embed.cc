@@ -29,6 +29,7 @@ Status EmbedPrompt(mote_session* session, const mote_prompt* prompt, const mote_
   params.pooling = static_cast<Pooling>(c.pooling);
   params.normalize = c.no_normalize == 0;
   params.cancel = &session->cancel;
+  const RunGuard guard(session);
   const Result<std::vector<float>> embedded = Embed(*session->session, view, params);
   if (embedded.status().code() == Code::kCancelled) session->cancel.store(false);
   MOTE_RETURN_IF_ERROR(embedded.status());

@@ -62,6 +62,8 @@ struct Loaded {
 
 // Hands a status to a C caller.
 mote_status Report(const Status& status, mote_error* error);
+// What mote_error::message promises, of any message: one line of whole UTF-8, cut to what fits there.
+std::string OneLine(std::string_view message);
 // "`what` is null" as an error.
 Status NullArgument(const char* what);
 
@@ -114,7 +116,7 @@ Status FillBuffer(const T* values, size_t count, T* buffer, size_t capacity, siz
 // What a prompt's owner and a session have in common must be the model.
 Result<PromptView> ViewOf(const mote_session* session, const mote_prompt* prompt);
 Result<std::span<const int32_t>> TokenSpan(const int32_t* tokens, size_t count);
-// Refuses a session that a generation runs on.
+// Refuses a session that a generation or a call runs on.
 Status CheckIdle(const mote_session* session);
 // The caller's parameters in this library's layout; callbacks get *c_params, which must stay as long as the result is
 // used.
@@ -153,6 +155,8 @@ struct mote_session {
   std::shared_ptr<mote::api::Loaded> loaded;
   std::unique_ptr<mote::Session> session;
   std::atomic<bool> cancel{false};
+  // While a call computes that blocks. Its callbacks may come from the thread of another session, which leads the step.
+  std::atomic<bool> running{false};
   // Of the last generation.
   std::string text;
   std::vector<int32_t> tokens;
@@ -164,6 +168,22 @@ struct mote_session {
   };
   std::unique_ptr<Started> started;
 };
+
+namespace mote::api {
+
+// Of a call that computes with the session and blocks: nothing may change it from a callback meanwhile. See CheckIdle.
+class RunGuard {
+ public:
+  explicit RunGuard(mote_session* session) : session_(*session) { session_.running.store(true); }
+  ~RunGuard() { session_.running.store(false); }
+  RunGuard(const RunGuard&) = delete;
+  RunGuard& operator=(const RunGuard&) = delete;
+
+ private:
+  mote_session& session_;
+};
+
+}  // namespace mote::api
 
 struct mote_prompt {
   std::shared_ptr<mote::api::Loaded> loaded;

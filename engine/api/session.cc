@@ -82,6 +82,7 @@ Status Eval(mote_session* session, const PromptView& prompt, uint32_t from, cons
     options.progress = CallEvalProgress;
     options.progress_user = &params;
   }
+  const RunGuard guard(session);
   const Status status = session->session->Eval(prompt, from, options);
   if (status.code() == Code::kCancelled) session->cancel.store(false);
   return status;
@@ -104,6 +105,7 @@ Status RunGenerate(mote_session* session, const PromptView& prompt, const mote_g
   if (result != nullptr) MOTE_RETURN_IF_ERROR(CheckResultStruct(result, "mote_generate_result"));
   mote_generate_params c_params = {};
   MOTE_ASSIGN_OR_RETURN(const GenerateParams params, ConvertGenerate(session, given, &c_params));
+  const RunGuard guard(session);
   MOTE_ASSIGN_OR_RETURN(GenerateResult generated, Generate(*session->session, prompt, params));
   const mote_generate_result filled = KeepResult(session, std::move(generated));
   if (result != nullptr) WriteResult(filled, result);
@@ -141,6 +143,9 @@ Result<PromptView> ViewOf(const mote_session* session, const mote_prompt* prompt
 }
 
 Status CheckIdle(const mote_session* session) {
+  if (session->running.load()) {
+    return Error(Code::kInvalidArgument, "a call computes with the session: wait until it has returned");
+  }
   if (session->started == nullptr) return {};
   return Error(Code::kInvalidArgument, "a generation that was started runs on the session: wait until it is done");
 }
@@ -246,7 +251,9 @@ mote_status mote_sampler_sample(mote_sampler* sampler, const float* logits, int3
   if (token == nullptr) return Report(NullArgument("token"), error);
   const Result<int32_t> sampled = sampler->sampler.Sample({logits, sampler->vocab_size});
   if (sampled.ok()) *token = *sampled;
-  return Report(sampled.status(), error);
+  // Logits are an argument here, and not the model's.
+  const Status& status = sampled.status();
+  return Report(status.code() == Code::kInternal ? Status(Code::kInvalidArgument, status.message()) : status, error);
 }
 
 mote_status mote_session_create(mote_model* model, uint32_t context, mote_session** session, mote_error* error) {
@@ -288,17 +295,17 @@ const float* mote_session_logits(const mote_session* session) {
 }
 
 void mote_session_truncate(mote_session* session, uint32_t length) {
-  if (session != nullptr && session->started == nullptr) session->session->Truncate(length);
+  if (session != nullptr && CheckIdle(session).ok()) session->session->Truncate(length);
 }
 
 uint32_t mote_session_keep_prefix(mote_session* session, const int32_t* tokens, size_t count) {
-  if (session == nullptr || session->started != nullptr) return 0;
+  if (session == nullptr || !CheckIdle(session).ok()) return 0;
   return session->session->KeepPrefix(std::span<const int32_t>(tokens, tokens == nullptr ? 0 : count));
 }
 
 uint32_t mote_session_keep_prompt(mote_session* session, const mote_prompt* prompt) {
   const Result<PromptView> view = ViewOf(session, prompt);
-  return view.ok() && session->started == nullptr ? session->session->KeepPrefix(*view) : 0;
+  return view.ok() && CheckIdle(session).ok() ? session->session->KeepPrefix(*view) : 0;
 }
 
 void mote_session_cancel(mote_session* session) {

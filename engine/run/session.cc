@@ -119,7 +119,7 @@ Status Session::Begin(const PromptView& prompt, uint32_t from, bool wants_logits
     return Error(Code::kInvalidArgument, "no tokens to evaluate; at least one is needed");
   }
   const std::span<const int32_t> tokens = prompt.tokens.subspan(from);
-  if (tokens.size() > context() - length()) {
+  if (uint64_t{length()} + tokens.size() > context()) {
     return Error(Code::kContextFull, "%zu more tokens after %u do not fit a context of %u", tokens.size(), length(),
                  context());
   }

@@ -34,6 +34,26 @@ TEST_F(SessionTest, RefusesWhatDoesNotFitAndStaysUsable) {
   EXPECT_EQ(session_->length(), 64u);
 }
 
+// Nobody may do that; if somebody does, the room that is left must not come out as four thousand million.
+TEST_F(SessionTest, HasNoRoomLeftWhereItHoldsMoreThanItsContext) {
+  const std::vector<int32_t> tokens = SomeTokens(60, model_->vocab_size());
+  const std::unique_ptr<Session> full = std::move(Session::Create(*model_, 0)).value();
+  ASSERT_TRUE(full->Eval(tokens, {}).ok());
+  struct Meddler {
+    Session* session;
+    const Session* full;
+  } meddler{session_.get(), full.get()};
+  EvalOptions options;
+  options.progress = [](void* user, uint32_t done, uint32_t total) {
+    const Meddler& m = *static_cast<Meddler*>(user);
+    if (done == total) m.session->CopyPrefix(*m.full, 60);
+  };
+  options.progress_user = &meddler;
+  ASSERT_TRUE(session_->Eval(std::span(tokens).first(20), options).ok());
+  ASSERT_GT(session_->length(), session_->context());
+  EXPECT_EQ(session_->Eval(std::span(tokens).first(1), {}).code(), Code::kContextFull);
+}
+
 TEST_F(SessionTest, RefusesTokensOutsideTheVocabulary) {
   for (const int32_t bad : {-1, static_cast<int32_t>(model_->vocab_size()), INT32_MAX, INT32_MIN}) {
     const int32_t tokens[] = {1, bad};
