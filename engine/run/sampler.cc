@@ -70,6 +70,20 @@ double Difference(float logit, float highest) {
   return logit == highest ? 0.0 : static_cast<double>(logit) - static_cast<double>(highest);
 }
 
+// False for NaN too.
+bool IsPossible(float logit) {
+  return logit > kMinusInfinity;
+}
+
+// `possible`: before bias and penalties there were some.
+Status NoneLeft(bool possible, int32_t vocab_size) {
+  if (possible) {
+    return Error(Code::kInvalidArgument, "no token can be chosen: logit_bias and penalties forbid all of %d",
+                 vocab_size);
+  }
+  return Error(Code::kInternal, "no token can be chosen: all %d logits are NaN or -infinity", vocab_size);
+}
+
 uint64_t RotateLeft(uint64_t value, int bits) {
   return (value << bits) | (value >> (64 - bits));
 }
@@ -252,9 +266,7 @@ int32_t Sampler::Draw() {
 
 Result<int32_t> Sampler::ChooseOf(bool sorted) {
   if (params_.top_p < 1) KeepTopP(sorted);
-  if (!candidates_.empty()) return Draw();
-  return Error(Code::kInternal, "no token can be chosen: all %d logits are NaN or -infinity after bias and penalties",
-               vocab_size_);
+  return Draw();
 }
 
 Result<int32_t> Sampler::Sample(std::span<const float> logits) {
@@ -279,6 +291,7 @@ Result<int32_t> Sampler::Sample(std::span<const float> logits) {
   } else {
     CollectMinP(adjusted);
   }
+  if (candidates_.empty()) return NoneLeft(std::any_of(logits.begin(), logits.end(), IsPossible), vocab_size_);
   return ChooseOf(/*sorted=*/UsesTopK());
 }
 
@@ -317,6 +330,10 @@ Result<int32_t> Sampler::SampleBest(std::span<const TokenLogit> best) {
   } else {
     candidates_.resize(std::min(candidates_.size(), static_cast<size_t>(params_.top_k)));
     KeepMinP();
+  }
+  if (candidates_.empty()) {
+    const bool possible = std::any_of(best.begin(), best.end(), [](const Candidate& c) { return IsPossible(c.logit); });
+    return NoneLeft(possible, vocab_size_);
   }
   return ChooseOf(/*sorted=*/true);
 }

@@ -39,7 +39,7 @@ class Sampler {
   static Result<Sampler> Create(const SamplerParams& params, int32_t vocab_size);
   // Adds a token to the history that the penalties look at (prompt tokens too). Ids outside the vocabulary are ignored.
   void Accept(int32_t token);
-  // logits: (vocab_size). NaN counts as -infinity; if nothing can be chosen: kInternal.
+  // logits: (vocab_size). NaN counts as -infinity. None possible: kInternal; none left by bias: kInvalidArgument.
   Result<int32_t> Sample(std::span<const float> logits);
   // So many of the highest logits are all that the next choice depends on; 0: it depends on all. What is adjusted must
   // only become less likely: then of the best k plus as many as are adjusted, k at least keep their places.

@@ -374,7 +374,7 @@ TEST_F(StepsTest, AnErrorIsItsOwnGenerationsAlone) {
             MOTE_OK);
   StepToTheEnd();
   EXPECT_EQ(bad.told.dones, 1);
-  EXPECT_EQ(bad.told.status, MOTE_INTERNAL);
+  EXPECT_EQ(bad.told.status, MOTE_INVALID_ARGUMENT);
   EXPECT_NE(bad.told.message.find("no token can be chosen"), std::string::npos) << bad.told.message;
   for (uint32_t i = 0; i < 3; ++i) EXPECT_TRUE(streams[i]->told == want[i]) << i;
   // The session is as good as new.

@@ -225,6 +225,22 @@ TEST(Sampler, NonFiniteLogits) {
   }
 }
 
+TEST(Sampler, BiasThatForbidsAllIsTheCallers) {
+  SamplerParams params;
+  for (int32_t token = 0; token < 4; ++token) params.logit_bias.emplace_back(token, -kInf);
+  for (const float temperature : {0.0f, 1.0f}) {
+    for (const int32_t top_k : {0, 2}) {
+      params.temperature = temperature;
+      params.top_k = top_k;
+      Sampler none = Make(params, 4);
+      EXPECT_EQ(none.Sample(std::vector<float>{kNaN, 1, 2, 3}).status().code(), Code::kInvalidArgument);
+      EXPECT_EQ(none.Sample(std::vector<float>(4, kNaN)).status().code(), Code::kInternal);
+      const std::vector<TokenLogit> best = {{0, 3.0f}, {1, 2.0f}, {2, 1.0f}, {3, 0.0f}};
+      if (none.Enough() > 0) EXPECT_EQ(none.SampleBest(best).status().code(), Code::kInvalidArgument);
+    }
+  }
+}
+
 TEST(Sampler, ExtremeTemperaturesAndLogits) {
   SamplerParams params = Plain();
   params.temperature = std::numeric_limits<float>::denorm_min();
