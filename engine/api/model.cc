@@ -1,11 +1,12 @@
 // mote.h: versions, instruction sets, models.
-#include <stdio.h>
+#include <string.h>
 
 #include <map>
 #include <utility>
 
 #include "engine/api/internal.h"
 #include "engine/graph/backend.h"
+#include "engine/text/utf8.h"
 
 namespace mote::api {
 namespace {
@@ -107,12 +108,35 @@ mote_status LoadFrom(Open open, const mote_model_params* given, mote_model** mod
   return Report(result.status(), error);
 }
 
+bool EndsLine(uint32_t code_point) {
+  const bool control = code_point < 0x20 || (code_point >= 0x7F && code_point < 0xA0);
+  return control || code_point == 0x2028 || code_point == 0x2029;
+}
+
 }  // namespace
+
+// Names in messages come from files and callers.
+std::string OneLine(std::string_view message) {
+  constexpr size_t kMost = sizeof(mote_error::message) - 1;
+  std::string line;
+  for (size_t i = 0; i < message.size();) {
+    const Utf8Char c = DecodeUtf8(message, i);
+    const size_t before = line.size();
+    AppendUtf8(EndsLine(c.code_point) ? ' ' : c.code_point, &line);
+    if (line.size() > kMost) {
+      line.resize(before);
+      break;
+    }
+    i += c.bytes;
+  }
+  return line;
+}
 
 mote_status Report(const Status& status, mote_error* error) {
   if (!status.ok() && error != nullptr) {
     error->code = static_cast<int32_t>(status.code());
-    snprintf(error->message, sizeof(error->message), "%s", status.message().c_str());
+    const std::string line = OneLine(status.message());
+    memcpy(error->message, line.c_str(), line.size() + 1);
   }
   return static_cast<mote_status>(status.code());
 }
@@ -124,6 +148,10 @@ Status NullArgument(const char* what) {
 Result<mote_model_params> ReadModelParams(const mote_model_params* given) {
   mote_model_params params = Defaults();
   MOTE_RETURN_IF_ERROR(ReadParams(given, "mote_model_params", &params));
+  if (params.vocab_only != 0 && params.vocab_only != 1) {
+    return Error(Code::kInvalidArgument, "vocab_only is %d; it must be 0 (all) or 1 (only the vocabulary)",
+                 params.vocab_only);
+  }
   return params;
 }
 
@@ -293,6 +321,7 @@ mote_status mote_model_get_info(const mote_model* model, mote_model_info* info, 
   filled.chat_template = loaded.template_source.empty() ? nullptr : loaded.template_source.c_str();
   filled.template_error = loaded.template_error.empty() ? nullptr : loaded.template_error.c_str();
   filled.weight_type = WeightType(loaded.file());
+  filled.device_reason = "";
   filled.vocab_size = loaded.vocab_size();
   filled.bos_token = loaded.tokenizer().bos();
   filled.eos_token = loaded.tokenizer().eos();

@@ -14,7 +14,8 @@ void TellDone(void* user, Result<GenerateResult> generated) {
   const std::unique_ptr<mote_session::Started> started = std::move(session->started);
   if (!generated.ok()) {
     const Status& status = generated.status();
-    return started->done(started->user, static_cast<mote_status>(status.code()), nullptr, status.message().c_str());
+    const std::string line = OneLine(status.message());
+    return started->done(started->user, static_cast<mote_status>(status.code()), nullptr, line.c_str());
   }
   const mote_generate_result result = KeepResult(session, std::move(generated).value());
   started->done(started->user, MOTE_OK, &result, nullptr);

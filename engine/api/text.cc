@@ -20,12 +20,15 @@ Status CheckToken(const Loaded& loaded, int32_t token) {
   return Error(Code::kInvalidArgument, "token %d is outside the vocabulary of %u", token, loaded.vocab_size());
 }
 
+Status CheckShowFlags(uint32_t flags) {
+  if ((flags & ~static_cast<uint32_t>(MOTE_SHOW_SPECIAL)) == 0) return {};
+  return Error(Code::kInvalidArgument, "flags are 0x%x; MOTE_SHOW_SPECIAL is known", flags);
+}
+
 Result<std::string> Detokenize(const mote_model* model, const int32_t* tokens, size_t count, uint32_t flags) {
   if (model == nullptr) return NullArgument("model");
   if (tokens == nullptr && count > 0) return NullArgument("tokens");
-  if ((flags & ~static_cast<uint32_t>(MOTE_SHOW_SPECIAL)) != 0) {
-    return Error(Code::kInvalidArgument, "flags are 0x%x; MOTE_SHOW_SPECIAL is known", flags);
-  }
+  MOTE_RETURN_IF_ERROR(CheckShowFlags(flags));
   for (size_t i = 0; i < count; ++i) MOTE_RETURN_IF_ERROR(CheckToken(*model->loaded, tokens[i]));
   return model->loaded->tokenizer().Decode(std::vector<int32_t>(tokens, tokens + count),
                                            (flags & MOTE_SHOW_SPECIAL) != 0);
@@ -120,6 +123,7 @@ mote_status mote_detokenize(const mote_model* model, const int32_t* tokens, size
 mote_status mote_token_text(const mote_model* model, int32_t token, uint32_t flags, char* text, size_t capacity,
                             size_t* size, mote_error* error) {
   if (model == nullptr) return Report(NullArgument("model"), error);
+  if (const Status status = CheckShowFlags(flags); !status.ok()) return Report(status, error);
   if (const Status status = CheckToken(*model->loaded, token); !status.ok()) return Report(status, error);
   return GiveText(model->loaded->tokenizer().Piece(token, (flags & MOTE_SHOW_SPECIAL) != 0), text, capacity, size,
                   error);

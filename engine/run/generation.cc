@@ -20,7 +20,9 @@ Status CheckRequest(Session& session, const PromptView& prompt, const GeneratePa
     return Error(Code::kContextFull, "the prompt has %zu tokens; the context holds %u", prompt.tokens.size(),
                  session.context());
   }
-  if (prompt.tokens.back() == kImageToken) {
+  // An id -1 that no image explains is refused below, as any other outside the vocabulary.
+  if (prompt.tokens.back() == kImageToken && !prompt.images.empty() &&
+      prompt.images.back().end() == prompt.tokens.size()) {
     return Error(Code::kInvalidArgument, "the prompt ends with an image; at least one token must follow");
   }
   return Session::Check(session.model(), prompt);
