@@ -1,5 +1,6 @@
 // mote in C++17: owners, containers and std::function over mote.h, header-only. No exceptions are thrown; works with
-// and without them. Everything that mote.h says about threads, ranges and lifetimes holds here.
+// and without them. Everything that mote.h says about threads, ranges and lifetimes holds here. Strings that C takes as
+// far as their first NUL must have none: MOTE_INVALID_ARGUMENT.
 //
 // The inline namespace keeps these names apart from the engine's own in a static link.
 #ifndef MOTE_ENGINE_API_MOTE_HPP_
@@ -21,52 +22,10 @@
 namespace mote {
 inline namespace v0 {
 
-struct SamplingOptions {
-  float temperature = 0.8f;
-  int top_k = 40;
-  float top_p = 0.95f;
-  float min_p = 0.05f;
-  float repeat_penalty = 1;
-  float presence_penalty = 0;
-  float frequency_penalty = 0;
-  int penalty_window = 64;
-  uint64_t seed = 0;
-  std::vector<mote_logit_bias> logit_bias;
-
-  // A view of this object.
-  mote_sampling_params ToC() const {
-    mote_sampling_params params = mote_sampling_default_params();
-    params.temperature = temperature;
-    params.top_k = top_k;
-    params.top_p = top_p;
-    params.min_p = min_p;
-    params.repeat_penalty = repeat_penalty;
-    params.presence_penalty = presence_penalty;
-    params.frequency_penalty = frequency_penalty;
-    params.penalty_window = penalty_window;
-    params.seed = seed;
-    params.logit_bias = logit_bias.data();
-    params.logit_bias_count = logit_bias.size();
-    return params;
-  }
-};
-
-struct ChatMessage {
-  std::string role;
-  std::string content;
-  std::string extra_json;  // empty: none
-};
-
-struct ChatOptions {
-  bool add_generation_prompt = true;
-  std::string tools_json;  // empty: none
-  std::string extra_json;
-  int64_t now = 0;  // 0: the clock's
-};
-
 class Model {
  public:
   static Result<Model> Load(const std::string& path, const ModelOptions& options = {}) {
+    if (internal::WithNul({{"path", &path}}) != nullptr) return internal::NulIn("path");
     return LoadWith(options, [&](const mote_model_params* params, mote_model** model, mote_error* error) {
       return mote_model_load(path.c_str(), params, model, error);
     });
@@ -86,10 +45,12 @@ class Model {
   using Read = std::function<int64_t(uint64_t offset, void* buffer, uint64_t bytes)>;
   static Result<Model> LoadCallback(Read read, uint64_t size, const ModelOptions& options = {}) {
     return LoadWith(options, [&](const mote_model_params* params, mote_model** model, mote_error* error) {
-      return mote_model_load_callback(CallRead, &read, size, params, model, error);
+      return mote_model_load_callback(read ? CallRead : nullptr, &read, size, params, model, error);
     });
   }
   static Result<mote_memory> Measure(const std::string& path, const ModelOptions& options = {}) {
+    if (internal::WithNul({{"path", &path}}) != nullptr) return internal::NulIn("path");
+    if (const char* field = options.WithNul()) return internal::NulIn(field);
     const mote_model_params params = ToC(options, nullptr);
     mote_memory memory = {};
     memory.struct_size = sizeof(memory);
@@ -101,6 +62,7 @@ class Model {
 
   // The vision file that belongs to the model; once, before other threads use it.
   Result<void> LoadVision(const std::string& path, const VisionOptions& options = {}) {
+    if (internal::WithNul({{"path", &path}}) != nullptr) return internal::NulIn("path");
     return LoadVisionWith(options, [&](const mote_vision_params* params, mote_error* error) {
       return mote_model_load_vision(handle_.get(), path.c_str(), params, error);
     });
@@ -118,12 +80,14 @@ class Model {
   }
   Result<void> LoadVisionCallback(Read read, uint64_t size, const VisionOptions& options = {}) {
     return LoadVisionWith(options, [&](const mote_vision_params* params, mote_error* error) {
-      return mote_model_load_vision_callback(handle_.get(), CallRead, &read, size, params, error);
+      return mote_model_load_vision_callback(handle_.get(), read ? CallRead : nullptr, &read, size, params, error);
     });
   }
   // What LoadVision would add to Measure.
   static Result<mote_memory> MeasureVision(const std::string& path, const ModelOptions& options = {},
                                            const VisionOptions& vision = {}) {
+    if (internal::WithNul({{"path", &path}}) != nullptr) return internal::NulIn("path");
+    if (const char* field = options.WithNul()) return internal::NulIn(field);
     const mote_model_params params = ToC(options, nullptr);
     const mote_vision_params vision_params = vision.ToC();
     mote_memory memory = {};
@@ -179,6 +143,7 @@ class Model {
 
   Result<std::vector<Token>> TokenizeChat(const std::vector<ChatMessage>& messages,
                                           const ChatOptions& options = {}) const {
+    if (const char* field = WithNul(messages, options)) return internal::NulIn(field);
     const std::vector<mote_chat_message> list = ToC(messages);
     const mote_chat_params params = ToC(options);
     return internal::Fill<std::vector<Token>>([&](Token* tokens, size_t capacity, size_t* count, mote_error* error) {
@@ -186,6 +151,7 @@ class Model {
     });
   }
   Result<std::string> RenderChat(const std::vector<ChatMessage>& messages, const ChatOptions& options = {}) const {
+    if (const char* field = WithNul(messages, options)) return internal::NulIn(field);
     const std::vector<mote_chat_message> list = ToC(messages);
     const mote_chat_params params = ToC(options);
     return internal::Fill<std::string>([&](char* text, size_t capacity, size_t* size, mote_error* error) {
@@ -229,6 +195,7 @@ class Model {
   }
   template <class Call>
   static Result<Model> LoadWith(const ModelOptions& options, Call call) {
+    if (const char* field = options.WithNul()) return internal::NulIn(field);
     Model model;
     if (options.log) model.log_ = std::make_shared<Log>(options.log);
     const mote_model_params params = ToC(options, model.log_.get());
@@ -252,6 +219,12 @@ class Model {
       params.progress_user = const_cast<ModelOptions*>(&options);
     }
     return params;
+  }
+  static const char* WithNul(const std::vector<ChatMessage>& messages, const ChatOptions& options) {
+    for (const ChatMessage& message : messages) {
+      if (const char* field = message.WithNul()) return field;
+    }
+    return options.WithNul();
   }
   static std::vector<mote_chat_message> ToC(const std::vector<ChatMessage>& messages) {
     std::vector<mote_chat_message> list;
@@ -284,6 +257,14 @@ struct GenerateOptions {
   std::optional<Grammar> grammar;                                     // what the text may look like
   std::string grammar_trigger;                                        // the grammar begins after it; empty: at once
   std::function<void(size_t done, size_t total)> on_prompt_progress;  // in tokens
+
+  // The field that has a NUL, or null.
+  const char* WithNul() const {
+    for (const std::string& text : stop) {
+      if (internal::WithNul({{"stop", &text}}) != nullptr) return "stop";
+    }
+    return internal::WithNul({{"grammar_trigger", &grammar_trigger}});
+  }
 };
 
 struct Generation {
@@ -316,6 +297,7 @@ class Prompt {
   static Result<Prompt> FromChat(const Model& model, const std::vector<ChatMessage>& messages,
                                  const std::vector<mote_image>& images, const ChatOptions& chat = {},
                                  const PromptOptions& options = {}) {
+    if (const char* field = Model::WithNul(messages, chat)) return internal::NulIn(field);
     const std::vector<mote_chat_message> list = Model::ToC(messages);
     const mote_chat_params chat_params = Model::ToC(chat);
     return CreateWith(model, options, [&](const mote_prompt_params* params, mote_prompt** prompt, mote_error* error) {
@@ -409,6 +391,7 @@ class Session {
   // may use, start and destroy the session. See mote_session_start.
   using OnDone = std::function<void(Result<Generation>)>;
   Result<void> Start(const Prompt& prompt, const GenerateOptions& options, OnDone done) {
+    if (const char* field = options.WithNul()) return internal::NulIn(field);
     auto started = std::make_unique<Started>(Started{options, std::move(done)});
     const GenerateCall call(started->options);
     mote_error error = {};
@@ -534,6 +517,7 @@ class Session {
   }
   template <class Call>
   static Result<Generation> GenerateWith(const GenerateOptions& options, Call call) {
+    if (const char* field = options.WithNul()) return internal::NulIn(field);
     const GenerateCall view(options);
     mote_generate_result result = {};
     result.struct_size = sizeof(result);

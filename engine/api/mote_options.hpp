@@ -1,12 +1,14 @@
-// Part of mote.hpp, which includes it: how models and vision files are loaded.
+// Part of mote.hpp, which includes it: how models and vision files are loaded, how tokens are chosen, chats.
 #ifndef MOTE_ENGINE_API_MOTE_OPTIONS_HPP_
 #define MOTE_ENGINE_API_MOTE_OPTIONS_HPP_
 
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "mote.h"
+#include "mote_result.hpp"
 
 namespace mote {
 inline namespace v0 {
@@ -32,6 +34,10 @@ struct ModelOptions {
   std::function<void(mote_log_level, std::string_view)> log;    // kept while the model lives; called from any thread
   std::function<void(uint64_t done, uint64_t total)> progress;  // bytes, while loading
 
+  // The field that has a NUL, or null.
+  const char* WithNul() const {
+    return internal::WithNul({{"isa", &isa}, {"device", &device}, {"tuning", &tuning}, {"split", &split}});
+  }
   // A view of this object, without `log` and `progress`.
   mote_model_params ToC() const {
     mote_model_params params = mote_model_default_params();
@@ -74,6 +80,56 @@ struct VisionOptions {
     }
     return params;
   }
+};
+
+struct SamplingOptions {
+  float temperature = 0.8f;
+  int top_k = 40;
+  float top_p = 0.95f;
+  float min_p = 0.05f;
+  float repeat_penalty = 1;
+  float presence_penalty = 0;
+  float frequency_penalty = 0;
+  int penalty_window = 64;
+  uint64_t seed = 0;
+  std::vector<mote_logit_bias> logit_bias;
+
+  // A view of this object.
+  mote_sampling_params ToC() const {
+    mote_sampling_params params = mote_sampling_default_params();
+    params.temperature = temperature;
+    params.top_k = top_k;
+    params.top_p = top_p;
+    params.min_p = min_p;
+    params.repeat_penalty = repeat_penalty;
+    params.presence_penalty = presence_penalty;
+    params.frequency_penalty = frequency_penalty;
+    params.penalty_window = penalty_window;
+    params.seed = seed;
+    params.logit_bias = logit_bias.data();
+    params.logit_bias_count = logit_bias.size();
+    return params;
+  }
+};
+
+struct ChatMessage {
+  std::string role;
+  std::string content;
+  std::string extra_json;  // empty: none
+
+  // The field that has a NUL, or null.
+  const char* WithNul() const {
+    return internal::WithNul({{"role", &role}, {"content", &content}, {"extra_json", &extra_json}});
+  }
+};
+
+struct ChatOptions {
+  bool add_generation_prompt = true;
+  std::string tools_json;  // empty: none
+  std::string extra_json;
+  int64_t now = 0;  // 0: the clock's
+
+  const char* WithNul() const { return internal::WithNul({{"tools_json", &tools_json}, {"extra_json", &extra_json}}); }
 };
 
 }  // namespace v0

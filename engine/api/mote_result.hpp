@@ -2,6 +2,7 @@
 #ifndef MOTE_ENGINE_API_MOTE_RESULT_HPP_
 #define MOTE_ENGINE_API_MOTE_RESULT_HPP_
 
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <utility>
@@ -62,6 +63,22 @@ inline Error Take(mote_status status, const mote_error& error) {
 inline Result<void> Done(mote_status status, const mote_error& error) {
   if (status != MOTE_OK) return Take(status, error);
   return {};
+}
+
+// C takes a string up to its first NUL. One that goes on after it is refused, as what it says would change.
+struct NamedText {
+  const char* name;
+  const std::string* text;
+};
+// The name of the first that has a NUL, or null.
+inline const char* WithNul(std::initializer_list<NamedText> texts) {
+  for (const NamedText& t : texts) {
+    if (t.text->find('\0') != std::string::npos) return t.name;
+  }
+  return nullptr;
+}
+inline Error NulIn(const char* name) {
+  return Error{MOTE_INVALID_ARGUMENT, std::string(name) + " has a NUL, with which strings end in C"};
 }
 
 // Calls `call(buffer, capacity, &size, &error)` for the size, then for the contents.

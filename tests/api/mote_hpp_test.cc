@@ -114,6 +114,60 @@ TEST_F(MoteHppTest, CallbacksChatAndErrors) {
   EXPECT_EQ(model->Find("</s>"), 2);
 }
 
+TEST_F(MoteHppTest, AReaderThatIsEmptyIsRefused) {
+  const auto refused = api::Model::LoadCallback(nullptr, bytes_.size(), options_);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, MOTE_INVALID_ARGUMENT);
+  auto model = api::Model::LoadMemory(bytes_.data(), bytes_.size(), options_);
+  ASSERT_TRUE(model.ok());
+  EXPECT_EQ(model->LoadVisionCallback(api::Model::Read(), 1000).error().code, MOTE_INVALID_ARGUMENT);
+}
+
+// C would read them as far as the NUL, and do what nobody asked for.
+TEST_F(MoteHppTest, StringsWithNulAreRefused) {
+  const std::string nul("a\0b", 3);
+  const auto expect_refused = [](const auto& result, const char* name) {
+    ASSERT_FALSE(result.ok()) << name;
+    EXPECT_EQ(result.error().code, MOTE_INVALID_ARGUMENT) << name;
+    EXPECT_EQ(result.error().message.find(name), 0u) << result.error().message;
+  };
+  expect_refused(api::Model::Load(nul), "path");
+  expect_refused(api::Model::Measure(nul), "path");
+  expect_refused(api::Model::MeasureVision(nul), "path");
+  auto model = api::Model::LoadMemory(bytes_.data(), bytes_.size(), options_);
+  ASSERT_TRUE(model.ok());
+  expect_refused(model->LoadVision(nul), "path");
+  const std::pair<const char*, std::string api::ModelOptions::*> fields[] = {{"isa", &api::ModelOptions::isa},
+                                                                             {"device", &api::ModelOptions::device},
+                                                                             {"tuning", &api::ModelOptions::tuning},
+                                                                             {"split", &api::ModelOptions::split}};
+  for (const auto& [name, field] : fields) {
+    api::ModelOptions options = options_;
+    options.*field = nul;
+    expect_refused(api::Model::LoadMemory(bytes_.data(), bytes_.size(), options), name);
+    expect_refused(api::Model::Measure("file", options), name);
+    expect_refused(api::Model::MeasureVision("file", options), name);
+  }
+  expect_refused(model->TokenizeChat({{nul, "hi", ""}}), "role");
+  expect_refused(model->TokenizeChat({{"user", nul, ""}}), "content");
+  expect_refused(model->RenderChat({{"user", "hi", nul}}), "extra_json");
+  expect_refused(api::Prompt::FromChat(*model, {{"user", nul, ""}}, {}), "content");
+  api::ChatOptions chat;
+  chat.tools_json = nul;
+  expect_refused(model->TokenizeChat({{"user", "hi", ""}}, chat), "tools_json");
+
+  auto session = api::Session::Create(*model);
+  auto prompt = api::Prompt::FromTokens(*model, {1, 300});
+  ASSERT_TRUE(session.ok() && prompt.ok());
+  api::GenerateOptions generate;
+  generate.grammar_trigger = nul;
+  expect_refused(session->Generate(std::vector<api::Token>{1, 300}, generate), "grammar_trigger");
+  generate.grammar_trigger.clear();
+  generate.stop = {"a", nul};
+  expect_refused(session->Generate(*prompt, generate), "stop");
+  expect_refused(session->Start(*prompt, generate, nullptr), "stop");
+}
+
 TEST_F(MoteHppTest, Images) {
   const std::vector<uint8_t> text = TinyVisionTextForApiTests();
   const std::vector<uint8_t> tower = TinyVisionTowerForApiTests();
