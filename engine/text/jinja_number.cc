@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <algorithm>
 #include <charconv>
+#include <limits>
 
 namespace mote::jinja {
 namespace {
@@ -45,6 +47,28 @@ bool IsDecimalNumber(std::string_view text) {
 using NumberText = char[720];
 
 #if defined(__cpp_lib_to_chars)
+// Of a number whose magnitude no double has: infinity or zero, by the power of ten of its first digit that is not 0.
+// (strtod would ask the locale what a point is.)
+double OutOfRange(std::string_view text) {
+  constexpr int64_t kMost = int64_t{1} << 62;  // no text is so long that its digits would outweigh this
+  const bool negative = text[0] == '-';
+  if (negative) text.remove_prefix(1);
+  const size_t e = std::min(text.find_first_of("eE"), text.size());
+  const size_t point = std::min(text.find('.'), e);
+  const size_t first = text.find_first_of("123456789");
+  int64_t power = static_cast<int64_t>(point) - static_cast<int64_t>(first);
+  if (e < text.size()) {
+    const bool below = text[e + 1] == '-';
+    int64_t exponent = 0;
+    for (const char c : text.substr(e + 1)) {
+      if (IsDecimal(c)) exponent = std::min(exponent * 10 + (c - '0'), kMost / 10);
+    }
+    power += below ? -exponent : exponent;
+  }
+  const double magnitude = power > 0 ? std::numeric_limits<double>::infinity() : 0.0;
+  return negative ? -magnitude : magnitude;
+}
+
 // The value as printf's %.*e, %.*f or %.*g has it, whatever the locale.
 std::string_view Print(double value, char type, int precision, NumberText& buffer) {
   const std::chars_format format = type == 'e'   ? std::chars_format::scientific
@@ -151,12 +175,12 @@ bool ParseDouble(std::string_view text, double* out) {
   if (text[0] == '+') text.remove_prefix(1);
 #if defined(__cpp_lib_to_chars)
   const std::from_chars_result result = std::from_chars(text.data(), text.data() + text.size(), *out);
-  if (result.ec == std::errc()) return true;
-#endif
-  // Out of range (infinity or zero is wanted), or a C++ library whose from_chars has no doubles: libc++, whose users
-  // here (wasm) know no locale but "C".
+  if (result.ec != std::errc()) *out = OutOfRange(text);
+#else
+  // libc++, whose from_chars has no doubles.
   const std::string terminated(text);
   *out = strtod(terminated.c_str(), nullptr);
+#endif
   return true;
 }
 

@@ -19,6 +19,7 @@ FORBIDDEN = {
     r"(_ZTI.*|__dynamic_cast)": "uses run-time type information",
     r"(setlocale|uselocale|strtok|rand|srand|getenv|secure_getenv|setenv|gmtime|localtime|asctime|ctime|strerror)":
         "depends on, or changes, the state of the process",
+    r"(strtod|strtof|strtold|atof|v?sscanf|__isoc\d+_v?sscanf)": "reads numbers as the process's locale writes them",
     r"(gets|strcpy|strcat|sprintf|vsprintf|__sprintf_chk|alloca|system|popen)": "is unsafe",
     r"(__cxa_guard_acquire)": "is a static local that is built at run time: a hidden global and a hidden lock",
 }

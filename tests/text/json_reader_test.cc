@@ -27,6 +27,16 @@ TEST(JsonReader, Values) {
   EXPECT_EQ(Repr("9223372036854775807"), "9223372036854775807");
   EXPECT_EQ(Repr("-9223372036854775808"), "-9223372036854775808");
   EXPECT_EQ(Repr("1e400"), "inf");
+  EXPECT_EQ(Repr("-1.5E+400"), "-inf");
+  EXPECT_EQ(Repr("1.5e-400"), "0.0");
+  EXPECT_EQ(Repr("-1.5e-400"), "-0.0");
+  EXPECT_EQ(Repr("0.0e400"), "0.0");
+  EXPECT_EQ(Repr("1.5e99999999999999999999999"), "inf");
+  EXPECT_EQ(Repr("1.5e-99999999999999999999999"), "0.0");
+  EXPECT_EQ(Repr(std::string(400, '1') + ".5"), "inf");
+  EXPECT_EQ(Repr(std::string(400, '1') + "e-390"), "1111111111.1111112");
+  EXPECT_EQ(Repr("0." + std::string(400, '0') + "1"), "0.0");
+  EXPECT_EQ(Repr("0." + std::string(400, '0') + "1e402"), "10.0");
   EXPECT_EQ(Repr("5e-324"), "5e-324");
   EXPECT_EQ(Repr("0.1"), "0.1");
   EXPECT_EQ(Repr("123456789012345678.0"), "1.2345678901234568e+17");
