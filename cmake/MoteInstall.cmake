@@ -1,4 +1,4 @@
-# The install tree: libraries, public headers, the CMake package `mote` and mote.pc.
+# The install tree: libraries, public headers, the CMake package `mote`, mote.pc and mote-static.pc.
 #   find_package(mote) gives mote::mote (static) and, where it was built, mote::mote_shared.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
@@ -36,7 +36,7 @@ if(MOTE_HAVE_CUDA)
   install(FILES ${MOTE_CUDART} DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development)
 endif()
 
-# The folders are given from the place of mote.pc, so that the tree may be moved.
+# The folders are given from the place of the .pc files, so that the tree may be moved.
 set(MOTE_PC_LIBS_PRIVATE "${MOTE_CXX_RUNTIME}")
 if(MOTE_HAVE_CUDA)
   list(PREPEND MOTE_PC_LIBS_PRIVATE cudart_static ${CMAKE_DL_LIBS} rt)
@@ -45,5 +45,8 @@ list(TRANSFORM MOTE_PC_LIBS_PRIVATE PREPEND "-l")
 list(JOIN MOTE_PC_LIBS_PRIVATE " " MOTE_PC_LIBS_PRIVATE)
 file(RELATIVE_PATH MOTE_PC_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
 string(REGEX REPLACE "/$" "" MOTE_PC_PREFIX "${MOTE_PC_PREFIX}")
-configure_file(${CMAKE_SOURCE_DIR}/cmake/mote.pc.in ${CMAKE_BINARY_DIR}/mote.pc @ONLY)
-install(FILES ${CMAKE_BINARY_DIR}/mote.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT development)
+# `-lmote` takes libmote.so where there is one, `--static` or not: whoever wants the archive alone names mote-static.
+foreach(module mote mote-static)
+  configure_file(${CMAKE_SOURCE_DIR}/cmake/${module}.pc.in ${CMAKE_BINARY_DIR}/${module}.pc @ONLY)
+  install(FILES ${CMAKE_BINARY_DIR}/${module}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT development)
+endforeach()

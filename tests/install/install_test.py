@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Installs mote into a scratch folder and builds outside programs against it: install_test.py CMAKE BUILD_DIR CC CXX
 
-A C program and a C++ program, by CMake and by pkg-config, against the static and the shared library; each is run, with
-a real model where there is one. The installed tree is moved first: nothing in it may depend on where it was installed.
+A C program and a C++ program, by CMake and by pkg-config, against the static and the shared library, and by pkg-config
+also the static library in a program that is dynamic otherwise; each is run, with a real model where there is one. The installed tree is moved first: nothing in it may depend on where it was installed.
 """
 import json
 import os
@@ -81,6 +81,15 @@ def by_pkg_config(prefix, scratch, language, compiler, source):
     program = os.path.join(scratch, f"pkg-config-{language}-static")
     run(compiler, *standard, "-static", source, "-o", program, *static)
     check_program(program, False, os.environ)
+    if "INTERP" in run("readelf", "-l", program):
+        sys.exit(f"{program}: not a static program")
+    # The line of docs/api.md and examples/README.md.
+    archive = shlex.split(run("pkg-config", "--cflags", "--libs", "mote-static", env=environment))
+    program = os.path.join(scratch, f"pkg-config-{language}-archive")
+    run(compiler, *standard, source, "-o", program, *archive)
+    check_program(program, False, os.environ)
+    if "INTERP" not in run("readelf", "-l", program):
+        sys.exit(f"{program}: not a dynamic program")
 
 
 def main():
