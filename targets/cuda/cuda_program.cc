@@ -94,8 +94,7 @@ CudaScratch::CudaScratch(const Plan& plan, uint32_t context, bool reads) : arena
       if (reads) read_gated_bytes = std::max(read_gated_bytes, ReadActBytes(rows, graph.value(node.out).cols));
       const uint64_t bytes = ActRowBytes(Acts::kBytes32, graph.value(node.out).cols);
       gated_bytes = std::max(gated_bytes, std::min<uint64_t>(rows, kFuseRows) * bytes);
-      const uint64_t parts = uint64_t{RowTiles(graph.value(node.out).cols)} * (kTileCols * sizeof(float) + 4);
-      gate_part_bytes = std::max(gate_part_bytes, parts);
+      gate_part_bytes = std::max(gate_part_bytes, RowTiles(graph.value(node.out).cols) * kGateTileBytes);
     }
     if (node.op == OpKind::kMatMul) {
       const Weight& weight = graph.weight(node.weights[0]);

@@ -32,6 +32,10 @@ inline constexpr uint32_t kGraphRows = 32;
 // And in those of up to so many, products do what comes after them (fuse_launches.cc).
 inline constexpr uint32_t kFuseRows = 8;
 
+// GateArgs of 256 columns: a part of each, and the counter of those who came. The parts of the widest gate lie first,
+// for counters have to stay zero from one layer to the next.
+inline constexpr uint64_t kGateTileBytes = kTileCols * sizeof(float) + sizeof(uint32_t);
+
 // Whether tokens that are read have products of their own (read_product.cuh): those of prompts where that was asked
 // for, and a tower's always.
 inline bool ReadsApart(const Plan& plan, bool has_groups) {

@@ -111,7 +111,7 @@ bool CudaProgram::FuseGate(const Launch& rows, Launch* before, Launch* after) {
   args.gate.act_bytes = ActRowBytes(quantize.acts, quantize.cols);
   args.gate.activation = gate.activation;
   args.gate.parts = gate_parts_.As<float>();
-  args.gate.arrived = gate_parts_.As<uint32_t>() + uint64_t{RowTiles(quantize.cols)} * kTileCols;
+  args.gate.arrived = gate_parts_.As<uint32_t>() + gate_parts_.size() / kGateTileBytes * kTileCols;
   for (Product& p : OwnProducts(after)) p.args.acts = gated_acts_.data();
   return true;
 }

@@ -311,6 +311,23 @@ TEST_F(CudaModel, WhatProductsDoBesidesDoesNotShow) {
   }
 }
 
+// Gates of one model that are not equally wide: parts and counters of all of them lie in one piece of memory.
+TEST_F(CudaModel, LayersNeedNotBeEquallyWide) {
+  for (const DType type : {DType::kQ4_K, DType::kI8Row}) {
+    TinyModelOptions options = Options("llama", type);
+    options.width = 512;
+    options.layers = 4;
+    options.layer_ff = {256, 1024, 256, 1024};
+    options.heads = 16;
+    options.kv_heads = 2;
+    const std::unique_ptr<Model> model = LoadOn(MakeTinyModel(options), {});
+    ASSERT_NE(model, nullptr);
+    const std::vector<int32_t> tokens = SomeTokens(9, model->vocab_size());
+    const auto all = AllLogits(*model, tokens);
+    EXPECT_TRUE(SameBits(AllLogits(*model, tokens, 1), all)) << DTypeName(type);
+  }
+}
+
 // Columns that are no whole stretches; one tensor for queries, keys and values, cut at groups of rows; embeddings that
 // are scaled and the output as well. Nearly full matrices of halves, and all of 4 bits, run dense.
 TEST_F(CudaModel, BlockSparseWeightsAgreeWithTheCpu) {

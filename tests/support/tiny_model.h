@@ -24,7 +24,8 @@ struct TinyModelOptions {
   uint32_t kv_heads = 4;
   uint32_t head_dim = 32;
   uint32_t ff = 512;
-  uint32_t experts = 0;  // set by qwen3moe
+  std::vector<int32_t> layer_ff;  // of each layer, where they differ (not of experts)
+  uint32_t experts = 0;           // set by qwen3moe
   uint32_t context = 2048;
   uint32_t window = 0;
   std::string rope_scaling;            // "", "linear", "yarn", "llama3" (rope_freqs tensor), "longrope"
@@ -91,7 +92,11 @@ class TinyModel : private TinyFile {
     writer_.SetUint32(Key("context_length"), o_.context);
     writer_.SetUint32(Key("embedding_length"), o_.width);
     writer_.SetUint32(Key("block_count"), o_.layers);
-    writer_.SetUint32(Key("feed_forward_length"), o_.ff);
+    if (o_.layer_ff.empty()) {
+      writer_.SetUint32(Key("feed_forward_length"), o_.ff);
+    } else {
+      writer_.SetInt32s(Key("feed_forward_length"), o_.layer_ff);
+    }
     writer_.SetUint32(Key("attention.head_count"), o_.heads);
     writer_.SetUint32(Key("attention.head_count_kv"), o_.kv_heads);
     writer_.SetFloat32(Key("attention.layer_norm_rms_epsilon"), 1e-5f);
@@ -128,12 +133,16 @@ class TinyModel : private TinyFile {
       Vector("rope_factors_long.weight", o_.head_dim / 2, 4.0f, 3.0f);
       Vector("rope_factors_short.weight", o_.head_dim / 2, 1.5f, 0.5f);
     }
-    for (uint32_t i = 0; i < o_.layers; ++i) AddLayer("blk." + std::to_string(i) + ".");
+    for (uint32_t i = 0; i < o_.layers; ++i) AddLayer("blk." + std::to_string(i) + ".", FfOf(i));
     Norm("output_norm.weight", o_.width);
     if (Is("llama") || Is("phi3") || Is("qwen3moe")) Matrix("output.weight", kVocab, o_.width);
   }
 
-  void AddLayer(const std::string& b) {
+  uint32_t FfOf(uint32_t layer) const {
+    return layer < o_.layer_ff.size() ? static_cast<uint32_t>(o_.layer_ff[layer]) : o_.ff;
+  }
+
+  void AddLayer(const std::string& b, uint32_t ff) {
     const uint64_t q = uint64_t{o_.heads} * o_.head_dim;
     const uint64_t kv = uint64_t{o_.kv_heads} * o_.head_dim;
     Norm(b + "attn_norm.weight", o_.width);
@@ -165,12 +174,12 @@ class TinyModel : private TinyFile {
       Matrix(b + "ffn_up_exps.weight", o_.ff, o_.width, o_.experts);
       Matrix(b + "ffn_down_exps.weight", o_.width, o_.ff, o_.experts);
     } else if (Is("phi3")) {
-      Matrix(b + "ffn_up.weight", 2 * uint64_t{o_.ff}, o_.width);
-      Matrix(b + "ffn_down.weight", o_.width, o_.ff);
+      Matrix(b + "ffn_up.weight", 2 * uint64_t{ff}, o_.width);
+      Matrix(b + "ffn_down.weight", o_.width, ff);
     } else {
-      Matrix(b + "ffn_gate.weight", o_.ff, o_.width);
-      Matrix(b + "ffn_up.weight", o_.ff, o_.width);
-      Matrix(b + "ffn_down.weight", o_.width, o_.ff);
+      Matrix(b + "ffn_gate.weight", ff, o_.width);
+      Matrix(b + "ffn_up.weight", ff, o_.width);
+      Matrix(b + "ffn_down.weight", o_.width, ff);
     }
   }
 
