@@ -140,7 +140,7 @@ Result<CudaWeights> CudaWeights::Load(const Graph& graph, const GgufFile& file, 
     file.ReleaseTensor(*w.tensor);
     if (progress.report != nullptr) progress.report(progress.user, place.offset + place.bytes, total.value());
   }
-  MOTE_RETURN_IF_ERROR(uploader.Finish());
+  MOTE_RETURN_IF_ERROR(uploader.Finish(result.memory_));
   if (progress.report != nullptr) progress.report(progress.user, total.value(), total.value());
   return result;
 }

@@ -93,7 +93,11 @@ const char* Allocate(uint64_t bytes, void** memory) {
   return Text(cudaMalloc(memory, bytes == 0 ? 1 : bytes));
 }
 const char* AllocateShared(uint64_t bytes, void** memory) {
-  return Text(cudaMallocManaged(memory, bytes == 0 ? 1 : bytes, cudaMemAttachGlobal));
+  return Text(cudaMallocManaged(memory, bytes == 0 ? 1 : bytes, cudaMemAttachHost));
+}
+const char* ShareWithDevice(void* memory, void* stream) {
+  const cudaError_t error = cudaStreamAttachMemAsync(Stream(stream), memory, 0, cudaMemAttachGlobal);
+  return error != cudaSuccess ? Text(error) : Wait(stream);
 }
 void Free(void* memory) {
   cudaFree(memory);

@@ -29,8 +29,12 @@ const char* CountDevices(int* count);
 const char* ReadDevice(int device, DeviceFacts* facts);
 const char* UseDevice(int device);
 const char* Allocate(uint64_t bytes, void** memory);
-// Memory that host and device both use as it is; to be freed like device memory.
+// Memory that host and device both use as it is; to be freed like device memory. The host's alone until it is shared,
+// for where a device cannot page (Tegra) the host must not touch what is shared while any kernel runs, be it another
+// model's.
 const char* AllocateShared(uint64_t bytes, void** memory);
+// From now on the device's, of all streams. Waits.
+const char* ShareWithDevice(void* memory, void* stream);
 void Free(void* memory);
 // Host memory that the device reads and writes fast.
 const char* AllocateHost(uint64_t bytes, void** memory);
@@ -54,7 +58,7 @@ const char* Zero(void* device, uint64_t bytes, void* stream);
 // Waits for all of it, and tells what went wrong since the last time, launches included.
 const char* Wait(void* stream);
 
-// What is launched and copied between the two is not done but becomes a graph.
+// What is launched and copied between the two is not done but becomes a graph; none where a launch was refused.
 const char* BeginCapture(void* stream);
 const char* EndCapture(void* stream, void** graph);
 const char* LaunchGraph(void* graph, void* stream);

@@ -123,7 +123,8 @@ Status Uploader::End(uint8_t* to, uint64_t bytes) {
   turn_ ^= 1;
   return CudaStatus(CopyIn(to, at_, bytes, stream_), "copying weights");
 }
-Status Uploader::Finish() {
+Status Uploader::Finish(const DeviceMemory& memory) {
+  if (shared_) return CudaStatus(ShareWithDevice(memory.data(), stream_), "sharing weights");
   return CudaStatus(Wait(stream_), "copying weights");
 }
 

@@ -23,7 +23,8 @@ class Uploader {
   // Where to write `bytes` (at most kStagingBytes, but for shared memory) that are to go to `to`.
   uint8_t* Begin(uint8_t* to);
   Status End(uint8_t* to, uint64_t bytes);
-  Status Finish();
+  // Nothing more goes to `memory`, which all was part of.
+  Status Finish(const DeviceMemory& memory);
 
   // Any number of bytes as they are.
   Status Copy(const void* from, uint64_t bytes, uint8_t* to);

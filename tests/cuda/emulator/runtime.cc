@@ -20,6 +20,7 @@ using Work = std::vector<std::function<void()>>;
 struct Stream {
   bool captures = false;
   Work captured;
+  const char* refused = nullptr;  // not told yet
   void Do(std::function<void()> work) {
     if (captures) {
       captured.push_back(std::move(work));
@@ -42,6 +43,10 @@ EmulatedDevice& Device() {
 
 void Launch(void* stream, const Dim& grid, uint32_t threads, size_t shared_bytes, std::function<void()> kernel) {
   ++Facts().launches;
+  if (const char* refusal = std::exchange(Facts().refusal, nullptr); refusal != nullptr) {
+    static_cast<Stream*>(stream)->refused = refusal;
+    return;
+  }
   static_cast<Stream*>(stream)->Do([=, kernel = std::move(kernel)] { Run(grid, threads, shared_bytes, kernel); });
 }
 
@@ -99,7 +104,14 @@ const char* Allocate(uint64_t bytes, void** memory) {
   return nullptr;
 }
 const char* AllocateShared(uint64_t bytes, void** memory) {
-  return Allocate(bytes, memory);
+  const char* text = Allocate(bytes, memory);
+  if (text == nullptr) ++Device().of_host;
+  return text;
+}
+const char* ShareWithDevice(void*, void* stream) {
+  if (Device().of_host == 0) return "invalid argument";
+  --Device().of_host;
+  return Wait(stream);
 }
 void Free(void* memory) {
   if (memory == nullptr) return;
@@ -139,7 +151,8 @@ const char* Zero(void* device, uint64_t bytes, void* stream) {
   return nullptr;
 }
 const char* Wait(void* stream) {
-  return static_cast<Stream*>(stream)->captures ? "operation not permitted when stream is capturing" : nullptr;
+  Stream& own = *static_cast<Stream*>(stream);
+  return own.captures ? "operation not permitted when stream is capturing" : std::exchange(own.refused, nullptr);
 }
 
 const char* BeginCapture(void* stream) {
@@ -149,7 +162,10 @@ const char* BeginCapture(void* stream) {
 const char* EndCapture(void* stream, void** graph) {
   Stream& own = *static_cast<Stream*>(stream);
   own.captures = false;
-  *graph = new Work(std::exchange(own.captured, {}));
+  *graph = nullptr;
+  Work captured = std::exchange(own.captured, {});
+  if (const char* refused = std::exchange(own.refused, nullptr); refused != nullptr) return refused;
+  *graph = new Work(std::move(captured));
   return nullptr;
 }
 const char* LaunchGraph(void* graph, void*) {

@@ -18,6 +18,9 @@ struct EmulatedDevice {
   uint32_t block_shared_bytes = 227 << 10;
   uint64_t total_bytes = uint64_t{8} << 30;
   uint64_t used_bytes = 0;
+  uint32_t of_host = 0;  // pieces of shared memory that the device may not use yet
+  // What is said of the next launch, which is not done; told when the stream is waited for, or its capture ends.
+  const char* refusal = nullptr;
   uint64_t launches = 0;  // kernels, those of graphs once
   uint64_t graph_launches = 0;
 };
