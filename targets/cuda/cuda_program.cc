@@ -328,11 +328,13 @@ Status CudaProgram::UploadInputs(const Step& step) {
   return Status();
 }
 
-// Memory that most programs never need, or not as much of.
+// Memory that most programs never need, or not as much of. Graphs know where it was: they go before it does, for what
+// comes after may fail.
 Status CudaProgram::EnsureRooms(const Step& step, uint32_t splits) {
   bool changed = false;
   const auto grow = [&](DeviceMemory* memory, uint64_t bytes, const char* what) -> Status {
     if (memory->size() >= bytes) return Status();
+    DropGraphs();
     *memory = DeviceMemory();
     MOTE_ASSIGN_OR_RETURN(*memory, DeviceMemory::Create(MemoryKind::kDevice, bytes, what, device_.index));
     changed = true;
@@ -359,7 +361,6 @@ Status CudaProgram::EnsureRooms(const Step& step, uint32_t splits) {
     const uint32_t most = std::max(splits, PowerOfTwo(SplitsOf(longest_context_.load(std::memory_order_relaxed))));
     MOTE_RETURN_IF_ERROR(grow(&partial_, most * SplitFloats(graph_) * sizeof(float), "attention"));
   }
-  if (changed) DropGraphs();
   return Status();
 }
 
@@ -400,10 +401,14 @@ Status CudaProgram::Begin(const Step& step) {
   }
   const uint32_t splits = rows <= kSplitRows ? PowerOfTwo(SplitsOf(max_end)) : 1;
   MOTE_RETURN_IF_ERROR(EnsureRooms(step, splits));
-  MOTE_RETURN_IF_ERROR(Upload(step));
   const uint32_t best = step.best == nullptr ? 0 : static_cast<uint32_t>(step.outputs.size());
-  MOTE_RETURN_IF_ERROR(RunLaunches({static_cast<uint32_t>(rows), splits, best}));
-  MOTE_RETURN_IF_ERROR(FetchResults(step));
+  Status started = Upload(step);
+  if (started.ok()) started = RunLaunches({static_cast<uint32_t>(rows), splits, best});
+  if (started.ok()) started = FetchResults(step);
+  if (!started.ok()) {
+    Wait(stream_);  // what was begun reads and writes memory of the caller's, and of the next step
+    return started;
+  }
   is_under_way_ = true;
   under_way_ = step;
   return Status();

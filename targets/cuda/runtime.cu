@@ -160,7 +160,13 @@ const char* EndCapture(void* stream, void** graph) {
   *graph = nullptr;
   cudaGraph_t captured = nullptr;
   cudaError_t error = cudaStreamEndCapture(Stream(stream), &captured);
-  if (error != cudaSuccess) return Text(error);
+  // A launch that was refused does not end the capture: the graph would be a step without that kernel.
+  const cudaError_t launched = cudaGetLastError();
+  if (error == cudaSuccess) error = launched;
+  if (error != cudaSuccess) {
+    if (captured != nullptr) cudaGraphDestroy(captured);
+    return Text(error);
+  }
   cudaGraphExec_t ready = nullptr;
 #if CUDART_VERSION >= 12000
   error = cudaGraphInstantiate(&ready, captured, 0);

@@ -150,7 +150,25 @@ TEST_F(CudaMemory, StepsBecomeGraphs) {
   EXPECT_EQ(three, first);
 }
 
-// One memory for both: the weights are packed into place, and nothing is staged.
+// A launch that was refused while a step was captured leaves no graph behind: the next step of its size is whole.
+TEST_F(CudaMemory, AGraphThatLacksAKernelIsNotKept) {
+  const std::vector<uint8_t> bytes = Bytes(2);
+  const auto model = Load(bytes, "cuda");
+  ASSERT_TRUE(model.ok());
+  const std::vector<int32_t> tokens = SomeTokens(9, (*model)->vocab_size());
+  const auto first = AllLogits(**model, tokens);  // the graph for 16 rows
+  const uint64_t graphs = Device().graph_launches;
+  const std::unique_ptr<Session> session = std::move(Session::Create(**model, 0)).value();
+  Device().refusal = "too many resources requested for launch";
+  const Status status = session->Eval(std::span(tokens).subspan(0, 1), {});
+  ASSERT_FALSE(status.ok());
+  EXPECT_NE(status.message().find("too many resources"), std::string::npos) << status.message();
+  EXPECT_EQ(Device().graph_launches, graphs);
+  EXPECT_EQ(AllLogits(**model, tokens, 1), first);
+  EXPECT_EQ(Device().graph_launches, graphs + tokens.size());
+}
+
+// One memory for both: the weights are packed into place, nothing is staged, and what is packed becomes the device's.
 TEST_F(CudaMemory, BoardsThatShareTheirMemory) {
   const std::vector<uint8_t> bytes = Bytes(2);
   const auto apart = Load(bytes, "cuda");
@@ -159,6 +177,7 @@ TEST_F(CudaMemory, BoardsThatShareTheirMemory) {
   Device().integrated = true;
   const auto shared = Load(bytes, "cuda");
   ASSERT_TRUE(shared.ok());
+  EXPECT_EQ(Device().of_host, 0u);
   EXPECT_EQ(AllLogits(**apart, tokens), AllLogits(**shared, tokens));
 }
 
