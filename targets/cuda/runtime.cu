@@ -6,6 +6,7 @@
 
 #include "targets/cuda/runtime.h"
 #include "targets/cuda/vocabulary.h"
+#include "targets/cuda/wgmma.h"
 
 namespace mote::cuda {
 namespace {
@@ -22,14 +23,27 @@ cudaStream_t Stream(void* stream) {
 // Compiled for the same GPUs as all kernels.
 __global__ void Probe() {}
 
-// Code for compute capability 9.0 is made with what it alone has (MoteCuda.cmake).
+__device__ uint32_t groups_answer;
+__global__ void ProbeGroups() {
+  groups_answer = kHasGroups ? 1 : 0;
+}
+// Whether the code that the driver loads has them is asked of that code itself: versions do not tell sm_90a's from what
+// the driver made of PTX for 90 (CUDA_FORCE_PTX_JIT), in which those kernels are empty. Of the device in use.
 bool HasGroups(const cudaFuncAttributes& probe) {
-  return CUDART_VERSION >= 12000 && probe.ptxVersion == 90 && probe.binaryVersion == 90;
+  if (probe.ptxVersion != 90 || probe.binaryVersion != 90) return false;
+  uint32_t answer = 0;
+  ProbeGroups<<<1, 1>>>();
+  const cudaError_t launched = cudaGetLastError();
+  const cudaError_t read = cudaMemcpyFromSymbol(&answer, groups_answer, sizeof(answer));
+  if (read != cudaSuccess) cudaGetLastError();
+  return launched == cudaSuccess && read == cudaSuccess && answer == 1;
 }
 
 uint32_t Attribute(cudaDeviceAttr which, int device) {
   int value = 0;
-  return cudaDeviceGetAttribute(&value, which, device) == cudaSuccess && value > 0 ? static_cast<uint32_t>(value) : 0;
+  if (cudaDeviceGetAttribute(&value, which, device) == cudaSuccess) return value > 0 ? static_cast<uint32_t>(value) : 0;
+  cudaGetLastError();  // or it is told as a launch's
+  return 0;
 }
 
 // CUDA version; 0 without a driver.
