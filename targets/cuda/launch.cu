@@ -65,19 +65,19 @@ bool LaunchSplits(const AttentionArgs& args, const Grid& grid, void* stream) {
 template <int kCols>
 void PrepareSplits(void* stream) {
   if (SplitMemory<kCols>::kBytes > ShapeOf(stream).block_shared_bytes) return;
-  MOTE_ALLOW_SHARED(&SplitAttentionKernel<kCols>, SplitMemory<kCols>::kBytes);
+  MOTE_ALLOW_SHARED(&SplitAttentionKernel<kCols>, stream);
 }
 
 }  // namespace
 
 void PrepareKernels(uint32_t shared_bytes, void* stream) {
-  if (shared_bytes > 48 << 10) MOTE_ALLOW_SHARED(&AttentionKernel, shared_bytes);
+  if (shared_bytes > 48 << 10) MOTE_ALLOW_SHARED(&AttentionKernel, stream);
   PrepareSplits<64>(stream);
   PrepareSplits<128>(stream);
   if (PromptShared(128) > ShapeOf(stream).block_shared_bytes) return;
-  MOTE_ALLOW_SHARED(&PromptAttentionKernel<64>, PromptShared(64));
-  MOTE_ALLOW_SHARED(&PromptAttentionKernel<96>, PromptShared(96));
-  MOTE_ALLOW_SHARED(&PromptAttentionKernel<128>, PromptShared(128));
+  MOTE_ALLOW_SHARED(&PromptAttentionKernel<64>, stream);
+  MOTE_ALLOW_SHARED(&PromptAttentionKernel<96>, stream);
+  MOTE_ALLOW_SHARED(&PromptAttentionKernel<128>, stream);
 }
 
 void LaunchRows(const RowArgs& args, uint32_t rows, void* stream) {

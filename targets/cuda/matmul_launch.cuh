@@ -68,7 +68,7 @@ bool LaunchRing(MatMulArgs args, void* stream) {
   if (HasGate(kFused)) args.units = args.matrix[0].rows / (8 * kRowTiles);
   const Grid grid{BlocksFor(args.units, BlocksThatFit(shared, shape), shape.multiprocessors), 1, 1};
   const auto kernel = &OneTokenKernel<kType, kRowTiles, kFused>;
-  MOTE_ALLOW_SHARED(kernel, shared);
+  MOTE_ALLOW_SHARED(kernel, stream);
   MOTE_LAUNCH(kernel, grid, kFewThreads, shared, stream, args);
   return true;
 }
@@ -127,7 +127,7 @@ void LaunchMany(MatMulArgs args, uint32_t tokens, uint32_t experts, void* stream
   if (TakesStages<kType>(args, chunks, stream)) {
     const Grid grid{chunks, NumberTiles(&args, S::kRows), 1};
     const auto kernel = &StagedTokensKernel<kType>;
-    MOTE_ALLOW_SHARED(kernel, S::kShared);
+    MOTE_ALLOW_SHARED(kernel, stream);
     MOTE_LAUNCH(kernel, grid, S::kThreads, S::kShared, stream, args);
   } else {
     const Grid grid{chunks, NumberTiles(&args, kManyRows), 1};
@@ -163,7 +163,7 @@ void LaunchReadOf(ReadArgs args, uint32_t tokens, void* stream) {
   constexpr uint32_t kAlone = kStagedShared + (1 << 10);
   const uint32_t shared = grid.x * grid.y > ShapeOf(stream).multiprocessors ? R::kShared : kAlone;
   const auto kernel = gated ? &ReadTokensKernel<kType, true> : &ReadTokensKernel<kType, false>;
-  MOTE_ALLOW_SHARED(kernel, kAlone);
+  MOTE_ALLOW_SHARED(kernel, stream);
   MOTE_LAUNCH(kernel, grid, R::kThreads, shared, stream, args);
 }
 

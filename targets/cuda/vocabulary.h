@@ -19,9 +19,12 @@
 #define MOTE_KERNEL(threads, blocks) static __global__ void __launch_bounds__(threads, blocks)
 #define MOTE_LAUNCH(kernel, grid, threads, shared, stream, ...) \
   ::mote::cuda::Launch(kernel, dim3((grid).x, (grid).y, (grid).z), threads, shared, stream, __VA_ARGS__)
-// More shared memory than 48 KiB has to be asked for, once per kernel and device.
-#define MOTE_ALLOW_SHARED(kernel, bytes) \
-  cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes))
+// More shared memory than 48 KiB has to be asked for, of a kernel and a device, which belong to all models and threads:
+// so always all that a block of the stream's device may have (kernels have none that is static).
+#define MOTE_ALLOW_SHARED(kernel, of_stream)               \
+  cudaFuncSetAttribute(                                    \
+      kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, \
+      static_cast<int>(static_cast<const ::mote::cuda::LaunchStream*>(of_stream)->block_shared_bytes))
 
 namespace mote::cuda {
 

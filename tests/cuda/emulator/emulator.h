@@ -77,8 +77,8 @@ void Launch(void* stream, const Dim& grid, uint32_t threads, size_t shared_bytes
 #define MOTE_LAUNCH(kernel, grid, threads, shared, stream, arguments)            \
   mote_emulator::Launch(stream, {(grid).x, (grid).y, (grid).z}, threads, shared, \
                         [function = kernel, given = arguments] { function(given); })
-#define MOTE_ALLOW_SHARED(kernel, bytes) \
-  do {                                   \
+#define MOTE_ALLOW_SHARED(kernel, of_stream) \
+  do {                                       \
   } while (false)
 
 namespace mote::cuda {
