@@ -129,7 +129,8 @@ struct HeadSide {
   uint16_t* out;
 };
 // Positions [begin, end) of the block that begins at `first`, as halves: those of 16 bits are under way, those of 8 are
-// there.
+// there. Fresh: what is read before the kernel's turn lies beside the position that is yet to be written, a scale in
+// the same sector.
 MOTE_DEVICE void LoadPositions(const HeadSide& side, uint32_t first, uint32_t begin, uint32_t end) {
   const uint32_t stride = SharedRow(side.cols);
   const uint32_t pieces = side.cols / 8;  // of 8 values
@@ -143,8 +144,8 @@ MOTE_DEVICE void LoadPositions(const HeadSide& side, uint32_t first, uint32_t be
     if (!side.q8) {
       CopyAsync16(to, from + piece * 16);
     } else {
-      const uint2 codes = *reinterpret_cast<const uint2*>(from + piece * 8);
-      const float scale = HalfToFloat(scales[static_cast<uint64_t>(position) * blocks + piece / 4]);
+      const uint2 codes = LoadFresh(reinterpret_cast<const uint2*>(from + piece * 8));
+      const float scale = HalfToFloat(LoadFresh(scales + static_cast<uint64_t>(position) * blocks + piece / 4));
 #pragma unroll
       for (int c = 0; c < 8; ++c) {
         const uint32_t word = c < 4 ? codes.x : codes.y;

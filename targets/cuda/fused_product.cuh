@@ -169,6 +169,7 @@ MOTE_DEVICE void StoreGatedPart(const MatMulArgs& args, const float* sums, uint3
   uint32_t before = 0;
   if (lane == 0) before = Arrive(args.gate.arrived + tile);
   if (ShuffleFrom(before, 0) != kTileCols / kPart - 1) return;
+  SyncWarp();  // a shuffle orders no memory: what lane 0 has seen arrive is the other lanes' to read from here on
   if (lane == 0) args.gate.arrived[tile] = 0;
   float v[8];
 #pragma unroll

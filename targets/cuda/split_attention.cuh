@@ -44,7 +44,8 @@ struct SplitMemory {
   MOTE_DEVICE float* Results() { return reinterpret_cast<float*>(Keys()); }
 };
 
-// Positions [begin, end) to their places behind `first`'s: those of 16 bits are under way, those of 8 are there.
+// Positions [begin, end) to their places behind `first`'s: those of 16 bits are under way, those of 8 are there. Fresh:
+// what is read before the kernel's turn lies beside the position that is yet to be written, a scale in the same sector.
 template <int kCols>
 MOTE_DEVICE void LoadOfSplit(const HeadSide& side, uint32_t first, uint32_t begin, uint32_t end, uint16_t* to) {
   constexpr uint32_t kPieces = kCols / 8;  // of 8 values
@@ -60,8 +61,9 @@ MOTE_DEVICE void LoadOfSplit(const HeadSide& side, uint32_t first, uint32_t begi
     } else if (!side.q8) {
       CopyAsync16(place, from + piece * 16);
     } else {
-      const float scale = HalfToFloat(scales[static_cast<uint64_t>(position) * blocks + piece / 4]);
-      *reinterpret_cast<uint4*>(place) = ScaledHalves(*reinterpret_cast<const uint2*>(from + piece * 8), scale);
+      const float scale = HalfToFloat(LoadFresh(scales + static_cast<uint64_t>(position) * blocks + piece / 4));
+      *reinterpret_cast<uint4*>(place) =
+          ScaledHalves(LoadFresh(reinterpret_cast<const uint2*>(from + piece * 8)), scale);
     }
   }
 }

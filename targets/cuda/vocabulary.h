@@ -87,7 +87,9 @@ MOTE_DEVICE uint32_t Arrive(uint32_t* arrived) {
 #endif
   return before;
 }
-MOTE_DEVICE float LoadFresh(const float* p) {
+// Past the first-level cache: what others may have written since the kernel began, or will yet write beside it.
+template <class T>
+MOTE_DEVICE T LoadFresh(const T* p) {
   return __ldcg(p);
 }
 // The value of lane (own lane ^ mask).

@@ -92,7 +92,8 @@ MOTE_DEVICE void SyncBlock() {
 MOTE_DEVICE uint32_t Arrive(uint32_t* arrived) {
   return (*arrived)++;
 }
-MOTE_DEVICE float LoadFresh(const float* p) {
+template <class T>
+MOTE_DEVICE T LoadFresh(const T* p) {
   return *p;
 }
 MOTE_DEVICE void LetNextBegin() {}
