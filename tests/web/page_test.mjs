@@ -97,12 +97,47 @@ test('by keyboard, and said to who cannot see', async () => {
   await page.fill('#question', 'What shape is it?');
   await page.press('#question', 'Enter');
   await answered(page, 1);
+  const focus = () => page.evaluate(() => document.activeElement.id || document.activeElement.className);
+  assert.equal(await focus(), 'question');
   assert.equal(await page.innerText('#spoken'), `Answer: ${await page.locator('.words').last().innerText()}`);
   const nameless = await page.evaluate(() => [...document.querySelectorAll('button, input, canvas, summary')]
     .filter((one) => !one.closest('[aria-hidden=true], .pick > canvas') && one.getAttribute('aria-hidden') !== 'true' && !one.matches('.pick canvas'))
     .filter((one) => !(one.getAttribute('aria-label') || one.textContent.trim() || one.labels?.length))
     .map((one) => one.outerHTML));
   assert.deepEqual(nameless, []);
+  // Whatever one asks with keeps the focus, or hands it on.
+  await page.locator('.chip').first().press('Enter');
+  await answered(page, 2);
+  assert.equal(await focus(), 'chip');
+  await page.fill('#question', 'What shape is it?');
+  await page.press('#send', 'Enter');
+  await answered(page, 3);
+  assert.equal(await focus(), 'send');
+  await close(page);
+});
+
+test('on a phone the end of each answer is above the question', async () => {
+  const page = await open({viewport: {width: 390, height: 844}, reducedMotion: 'reduce'});
+  for (let count = 1; count <= 4; ++count) {
+    await page.fill('#question', 'How many shapes are there?');
+    await page.press('#question', 'Enter');
+    await answered(page, count);
+    const [end, dock] = await page.evaluate(() => [[...document.querySelectorAll('.turn')].at(-1), document.getElementById('dock')]
+      .map((one, i) => one.getBoundingClientRect()[i === 0 ? 'bottom' : 'top']));
+    assert.ok(end <= dock + 1, `answer ${count} ends at ${end}, the question begins at ${dock}`);
+  }
+  await shoot(page, 'light-phone-answers');
+  await close(page);
+});
+
+test('a file that is no model is named, and the model in the box comes back', async () => {
+  const page = await open();
+  await page.setInputFiles('#own-file', {name: 'notes.gguf', mimeType: '', buffer: Buffer.from('no model at all')});
+  await page.locator('#trouble', {hasText: /^notes\.gguf could not be loaded; the model in the box is back/}).waitFor();
+  await page.waitForSelector('body[data-ready=true]');
+  await page.locator('.chip').first().click();
+  await answered(page, 1);
+  assert.ok((await page.locator('.words').last().innerText()).length > 0);
   await close(page);
 });
 
@@ -130,6 +165,8 @@ test('the camera, a dropped and a pasted picture, and what is none', async () =>
   await shoot(page, 'light-camera');
   await page.click('#lens-take');
   await page.locator('#canvas-words', {hasText: 'from the camera'}).waitFor({state: 'attached'});
+  assert.ok(await page.isDisabled('#undo') && await page.isDisabled('input[value=star]'), 'one does not draw on pictures');
+  assert.match(await page.getAttribute('#canvas', 'aria-label'), /picture/);
   assert.equal(await page.evaluate(() => document.getElementById('video').srcObject), null, 'the camera is off again');
   await page.locator('.chip').first().click();
   await answered(page, 1);
@@ -155,6 +192,8 @@ test('the camera, a dropped and a pasted picture, and what is none', async () =>
   assert.ok(await page.isHidden('#drop'));
   await give('drop', 'text/plain', 'notes.txt', 'no picture');
   await page.locator('#trouble', {hasText: 'cannot read this file'}).waitFor();
+  await page.click('#clear');
+  assert.ok(await page.isEnabled('#undo'), 'and draws again after Clear');
   await close(page);
 });
 

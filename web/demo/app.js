@@ -32,7 +32,7 @@ function state(kind, words) {
 
 function showShare(share) {
   find('progress').value = share;
-  find('meter').style.transform = `scaleX(${Math.min(1, share)})`;
+  find('meter').style.transform = `scaleX(${share})`;
 }
 
 async function showFacts() {
@@ -49,9 +49,32 @@ async function showFacts() {
   }));
 }
 
-// A model that is chosen while another one is loading takes its place.
-async function load(files, signal) {
+// What runs from here on; throws where it cannot.
+async function start(files, signal) {
   const progress = new Progress();
+  const loaded = await loadModel(files, signal, (told) => {
+    if (signal.aborted) return;
+    const {words, share} = progress.take(told);
+    find('loading-text').textContent = words;
+    if (share > 0) state('wait', `loading the model, ${Math.floor(share * 100)} %`);
+    showShare(share);
+  });
+  if (signal.aborted) {
+    await loaded.mote.dispose();
+    return;
+  }
+  mote = loaded.mote;
+  const {info} = mote;
+  const threads = `${info.threads} ${info.threads === 1 ? 'thread' : 'threads'}`;
+  state('good', `${info.variant === 'relaxed' ? 'relaxed SIMD' : '128-bit SIMD'}, ${threads}`);
+  find('loading').hidden = true;
+  complain(loaded.kept || files ? '' : 'The browser has no room to keep the model: it runs, but must be fetched again next time.');
+  say('The model is ready.');
+}
+
+// A model that is chosen while another one is loading takes its place. The one before goes first: two at once are more
+// memory than a phone may have. Where the visitor's file is no model, the one in the box comes back.
+async function load(files, signal) {
   running?.abort();
   document.body.dataset.ready = 'false';
   find('loading').hidden = false;
@@ -61,30 +84,22 @@ async function load(files, signal) {
   enable();
   try {
     await before?.dispose();
-    const loaded = await loadModel(files, signal, (told) => {
-      if (signal.aborted) return;
-      const {words, share} = progress.take(told);
-      find('loading-text').textContent = words;
-      if (share > 0) state('wait', `loading the model, ${Math.floor(share * 100)} %`);
-      showShare(share);
-    });
-    if (signal.aborted) {
-      await loaded.mote.dispose();
-      return;
+    try {
+      await start(files, signal);
+    } catch (error) {
+      if (signal.aborted || !files) throw error;
+      await start(null, signal);
+      const names = files.map(({name}) => name).join(', ');
+      const words = `${names} could not be loaded; the model in the box is back. ${error.message}`;
+      if (!signal.aborted) complain(words);
     }
-    mote = loaded.mote;
-    const {info} = mote;
-    const threads = `${info.threads} ${info.threads === 1 ? 'thread' : 'threads'}`;
-    state('good', `${info.variant === 'relaxed' ? 'relaxed SIMD' : '128-bit SIMD'}, ${threads}`);
-    find('loading').hidden = true;
-    complain(loaded.kept || files ? '' : 'The browser has no room to keep the model: it runs, but must be fetched again next time.');
-    say('The model is ready.');
   } catch (error) {
     if (signal.aborted) return;
     state('bad', 'not running');
     find('loading-text').textContent = 'The model could not be loaded.';
     complain(error.message);
   }
+  if (signal.aborted) return;
   document.body.dataset.ready = String(Boolean(mote));
   enable();
   await showFacts();
@@ -92,12 +107,17 @@ async function load(files, signal) {
 
 // ---- Asking -----------------------------------------------------------------------------------------------------------
 
+// A button that is hidden or disabled while it has the focus loses it, and who uses a keyboard begins at the top of the
+// page: chips stay where they are, and the two round buttons hand it to each other.
 function enable() {
   const ready = Boolean(mote) && !running;
-  find('send').hidden = Boolean(running);
-  find('stop').hidden = !running;
-  find('send').disabled = !ready;
-  for (const chip of document.querySelectorAll('.chip')) chip.disabled = !ready;
+  const [shown, gone] = running ? [find('stop'), find('send')] : [find('send'), find('stop')];
+  const focused = document.activeElement === gone;
+  shown.hidden = false;
+  find('send').disabled = !mote;
+  if (focused) (shown.disabled ? question : shown).focus();
+  gone.hidden = true;
+  for (const chip of document.querySelectorAll('.chip')) chip.setAttribute('aria-disabled', String(!ready));
   find('fresh').hidden = find('talk').childElementCount === 0 || Boolean(running);
 }
 
@@ -113,6 +133,19 @@ function showChips() {
   enable();
 }
 
+// The dock lies over the end of the talk; what is scrolled into sight must end above it (style.css).
+function measureDock() {
+  document.documentElement.style.setProperty('--dock', `${find('dock').offsetHeight}px`);
+}
+
+function follow(turn) {
+  measureDock();
+  turn.item.scrollIntoView({block: 'nearest'});
+}
+
+// Whoever has scrolled away to read is left there.
+const inSight = (turn) => turn.item.getBoundingClientRect().bottom <= find('dock').getBoundingClientRect().top + 1;
+
 async function answer(words, expected) {
   if (!mote || running) return;
   complain('');
@@ -122,12 +155,13 @@ async function answer(words, expected) {
   find('frame').dataset.busy = 'true';
   const turn = new Turn(stage.thumbnail(), words, expected);
   find('talk').append(turn.item);
-  const follow = () => turn.item.scrollIntoView({block: 'nearest'});
-  follow();
+  follow(turn);
   try {
     const {usage, timings} = await ask(mote, stage.image, words, running.signal, (text) => {
       find('frame').dataset.busy = 'false';
+      const seen = inSight(turn);
       turn.write(text);
+      if (seen) follow(turn);
     });
     turn.end(usage, timings);
     say(`Answer: ${turn.words}`);
@@ -138,7 +172,7 @@ async function answer(words, expected) {
   running = null;
   find('frame').dataset.busy = 'false';
   enable();
-  follow();
+  follow(turn);
   void showFacts();
 }
 
@@ -201,6 +235,7 @@ function listen() {
   stage.onSay = say;
   find('composer').addEventListener('submit', (event) => {
     event.preventDefault();
+    if (!mote || running) return;  // the words stay
     const words = question.value.trim() || 'Describe the picture.';
     question.value = '';
     void answer(words);
@@ -232,6 +267,7 @@ function listen() {
 if (matchMedia('(max-width: 34rem)').matches) find('tools').open = false;
 listen();
 listenForPictures();
+new ResizeObserver(measureDock).observe(find('dock'));
 stage.another();
 void loads.run((signal) => load(null, signal));
 // Only over HTTPS or from this machine do browsers have it; the page works without.

@@ -14,7 +14,7 @@ export class Progress {
     const all = [...this.#files.values()];
     const loaded = all.reduce((sum, file) => sum + file.loaded, 0);
     const total = all.reduce((sum, file) => sum + file.total, 0);
-    const share = total > 0 && all.length === progress.files ? loaded / total : 0;
+    const share = total > 0 && all.length === progress.files ? Math.min(1, loaded / total) : 0;
     const words = {
       waiting: 'Another tab is fetching the model',
       download: `Fetching the model: ${megabytes(loaded)} of ${megabytes(total)}`,

@@ -3,6 +3,7 @@ import {empty, makeScene, makeShape, paintScene, tell, KINDS} from './scene.js';
 import {COLOURS, SHAPES, SIZE, css, outline, placeOf} from './world.js';
 
 const find = (id) => document.getElementById(id);
+const DRAWING = find('canvas').getAttribute('aria-label');
 const STEP = 4;  // of the cross, for one press of an arrow key
 
 function radio(group, name, value, label, face, checked) {
@@ -124,9 +125,19 @@ export class Stage {
   #changed(words) {
     if (this.#scene) paintScene(this.canvas, this.#scene);
     find('canvas-words').textContent = this.words;
-    find('frame').dataset.mode = this.#scene ? 'scene' : 'picture';
+    this.#offerTools(Boolean(this.#scene));
     this.onSay(words);
     this.onChange();
+  }
+
+  // One draws on scenes only. "Clear" stays: it leads from a picture back to an empty scene.
+  #offerTools(drawing) {
+    find('frame').dataset.mode = drawing ? 'scene' : 'picture';
+    for (const name of ['shapes', 'colours', 'sizes', 'undo']) find(name).disabled = !drawing;
+    this.canvas.setAttribute('role', drawing ? 'application' : 'img');
+    this.canvas.setAttribute('aria-label', drawing ? DRAWING : 'The picture that the model is asked about');
+    if (drawing) this.canvas.setAttribute('aria-roledescription', 'drawing');
+    else this.canvas.removeAttribute('aria-roledescription');
   }
 
   get scene() {
