@@ -99,19 +99,20 @@ test('a copy that was cut short, or that lost its hashes, is fetched again', asy
 });
 
 test('a broken connection is taken up where it ended, within one load', async () => {
-  const {server, load, names} = await setUp();
+  const {server, load, names, phases} = await setUp();
   server.cuts = [PIECE + 1000, 2000];
   assert.deepEqual(await load(), server.bytes);
   assert.deepEqual(server.requests.map(({range}) => range), [null, `bytes=${PIECE + 1000}-`, `bytes=${PIECE + 3000}-`]);
   assert.deepEqual(server.requests.map(({ifRange}) => ifRange), [null, server.etag, server.etag]);
   assert.deepEqual(names(), ['download', 'resume', 'download', 'resume', 'download']);
+  assert.ok(phases.every(({total}) => total === SIZE), 'each tells the size');
   assert.deepEqual(await load({mode: 'force-cache'}), server.bytes, 'what was stored is whole');
 });
 
 test('a download that failed is taken up by the next load, from its last whole piece', async () => {
   const {server, load, store, names} = await setUp();
   server.cuts = [2 * PIECE + 1000, 0, 0, 0, 0];
-  await rejects(load(), 'network', /after 2098152 of 3158073 bytes, 4 times/);
+  await rejects(load(), 'network', /after 2098152 of 3158073 bytes, 4 times.*Loading again goes on where this ended/);
   const [part] = await store.list();
   assert.deepEqual([part.complete, part.size], [false, 2 * PIECE]);
   server.cuts = [];
@@ -171,6 +172,10 @@ test('without room nothing is fetched; a disk that fills up meanwhile keeps noth
   server.gate = async () => { if (++pieces === 40) disk.limit = PIECE + 300000; };
   await rejects(load(), 'quota', /storage is full/);
   assert.deepEqual(await store.list(), []);
+  server.gate = async () => { if (++pieces === 40) disk.limit = PIECE + 300000; };
+  disk.limit = Infinity;
+  pieces = 0;
+  await assert.rejects(load(), ({details}) => details.needed === SIZE && details.free <= PIECE + 300000 && details.url === URL_);
   assert.deepEqual(await load({mode: 'no-store'}), server.bytes, 'it loads without being kept');
 });
 
@@ -196,7 +201,10 @@ test('the SHA-256 that a caller gives is held', async () => {
   // A copy kept without a hash is hashed when one is given.
   await store.clear();
   await load();
-  await load({sha256: right, mode: 'force-cache'});
+  await load({sha256: right});
+  server.requests = [];
+  await load({sha256: right});
+  assert.deepEqual(server.requests, [], 'and the hash is kept with it');
   await rejects(load({sha256: '0'.repeat(64), mode: 'force-cache'}), 'corrupted');
 });
 
@@ -250,7 +258,50 @@ test('what is no model is refused before it is kept, and errors of the server ar
   server.statuses = [503, 429];
   assert.deepEqual(await load(), server.bytes, 'two that pass');
   server.offline = true;
-  await rejects(load({mode: 'reload'}), 'network', /Failed to fetch.*CORS/);
+  await assert.rejects(load({mode: 'reload'}), ({code, message}) => code === 'network' && /Failed to fetch.*CORS\)\?$/.test(message),
+                       'nothing is kept, and nothing said of it');
+});
+
+test('no bytes at all are no model, and are not kept', async () => {
+  const {load, server, store} = await setUp();
+  server.bytes = new Uint8Array(0);
+  await rejects(load(), 'malformed', /answered 200 and sent 0 bytes/);
+  await rejects(load({fetch: async () => new Response(null, {status: 204})}), 'malformed', /answered 204 and sent 0 bytes/);
+  assert.equal(server.requests.length, 1, 'asked once');
+  assert.deepEqual(await store.list(), []);
+  // What an earlier version has kept of them is no copy.
+  server.bytes = modelBytes(SIZE);
+  const name = await Store.nameOf(URL_);
+  for (const ending of ['.part', '.part.sums']) await store.put(name + ending, new Uint8Array(0));
+  await store.commit(name, {url: URL_, size: 0, total: 0, etag: null, lastModified: null, sha256: null, stored: 'then', complete: true});
+  assert.deepEqual(await load(), server.bytes);
+});
+
+test('what a server of another origin has compressed without saying so is loaded, kept, and known again', async () => {
+  const {load, server, store} = await setUp();
+  server.announced = PIECE;
+  await rejects(load({mode: 'no-store'}), 'network', /announced 1048576 bytes and sent more/);
+  server.type = 'cors';
+  assert.deepEqual(await load({mode: 'no-store'}), server.bytes);
+  server.requests = [];
+  assert.deepEqual(await load(), server.bytes);
+  assert.deepEqual(server.requests.map(({method}) => method), ['GET', 'GET']);
+  assert.equal((await store.list())[0].size, SIZE);
+  // Neither the tag can be seen there.
+  server.tag = null;
+  assert.deepEqual(await load(), server.bytes);
+  assert.deepEqual(server.requests.map(({method}) => method), ['GET', 'GET', 'HEAD']);
+});
+
+test('no-cache takes the copy only where the server says that it is still good', async () => {
+  const {load, server, names} = await setUp();
+  const right = sha256(server.bytes);
+  await load({sha256: right});
+  assert.deepEqual(await load({sha256: right, mode: 'no-cache'}), server.bytes);
+  assert.deepEqual([names(), server.requests.map(({method}) => method)], [['download', 'cache'], ['GET', 'HEAD']]);
+  server.offline = true;
+  await rejects(load({mode: 'no-cache'}), 'network');
+  assert.deepEqual(await load(), server.bytes, 'which is still there for others');
 });
 
 test('list, delete, clear', async () => {

@@ -157,6 +157,8 @@ export class FakeServer {
   offline = false;
   ranges = true;
   length = true;
+  announced = null;  // another Content-Length than that of the bytes
+  type = 'default';  // of answers
   pieces = 40000;
   // Awaited before each piece.
   gate = async () => {};
@@ -166,7 +168,7 @@ export class FakeServer {
   }
 
   get etag() {
-    return this.tag ?? `"${sha256(this.bytes).slice(0, 8)}"`;
+    return this.tag !== undefined ? this.tag : `"${sha256(this.bytes).slice(0, 8)}"`;
   }
 
   fetch = async (url, {method = 'GET', headers = {}, signal} = {}) => {
@@ -179,11 +181,12 @@ export class FakeServer {
     const same = !headers['If-Range'] || headers['If-Range'] === this.etag;
     const from = match && this.ranges && same ? Number(match[1]) : 0;
     const part = this.bytes.subarray(from);
-    const out = {'ETag': this.etag, 'Content-Type': 'application/octet-stream'};
-    if (this.length) out['Content-Length'] = String(part.length);
+    const out = {...(this.etag ? {'ETag': this.etag} : {}), 'Content-Type': 'application/octet-stream'};
+    if (this.length) out['Content-Length'] = String(this.announced ?? part.length);
     const partial = match && this.ranges && same;
     if (partial) out['Content-Range'] = `bytes ${from}-${this.bytes.length - 1}/${this.bytes.length}`;
-    return new Response(method === 'HEAD' ? null : this.#body(part, signal), {status: partial ? 206 : 200, headers: out});
+    const response = new Response(method === 'HEAD' ? null : this.#body(part, signal), {status: partial ? 206 : 200, headers: out});
+    return Object.defineProperty(response, 'type', {value: this.type});
   };
 
   #body(part, signal) {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import {execFileSync} from 'node:child_process';
 import {existsSync, readFileSync} from 'node:fs';
 import {after, before, test} from 'node:test';
+import {gzipSync} from 'node:zlib';
 import {MMPROJ, MODEL, cutShort, needBrowser, openPackage, option, site, startSite} from './browser.mjs';
 import {splitModel} from './split_model.mjs';
 import {POLICY} from '../../web/serve.mjs';
@@ -351,6 +352,54 @@ test('a byte that turned over in the cache is found, and the file fetched again'
   assert.ok(out.phases.includes('1 corrupted') && out.phases.includes('1 download'), String(out.phases));
   assert.ok(!out.phases.includes('0 corrupted'));
   assert.deepEqual(await askAll(page), spoken);
+  await page.context().close();
+});
+
+test('a file that is whole and yet no model is not kept', async () => {
+  const model = readFileSync(MODEL);
+  const bodies = [model.subarray(0, 900000), Buffer.concat([model.subarray(0, 8), Buffer.alloc(200000, 7)]), Buffer.alloc(0)];
+  let body = null;
+  const faults = {before: (request, response, headers) => {
+    if (!request.url.endsWith(`/${MODEL}`) || !body) return false;
+    for (const [name, value] of Object.entries(headers)) if (value !== null) response.setHeader(name, value);
+    response.writeHead(200, {'Content-Length': body.length, 'ETag': '"one"'});
+    response.end(request.method === 'HEAD' ? '' : body);
+    return true;
+  }};
+  const server = await serveSite({faults});
+  const page = await openPackage(browser, server.url);
+  const cached = () => page.evaluate(async () => (await window.mote.Mote.cache.list()).map(({url}) => new URL(url).pathname));
+  for (body of bodies) {
+    const failure = await page.evaluate(() => window.failure(window.load()));
+    assert.equal(failure.code, 'malformed', failure.message);
+    assert.ok(!(await cached()).includes(`/${MODEL}`), `of ${body.length} bytes nothing is left`);
+  }
+  body = null;
+  await page.evaluate(async () => { window.model = await window.load({cache: 'force-cache'}); });
+  assert.deepEqual(await askAll(page), spoken);
+  await page.context().close();
+});
+
+test('a file of another origin that is sent compressed', async () => {
+  const packed = gzipSync(readFileSync(MODEL), {level: 1});
+  const other = await serveSite({headers: {'Access-Control-Allow-Origin': '*', 'Cross-Origin-Resource-Policy': 'cross-origin'}, faults: {
+    before: (request, response, headers) => {
+      if (!request.url.endsWith(`/${MODEL}`)) return false;
+      for (const [name, value] of Object.entries(headers)) if (value !== null) response.setHeader(name, value);
+      response.writeHead(200, {'Content-Encoding': 'gzip', 'Content-Length': packed.length});
+      response.end(request.method === 'HEAD' ? '' : packed);
+      return true;
+    }}});
+  const server = await serveSite({headers: {'Content-Security-Policy': null}});
+  const page = await openPackage(browser, server.url);
+  const load = () => page.evaluate(async (base) => {
+    window.model = await window.load({}, window.mote.builtIn(`${base}models/`));
+  }, other.url);
+  await load();
+  assert.deepEqual(await askAll(page), spoken);
+  other.requests.length = 0;
+  await load();
+  assert.deepEqual(other.requests.map(({method}) => method), ['HEAD', 'HEAD'], 'and is known again');
   await page.context().close();
 });
 

@@ -2,7 +2,7 @@
 import {CorruptedError, QuotaError, throwIfAborted} from '../errors.ts';
 import type {CacheMode, LoadPhase, LogFunction, Sink} from './progress.ts';
 import {Sha256, digest} from './sha256.ts';
-import {DIGEST, PIECE, Store, asQuota, type Entry, type Writer} from './store.ts';
+import {DIGEST, PIECE, Store, isQuota, type Entry, type Writer} from './store.ts';
 import {Transfer, factsOf, sameFile, type Facts, type Receiver, type Resume} from './transfer.ts';
 
 interface UrlOptions {
@@ -33,7 +33,10 @@ export async function loadUrl(url: string, sink: Sink, options: UrlOptions): Pro
   if (mode !== 'reload') {
     const read = await store.locked(name, 'shared', options.signal, wait,
                                     () => readCached(name, url, sink, options, store));
-    if (typeof read === 'number') return read;
+    if (typeof read === 'number') {
+      if (options.sha256) await keepHash(name, options.sha256, store);
+      return read;
+    }
     refused = read;
   }
   return store.locked(name, 'exclusive', options.signal, wait, async () => {
@@ -49,6 +52,17 @@ export async function loadUrl(url: string, sink: Sink, options: UrlOptions): Pro
 }
 
 // ---- From the cache --------------------------------------------------------------------------------------------------
+
+// A hash that has just been found right is written down, so that the next load asks nobody. Another tab that reads the
+// file is not waited for: then a later load does it.
+async function keepHash(name: string, sha256: string, store: Store): Promise<void> {
+  const begin = await store.entry(name);
+  if (!begin || begin.sha256) return;
+  await store.ifFree(name, async () => {
+    const entry = await store.entry(name);
+    if (entry?.stored === begin.stored && !entry.sha256) await store.putEntry(`${name}.json`, {...entry, sha256});
+  }).catch(() => {});  // a disk without room for it serves as before
+}
 
 function equal(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, i) => byte === b[i]);
@@ -85,16 +99,20 @@ async function readCached(name: string, url: string, sink: Sink, options: UrlOpt
   const entry = await store.entry(name);
   if (!entry) return {stored: null, damaged: false};
   const refused = {stored: entry.stored, damaged: false};
-  const {sha256, log} = options;
+  const {sha256, log, mode} = options;
   if (sha256 && entry.sha256 && entry.sha256 !== sha256) return refused;
-  if (!(sha256 && entry.sha256) && options.mode === 'default' && await isStale(url, entry, options)) {
-    log('info', `${url}: the server has another file by now; it is fetched again`);
-    options.onProgress('stale', 0, entry.total);
-    return refused;
+  if (mode === 'no-cache' || (mode === 'default' && !(sha256 && entry.sha256))) {
+    const answer = await askServer(url, entry, options);
+    if (answer === 'other') {
+      log('info', `${url}: the server has another file by now; it is fetched again`);
+      options.onProgress('stale', 0, entry.total);
+    }
+    // Without an answer the copy is as good as it gets, for who has not asked to be sure.
+    if (answer === 'other' || (answer === 'none' && mode === 'no-cache')) return refused;
   }
   const contents = await store.contents(name);
   let right = 0;
-  if (contents && contents.data.size === entry.total) {
+  if (contents && entry.total > 0 && contents.data.size === entry.total) {
     const check = sha256 && !entry.sha256 ? new Sha256() : null;
     await sink.begin(entry.total);
     right = await readPieces(contents.data, contents.sums, entry.total, options.signal, async (piece, at) => {
@@ -110,15 +128,17 @@ async function readCached(name: string, url: string, sink: Sink, options: UrlOpt
   return {...refused, damaged: true};
 }
 
-async function isStale(url: string, entry: Entry, options: UrlOptions): Promise<boolean> {
+// Whether the server still has the file of the copy.
+async function askServer(url: string, entry: Entry, options: UrlOptions): Promise<'same' | 'other' | 'none'> {
   const timeout = AbortSignal.timeout(ASK_MS);
   const signal = options.signal ? AbortSignal.any([options.signal, timeout]) : timeout;
   try {
     const response = await options.fetch(url, {method: 'HEAD', headers: options.headers, cache: 'no-cache', signal});
-    return response.ok && !sameFile(factsOf(response), {...entry, total: entry.total});
+    if (!response.ok) return 'none';
+    return sameFile(factsOf(response), {...entry, total: entry.announced ?? entry.total}) ? 'same' : 'other';
   } catch {
     throwIfAborted(options.signal, url);
-    return false;  // without a network the copy is as good as it gets
+    return 'none';
   }
 }
 
@@ -183,19 +203,21 @@ class Feed implements Receiver {
   }
 }
 
-function transferOptions(options: UrlOptions, onResume: (at: number) => void) {
+function transferOptions(options: UrlOptions, isKept: () => boolean) {
   const {fetch, headers, signal, pause} = options;
-  return {fetch, headers, signal, pause: pause ?? 250, onResume};
+  const onResume = (at: number, total: number) => options.onProgress('resume', at, total);
+  return {fetch, headers, signal, pause: pause ?? 250, onResume, isKept};
 }
 
 async function downloadPlain(url: string, sink: Sink, options: UrlOptions): Promise<number> {
   const feed = new Feed(sink, options.sha256 !== null, (loaded, total) => options.onProgress('download', loaded, total));
-  const resumed = (at: number) => options.onProgress('resume', at, 0);
-  await new Transfer(url, feed, transferOptions(options, resumed)).run(null);
+  await new Transfer(url, feed, transferOptions(options, () => false)).run(null);
   checkWhole(url, options.sha256, feed.hash);
   await feed.end();
   return feed.loaded;
 }
+
+const canResume = ({total, etag, lastModified}: Facts) => total > 0 && Boolean(etag || lastModified);
 
 // Cuts a stream into pieces, hashes each and writes it behind the others.
 class Keeper {
@@ -208,6 +230,7 @@ class Keeper {
   #data: Writer | null = null;
   #sums: Writer | null = null;
   #opened = false;
+  #tells = false;  // the server said what a later load needs: the size, and what tells versions apart
 
   constructor(store: Store, name: string, url: string) {
     this.#store = store;
@@ -220,11 +243,16 @@ class Keeper {
     return this.#opened && this.#pieces === 0;
   }
 
+  get isKept(): boolean {
+    return this.#pieces > 0 && this.#tells;
+  }
+
   // `pieces`: so many are there and right. The description comes before the bytes: without it they mean nothing.
   async open(facts: Facts, pieces: number): Promise<void> {
     this.close();
     this.#opened = true;
     this.#pieces = pieces;
+    this.#tells = canResume(facts);
     if (pieces === 0) {
       await this.#store.forget(this.#name, 'part');
       await this.#store.putEntry(`${this.#name}.part.json`, {
@@ -289,8 +317,7 @@ async function takeUpPart(name: string, sink: Sink, hash: Sha256 | null, options
                           store: Store): Promise<Resume | null> {
   const entry = await store.partEntry(name);
   const contents = entry && await store.contents(name, true);
-  // Without its size or anything that tells one version of it from another, nothing can be taken up.
-  if (!contents || !entry.total || !(entry.etag || entry.lastModified)) return null;
+  if (!contents || !canResume(entry)) return null;
   const pieces = Math.min(Math.floor(contents.data.size / PIECE), Math.floor(contents.sums.length / DIGEST));
   if (pieces === 0 || pieces * PIECE >= entry.total) return null;
   await sink.begin(entry.total);
@@ -306,8 +333,10 @@ async function downloadCached(name: string, url: string, sink: Sink, options: Ur
   const resume = options.mode === 'reload' ? null : await takeUpPart(name, sink, hash, options, store);
   const keeper = new Keeper(store, name, url);
   const feed = new Feed(sink, options.sha256 !== null, (loaded, total) => options.onProgress('download', loaded, total));
+  let total = resume?.facts.total ?? 0;
   const receiver: Receiver = {
     start: async (facts) => {
+      total = facts.total;
       await checkRoom(store, name, url, facts.total, 0);
       await keeper.open(facts, 0);
       await feed.start(facts);
@@ -325,8 +354,7 @@ async function downloadCached(name: string, url: string, sink: Sink, options: Ur
       options.log('info', `${url}: an interrupted download goes on at byte ${resume.at} of ${resume.facts.total}`);
       options.onProgress('resume', resume.at, resume.facts.total);
     }
-    const resumed = (at: number) => options.onProgress('resume', at, 0);
-    const facts = await new Transfer(url, receiver, transferOptions(options, resumed)).run(resume);
+    const facts = await new Transfer(url, receiver, transferOptions(options, () => keeper.isKept)).run(resume);
     checkWhole(url, options.sha256, feed.hash);
     await keeper.end();
     await store.commit(name, {
@@ -336,11 +364,14 @@ async function downloadCached(name: string, url: string, sink: Sink, options: Ur
     return facts.total;
   } catch (error) {
     keeper.close();
-    const ours = asQuota(error, url);
     // Wrong bytes, bytes that there is no room for, and none at all are of no use later; those of a broken connection
     // are.
-    const useless = ours instanceof QuotaError || ours instanceof CorruptedError || keeper.isEmpty;
+    const full = error instanceof QuotaError || isQuota(error);
+    const useless = full || error instanceof CorruptedError || keeper.isEmpty;
     if (useless) await store.forget(name, 'part').catch(() => {});
-    throw ours;
+    if (!isQuota(error)) throw error;
+    const free = Math.floor(await store.room());
+    throw new QuotaError(`${url}: the browser's storage is full. Free some (Mote.cache.delete), or load with ` +
+      `cache: 'no-store'`, {url, needed: total || feed.loaded, free}, error);
   }
 }

@@ -27,8 +27,10 @@ export type LogLevel = 'debug' | 'info' | 'warning' | 'error';
 export type LogFunction = (level: LogLevel, line: string) => void;
 
 /** How the cache takes part, in the words of fetch(): 'default' asks the server whether the copy is still good (and goes
- * on without an answer), 'force-cache' takes it as it is, 'reload' fetches anew, 'no-store' leaves the cache alone. */
-export type CacheMode = 'default' | 'force-cache' | 'reload' | 'no-store';
+ * on without an answer), 'no-cache' takes the copy only where the server says so, 'force-cache' takes it as it is, 'reload'
+ * fetches anew, 'no-store' leaves the cache alone. */
+export const CACHE_MODES = ['default', 'no-cache', 'force-cache', 'reload', 'no-store'] as const;
+export type CacheMode = typeof CACHE_MODES[number];
 
 /** Where the bytes of one file go. `begin` may come again: what was written is then void. */
 export interface Sink {

@@ -5,7 +5,6 @@
 //
 // A file counts as there when its NAME.json is, which is moved into place last. Whoever writes holds the Web Lock of
 // the name alone, whoever reads shares it, so tabs do not meet.
-import {MoteError, QuotaError} from '../errors.ts';
 import {digest} from './sha256.ts';
 
 /** Bytes that have one hash, and that are read, checked and written at once. */
@@ -33,6 +32,8 @@ export interface Entry extends CachedFile {
   format: number;
   /** Of the complete file. */
   total: number;
+  /** What the server announces instead (Facts). */
+  announced?: number;
 }
 
 /** What is used of the browser, so that tests can stand in for it. */
@@ -67,11 +68,9 @@ function isNotFound(error: unknown): boolean {
   return error instanceof Error && error.name === 'NotFoundError';
 }
 
-/** The quota's DOMException as ours; other errors as they are. */
-export function asQuota(error: unknown, url: string): unknown {
-  if (error instanceof MoteError || !(error instanceof Error) || error.name !== 'QuotaExceededError') return error;
-  return new QuotaError(
-    `${url}: the browser's storage is full. Free some (Mote.cache.delete), or load with cache: 'no-store'`, {url}, error);
+/** Whether the browser says that there is no room. */
+export function isQuota(error: unknown): boolean {
+  return error instanceof Error && error.name === 'QuotaExceededError';
 }
 
 /** A file that one writes to; in workers only. */
@@ -117,6 +116,13 @@ export class Store {
     if (free) return free.value;
     onWait();
     return await locks.request(key, signal ? {mode, signal} : {mode}, body) as T;
+  }
+
+  /** Runs `body` while it holds the file's lock, where nobody else has it. */
+  async ifFree(name: string, body: () => Promise<void>): Promise<void> {
+    const locks = this.#system.locks;
+    if (!locks) return body();
+    return await locks.request(`mote:${name}`, {mode: 'exclusive', ifAvailable: true}, (lock) => lock ? body() : undefined);
   }
 
   /** Bytes that may still be stored; Infinity where the browser does not say. */

@@ -8,6 +8,8 @@ export interface Facts {
   lastModified: string | null;
   /** Bytes; 0: not said. */
   total: number;
+  /** The Content-Length, where it is not the file's size: the browser decompresses, and does not say so of other origins. */
+  announced?: number;
 }
 
 export interface Receiver {
@@ -28,7 +30,9 @@ interface TransferOptions {
   signal: AbortSignal | undefined;
   /** Milliseconds before the first new try; doubled with each. */
   pause: number;
-  onResume(at: number): void;
+  onResume(at: number, total: number): void;
+  /** Whether a later load could go on from what has come. */
+  isKept(): boolean;
 }
 
 // Tries without a single byte beyond all that came before. Each such byte makes the count begin again.
@@ -78,6 +82,7 @@ export class Transfer {
   #at = 0;
   #furthest = 0;  // where #at was at most: a file that begins again is no progress before that
   #facts: Facts | null = null;
+  #miscounts = false;  // more bytes come than the Content-Length has: it is that of a compressed answer
 
   constructor(url: string, receiver: Receiver, options: TransferOptions) {
     this.#url = url;
@@ -105,18 +110,18 @@ export class Transfer {
       }
       throwIfAborted(this.#options.signal, this.#url);
       await sleep(this.#options.pause * 2 ** Math.max(0, failures - 1));
-      if (this.#at > 0) this.#options.onResume(this.#at);
+      if (this.#at > 0) this.#options.onResume(this.#at, this.#facts?.total ?? 0);
     }
   }
 
-  // What is left of it goes on with the next load, if there is a cache.
   #failure(cause: unknown): NetworkError {
     const {total} = this.#facts ?? {total: 0};
     const status = cause instanceof Break ? cause.status : 0;
     const why = cause instanceof Error ? cause.message : String(cause);
     const where = this.#at > 0 ? ` after ${this.#at} of ${total || 'unknown many'} bytes` : '';
+    const later = this.#options.isKept() ? ' Loading again goes on where this ended' : '';
     return new NetworkError(`${this.#url}: ${why}${where}, ${TRIES} times; is the server reachable, and does it let this ` +
-      `page read it (CORS)? Loading again goes on where this ended`, {url: this.#url, status}, cause);
+      `page read it (CORS)?${later}`, {url: this.#url, status}, cause);
   }
 
   // Returns when the file is whole.
@@ -139,7 +144,8 @@ export class Transfer {
       return this.#again(response, `the server has no byte ${this.#at}`);
     } else if (response.ok) {
       this.#at = 0;
-      this.#facts = factsOf(response);
+      const facts = factsOf(response);
+      this.#facts = this.#miscounts ? {...facts, total: 0, announced: facts.total} : facts;
       await this.#receiver.start(this.#facts);
     } else {
       await response.body?.cancel();
@@ -152,14 +158,19 @@ export class Transfer {
 
   // All anew, with the next try.
   async #again(response: Response, why: string): Promise<never> {
-    await response.body?.cancel();
+    // Whoever reads it cancels it himself.
+    if (!response.body?.locked) await response.body?.cancel();
     this.#at = 0;
     this.#facts = null;
     throw new Break(why, response.status);
   }
 
   async #read(response: Response): Promise<void> {
-    if (!response.body) throw new Break('the answer has no body', response.status);
+    const {total} = this.#facts!;
+    if (!response.body) {
+      if (total) throw new Break('the answer has no body', response.status);
+      throw this.#empty(response);
+    }
     const reader = response.body.getReader();
     try {
       for (;;) {
@@ -167,6 +178,7 @@ export class Transfer {
         if (done) break;
         throwIfAborted(this.#options.signal, this.#url);
         if (this.#at === 0) checkMagic(this.#url, value, response);
+        if (total && this.#at + value.length > total) return await this.#tooMuch(response);
         this.#at += value.length;
         this.#furthest = Math.max(this.#furthest, this.#at);
         await this.#receiver.take(value);
@@ -175,13 +187,24 @@ export class Transfer {
       // The connection is given back wherever this ended; after its end, cancel does nothing.
       reader.cancel().catch(() => {});
     }
-    const {total} = this.#facts!;
-    if (total && this.#at > total) {
-      throw new NetworkError(`${this.#url}: the server announced ${total} bytes and sent ${this.#at}`,
-                             {url: this.#url, status: response.status});
-    }
     if (total && this.#at < total) throw new Break('the connection ended early', response.status);
+    if (this.#at === 0) throw this.#empty(response);
     this.#facts = {...this.#facts!, total: this.#at};
+  }
+
+  // Of other origins a page sees the Content-Length, which is that of the compressed bytes, and no Content-Encoding.
+  #tooMuch(response: Response): Promise<never> {
+    const {total} = this.#facts!;
+    if (response.type === 'cors' && !this.#miscounts) {
+      this.#miscounts = true;
+      return this.#again(response, `more came than the ${total} bytes that were announced`);
+    }
+    throw new NetworkError(`${this.#url}: the server announced ${total} bytes and sent more`,
+                           {url: this.#url, status: response.status});
+  }
+
+  #empty(response: Response): MalformedError {
+    return new MalformedError(`${this.#url}: no GGUF file: the server answered ${response.status} and sent 0 bytes`, {url: this.#url});
   }
 }
 

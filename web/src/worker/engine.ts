@@ -1,7 +1,7 @@
 // What the worker does for the page: one method of the protocol each.
 import type {LoadPhase, LogFunction} from '../cache/progress.ts';
 import {Store} from '../cache/store.ts';
-import {DisposedError, InvalidArgumentError, UnsupportedError} from '../errors.ts';
+import {DisposedError, InvalidArgumentError, MoteError, UnsupportedError} from '../errors.ts';
 import {createModule} from '../module/index.ts';
 import type {Allocation, ChatOptions, GenerateOptions, Model, Module, Pixels, Prompt, Session} from '../module/types.ts';
 import type {Event, Generated, Loaded, Methods, MemoryUse, WireGenerate, WireLoad, WirePrompt} from '../protocol.ts';
@@ -9,7 +9,7 @@ import {translate} from './errors.ts';
 import {closeImage, readPixels} from './pixels.ts';
 import {Sessions, checkFits} from './sessions.ts';
 import type {StopperStart} from './stopper.ts';
-import {MemorySink, nameOf, readParts, readSource, together, type OptionsOf} from './sources.ts';
+import {MemorySink, forgetCopies, nameOf, readParts, readSource, together, type OptionsOf} from './sources.ts';
 
 /** What differs between a browser's worker and Node's. */
 export interface Surroundings {
@@ -66,7 +66,7 @@ export class Engine {
     const module = await starting;
     const readMs = performance.now() - begin;
     const modelBytes = file.size;
-    const model = this.#prepare(module, file, vision, args, call);
+    const model = await this.#prepare(module, file, vision, args, call);
     this.#model = model;
     this.#sessions = new Sessions(model);
     const end = performance.now();
@@ -116,17 +116,25 @@ export class Engine {
     }
   }
 
-  #prepare(module: Module, file: Allocation, vision: Allocation | null, args: WireLoad, call: Call): Model {
+  async #prepare(module: Module, file: Allocation, vision: Allocation | null, args: WireLoad, call: Call): Promise<Model> {
     const files = args.parts.length + (vision ? 1 : 0);
     const onProgress = (which: number) => (loaded: number, total: number) => call.tell({
       type: 'load', progress: {phase: 'prepare', loaded, total, file: which, files, name: ''},
     });
-    const model = module.loadModel(file, {
-      context: args.context, maxBatch: args.maxBatch, cacheType: args.cacheType, vocabOnly: args.vocabOnly,
-      onProgress: onProgress(0),
-    });
-    if (vision) model.loadVision(vision, {onProgress: onProgress(files - 1)});
-    return model;
+    let broken = args.parts;
+    try {
+      const model = module.loadModel(file, {
+        context: args.context, maxBatch: args.maxBatch, cacheType: args.cacheType, vocabOnly: args.vocabOnly,
+        onProgress: onProgress(0),
+      });
+      broken = args.mmproj ? [args.mmproj] : [];
+      if (vision) model.loadVision(vision, {onProgress: onProgress(files - 1)});
+      return model;
+    } catch (error) {
+      // Whole as the server sent it, and yet no model: a copy would be read, and refused, for ever.
+      if (codeOf(error) === 'malformed' && args.cache !== 'no-store') await forgetCopies(broken, await Store.open(), this.#log);
+      throw error;
+    }
   }
 
   // What takes requests to stop while this thread computes; only shared memory can be reached from another one.
@@ -311,6 +319,11 @@ export class Engine {
       throw translate(error);
     }
   }
+}
+
+function codeOf(error: unknown): string {
+  const ours = translate(error);
+  return ours instanceof MoteError ? ours.code : '';
 }
 
 function samplingOf(options: WireGenerate): GenerateOptions {

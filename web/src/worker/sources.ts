@@ -4,7 +4,7 @@ import {loadUrl} from '../cache/load_url.ts';
 import type {CacheMode, LoadPhase, LogFunction, Sink} from '../cache/progress.ts';
 import {Store} from '../cache/store.ts';
 import {factsOf} from '../cache/transfer.ts';
-import {AbortedError, InvalidArgumentError, NetworkError, NotFoundError, throwIfAborted} from '../errors.ts';
+import {AbortedError, InvalidArgumentError, MalformedError, NetworkError, NotFoundError, throwIfAborted} from '../errors.ts';
 import type {Allocation, Module} from '../module/types.ts';
 import type {WireSource} from '../protocol.ts';
 import {joinHeaders, placeParts} from './parts.ts';
@@ -174,11 +174,30 @@ export async function readParts(sources: readonly WireSource[], starting: Promis
     // A part that is refused must have ended the others before their memory goes.
     await together(signal, sources.map((source, part) => (stop) =>
       readSource(source, new PartSink(file, places[part]!, sizes[part]!, names[part]!), optionsOf(part, stop))));
-    file.write(0, joinHeaders(sizes, names, (at, size) => file.bytes(at, size)));
+    const options = optionsOf(0, signal);
+    await joined(sources, options, () => file.write(0, joinHeaders(sizes, names, (at, size) => file.bytes(at, size))));
     return file;
   } catch (error) {
     file.free();
     throw error;
+  }
+}
+
+async function joined(sources: readonly WireSource[], {store, log}: SourceOptions, join: () => void): Promise<void> {
+  try {
+    join();
+  } catch (error) {
+    if (error instanceof MalformedError) await forgetCopies(sources, store, log);
+    throw error;
+  }
+}
+
+/** What was read from the cache, or into it, and is no model. */
+export async function forgetCopies(sources: readonly WireSource[], store: Store | null, log: LogFunction): Promise<void> {
+  for (const source of sources) {
+    if (!store || source.kind !== 'url') continue;
+    const gone = await store.delete(source.url).catch(() => false);
+    if (gone) log('warning', `${nameOf(source)}: it is malformed; the copy in the cache is deleted, and the next load fetches it anew`);
   }
 }
 
