@@ -6,6 +6,7 @@ import {Channel} from '../../web/src/page/channel.ts';
 import {Completions} from '../../web/src/page/chat.ts';
 import {decodeDataUrl} from '../../web/src/page/images.ts';
 import {LoadedModel, load} from '../../web/src/page/mote.ts';
+import {Session} from '../../web/src/page/session.ts';
 import {runStopper} from '../../web/src/worker/stopper.ts';
 
 const TIMINGS = {
@@ -184,6 +185,58 @@ test('an AbortSignal stops an answer, and so does leaving the loop', async () =>
   await assert.rejects(whole, {name: 'AbortError'});
 });
 
+test('an answer that is left at its first chunk, or before it, is stopped', async () => {
+  const {chat: completions, worker, channel} = chat({generate: () => undefined});
+  const session = new Session(channel, {session: 3, context: 64, cacheBytes: 1, cancelFlag: 8});
+  const settle = () => new Promise((resolve) => setTimeout(resolve, 0));
+  const stops = () => worker.sent.filter((message) => 'abort' in message).length;
+  const stream = () => completions.create({messages: hello, stream: true});
+  const first = stream();
+  await settle();
+  for await (const {choices} of first) if (choices[0].delta.role === 'assistant') break;
+  assert.equal(stops(), 1);
+  const begun = [stream(), session.generate('Hello')[Symbol.asyncIterator](), session.generate('Hello')[Symbol.asyncIterator]()];
+  await settle();
+  await begun[0].return();
+  await begun[1].return();
+  await begun[2][Symbol.asyncDispose]();
+  assert.equal(stops(), 4, 'also where nobody had asked for anything yet');
+  assert.deepEqual(await begun[0].next(), {value: undefined, done: true});
+  const thrown = stream();
+  await settle();
+  await assert.rejects(async () => { for await (const _ of thrown) throw new Error('mine'); }, /mine/);
+  assert.equal(stops(), 5);
+});
+
+test('whatever is wrong with arguments is told as the package\'s own error', async () => {
+  const {chat: completions, channel, worker} = chat();
+  const model = new LoadedModel({channel, loaded: {model: {name: 'm'}}});
+  const session = new Session(channel, {session: 3, context: 64, cacheBytes: 1, cancelFlag: 8});
+  const detached = new Uint8Array(16);
+  structuredClone(detached, {transfer: [detached.buffer]});
+  for (const [run, words] of [
+    [() => session.eval(null), /a prompt is a string/], [() => session.eval(5), /a prompt is a string/],
+    [() => session.eval(['a']), /tokens: a list of whole numbers/], [() => session.generate('x', {stop: 5}), /stop must be a list, not 5/],
+    [() => session.generate('x', {stop: [5]}), /stop must be/], [() => session.generate('x', {maxTokens: '9'}), /maxTokens must be a number, not "9"/],
+    [() => session.generate('x', null), /options must be an object, not null/], [() => session.generate('x', {signal: {}}), /signal must be/],
+    [() => session.eval('x', {signal: 'stop'}), /signal must be an AbortSignal, not "stop"/], [() => session.truncate(), /length/],
+    [() => session.keepPrefix(null), /tokens/], [() => completions.create(), /must be an object, not undefined/],
+    [() => completions.create({messages: hello, temperature: 1n}), /temperature must be a number from 0 to 2, not 1/],
+    [() => completions.create({messages: hello, images: 5}), /images must be a list, not 5/],
+    [() => completions.create({messages: hello, images: [{data: detached, width: 2, height: 2}]}), /picture: this one cannot be taken/],
+    [() => model.tokenize(5), /text must be a string, not 5/], [() => model.detokenize(null), /tokens/],
+    [() => model.embed('x', {pooling: 'max'}), /pooling must be one of "model", "mean", "first", "last", not "max"/],
+  ]) await refused(run, 'invalid-argument', words);
+  await refused(() => completions.create({messages: hello, images: [null]}), 'unsupported', /want an ImageBitmap/);
+  await refused(() => completions.create({messages: hello, images: ['data:,x'], signal: AbortSignal.abort()}), 'aborted', /picture/);
+  // What a worker cannot be given, with a picture and without.
+  worker.post = () => { throw new DOMException('x could not be cloned', 'DataCloneError'); };
+  await refused(() => model.renderChat([{role: 'user', content: 'x', extra: () => {}}]), 'invalid-argument', /cannot be handed to the worker \(x could/);
+  const bitmap = {closed: 0, close() { ++this.closed; }};
+  await refused(() => channel.call('embed', {}, {transfer: [bitmap]}), 'invalid-argument', /from this origin, or with CORS/);
+  assert.equal(bitmap.closed, 1);
+});
+
 test('a request to stop goes to the stopper, which sets the flag of the call that runs, and of no other', async () => {
   const memory = new WebAssembly.Memory({initial: 1, maximum: 4, shared: true});
   const active = new SharedArrayBuffer(4);
@@ -293,11 +346,41 @@ test('a load sends its sources in pieces when they are asked for', async () => {
   assert.deepEqual([parts[0].size, parts[1].size, context, threads], [9 << 20, 3, 64, 1]);
   await model.dispose();
   assert.ok(worker.ended);
-  for (const [source, words] of [[[], /at least one part/], [5, /a model comes from/], [{url: 'https://x/', sha256: 'zz'}, /64 hexadecimal/]]) {
+  const locked = new ReadableStream();
+  locked.getReader();
+  const detached = new ArrayBuffer(8);
+  structuredClone(detached, {transfer: [detached]});
+  for (const [source, words] of [[locked, /the stream is locked/], [detached, /the buffer is detached/],
+                                 [new Response('GGUF'), /give its body/], [{stream, size: -1}, /size must be a whole number/],
+                                 [{url: 'https://x/', headers: {'a b': 'c'}}, /headers: /], ['http://', /is no address/],
+                                 [[], /at least one part/], [5, /a model comes from/], [{url: 'https://x/', sha256: 'zz'}, /64 hexadecimal/]]) {
     await refused(() => load(platform, source, {}), 'invalid-argument', words);
     assert.ok(worker.ended, 'no worker is left behind');
   }
-  await refused(() => load(platform, bytes, {context: -1}), 'invalid-argument', /context must be a whole number/);
+  for (const [options, words] of [[{context: -1}, /context must be a whole number/], [{cache: 'sometimes'}, /cache must be one of "default", "no-cache"/],
+                                  [{variant: 'mmx'}, /variant must be one of "auto"/], [{cacheType: 'q4_0'}, /cacheType must be one of "f16", "q8_0"/],
+                                  [{assets: 'mote/'}, /assets: "mote\/" is no address/], [{signal: 5}, /signal must be/], [null, /options/]]) {
+    await refused(() => load(platform, bytes, options), 'invalid-argument', words);
+  }
+});
+
+test('a stream that is not wanted any more is cancelled; what follows a # is no other file', async () => {
+  let worker;
+  const cancelled = [];
+  const stream = () => new ReadableStream({pull: () => new Promise(() => {}), cancel: (reason) => { cancelled.push(reason.code); }});
+  const platform = (reply) => ({start: () => (worker = new FakeWorker({load: reply}))});
+  const [one, two] = [stream(), stream()];
+  await refused(() => load(platform(() => { throw makeError('malformed', 'no'); }), {stream: one, size: 9}, {}), 'malformed', /no/);
+  const controller = new AbortController();
+  const loading = load(platform(({parts}) => worker.say({pull: parts[0].feed})), two, {signal: controller.signal});
+  loading.catch(() => {});
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  controller.abort();
+  await assert.rejects(loading, {code: 'aborted'});
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  assert.deepEqual([cancelled, one.locked, two.locked], [['disposed', 'aborted'], false, false]);
+  await load(platform(() => ({model: {}})), 'https://x/a.gguf?b#c', {});
+  assert.equal(worker.calls('load')[0].parts[0].url, 'https://x/a.gguf?b');
 });
 
 test('a load that is stopped ends its worker', async () => {

@@ -205,6 +205,53 @@ test('pictures of every kind are the same picture', async () => {
   assert.notEqual(none, others.url, 'another picture is another');
   assert.ok(bitmapLeft > 0 && frameLeft !== null && dataLeft > 0);
   assert.deepEqual(errors, ['invalid-argument', 'invalid-argument', 'unsupported']);
+  const large = await page.evaluate(async (scene) => {
+    const {model} = window;
+    const image = new Image();
+    image.src = scene;
+    await image.decode();
+    const [width, height] = [3200, 2800];
+    const canvas = Object.assign(document.createElement('canvas'), {width, height});
+    const pen = canvas.getContext('2d');
+    pen.drawImage(image, 0, 0, width, height);
+    const data = pen.getImageData(0, 0, width, height);
+    const rgb = {data: new Uint8Array(3 * width * height), width, height, channels: 3};
+    for (let i = 0; i < width * height; ++i) for (let c = 0; c < 3; ++c) rgb.data[3 * i + c] = data.data[4 * i + c];
+    const before = (await model.memory()).moduleBytes;
+    const sums = [];
+    for (const input of [canvas, data, rgb]) {
+      const logits = await model.logits({text: '<__media__>', images: [input]});
+      sums.push(logits.reduce((sum, value, i) => sum + value * Math.cos(i), 0));
+    }
+    return {sums, grown: (await model.memory()).moduleBytes - before};
+  }, SCENE);
+  assert.equal(new Set(large.sums).size, 1, String(large.sums));
+  assert.ok(large.grown < 30e6, `36 MB of pixels are made smaller before they are taken: ${large.grown} bytes`);
+  await page.context().close();
+});
+
+test('a picture of another origin without CORS, and a stream that fails, are told as what they are', async () => {
+  const picture = readFileSync('examples/scene.png');
+  const other = await serveSite({headers: {'Cross-Origin-Resource-Policy': 'cross-origin'}, faults: {before: (request, response) => {
+    response.writeHead(200, {'Content-Type': 'image/png', 'Cross-Origin-Resource-Policy': 'cross-origin'}).end(picture);
+    return true;
+  }}});
+  const server = await serveSite({headers: {'Content-Security-Policy': null}});
+  const page = await openPackage(browser, server.url);
+  const [image, late, stream] = await page.evaluate(async (url) => {
+    const model = await window.load();
+    const image = new Image();
+    image.src = url;
+    await image.decode();
+    const ask = (images, signal) => window.failure(model.chat.completions.create({messages: [{role: 'user', content: 'x'}], images, signal}));
+    const failures = [await ask([image]), await ask([`${location.origin}/models/`], AbortSignal.timeout(0))];
+    const broken = new ReadableStream({pull(controller) { controller.error(new Error('the tape broke')); }});
+    return [...failures, await window.failure(window.load({}, {stream: broken, size: 1000}))];
+  }, `${other.url}a.png`);
+  assert.equal(image.code, 'invalid-argument', image.message);
+  assert.match(image.message, /with CORS/);
+  assert.equal(late.code, 'aborted', late.message);
+  assert.deepEqual([stream.code, stream.message], ['network', 'the stream failed: the tape broke']);
   await page.context().close();
 });
 
@@ -227,8 +274,25 @@ test('an answer stops within a token, also where no memory is shared', async () 
       })());
       const held = (await session.tokens()).length;
       const next = await session.generate('How many shapes are there?', {temperature: 0, maxTokens: 3, ignoreEos: true}).result;
-      return {failure, pieces, late, held, next: next.tokens.length, cached: next.cachedTokens};
+      // What is no answer is stopped as well, in its midst.
+      const long = Array.from(await model.tokenize('What shape is blue? '.repeat(400))).slice(0, 1900);
+      const stopped = async (run, after) => {
+        const stopper = new AbortController();
+        if (after) setTimeout(() => stopper.abort(), after);
+        return (await window.failure(run(stopper))).code;
+      };
+      const one = await model.createSession();
+      const codes = [
+        await stopped(({signal}) => model.logits(long, {all: true, signal}), 5),
+        await stopped((stopper) => one.eval(long, {signal: stopper.signal, onProgress: () => stopper.abort()})),
+        ...(window.crossOriginIsolated ? [await stopped(({signal}) => model.embed(long, {signal}), 5)] : ['aborted']),
+      ];
+      const computed = (await one.tokens()).length;
+      const whole = await model.logits(long);
+      return {failure, pieces, late, held, next: next.tokens.length, cached: next.cachedTokens, codes, computed, whole: whole.every(Number.isFinite)};
     });
+    assert.deepEqual([out.codes, out.whole], [['aborted', 'aborted', 'aborted'], true]);
+    assert.ok(out.computed < 1900, `${out.computed} tokens computed`);
     assert.deepEqual([out.failure.code, out.failure.name], ['aborted', 'AbortError']);
     // What was under way while the page heard of the fifth piece, and not the rest of 1900.
     assert.ok(out.held < 200, `${out.held} tokens held`);
@@ -249,6 +313,12 @@ test('a policy that forbids WebAssembly, or the worker, is named', async () => {
   failure = await page.evaluate(() => window.failure(window.load()));
   assert.equal(failure.code, 'csp-blocked', failure.message);
   assert.match(failure.message, /worker-src 'self'/);
+  await page.context().close();
+  const typed = await serveSite({headers: {'Content-Security-Policy': `${POLICY}; require-trusted-types-for 'script'`}});
+  page = await openPackage(browser, typed.url);
+  failure = await page.evaluate(() => window.failure(window.load()));
+  assert.equal(failure.code, 'csp-blocked', failure.message);
+  assert.match(failure.message, /Trusted Types.*require-trusted-types-for/s);
   await page.context().close();
 });
 

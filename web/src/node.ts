@@ -3,7 +3,7 @@ import {Worker, type Transferable as NodeTransferable} from 'node:worker_threads
 import {ModuleError} from './errors.ts';
 import {ModelCache} from './page/model_cache.ts';
 import {LoadedModel, load, type LoadOptions, type Platform} from './page/mote.ts';
-import type {ModelFiles, ModelSource} from './page/sources.ts';
+import {folder, type ModelFiles, type ModelSource} from './page/sources.ts';
 
 export * from './public.ts';
 
@@ -40,6 +40,9 @@ export class Mote extends LoadedModel {
 
 /** The model in the box, which knows drawn scenes, from the package itself or from `base`. */
 export function builtIn(base: string | URL = new URL('./models/', import.meta.url)): ModelFiles {
-  const file = (name: string) => typeof base === 'string' ? base + name : new URL(name, base);
+  const file = (name: string) => {
+    if (base instanceof URL) return new URL(name, folder('builtIn', base));
+    return base === '' || base.endsWith('/') ? base + name : `${base}/${name}`;
+  };
   return {model: file('mote-eye-q8_0.gguf'), mmproj: file('mmproj-mote-eye-q8_0.gguf')};
 }

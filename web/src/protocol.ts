@@ -109,6 +109,8 @@ export interface Generated {
 /** What a request tells before its end. */
 export type Event =
   | {type: 'load'; progress: LoadProgress}
+  /** Where the flag lies that stops this request, for those whose session the worker has made itself. */
+  | {type: 'flag'; cancelFlag: number}
   | {type: 'images'; done: number; total: number}
   | {type: 'prefill'; done: number; total: number}
   | {type: 'token'; info: TokenInfo}

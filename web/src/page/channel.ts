@@ -1,8 +1,9 @@
 // The page's side of the channel to the worker: calls that return promises, events on the way, and requests to stop.
-import {CspError, DisposedError, ModuleError, fromRecord, throwIfAborted, type MoteError} from '../errors.ts';
+import {CspError, DisposedError, InvalidArgumentError, ModuleError, fromRecord, throwIfAborted, type MoteError} from '../errors.ts';
 import type {LogFunction} from '../cache/progress.ts';
 import type {Event, FromWorker, Method, Methods, ToWorker} from '../protocol.ts';
 import type {StopRequest} from '../worker/stopper.ts';
+import {checkSignal} from './check.ts';
 
 /** A worker, of a browser or of Node. */
 export interface WorkerHandle {
@@ -25,11 +26,16 @@ interface Pending {
   resolve(value: unknown): void;
   reject(error: unknown): void;
   onEvent: ((event: Event) => void) | undefined;
+  cancelFlag: number | undefined;
   cleanUp(): void;
 }
 
 /** The next piece of what the page feeds to the worker; null: its end. */
-type Puller = () => Promise<Uint8Array | null>;
+interface Puller {
+  pull(): Promise<Uint8Array | null>;
+  /** Nobody wants the rest. */
+  cancel?(reason: unknown): void;
+}
 
 export class Channel {
   readonly #worker: WorkerHandle;
@@ -52,7 +58,9 @@ export class Channel {
       } else if ('pull' in message) {
         void this.#pull(message.pull);
       } else if ('event' in message) {
-        this.#pending.get(message.id)?.onEvent?.(message.event);
+        const pending = this.#pending.get(message.id);
+        if (pending && message.event.type === 'flag') pending.cancelFlag = message.event.cancelFlag;
+        pending?.onEvent?.(message.event);
       } else {
         const pending = this.#pending.get(message.id);
         this.#pending.delete(message.id);
@@ -83,7 +91,7 @@ export class Channel {
 
   async #pull(feed: number): Promise<void> {
     try {
-      const bytes = await this.#pullers.get(feed)!();
+      const bytes = await this.#pullers.get(feed)!.pull();
       if (!bytes) this.#pullers.delete(feed);
       this.#worker.post({feed, bytes, error: null}, bytes ? [bytes.buffer as ArrayBuffer] : []);
     } catch (error) {
@@ -95,19 +103,20 @@ export class Channel {
   async call<M extends Method>(method: M, args: Methods[M][0], options: CallOptions = {}): Promise<Methods[M][1]> {
     const {signal, onEvent, transfer = [], cancelFlag} = options;
     if (this.#failure) throw this.#failure;
+    checkSignal(signal);
     throwIfAborted(signal, method);
     const id = this.#next++;
     const result = new Promise<unknown>((resolve, reject) => {
-      const stop = () => this.#stop(id, cancelFlag);
+      const stop = () => this.#stop(id, this.#pending.get(id)?.cancelFlag);
       signal?.addEventListener('abort', stop);
-      this.#pending.set(id, {resolve, reject, onEvent, cleanUp: () => signal?.removeEventListener('abort', stop)});
+      this.#pending.set(id, {resolve, reject, onEvent, cancelFlag, cleanUp: () => signal?.removeEventListener('abort', stop)});
     });
     try {
       this.#worker.post({id, method, args} as ToWorker, transfer);
     } catch (error) {
       this.#pending.get(id)?.cleanUp();
       this.#pending.delete(id);
-      throw error;
+      throw unsendable(error, transfer);
     }
     return await result as Methods[M][1];
   }
@@ -122,7 +131,7 @@ export class Channel {
   started(): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.#failure) reject(this.#failure);
-      this.#pending.set(-1, {resolve: () => {}, reject, onEvent: undefined, cleanUp: () => {}});
+      this.#pending.set(-1, {resolve: () => {}, reject, onEvent: undefined, cancelFlag: undefined, cleanUp: () => {}});
       void this.#started.then(() => {
         this.#pending.delete(-1);
         resolve();
@@ -142,6 +151,7 @@ export class Channel {
       pending.reject(error);
     }
     this.#pending.clear();
+    for (const {cancel} of this.#pullers.values()) cancel?.(error);
     this.#pullers.clear();
   }
 
@@ -152,6 +162,16 @@ export class Channel {
     await Promise.race([asked, new Promise((resolve) => setTimeout(resolve, 500))]);
     this.fail(new DisposedError('this Mote was disposed of'));
   }
+}
+
+// What does not go to a worker. A picture of another origin becomes a bitmap, but one that may not leave the page.
+function unsendable(error: unknown, transfer: readonly Transferable[]): MoteError {
+  const pictures = transfer.filter((one) => 'close' in one) as {close(): void}[];
+  for (const picture of pictures) picture.close();
+  const why = error instanceof Error ? error.message : String(error);
+  return new InvalidArgumentError(pictures.length > 0
+    ? `picture: it cannot be handed to the worker (${why}); it must come from this origin, or with CORS (crossorigin="anonymous")`
+    : `an argument cannot be handed to the worker (${why}); functions, elements and the like cannot`, {}, error);
 }
 
 const POLICY_HINT = "must let the page start workers of its own origin: worker-src 'self'";

@@ -4,7 +4,8 @@ import {InvalidArgumentError, UnsupportedError} from '../errors.ts';
 import type {TokenInfo} from '../module/types.ts';
 import type {Generated, Timings} from '../protocol.ts';
 import type {Channel} from './channel.ts';
-import {Generation, type GenerateOptions, type PromptProgress} from './generation.ts';
+import {objectOf, shown} from './check.ts';
+import {Generation, stoppedWith, type GenerateOptions, type PromptProgress} from './generation.ts';
 import type {ImageInput} from './images.ts';
 import {prepare, type ChatMessage} from './prompt.ts';
 
@@ -106,7 +107,7 @@ function check(params: ChatParams): void {
     const value = params[name];
     if (value === undefined || value === null) continue;
     if (typeof value === 'number' && value >= low && value <= high) continue;
-    throw new InvalidArgumentError(`${name} must be a number from ${low} to ${high}, not ${JSON.stringify(value)}`);
+    throw new InvalidArgumentError(`${name} must be a number from ${low} to ${high}, not ${shown(value)}`);
   }
   if ((params.n ?? 1) !== 1) throw new UnsupportedError('n: one answer at a time; ask again for another');
   for (const name of REFUSED) {
@@ -189,8 +190,9 @@ export class Completions {
   create(params: ChatParams & {stream?: false | null}): Promise<ChatCompletion>;
   create(params: ChatParams & {stream?: boolean | null}): AsyncIterable<ChatChunk> | Promise<ChatCompletion>;
   create(params: ChatParams & {stream?: boolean | null}): AsyncIterable<ChatChunk> | Promise<ChatCompletion> {
-    if (params.stream) return this.#stream(params, this.#start(params));
-    return this.#whole(params);
+    if (!objectOf('create: what is asked', params).stream) return this.#whole(params);
+    const generation = this.#start(params);
+    return stoppedWith(this.#stream(params, generation), generation);
   }
 
   #start(params: ChatParams): Generation {

@@ -3,6 +3,7 @@ import {AbortedError, InvalidArgumentError} from '../errors.ts';
 import type {TokenInfo} from '../module/types.ts';
 import type {Event, Generated, WireGenerate, WireGrammar, WirePrompt} from '../protocol.ts';
 import type {Channel} from './channel.ts';
+import {checkSignal, listOf, objectOf, shown, textOf} from './check.ts';
 
 /** Numbers left out are the engine's: temperature 0.8, topK 40, topP 0.95, minP 0.05, no penalties. */
 export interface GenerateOptions {
@@ -44,7 +45,7 @@ export interface PromptProgress {
 }
 
 function grammarOf({grammar, jsonSchema, json}: GenerateOptions): WireGrammar | null {
-  if (grammar !== undefined) return {kind: 'gbnf', text: grammar};
+  if (grammar !== undefined) return {kind: 'gbnf', text: textOf('grammar', grammar)};
   if (jsonSchema !== undefined) return {kind: 'schema', schema: jsonSchema};
   return json ? {kind: 'json'} : null;
 }
@@ -63,15 +64,26 @@ function anySeed(): number {
   return crypto.getRandomValues(new Uint32Array(1))[0]!;
 }
 
+const NUMBERS = [
+  'maxTokens', 'temperature', 'topK', 'topP', 'minP', 'repeatPenalty', 'presencePenalty', 'frequencyPenalty', 'penaltyWindow',
+  'topLogprobs',
+] as const;
+
 export function toWire(options: GenerateOptions): WireGenerate {
-  const {seed, stop = []} = options;
-  if (seed !== undefined && !Number.isSafeInteger(seed)) throw new InvalidArgumentError(`seed must be a whole number, not ${seed}`);
+  const {seed, stop} = objectOf('options', options);
+  if (seed !== undefined && !Number.isSafeInteger(seed)) throw new InvalidArgumentError(`seed must be a whole number, not ${shown(seed)}`);
+  for (const name of NUMBERS) {
+    const value = options[name];
+    if (value !== undefined && typeof value !== 'number') throw new InvalidArgumentError(`${name} must be a number, not ${shown(value)}`);
+  }
+  const stops = typeof stop === 'string' ? [stop] : listOf('stop', stop);
+  if (!stops.every((text) => typeof text === 'string')) throw new InvalidArgumentError('stop must be a string or a list of strings');
   return {
     maxTokens: options.maxTokens ?? -1, temperature: options.temperature ?? 0.8, topK: options.topK ?? 40,
     topP: options.topP ?? 0.95, minP: options.minP ?? 0.05, repeatPenalty: options.repeatPenalty ?? 1,
     presencePenalty: options.presencePenalty ?? 0, frequencyPenalty: options.frequencyPenalty ?? 0,
     penaltyWindow: options.penaltyWindow ?? 64, seed: seed ?? anySeed(), logitBias: biasOf(options.logitBias),
-    stop: typeof stop === 'string' ? [stop] : [...stop], ignoreEos: options.ignoreEos ?? false,
+    stop: [...stops], ignoreEos: options.ignoreEos ?? false,
     topLogprobs: options.topLogprobs ?? (options.onToken ? 0 : -1), grammar: grammarOf(options),
   };
 }
@@ -105,6 +117,7 @@ export class Generation implements AsyncIterable<TextPiece> {
   constructor(channel: Channel, session: {id: number; cancelFlag: Promise<number>}, prepared: Promise<Prepared>,
               options: GenerateOptions) {
     const wire = toWire(options);
+    checkSignal(options.signal);
     const signal = options.signal ? AbortSignal.any([options.signal, this.#stop.signal]) : this.#stop.signal;
     const run = async () => {
       const {prompt, transfer} = await prepared;
@@ -133,26 +146,49 @@ export class Generation implements AsyncIterable<TextPiece> {
       this.#pieces.push({text: event.text, token: event.token, tokens: this.#tokens});
       this.#tokens = [];
       this.#wake?.();
-    } else if (event.type !== 'load') {
+    } else if (event.type === 'images' || event.type === 'prefill') {
       options.onProgress?.({phase: event.type, done: event.done, total: event.total});
     }
   }
 
-  async * [Symbol.asyncIterator](): AsyncGenerator<TextPiece, void, undefined> {
-    try {
-      for (;;) {
-        const piece = this.#pieces.shift();
-        if (piece) {
-          yield piece;
-        } else if (this.#ended) {
-          await this.result;
-          return;
-        } else {
-          await new Promise<void>((resolve) => { this.#wake = resolve; });
-        }
+  /** @internal Its end, where it has not ended. */
+  stop(): void {
+    if (!this.#ended) this.#stop.abort();
+  }
+
+  async * #read(): AsyncGenerator<TextPiece, void, undefined> {
+    for (;;) {
+      const piece = this.#pieces.shift();
+      if (piece) {
+        yield piece;
+      } else if (this.#ended) {
+        await this.result;
+        return;
+      } else {
+        await new Promise<void>((resolve) => { this.#wake = resolve; });
       }
-    } finally {
-      if (!this.#ended) this.#stop.abort();
     }
   }
+
+  [Symbol.asyncIterator](): AsyncGenerator<TextPiece, void, undefined> {
+    return stoppedWith(this.#read(), this);
+  }
+}
+
+/** `inner`, whose end before its time stops the answer. A generator's own `finally` does not run where nobody has asked
+ * for its first value yet. */
+export function stoppedWith<T>(inner: AsyncGenerator<T, void, undefined>, generation: Generation): AsyncGenerator<T, void, undefined> {
+  return {
+    next: () => inner.next(),
+    return: (value) => {
+      generation.stop();
+      return inner.return(value);
+    },
+    throw: (error) => {
+      generation.stop();
+      return inner.throw(error);
+    },
+    [Symbol.asyncIterator]() { return this; },
+    async [Symbol.asyncDispose]() { await this.return(); },
+  };
 }

@@ -1,6 +1,6 @@
 // Pictures of any kind to what can be sent to the worker. Nothing here reads pixels or decodes: the page's thread only
 // takes a handle to the picture (an ImageBitmap), which the worker then draws and reads.
-import {InvalidArgumentError, NetworkError, UnsupportedError} from '../errors.ts';
+import {InvalidArgumentError, MoteError, NetworkError, UnsupportedError, throwIfAborted} from '../errors.ts';
 import type {WireImage} from '../protocol.ts';
 
 /** RGBA (or, with `channels: 3`, RGB), 8 bits each, rows from top to bottom without gaps. ImageData is one. */
@@ -59,8 +59,8 @@ async function fetchBlob(url: string, signal: AbortSignal | undefined): Promise<
 }
 
 async function element(input: HTMLImageElement | HTMLVideoElement | HTMLCanvasElement): Promise<Sendable> {
-  if (is<HTMLImageElement>('HTMLImageElement', input) && !input.complete) await input.decode();
   try {
+    if (is<HTMLImageElement>('HTMLImageElement', input) && !input.complete) await input.decode();
     return bitmap(await createImageBitmap(input));
   } catch (error) {
     throw new InvalidArgumentError(`picture: this <${input.localName}> gives none (${error instanceof Error ? error.message : error}); ` +
@@ -68,7 +68,7 @@ async function element(input: HTMLImageElement | HTMLVideoElement | HTMLCanvasEl
   }
 }
 
-async function toSendable(input: ImageInput, signal?: AbortSignal): Promise<Sendable> {
+async function convert(input: ImageInput, signal?: AbortSignal): Promise<Sendable> {
   if (typeof input === 'string' || input instanceof URL) {
     return {image: {kind: 'blob', blob: await fetchBlob(String(input), signal)}, transfer: []};
   }
@@ -84,13 +84,25 @@ async function toSendable(input: ImageInput, signal?: AbortSignal): Promise<Send
       is<HTMLCanvasElement>('HTMLCanvasElement', input)) {
     return element(input);
   }
-  const {data, width, height, channels = 4} = input as PixelSource;
+  const {data, width, height, channels = 4} = (input ?? {}) as PixelSource;
   if (data instanceof Uint8Array || data instanceof Uint8ClampedArray) {
     const copy = new Uint8Array(data);
     return {image: {kind: 'pixels', data: copy, width, height, channels}, transfer: [copy.buffer as ArrayBuffer]};
   }
   throw new UnsupportedError('picture: want an ImageBitmap, canvas, ImageData, VideoFrame, image or video element, Blob, ' +
     'URL, or {data, width, height} with 8-bit RGBA');
+}
+
+// What browsers throw (a picture that does not decode, a bitmap that was closed, a buffer that was given away) as ours.
+async function toSendable(input: ImageInput, signal?: AbortSignal): Promise<Sendable> {
+  throwIfAborted(signal, 'picture');
+  try {
+    return await convert(input, signal);
+  } catch (error) {
+    if (error instanceof MoteError) throw error;
+    throwIfAborted(signal, 'picture');
+    throw new InvalidArgumentError(`picture: this one cannot be taken (${error instanceof Error ? error.message : error})`, {}, error);
+  }
 }
 
 export async function toSendables(inputs: readonly ImageInput[],

@@ -1,7 +1,8 @@
 // The cache of model files, for the page.
 import {Store, type CachedFile} from '../cache/store.ts';
+import {absolute} from './sources.ts';
 
-const resolve = (url: string | URL) => new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href).href;
+const resolve = (url: string | URL) => absolute('cache', url).href.replace(/#.*$/s, '');
 
 /** Files by their URL, in the browser's storage for this site. Without such a storage (Node, some private windows, pages
  * without HTTPS) it is empty and stays so. */

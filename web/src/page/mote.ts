@@ -1,13 +1,14 @@
 // A loaded model: one worker with one WebAssembly module.
-import type {CacheMode, LoadProgress, LogFunction} from '../cache/progress.ts';
-import {AbortedError, InvalidArgumentError, throwIfAborted} from '../errors.ts';
+import {CACHE_MODES, type CacheMode, type LoadProgress, type LogFunction} from '../cache/progress.ts';
+import {AbortedError, throwIfAborted} from '../errors.ts';
 import type {ModelInfo, Variant, VisionInfo} from '../module/types.ts';
 import type {Loaded, LoadTimings, MemoryUse, WireLoad} from '../protocol.ts';
 import {Channel, type WorkerHandle} from './channel.ts';
 import {Completions} from './chat.ts';
+import {checkSignal, objectOf, oneOf, textOf, tokensOf, wholeNumber} from './check.ts';
 import {prepare, withoutPixels, type ChatMessage, type PromptInput} from './prompt.ts';
 import {Session} from './session.ts';
-import {pageBase, splitSource, toWire, type FileSource, type ModelSource} from './sources.ts';
+import {folder, splitSource, toWire, type FileSource, type ModelSource} from './sources.ts';
 
 export interface LoadOptions {
   /** The model's vision file: without it, it reads no pictures. */
@@ -77,15 +78,11 @@ const toConsole: LogFunction = (level, line) => {
   if (level === 'warning') console.warn(`mote: ${line}`);
 };
 
-function wholeNumber(name: string, value: number | undefined, low: number, high: number, otherwise: number): number {
-  if (value === undefined) return otherwise;
-  if (Number.isInteger(value) && value >= low && value <= high) return value;
-  throw new InvalidArgumentError(`${name} must be a whole number from ${low} to ${high}, not ${value}`);
-}
-
 function wireOf(options: LoadOptions, assets: string | null): Omit<WireLoad, 'parts' | 'mmproj'> {
   return {
-    cache: options.cache ?? 'default', variant: options.variant ?? 'auto', cacheType: options.cacheType ?? 'f16',
+    cache: oneOf('cache', options.cache, CACHE_MODES, 'default'),
+    variant: oneOf('variant', options.variant, ['auto', 'simd128', 'relaxed'], 'auto'),
+    cacheType: oneOf('cacheType', options.cacheType, ['f16', 'q8_0'], 'f16'),
     vocabOnly: options.vocabOnly ?? false,
     threads: wholeNumber('threads', options.threads, 0, 64, 0),
     context: wholeNumber('context', options.context, 0, 1 << 24, 2048),
@@ -98,9 +95,10 @@ function wireOf(options: LoadOptions, assets: string | null): Omit<WireLoad, 'pa
 /** Starts a worker and loads into it. */
 export async function load(platform: Platform, source: ModelSource,
                            options: LoadOptions): Promise<{channel: Channel; loaded: Loaded}> {
-  const {signal, onProgress} = options;
+  const {signal, onProgress} = objectOf('options', options);
+  checkSignal(signal);
   throwIfAborted(signal, 'load');
-  const assets = options.assets === undefined ? null : new URL(options.assets, pageBase()).href;
+  const assets = options.assets === undefined ? null : folder('assets', options.assets).href;
   const wire = wireOf(options, assets);
   const files = splitSource(source, options.mmproj);
   const channel = new Channel(platform.start(assets), options.log ?? toConsole);
@@ -130,22 +128,22 @@ export class LoadedModel {
   readonly info: MoteInfo;
   readonly chat: {readonly completions: Completions};
 
-  /** @internal */
-  constructor({channel, loaded}: {channel: Channel; loaded: Loaded}) {
+  // Made by load() alone.
+  protected constructor({channel, loaded}: {channel: Channel; loaded: Loaded}) {
     const {stop: _, ...info} = loaded;
     this.#channel = channel;
     this.info = info;
     this.chat = {completions: new Completions(channel, info.model.name || info.model.architecture)};
   }
 
-  tokenize(text: string, options: TokenizeOptions = {}): Promise<Int32Array> {
-    const {addSpecial = true, parseSpecial = false} = options;
-    return this.#channel.call('tokenize', {text, addSpecial, parseSpecial});
+  async tokenize(text: string, options: TokenizeOptions = {}): Promise<Int32Array> {
+    const {addSpecial = true, parseSpecial = false} = objectOf('options', options);
+    return this.#channel.call('tokenize', {text: textOf('text', text), addSpecial, parseSpecial});
   }
 
   /** Bytes that are no character (a part of one) become U+FFFD. */
-  detokenize(tokens: readonly number[] | Int32Array, options: {showSpecial?: boolean} = {}): Promise<string> {
-    return this.#channel.call('detokenize', {tokens: Int32Array.from(tokens), showSpecial: options.showSpecial ?? false});
+  async detokenize(tokens: readonly number[] | Int32Array, options: {showSpecial?: boolean} = {}): Promise<string> {
+    return this.#channel.call('detokenize', {tokens: tokensOf(tokens), showSpecial: options.showSpecial ?? false});
   }
 
   /** Messages to the text that the model's template makes of them, with IMAGE_MARK where pictures stand; for people. */
@@ -155,21 +153,23 @@ export class LoadedModel {
 
   /** What the input means, as one vector of info.model.width values, of length 1 unless `normalize` is false. */
   async embed(input: PromptInput, options: EmbedOptions = {}): Promise<Float32Array> {
-    const {pooling = 'model', normalize = true, signal} = options;
+    const {normalize = true, signal} = objectOf('options', options);
+    const pooling = oneOf('pooling', options.pooling, ['model', 'mean', 'first', 'last'], 'model');
     const {prompt, transfer} = await prepare(input, signal);
     return this.#channel.call('embed', {prompt, pooling, normalize}, {signal, transfer});
   }
 
   /** (vocabulary) logits of what follows the input; with `all`, (tokens, vocabulary) of what follows each of its tokens. */
   async logits(input: PromptInput, options: {all?: boolean; signal?: AbortSignal} = {}): Promise<Float32Array> {
-    const {all = false, signal} = options;
+    const {all = false, signal} = objectOf('options', options);
     const {prompt, transfer} = await prepare(input, signal);
     return this.#channel.call('logits', {prompt, all}, {signal, transfer});
   }
 
   /** `context`: tokens that it can hold, at most the model's; 0: as many. */
   async createSession(options: {context?: number} = {}): Promise<Session> {
-    return new Session(this.#channel, await this.#channel.call('createSession', {context: options.context ?? 0}));
+    const context = wholeNumber('context', options.context, 0, 1 << 24, 0);
+    return new Session(this.#channel, await this.#channel.call('createSession', {context}));
   }
 
   memory(): Promise<MemoryUse> {

@@ -2,6 +2,7 @@
 import {InvalidArgumentError} from '../errors.ts';
 import type {ChatMessage as WireMessage} from '../module/types.ts';
 import type {WirePrompt} from '../protocol.ts';
+import {checkSignal, listOf, tokensOf} from './check.ts';
 import type {Prepared} from './generation.ts';
 import {toSendables, type ImageInput} from './images.ts';
 
@@ -84,7 +85,7 @@ function chat(input: {messages: readonly ChatMessage[]; images?: readonly ImageI
   }
   const inside: ImageInput[] = [];
   const messages = input.messages.map((message, i) => readMessage(message, i, inside));
-  const beside = input.images ?? [];
+  const beside = listOf('images', input.images);
   if (inside.length > 0 && beside.length > 0) {
     throw new InvalidArgumentError('pictures stand either in the messages or in `images`, not in both');
   }
@@ -92,6 +93,8 @@ function chat(input: {messages: readonly ChatMessage[]; images?: readonly ImageI
   checkMarks(messages.map(({content}) => content), images.length);
   return {messages, images, extra: input.template ?? null};
 }
+
+const PROMPTS = 'a prompt is a string, a list of tokens, {text, images} or {messages, images}';
 
 /** Throws at once what is wrong with the input; pictures take a moment. */
 export function prepare(input: PromptInput, signal?: AbortSignal): Promise<Prepared> {
@@ -101,16 +104,19 @@ export function prepare(input: PromptInput, signal?: AbortSignal): Promise<Prepa
   };
   if (typeof input === 'string') input = {text: input};
   if (Array.isArray(input) || input instanceof Int32Array) {
-    return Promise.resolve({prompt: {kind: 'tokens', tokens: Int32Array.from(input as ArrayLike<number>)}, transfer: []});
+    return Promise.resolve({prompt: {kind: 'tokens', tokens: tokensOf(input)}, transfer: []});
   }
+  checkSignal(signal);
+  if (typeof input !== 'object' || input === null) throw new InvalidArgumentError(PROMPTS);
   if ('messages' in input) {
     const {messages, images, extra} = chat(input);
     return send(images, (sent) => ({kind: 'chat', messages, images: sent, extra}));
   }
   if (!('text' in input) || typeof input.text !== 'string') {
-    throw new InvalidArgumentError('a prompt is a string, a list of tokens, {text, images} or {messages, images}');
+    throw new InvalidArgumentError(PROMPTS);
   }
-  const {text, images = [], addSpecial = true, parseSpecial = false} = input;
+  const images = listOf('images', input.images);
+  const {text, addSpecial = true, parseSpecial = false} = input;
   checkMarks([text], images.length);
   return send(images, (sent) => ({kind: 'text', text, images: sent, addSpecial, parseSpecial}));
 }

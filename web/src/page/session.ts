@@ -1,5 +1,6 @@
 // One conversation of the caller's own: the tokens so far and their cache.
 import type {Channel} from './channel.ts';
+import {objectOf, tokensOf, wholeNumber} from './check.ts';
 import {Generation, type GenerateOptions, type PromptProgress} from './generation.ts';
 import {prepare, type PromptInput} from './prompt.ts';
 
@@ -29,7 +30,7 @@ export class Session {
 
   /** Computes the input after what the session holds; resolves to how many tokens it then holds. */
   async eval(input: PromptInput, options: EvalOptions = {}): Promise<number> {
-    const {signal, onProgress} = options;
+    const {signal, onProgress} = objectOf('options', options);
     const {prompt, transfer} = await prepare(input, signal);
     const {tokens} = await this.#channel.call('eval', {session: this.#id, prompt, from: 0}, {
       signal, transfer, cancelFlag: this.#flag,
@@ -44,8 +45,10 @@ export class Session {
 
   /** Makes the session hold the input, computing only what it does not hold already, and continues it. */
   generate(input: PromptInput, options: GenerateOptions = {}): Generation {
-    return new Generation(this.#channel, {id: this.#id, cancelFlag: Promise.resolve(this.#flag)},
-                          prepare(input, options.signal), options);
+    const prepared = prepare(input, objectOf('options', options).signal);
+    // Where the options are refused, nobody hears of the pictures.
+    prepared.catch(() => {});
+    return new Generation(this.#channel, {id: this.#id, cancelFlag: Promise.resolve(this.#flag)}, prepared, options);
   }
 
   /** (vocabulary) of the last token evaluated, or null. */
@@ -60,12 +63,12 @@ export class Session {
 
   /** Forgets all but the first `length` tokens. */
   async truncate(length: number): Promise<void> {
-    await this.#channel.call('truncate', {session: this.#id, length});
+    await this.#channel.call('truncate', {session: this.#id, length: wholeNumber('length', length ?? NaN, 0, 1 << 24, 0)});
   }
 
   /** Keeps the longest common prefix with `tokens`, short of the last one; resolves to its length. */
-  keepPrefix(tokens: readonly number[] | Int32Array): Promise<number> {
-    return this.#channel.call('keepPrefix', {session: this.#id, tokens: Int32Array.from(tokens)});
+  async keepPrefix(tokens: readonly number[] | Int32Array): Promise<number> {
+    return this.#channel.call('keepPrefix', {session: this.#id, tokens: tokensOf(tokens)});
   }
 
   /** Stops what runs on it and gives its memory to the next session. */

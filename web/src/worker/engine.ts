@@ -1,13 +1,13 @@
 // What the worker does for the page: one method of the protocol each.
 import type {LoadPhase, LogFunction} from '../cache/progress.ts';
 import {Store} from '../cache/store.ts';
-import {DisposedError, InvalidArgumentError, MoteError, UnsupportedError} from '../errors.ts';
+import {DisposedError, InvalidArgumentError, MoteError, UnsupportedError, throwIfAborted} from '../errors.ts';
 import {createModule} from '../module/index.ts';
 import type {Allocation, ChatOptions, GenerateOptions, Model, Module, Pixels, Prompt, Session} from '../module/types.ts';
 import type {Event, Generated, Loaded, Methods, MemoryUse, WireGenerate, WireLoad, WirePrompt} from '../protocol.ts';
 import {translate} from './errors.ts';
 import {closeImage, readPixels} from './pixels.ts';
-import {Sessions, checkFits} from './sessions.ts';
+import {Sessions, checkFits, nextTurn} from './sessions.ts';
 import type {StopperStart} from './stopper.ts';
 import {MemorySink, forgetCopies, nameOf, readParts, readSource, together, type OptionsOf} from './sources.ts';
 
@@ -33,6 +33,7 @@ export class Engine {
   #module: Module | null = null;
   #model: Model | null = null;
   #sessions: Sessions | null = null;
+  #batch = 1;
   // The request that computes and may be stopped through its session's flag.
   #active: Int32Array | null = null;
 
@@ -62,6 +63,7 @@ export class Engine {
     });
     // Whoever waits for it hears of its failure; until then it is nobody's.
     starting.catch(() => {});
+    this.#batch = args.maxBatch;
     const {file, vision} = await this.#readAll(args, starting, call);
     const module = await starting;
     const readMs = performance.now() - begin;
@@ -182,14 +184,54 @@ export class Engine {
     return model.promptFromChat(wire.messages, images, {...options, ...chat});
   }
 
-  // While `body` runs, the session's flag may be set on behalf of this request and of no other.
+  // While `body` runs, the session's flag may be set on behalf of this request and of no other; then of the one before.
   async #stoppable<T>(call: Call, session: Session, body: () => Promise<T>): Promise<T> {
     session.clearCancel();
-    if (this.#active) Atomics.store(this.#active, 0, call.id);
+    const active = this.#active;
+    const before = active ? Atomics.exchange(active, 0, call.id) : 0;
     try {
       return await body();
     } finally {
-      if (this.#active) Atomics.compareExchange(this.#active, 0, call.id, 0);
+      if (active) Atomics.compareExchange(active, 0, call.id, before);
+    }
+  }
+
+  // With a session that is made for this request alone.
+  async #alone<T>(wire: WirePrompt, call: Call, body: (session: Session, prompt: Prompt) => Promise<T> | T): Promise<T> {
+    const {sessions} = this.#ready;
+    const {id, session} = sessions.create(0);
+    call.tell({type: 'flag', cancelFlag: session.cancelFlag});
+    try {
+      // A request to stop that is here already would not be seen in the midst of what follows.
+      await nextTurn();
+      throwIfAborted(call.signal, 'computing');
+      return await this.#stoppable(call, session, () => this.#withPrompt(wire, session, call, (prompt) => body(session, prompt)));
+    } finally {
+      await sessions.free(id);
+    }
+  }
+
+  // The prompt after what the session holds. Tokens go in batches, between which this thread looks at its messages: so a
+  // request to stop is heard where no memory is shared.
+  async #evaluate(session: Session, prompt: Prompt, from: number, call: Call, onLogits?: (index: number, logits: Float32Array) => void): Promise<void> {
+    const {tokens, info} = prompt;
+    const before = session.tokens.length;
+    const count = tokens.length - from;
+    const onProgress = (done: number, total: number) => call.tell({type: 'prefill', done, total});
+    // What does not fit is refused as a whole, before anything is computed.
+    if (info.images > 0 || count < 1 || before + count > session.context) return session.evalPrompt(prompt, from, {onProgress});
+    for (let at = from; at < tokens.length; at += this.#batch) {
+      if (at > from) {
+        await nextTurn();
+        throwIfAborted(call.signal, 'computing');
+      }
+      session.eval(tokens.subarray(at, at + this.#batch), {
+        onProgress: (done) => onProgress(at - from + done, count),
+        ...(onLogits ? {onLogits: (index: number, logits: Float32Array) => {
+          onLogits(at + index, logits);
+          return call.signal.aborted;
+        }} : {}),
+      });
     }
   }
 
@@ -231,41 +273,23 @@ export class Engine {
     }));
   }
 
-  async #embed(args: Methods['embed'][0], call: Call): Promise<Float32Array> {
-    const {sessions} = this.#ready;
-    const {id, session} = sessions.create(0);
-    try {
-      return await this.#withPrompt(args.prompt, session, call,
-                                    (prompt) => session.embed(prompt, {pooling: args.pooling, normalize: args.normalize}));
-    } finally {
-      await sessions.free(id);
-    }
+  #embed({prompt: wire, pooling, normalize}: Methods['embed'][0], call: Call): Promise<Float32Array> {
+    return this.#alone(wire, call, (session, prompt) => session.embed(prompt, {pooling, normalize}));
   }
 
   // (vocabulary) of the last token, or (tokens, vocabulary) of all: those of images' rows are zeros.
-  async #logits(args: Methods['logits'][0], call: Call): Promise<Float32Array> {
-    const {sessions, model} = this.#ready;
-    const {id, session} = sessions.create(0);
-    try {
-      return await this.#withPrompt(args.prompt, session, call, (prompt) => {
-        if (!args.all) {
-          session.evalPrompt(prompt);
-          return session.logits()!;
-        }
-        if (prompt.info.images > 0) throw new UnsupportedError('logits of all tokens: of prompts without pictures only');
-        const {vocabSize} = model.info;
-        const all = new Float32Array(prompt.tokens.length * vocabSize);
-        session.eval(prompt.tokens, {
-          onLogits: (index, logits) => {
-            all.set(logits, index * vocabSize);
-            return call.signal.aborted;
-          },
-        });
-        return all;
-      });
-    } finally {
-      await sessions.free(id);
-    }
+  #logits(args: Methods['logits'][0], call: Call): Promise<Float32Array> {
+    return this.#alone(args.prompt, call, async (session, prompt) => {
+      if (!args.all) {
+        await this.#evaluate(session, prompt, 0, call);
+        return session.logits()!;
+      }
+      if (prompt.info.images > 0) throw new UnsupportedError('logits of all tokens: of prompts without pictures only');
+      const {vocabSize} = this.#ready.model.info;
+      const all = new Float32Array(prompt.tokens.length * vocabSize);
+      await this.#evaluate(session, prompt, 0, call, (index, logits) => all.set(logits, index * vocabSize));
+      return all;
+    });
   }
 
   #memory(): MemoryUse {
@@ -290,8 +314,8 @@ export class Engine {
       return null;
     },
     eval: (args, call) => this.#ready.sessions.exclusive(args.session, call.signal, (session) =>
-      this.#stoppable(call, session, () => this.#withPrompt(args.prompt, session, call, (prompt) => {
-        session.evalPrompt(prompt, args.from, {onProgress: (done, total) => call.tell({type: 'prefill', done, total})});
+      this.#stoppable(call, session, () => this.#withPrompt(args.prompt, session, call, async (prompt) => {
+        await this.#evaluate(session, prompt, args.from, call);
         return {tokens: session.tokens.length};
       }))),
     sessionLogits: ({session}, {signal}) => this.#ready.sessions.exclusive(session, signal, (one) => one.logits()),

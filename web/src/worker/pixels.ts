@@ -24,7 +24,7 @@ function draw(source: ImageBitmap | VideoFrame, sourceWidth: number, sourceHeigh
 }
 
 export async function readPixels(image: WireImage): Promise<Pixels> {
-  if (image.kind === 'pixels') return image;  // checked where they go into the module's memory
+  if (image.kind === 'pixels') return await smaller(image) ?? image;  // checked where they go into the module's memory
   if (typeof createImageBitmap === 'undefined' || typeof OffscreenCanvas === 'undefined') {
     closeImage(image);
     throw new UnsupportedError('pictures: nothing here decodes them; hand over pixels ({data, width, height}, RGBA)');
@@ -39,6 +39,30 @@ export async function readPixels(image: WireImage): Promise<Pixels> {
   const bitmap = image.kind === 'bitmap' ? image.bitmap : await decode(image.blob);
   try {
     return draw(bitmap, bitmap.width, bitmap.height);
+  } finally {
+    bitmap.close();
+  }
+}
+
+// Pixels beyond the most as a smaller picture; null: they are few, or not what they are said to be, or nothing here draws.
+async function smaller({data, width, height, channels}: Extract<WireImage, {kind: 'pixels'}>): Promise<Pixels | null> {
+  const count = width * height;
+  if (!(count > MOST_PIXELS) || data.length !== count * channels) return null;
+  if (typeof createImageBitmap === 'undefined' || typeof OffscreenCanvas === 'undefined') return null;
+  const rgba = new Uint8ClampedArray(channels === 4 ? data.buffer as ArrayBuffer : new ArrayBuffer(4 * count),
+                                     channels === 4 ? data.byteOffset : 0, 4 * count);
+  if (channels === 3) {
+    rgba.fill(255);
+    for (let i = 0; i < count; ++i) for (let c = 0; c < 3; ++c) rgba[4 * i + c] = data[3 * i + c]!;
+  }
+  let bitmap;
+  try {
+    bitmap = await createImageBitmap(new ImageData(rgba, width, height));
+  } catch (error) {
+    throw new InvalidArgumentError(`picture: the browser does not take ${width} x ${height} pixels`, {}, error);
+  }
+  try {
+    return draw(bitmap, width, height);
   } finally {
     bitmap.close();
   }

@@ -1,5 +1,5 @@
 // The worker's side of the channel: requests in, events and results out.
-import {toRecord} from '../errors.ts';
+import {NetworkError, toRecord} from '../errors.ts';
 import type {LogFunction} from '../cache/progress.ts';
 import type {Port, ToWorker} from '../protocol.ts';
 import {Engine, type Surroundings} from './engine.ts';
@@ -52,7 +52,7 @@ export function serve(port: Port, around: Surroundings): void {
       const feed = feeds.get(message.feed);
       feeds.delete(message.feed);
       if (message.error !== null) {
-        feed?.reject(new Error(message.error));
+        feed?.reject(new NetworkError(`the stream failed: ${message.error}`));
       } else {
         feed?.resolve(message.bytes);
       }
