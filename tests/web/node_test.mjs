@@ -1,7 +1,7 @@
 // The npm package in Node, as npm packs it: node node_test.mjs [--program build/release/edge/mote]
 import assert from 'node:assert/strict';
 import {execFileSync} from 'node:child_process';
-import {createReadStream, existsSync, openAsBlob, readFileSync, statSync} from 'node:fs';
+import {createReadStream, existsSync, mkdirSync, openAsBlob, readFileSync, statSync, writeFileSync} from 'node:fs';
 import {resolve} from 'node:path';
 import {Readable} from 'node:stream';
 import {test} from 'node:test';
@@ -70,6 +70,9 @@ test('paths, file URLs, Blobs, buffers and streams are one model', async () => {
   }
   assert.equal(sums.size, 1);
   assert.equal(bytes.length, statSync(MODEL).size, 'the buffer is still its owner\'s');
+  const {model} = builtIn('web/dist/models');
+  assert.deepEqual([model, builtIn('web/dist/models/').model], [`web/dist/${MODEL}`, model], 'with a slash or without');
+  assert.equal(builtIn(pathToFileURL('web/dist/models')).model.href, pathToFileURL(`web/dist/${MODEL}`).href);
   await assert.rejects(Mote.load('models/none.gguf'), {code: 'not-found'});
   await assert.rejects(Mote.load({model: MODEL, mmproj: MODEL}), (error) => /^(malformed|invalid-argument|unsupported)$/.test(error.code));
   assert.deepEqual(await Mote.cache.list(), []);
@@ -90,6 +93,29 @@ test('an answer stops, and what the worker held is given back', async () => {
   await mote.dispose();
   await assert.rejects(waiting, {code: 'disposed'});
   await assert.rejects(mote.tokenize('x'), {code: 'disposed'});
+});
+
+test('the types let nobody make what load() and createSession() make', (t) => {
+  if (!existsSync('web/node_modules/.bin/tsc')) return t.skip('typescript is not installed: scripts/web-tools');
+  mkdirSync('build/web/types', {recursive: true});
+  writeFileSync('build/web/types/use.ts', `
+    import {Mote, type Session, type ChatChunk} from '../../../web/dist/types/index.js';
+    import * as all from '../../../web/dist/types/index.js';
+    // @ts-expect-error: load() makes it
+    new Mote();
+    // @ts-expect-error: createSession() makes it
+    new all.Session();
+    // @ts-expect-error: no such mode
+    void Mote.load('x', {cache: 'sometimes'});
+    export async function use(mote: Mote, session: Session): Promise<ChatChunk | undefined> {
+      for await (const {text} of session.generate('x')) console.log(text);
+      for await (const chunk of mote.chat.completions.create({messages: [], stream: true})) return chunk;
+      return undefined;
+    }`);
+  const options = ['--noEmit', '--strict', '--skipLibCheck', '--target', 'es2022', '--module', 'esnext', '--moduleResolution', 'bundler',
+                   '--types', 'node', '--typeRoots', 'web/node_modules/@types', '--lib', 'es2024,esnext.disposable,dom'];
+  execFileSync('web/node_modules/.bin/tsc', [...options, 'build/web/types/use.ts'], {stdio: 'inherit'});
+  return undefined;
 });
 
 test(`what npm packs is whole (${MMPROJ} is in it)`, () => {
