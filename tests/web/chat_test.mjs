@@ -212,6 +212,8 @@ test('whatever is wrong with arguments is told as the package\'s own error', asy
   const {chat: completions, channel, worker} = chat();
   const model = new LoadedModel({channel, loaded: {model: {name: 'm'}}});
   const session = new Session(channel, {session: 3, context: 64, cacheBytes: 1, cancelFlag: 8});
+  const circle = {};
+  circle.self = circle;
   const detached = new Uint8Array(16);
   structuredClone(detached, {transfer: [detached.buffer]});
   for (const [run, words] of [
@@ -224,6 +226,8 @@ test('whatever is wrong with arguments is told as the package\'s own error', asy
     [() => completions.create({messages: hello, temperature: 1n}), /temperature must be a number from 0 to 2, not 1/],
     [() => completions.create({messages: hello, images: 5}), /images must be a list, not 5/],
     [() => completions.create({messages: hello, images: [{data: detached, width: 2, height: 2}]}), /picture: this one cannot be taken/],
+    [() => completions.create({messages: hello, response_format: {type: 'json_schema', json_schema: {schema: circle}}}), /JSON schema: it cannot be/],
+    [() => completions.create({messages: [{...hello[0], circle}]}), /messages\[0\]: it cannot be written as JSON/],
     [() => model.tokenize(5), /text must be a string, not 5/], [() => model.detokenize(null), /tokens/],
     [() => model.embed('x', {pooling: 'max'}), /pooling must be one of "model", "mean", "first", "last", not "max"/],
   ]) await refused(run, 'invalid-argument', words);
@@ -257,6 +261,15 @@ test('a request to stop goes to the stopper, which sets the flag of the call tha
   assert.equal(await stopped((id) => id), 1);
   memory.grow(2);
   assert.equal(await stopped((id) => id, 65536 + 64), 1, 'a flag in memory that was added since');
+  // A flag that the page hears of after it asked to stop.
+  const late = new AbortController();
+  channel.call('embed', {}, {signal: late.signal}).catch(() => {});
+  const {id} = worker.sent.at(-1);
+  Atomics.store(new Int32Array(active), 0, id);
+  late.abort();
+  worker.say({id, event: {type: 'flag', cancelFlag: 128}});
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal(Atomics.load(new Uint8Array(memory.buffer), 128), 1);
   channel.fail(makeError('disposed', 'x'));
   port2.close();
 });

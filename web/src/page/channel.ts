@@ -27,6 +27,7 @@ interface Pending {
   reject(error: unknown): void;
   onEvent: ((event: Event) => void) | undefined;
   cancelFlag: number | undefined;
+  signal?: AbortSignal | undefined;
   cleanUp(): void;
 }
 
@@ -59,7 +60,10 @@ export class Channel {
         void this.#pull(message.pull);
       } else if ('event' in message) {
         const pending = this.#pending.get(message.id);
-        if (pending && message.event.type === 'flag') pending.cancelFlag = message.event.cancelFlag;
+        if (pending && message.event.type === 'flag') {
+          pending.cancelFlag = message.event.cancelFlag;
+          if (pending.signal?.aborted) this.#stop(message.id, pending.cancelFlag);  // asked for before this was known
+        }
         pending?.onEvent?.(message.event);
       } else {
         const pending = this.#pending.get(message.id);
@@ -109,7 +113,7 @@ export class Channel {
     const result = new Promise<unknown>((resolve, reject) => {
       const stop = () => this.#stop(id, this.#pending.get(id)?.cancelFlag);
       signal?.addEventListener('abort', stop);
-      this.#pending.set(id, {resolve, reject, onEvent, cancelFlag, cleanUp: () => signal?.removeEventListener('abort', stop)});
+      this.#pending.set(id, {resolve, reject, onEvent, cancelFlag, signal, cleanUp: () => signal?.removeEventListener('abort', stop)});
     });
     try {
       this.#worker.post({id, method, args} as ToWorker, transfer);

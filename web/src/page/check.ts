@@ -37,6 +37,16 @@ export function listOf<T>(name: string, value: readonly T[] | null | undefined):
   throw new InvalidArgumentError(`${name} must be a list, not ${shown(value)}`);
 }
 
+/** What goes on as JSON: nothing that holds itself, no BigInt. */
+export function jsonOf<T>(name: string, value: T): T {
+  try {
+    JSON.stringify(value);
+    return value;
+  } catch (error) {
+    throw new InvalidArgumentError(`${name}: it cannot be written as JSON (${error instanceof Error ? error.message : error})`, {}, error);
+  }
+}
+
 export function tokensOf(value: unknown): Int32Array {
   if (value instanceof Int32Array) return Int32Array.from(value);
   if (Array.isArray(value) && value.every((token) => Number.isInteger(token) && Math.abs(token) < 2 ** 31)) {

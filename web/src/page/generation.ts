@@ -3,7 +3,7 @@ import {AbortedError, InvalidArgumentError} from '../errors.ts';
 import type {TokenInfo} from '../module/types.ts';
 import type {Event, Generated, WireGenerate, WireGrammar, WirePrompt} from '../protocol.ts';
 import type {Channel} from './channel.ts';
-import {checkSignal, listOf, objectOf, shown, textOf} from './check.ts';
+import {checkSignal, jsonOf, listOf, objectOf, shown, textOf} from './check.ts';
 
 /** Numbers left out are the engine's: temperature 0.8, topK 40, topP 0.95, minP 0.05, no penalties. */
 export interface GenerateOptions {
@@ -46,7 +46,7 @@ export interface PromptProgress {
 
 function grammarOf({grammar, jsonSchema, json}: GenerateOptions): WireGrammar | null {
   if (grammar !== undefined) return {kind: 'gbnf', text: textOf('grammar', grammar)};
-  if (jsonSchema !== undefined) return {kind: 'schema', schema: jsonSchema};
+  if (jsonSchema !== undefined) return {kind: 'schema', schema: jsonOf('the JSON schema', jsonSchema)};
   return json ? {kind: 'json'} : null;
 }
 

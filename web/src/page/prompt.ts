@@ -2,7 +2,7 @@
 import {InvalidArgumentError} from '../errors.ts';
 import type {ChatMessage as WireMessage} from '../module/types.ts';
 import type {WirePrompt} from '../protocol.ts';
-import {checkSignal, listOf, tokensOf} from './check.ts';
+import {checkSignal, jsonOf, listOf, tokensOf} from './check.ts';
 import type {Prepared} from './generation.ts';
 import {toSendables, type ImageInput} from './images.ts';
 
@@ -63,7 +63,7 @@ function readMessage(message: ChatMessage, at: number, images: ImageInput[]): Wi
   } else if (content !== null && content !== undefined) {
     throw new InvalidArgumentError(`${path}.content: a string or a list of parts`);
   }
-  return {role: role === 'developer' ? 'system' : role, content: text, ...(Object.keys(extra).length > 0 ? {extra} : {})};
+  return {role: role === 'developer' ? 'system' : role, content: text, ...(Object.keys(extra).length > 0 ? {extra: jsonOf(path, extra)} : {})};
 }
 
 /** Messages as the model's template takes them: with IMAGE_MARK for each picture, whose pixels are left out. */
@@ -91,7 +91,7 @@ function chat(input: {messages: readonly ChatMessage[]; images?: readonly ImageI
   }
   const images = [...inside, ...beside];
   checkMarks(messages.map(({content}) => content), images.length);
-  return {messages, images, extra: input.template ?? null};
+  return {messages, images, extra: jsonOf('template', input.template) ?? null};
 }
 
 const PROMPTS = 'a prompt is a string, a list of tokens, {text, images} or {messages, images}';

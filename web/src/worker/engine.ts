@@ -202,10 +202,12 @@ export class Engine {
     const {id, session} = sessions.create(0);
     call.tell({type: 'flag', cancelFlag: session.cancelFlag});
     try {
-      // A request to stop that is here already would not be seen in the midst of what follows.
-      await nextTurn();
-      throwIfAborted(call.signal, 'computing');
-      return await this.#stoppable(call, session, () => this.#withPrompt(wire, session, call, (prompt) => body(session, prompt)));
+      return await this.#stoppable(call, session, async () => {
+        // A request to stop that came before the flag could be set would not be seen in the midst of what follows.
+        await nextTurn();
+        throwIfAborted(call.signal, 'computing');
+        return this.#withPrompt(wire, session, call, (prompt) => body(session, prompt));
+      });
     } finally {
       await sessions.free(id);
     }
