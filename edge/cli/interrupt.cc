@@ -65,8 +65,9 @@ bool StopGuard::stopped() const {
   return g_interrupts.load() > 0;
 }
 
-void IgnoreBrokenPipes() {
+void IgnoreWriteSignals() {
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN);
 }
 
 }  // namespace mote::cli

@@ -35,8 +35,9 @@ class StopGuard {
   bool stopped() const;
 };
 
-// Writes to a pipe that nobody reads fail with an error instead of ending the program.
-void IgnoreBrokenPipes();
+// Writes to a pipe that nobody reads (SIGPIPE), and beyond the size that a file may have (SIGXFSZ, ulimit -f), fail
+// with an error instead of ending the program, so that what was begun is told and cleaned up.
+void IgnoreWriteSignals();
 
 }  // namespace mote::cli
 

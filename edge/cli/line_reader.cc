@@ -1,8 +1,10 @@
 #include "edge/cli/line_reader.h"
 
 #include <errno.h>
+#include <langinfo.h>
 #include <locale.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "edge/cli/console.h"
 #ifdef MOTE_HAVE_LIBEDIT
@@ -52,7 +54,10 @@ struct LineReader::Editor {
 
 LineReader::LineReader() {
   if (!IsTerminal(stdin) || !IsTerminal(stderr)) return;
-  setlocale(LC_CTYPE, "");  // libedit counts columns by it; numbers keep the C locale
+  // libedit reads characters and counts columns by it; numbers keep the C locale. Where no locale is set, as in a
+  // container, it would drop every letter beyond ASCII; models take UTF-8 whatever the terminal is said to speak.
+  setlocale(LC_CTYPE, "");
+  if (strcmp(nl_langinfo(CODESET), "UTF-8") != 0) setlocale(LC_CTYPE, "C.UTF-8");
   auto editor = std::make_unique<Editor>();
   // Echo and prompt go to stderr: stdout carries answers only.
   editor->edit = el_init("mote", stdin, stderr, stderr);

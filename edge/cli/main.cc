@@ -18,19 +18,41 @@
 namespace mote::cli {
 namespace {
 
-// Options of more than one letter behind one dash, as llama.cpp has them; the parser knows only one letter.
-std::vector<std::string> RewriteArguments(int argc, char** argv) {
+// "-ngl" and "-ngl=5" as the parser takes them.
+std::string RewriteOption(const std::string& word) {
+  static constexpr const char* kNames[][2] = {
+      {"-ctk", "--cache-type-k"}, {"-ctv", "--cache-type-v"}, {"-mm", "--mmproj"}, {"-ngl", "--gpu-layers"}};
+  const size_t sign = word.find('=');
+  for (const auto& [brief, full] : kNames) {
+    if (word.substr(0, sign) == brief) return full + (sign == std::string::npos ? "" : word.substr(sign));
+  }
+  return word;
+}
+
+// Whether the next word is the value of this one.
+bool TakesNextWord(const CLI::App& command, const std::string& word) {
+  if (word.size() < 2 || word[0] != '-') return false;
+  if (word[1] != '-' && word.size() > 2) return false;  // -n5
+  const CLI::Option* option = command.get_option_no_throw(word);
+  return option != nullptr && option->get_expected_min() > 0;
+}
+
+// Options of more than one letter behind one dash, as llama.cpp has them; the parser knows only one letter. Values are
+// left alone: a prompt may be "-mm".
+std::vector<std::string> RewriteArguments(const CLI::App& app, int argc, char** argv) {
   std::vector<std::string> words;
+  const CLI::App* command = &app;
   bool only_words = false;  // after "--"
+  bool is_value = false;
   for (int i = 1; i < argc; ++i) {
     std::string word = argv[i];
-    only_words = only_words || word == "--";
-    if (!only_words) {
-      if (word == "-ctk") word = "--cache-type-k";
-      if (word == "-ctv") word = "--cache-type-v";
-      if (word == "-mm") word = "--mmproj";
-      if (word == "-ngl") word = "--gpu-layers";
+    if (!is_value) {
+      only_words = only_words || word == "--";
+      if (!only_words) word = RewriteOption(word);
+      const auto inner = command->get_subcommands([&](const CLI::App* one) { return one->get_name() == word; });
+      if (!inner.empty()) command = inner.front();
     }
+    is_value = !is_value && !only_words && TakesNextWord(*command, word);
     words.push_back(std::move(word));
   }
   return words;
@@ -93,7 +115,7 @@ int Dispatch(int argc, char** argv) {
   AddSparsify(app, &action);
   AddKey(app, &action);
 
-  std::vector<std::string> words = RewriteArguments(argc, argv);
+  std::vector<std::string> words = RewriteArguments(app, argc, argv);
   if (words.empty()) WrongWords("no command given; the commands are " + CommandNames(app));
   if (words[0][0] != '-' && !IsCommand(app, words[0])) {
     WrongWords("unknown command \"" + words[0] + "\"; the commands are " + CommandNames(app));
@@ -118,7 +140,7 @@ int Dispatch(int argc, char** argv) {
 }
 
 int Main(int argc, char** argv) {
-  IgnoreBrokenPipes();
+  IgnoreWriteSignals();
   try {
     return Dispatch(argc, argv);
   } catch (const Failure& failure) {

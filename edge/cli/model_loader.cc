@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include <cmath>
 #include <random>
 
 #include "edge/cli/builtin.h"
@@ -109,7 +110,7 @@ SamplingOptions ConvertSampling(const SamplingFlags& flags) {
     const long token = strtol(text.c_str(), &end, 10);
     const bool has_value = end != text.c_str() && *end == '=' && end[1] != '\0';
     const float bias = has_value ? strtof(end + 1, &end) : 0;
-    if (!has_value || *end != '\0' || token < 0 || token > INT32_MAX) {
+    if (!has_value || *end != '\0' || token < 0 || token > INT32_MAX || std::isnan(bias)) {
       WrongWords("--logit-bias: \"" + text + "\" is not ID=VALUE; try --logit-bias 42=-inf");
     }
     sampling.logit_bias.push_back({static_cast<Token>(token), bias});

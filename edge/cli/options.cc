@@ -12,14 +12,48 @@
 namespace mote::cli {
 
 CLI::Validator Within(double low, double high, bool above) {
-  std::string range = above ? Format("above %g and at most %g", low, high) : Format("%g to %g", low, high);
-  if (high >= 1e9) range = Format("%g or more", low);
+  const std::string range = above ? Format("above %g and at most %g", low, high) : Format("%g to %g", low, high);
   const auto check = [=](std::string& text) -> std::string {
     char* end = nullptr;
     const double value = strtod(text.c_str(), &end);
     if (text.empty() || *end != '\0') return "\"" + text + "\" is not a number; it must be " + range;
     if ((above ? value > low : value >= low) && value <= high) return "";
     return text + " is out of range; it must be " + range;
+  };
+  return CLI::Validator(check, "");
+}
+
+namespace {
+
+// Rewrites `text` without zeros in front, so that the parser takes it for what it was checked as.
+bool ReadWhole(std::string* text, int64_t* value) {
+  const size_t sign = text->starts_with("-") ? 1 : 0;
+  if (text->size() == sign || text->find_first_not_of("0123456789", sign) != std::string::npos) return false;
+  errno = 0;
+  *value = strtoll(text->c_str(), nullptr, 10);
+  if (errno == 0) *text = std::to_string(*value);
+  return true;
+}
+
+}  // namespace
+
+CLI::Validator WholeWithin(int64_t low, int64_t high) {
+  const long long from = low;
+  const std::string range =
+      high == INT32_MAX ? Format("%lld or more", from) : Format("%lld to %lld", from, static_cast<long long>(high));
+  const auto check = [=](std::string& text) -> std::string {
+    int64_t value = 0;
+    if (!ReadWhole(&text, &value)) return "\"" + text + "\" is not a whole number; it must be " + range;
+    return value >= low && value <= high ? "" : text + " is out of range; it must be " + range;
+  };
+  return CLI::Validator(check, "");
+}
+
+CLI::Validator CountOrAll() {
+  const auto check = [](std::string& text) -> std::string {
+    int64_t value = 0;
+    const bool fits = ReadWhole(&text, &value) && (value == -1 || (value >= 1 && value <= INT32_MAX));
+    return fits ? "" : "\"" + text + "\" is no number of chunks; it must be 1 or more, or -1 for all";
   };
   return CLI::Validator(check, "");
 }
@@ -51,15 +85,15 @@ void ModelOptions::AddPath(CLI::App& command) {
 
 void ModelOptions::AddThreads(CLI::App& command) {
   command.add_option("-t,--threads", threads, "Threads; 0: one per core that may be used, fewer for small steps")
-      ->check(Within(0, 1024));
+      ->transform(WholeWithin(0, 1024));
 }
 
 void ModelOptions::AddAll(CLI::App& command) {
   AddPath(command);
   AddThreads(command);
   command.add_option("-c,--ctx-size", context, "Context in tokens; 0: the model's, at most 8192")
-      ->check(Within(0, 1 << 24));
-  command.add_option("-b,--batch-size", batch, "Tokens computed in one step")->check(Within(1, 8192));
+      ->transform(WholeWithin(0, 1 << 24));
+  command.add_option("-b,--batch-size", batch, "Tokens computed in one step")->transform(WholeWithin(1, 8192));
   const auto cache_type = CLI::IsMember({"f16", "q8_0"}, CLI::ignore_case);
   command.add_option("--cache-type-k", cache_type_k, "(-ctk) type of cached keys: f16 or q8_0")->check(cache_type);
   command.add_option("--cache-type-v", cache_type_v, "(-ctv) type of cached values: f16 or q8_0")->check(cache_type);
@@ -182,7 +216,7 @@ std::string CheckSeed(const std::string& text) {
 void SamplingFlags::Add(CLI::App& command) {
   command.add_option("--temp,--temperature", temperature, "Temperature; 0: the likeliest token each time")
       ->check(Within(0, 100));
-  command.add_option("--top-k", top_k, "Only the K likeliest tokens; 0: all")->check(Within(0, 2147483647));
+  command.add_option("--top-k", top_k, "Only the K likeliest tokens; 0: all")->transform(WholeWithin(0, INT32_MAX));
   command.add_option("--top-p", top_p, "Only the likeliest tokens that together reach P; 1: all")
       ->check(Within(0, 1, /*above=*/true));
   command.add_option("--min-p", min_p, "Only tokens at least P times as likely as the likeliest; 0: all")
@@ -190,7 +224,7 @@ void SamplingFlags::Add(CLI::App& command) {
   command.add_option("--repeat-penalty", repeat_penalty, "Makes repetition less likely; 1: off")
       ->check(Within(0, 10, /*above=*/true));
   command.add_option("--repeat-last-n", penalty_window, "Tokens that penalties look back at; -1: all, 0: none")
-      ->check(Within(-1, 2147483647));
+      ->transform(WholeWithin(-1, INT32_MAX));
   command.add_option("--presence-penalty", presence_penalty, "Taken off the logit of a token seen before")
       ->check(Within(-10, 10));
   command.add_option("--frequency-penalty", frequency_penalty, "The same, for each time it was seen")

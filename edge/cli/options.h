@@ -14,6 +14,11 @@ namespace mote::cli {
 
 // `low` to `high`, told with the option's name: "--top-p is 3; it must be 0 to 1". Open at the lower end where `above`.
 CLI::Validator Within(double low, double high, bool above = false);
+// The same for whole numbers, which are decimal: the parser itself would take 010 for eight. For transform(), not
+// check(), as it rewrites the number.
+CLI::Validator WholeWithin(int64_t low, int64_t high);
+// How many, of what a text holds: 1 or more, or -1 for all. None at all gives no result.
+CLI::Validator CountOrAll();
 
 struct ModelOptions {
   std::string path;
