@@ -1,8 +1,4 @@
 // The conversation of `mote run` on a terminal.
-#include <errno.h>
-#include <string.h>
-
-#include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -11,7 +7,9 @@
 
 #include "edge/cli/console.h"
 #include "edge/cli/interrupt.h"
+#include "edge/cli/json_text.h"
 #include "edge/cli/line_reader.h"
+#include "edge/cli/output_file.h"
 #include "edge/cli/run_options.h"
 
 namespace mote::cli {
@@ -28,9 +26,10 @@ constexpr const char* kHelp =
 
 class Conversation {
  public:
-  Conversation(const RunOptions& options, Model& model, std::vector<Picture> pictures)
+  Conversation(const RunOptions& options, Model& model, std::string vision_path, std::vector<Picture> pictures)
       : options_(options),
         model_(model),
+        vision_path_(std::move(vision_path)),
         session_(CreateSession(model)),
         generate_(options.Generate()),
         interrupt_(session_.handle()),
@@ -47,6 +46,10 @@ class Conversation {
       if (text.empty()) continue;
       if (text[0] == '/') {
         if (!Obey(text)) return;
+        continue;
+      }
+      if (text.find('\0') != std::string::npos) {
+        PrintFailure("the message holds a NUL byte, where it would end; take it out");
         continue;
       }
       messages_.push_back({"user", WithMarks(text, waiting_.size()), ""});
@@ -132,7 +135,9 @@ class Conversation {
     try {
       options_.vision.Check(/*has_images=*/true);
       Picture picture = LoadPicture(path);
-      if (!model_.vision_info().has_value()) AttachVision(options_.vision, options_.model.path, &model_);
+      if (!model_.vision_info().has_value()) {
+        vision_path_ = AttachVision(options_.vision, options_.model.path, &model_);
+      }
       Note(Format("%s, %u x %u, goes with the next message", path.c_str(), picture.width, picture.height));
       waiting_.push_back(std::move(picture));
     } catch (const Failure& failure) {
@@ -178,6 +183,15 @@ class Conversation {
     messages_.pop_back();
   }
 
+  // Files that are read: the model from its file as long as it runs.
+  std::vector<std::string> Inputs() const {
+    std::vector<std::string> files = {options_.model.path, vision_path_, options_.vision.mmproj};
+    for (const std::vector<Picture>* pictures : {&shown_, &waiting_}) {
+      for (const Picture& picture : *pictures) files.push_back(picture.path);
+    }
+    return files;
+  }
+
   void Save(const std::string& path) {
     nlohmann::json list = nlohmann::json::array();
     size_t next = 0;
@@ -185,15 +199,21 @@ class Conversation {
       list.push_back({{"role", messages_[i].role}, {"content", messages_[i].content}});
       for (size_t image = 0; image < counts_[i]; ++image) list.back()["images"].push_back(shown_[next++].path);
     }
-    std::ofstream file(path, std::ios::binary);
-    file << list.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
-    file.close();
-    if (!file) return PrintFailure(path + ": " + strerror(errno));
+    const std::string text = JsonText(list, 2) + "\n";
+    try {
+      RefuseInput("/save", path, Inputs());
+      OutputFile file(path, text.size());
+      if (!file.Write(text.data(), text.size())) Fail(file.why());
+      file.Finish();
+    } catch (const Failure& failure) {
+      return PrintFailure(failure.what());
+    }
     Note(Format("%zu messages in %s", messages_.size(), path.c_str()));
   }
 
   const RunOptions& options_;
   Model& model_;
+  std::string vision_path_;  // empty: none, or the built-in one
   Session session_;
   GenerateOptions generate_;
   InterruptGuard interrupt_;
@@ -208,13 +228,13 @@ class Conversation {
 
 }  // namespace
 
-int Chat(const RunOptions& options, Model& model, std::vector<Picture> pictures) {
+int Chat(const RunOptions& options, Model& model, std::string vision_path, std::vector<Picture> pictures) {
   const mote_model_info info = model.info();
   if (info.chat_template == nullptr) Note("mote: the model has no chat template: ChatML is used");
   if (info.template_error != nullptr) {
     Note(std::string("mote: the model's chat template cannot be used (") + info.template_error + "): ChatML instead");
   }
-  Conversation(options, model, std::move(pictures)).Talk();
+  Conversation(options, model, std::move(vision_path), std::move(pictures)).Talk();
   return kDone;
 }
 

@@ -12,6 +12,7 @@
 
 #include "edge/cli/commands.h"
 #include "edge/cli/console.h"
+#include "edge/cli/json_text.h"
 #include "edge/cli/options.h"
 #if MOTE_HAVE_SERVER
 #include "edge/server/auth/key_file.h"
@@ -68,6 +69,18 @@ void FailOn(const Result<void>& result) {
   if (!result) Fail(result.error().message);
 }
 
+// On stdout, at once: whether it was seen decides whether it stays.
+void PrintNew(const KeyOptions& options, const Key& key, const std::string& secret) {
+  if (options.json) {
+    const Json json = {{"name", key.name},       {"key", secret},          {"scopes", server::WriteScopes(key.scopes)},
+                       {"created", key.created}, {"expires", key.expires}, {"file", options.file}};
+    Write(JsonText(json) + "\n");
+  } else {
+    Write(secret + "\n");
+  }
+  FlushOutput();
+}
+
 int New(KeyOptions options) {
   options.FileOrUsage();
   Key key;
@@ -100,14 +113,16 @@ int New(KeyOptions options) {
     keys->push_back(key);
     return {};
   }));
-  if (options.json) {
-    const Json json = {{"name", key.name},       {"key", *secret},         {"scopes", server::WriteScopes(key.scopes)},
-                       {"created", key.created}, {"expires", key.expires}, {"file", options.file}};
-    Write(json.dump() + "\n");
-  } else {
-    Write(*secret + "\n");
+  try {
+    PrintNew(options, key, *secret);
+  } catch (const Failure& failure) {
+    // A key that nobody has seen must not stand in the file.
+    FailOn(server::ChangeKeys(options.file, [&](std::vector<Key>* keys) -> Result<void> {
+      std::erase_if(*keys, [&](const Key& other) { return other.digest == key.digest; });
+      return {};
+    }));
+    Fail(std::string(failure.what()) + "; the key was taken out of " + options.file + " again");
   }
-  FlushOutput();
   Note(Format("key %s (%s) of %s, expires: %s. It is not shown again: the file has only its digest.", key.name.c_str(),
               server::WriteScopes(key.scopes).c_str(), options.file.c_str(), Day(key.expires).c_str()));
   return kDone;
@@ -126,7 +141,7 @@ int List(KeyOptions options) {
                       {"expires", key.expires},
                       {"expired", key.expires != 0 && key.expires <= now}});
     }
-    Write(json.dump() + "\n");
+    Write(JsonText(json) + "\n");
   } else {
     size_t widest = 4;
     for (const Key& key : *keys) widest = std::max(widest, key.name.size());
@@ -176,7 +191,7 @@ void AddKey(CLI::App& app, Action* action) {
   fresh->add_option("--rate-limit", options->rate_limit, "Requests, like 60/min; without it, the server's");
   fresh->add_option("--token-limit", options->token_limit, "Tokens, like 100000/min; without it, the server's");
   fresh->add_option("--concurrency", options->concurrency, "Requests at once, 0: any; without it, the server's")
-      ->check(Within(0, 65535));
+      ->transform(WholeWithin(0, 65535));
   fresh->add_flag("--json", options->json, "One JSON object instead of the key alone");
   fresh->callback([=] { *action = [=] { return New(*options); }; });
   CLI::App* list = command->add_subcommand("list", "Names, dates and scopes");

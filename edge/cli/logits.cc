@@ -1,17 +1,16 @@
 // mote logits: the raw numbers, for comparing with other engines.
-#include <errno.h>
-#include <string.h>
-
 #include <algorithm>
 #include <bit>
 #include <memory>
 #include <optional>
 #include <string>
-#include <utility>
+#include <vector>
 
 #include "edge/cli/commands.h"
 #include "edge/cli/console.h"
+#include "edge/cli/interrupt.h"
 #include "edge/cli/model_loader.h"
+#include "edge/cli/output_file.h"
 #include "edge/cli/picture.h"
 #include "edge/cli/split.h"
 #include "edge/cli/vision_file.h"
@@ -33,46 +32,30 @@ struct LogitsOptions {
 static_assert(std::endian::native == std::endian::little,
               "the file is little-endian, and written as it lies in memory");
 
-// A file that is removed again unless the work was finished.
-class OutputFile {
- public:
-  explicit OutputFile(const std::string& path) : path_(path), file_(fopen(path.c_str(), "wb")) {
-    if (file_ == nullptr) Fail(path + ": " + strerror(errno));
-  }
-  ~OutputFile() {
-    if (file_ == nullptr) return;
-    fclose(file_);
-    remove(path_.c_str());
-  }
-  OutputFile(const OutputFile&) = delete;
-  OutputFile& operator=(const OutputFile&) = delete;
-  bool Write(const void* data, size_t bytes) { return fwrite(data, 1, bytes, file_) == bytes; }
-  void Finish() {
-    FILE* const file = std::exchange(file_, nullptr);
-    if (fclose(file) != 0) {
-      const int error = errno;
-      remove(path_.c_str());
-      Fail(path_ + ": " + strerror(error));
-    }
-  }
-
- private:
-  std::string path_;
-  FILE* file_;
-};
+std::vector<std::string> Inputs(const LogitsOptions& options) {
+  std::vector<std::string> files = options.images;
+  files.push_back(options.model.path);
+  files.push_back(options.vision.mmproj);
+  return files;
+}
 
 int Logits(LogitsOptions& options, bool has_tokens, bool has_prompt) {
   const SplitGuard split(&options.model);
   if (split.follows()) return split.Serve();
   options.model.PathOrUsage("logits");
   if (has_tokens == has_prompt) WrongWords("logits needs one of --tokens 1,2,3 and -p TEXT");
+  if (has_tokens && options.tokens.empty()) WrongWords("--tokens names none; try --tokens 1,2,3");
   if (options.out.empty()) WrongWords("logits needs --out FILE");
   options.vision.Check(!options.images.empty());
   if (has_tokens && !options.images.empty()) WrongWords("--image needs a prompt to stand in; try -p TEXT");
+  RefuseInput("--out", options.out, Inputs(options));
   std::vector<Picture> pictures;
   for (const std::string& path : options.images) pictures.push_back(LoadPicture(path));
+  if (!pictures.empty()) RequireVisionFile(options.vision, options.model.path);
   Model model = LoadModel(options.model, "logits");
-  if (!pictures.empty() || !options.vision.mmproj.empty()) AttachVision(options.vision, options.model.path, &model);
+  if (!pictures.empty() || !options.vision.mmproj.empty()) {
+    RefuseInput("--out", options.out, {AttachVision(options.vision, options.model.path, &model)});
+  }
   Session session = CreateSession(model);
   std::optional<Prompt> prompt;
   if (has_prompt) {
@@ -81,18 +64,19 @@ int Logits(LogitsOptions& options, bool has_tokens, bool has_prompt) {
   }
   const size_t count = has_prompt ? prompt->info().tokens - prompt->info().image_rows : options.tokens.size();
   const size_t row_bytes = model.info().vocab_size * sizeof(float);
-  OutputFile file(options.out);
+  const StopGuard stop;
+  OutputFile file(options.out, uint64_t{count} * row_bytes);
   Progress progress("computing");
-  int write_error = 0;
+  bool written = true;
   const Session::OnLogits on_logits = [&](size_t index, const float* logits) {
     progress.Update(std::min(index + 1, count), count);
-    if (file.Write(logits, row_bytes)) return true;
-    write_error = errno;
-    return false;
+    written = file.Write(logits, row_bytes);
+    return written && !stop.stopped();
   };
   const Result<void> result =
       has_prompt ? session.Eval(*prompt, 0, on_logits) : session.Eval(options.tokens, on_logits);
-  if (write_error != 0) Fail(options.out + ": " + strerror(write_error));
+  if (stop.stopped()) Fail("stopped; " + options.out + " was not written");
+  if (!written) Fail(file.why());
   if (!result.ok()) FailWith(result.error().code, result.error().message);
   file.Finish();
   progress.Clear();
@@ -114,6 +98,7 @@ void AddLogits(CLI::App& app, Action* action) {
   options->model.AddSplit(*command);
   CLI::Option* tokens = command->add_option("--tokens", options->tokens, "Token ids: 1,2,3")
                             ->delimiter(',')
+                            ->transform(WholeWithin(0, INT32_MAX))
                             ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   CLI::Option* prompt = command->add_option("-p,--prompt", options->prompt, "Text");
   options->vision.Add(*command);

@@ -11,6 +11,7 @@
 
 #include "edge/cli/commands.h"
 #include "edge/cli/console.h"
+#include "edge/cli/json_text.h"
 #include "edge/cli/model_loader.h"
 
 namespace mote::cli {
@@ -102,7 +103,7 @@ int Perplexity(PerplexityOptions options) {
     const nlohmann::json object = {
         {"perplexity", score.perplexity()}, {"stddev", score.deviation()}, {"chunks", chunks}, {"context", length},
         {"tokens_scored", score.count},     {"tokens_per_second", rate}};
-    Write(object.dump() + "\n");
+    Write(JsonText(object) + "\n");
   } else {
     Write(Format("perplexity %.4f +/- %.5f\n", score.perplexity(), score.deviation()));
   }
@@ -119,7 +120,7 @@ void AddPerplexity(CLI::App& app, Action* action) {
   const auto options = std::make_shared<PerplexityOptions>();
   options->model.AddAll(*command);
   command->add_option("-f,--file", options->file, "The text");
-  command->add_option("--chunks", options->chunks, "Score only so many chunks; -1: all")->check(Within(-1, 2147483647));
+  command->add_option("--chunks", options->chunks, "Score only so many chunks; -1: all")->transform(CountOrAll());
   command->add_flag("--json", options->json, "One JSON object");
   command->callback([=] { *action = [=] { return Perplexity(*options); }; });
 }

@@ -9,11 +9,14 @@
 #include "edge/cli/commands.h"
 #include "edge/cli/console.h"
 #include "edge/cli/interrupt.h"
+#include "edge/cli/json_text.h"
 #include "edge/cli/run_options.h"
 #include "edge/cli/split.h"
 
 namespace mote::cli {
 namespace {
+
+constexpr size_t kMaxStops = 16;  // what mote_generate takes
 
 double PerSecond(size_t tokens, double seconds) {
   return seconds > 0 ? static_cast<double>(tokens) / seconds : 0;
@@ -107,8 +110,7 @@ int Answer(const RunOptions& options, const Model& model, const std::string& tex
   progress.Clear();
   if (!written) FailOutput();
   if (options.json) {
-    Write(ToJson(generation, load_seconds, prompt, pictures).dump(-1, ' ', false, Json::error_handler_t::replace) +
-          "\n");
+    Write(JsonText(ToJson(generation, load_seconds, prompt, pictures)) + "\n");
   } else if (IsTerminal(stdout)) {
     Write("\n");
   }
@@ -145,12 +147,24 @@ int Run(RunOptions& options, bool has_prompt) {
     if (!text.empty() && text.back() == '\n') text.pop_back();  // the one that echo and editors add
     if (text.empty()) WrongWords("the prompt is empty; try -p TEXT");
   }
+  // An image alone is a prompt; so is nothing, for a model that may begin a text by itself.
+  if (has_prompt && text.empty() && options.images.empty() && !options.no_chat) {
+    WrongWords("the prompt is empty; try -p TEXT");
+  }
+  if (text.find('\0') != std::string::npos) {
+    WrongWords(
+        Format("the prompt holds a NUL byte, after %zu others, where it would end; take it out", text.find('\0')));
+  }
   std::vector<Picture> pictures;
   for (const std::string& path : options.images) pictures.push_back(LoadPicture(path));
+  if (!pictures.empty()) RequireVisionFile(options.vision, options.model.path);
   const auto start = std::chrono::steady_clock::now();
   Model model = LoadModel(options.model, "run");
-  if (!pictures.empty() || !options.vision.mmproj.empty()) AttachVision(options.vision, options.model.path, &model);
-  if (chat) return Chat(options, model, std::move(pictures));
+  std::string vision_path;
+  if (!pictures.empty() || !options.vision.mmproj.empty()) {
+    vision_path = AttachVision(options.vision, options.model.path, &model);
+  }
+  if (chat) return Chat(options, model, vision_path, std::move(pictures));
   return Answer(options, model, text, pictures, SecondsSince(start));
 }
 
@@ -161,6 +175,12 @@ GenerateOptions RunOptions::Generate() const {
   generate.sampling = ConvertSampling(sampling);
   generate.max_tokens = max_tokens;
   generate.ignore_eos = ignore_eos;
+  for (const std::string& text : stop) {
+    if (text.empty()) WrongWords("--stop is empty, which every answer begins with; leave it out");
+  }
+  if (stop.size() > kMaxStops) {
+    WrongWords(Format("--stop is given %zu times; it may be given %zu times", stop.size(), kMaxStops));
+  }
   generate.stop = stop;
   return generate;
 }
@@ -202,7 +222,7 @@ void AddRun(CLI::App& app, Action* action) {
   command
       ->add_option("-n,--predict,--n-predict", options->max_tokens,
                    "Tokens to write, at most; -1: until the context is full")
-      ->check(Within(-1, 2147483647));
+      ->transform(WholeWithin(-1, INT32_MAX));
   options->vision.Add(*command);
   AddImages(*command, &options->images);
   options->sampling.Add(*command);

@@ -36,8 +36,8 @@ std::string Summary(const Generation& generation, const mote_prompt_info& prompt
 // Reads images with a progress line, until an interrupt comes.
 PromptOptions ReadingImages(Progress* progress, const Session& session);
 
-// Talks until the person leaves. `pictures` go into the first message.
-int Chat(const RunOptions& options, Model& model, std::vector<Picture> pictures);
+// Talks until the person leaves. `pictures` go into the first message; `vision_path`: the vision file that is loaded.
+int Chat(const RunOptions& options, Model& model, std::string vision_path, std::vector<Picture> pictures);
 
 }  // namespace mote::cli
 

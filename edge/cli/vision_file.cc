@@ -1,6 +1,9 @@
 #include "edge/cli/vision_file.h"
 
 #include <ctype.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -47,7 +50,9 @@ std::string TryVision(const VisionFlags& flags, const std::string& path, Model* 
   Progress progress("loading " + path.substr(path.rfind('/') + 1));
   options.progress = [&](uint64_t done, uint64_t total) { progress.Update(done, total); };
   const Result<void> loaded = model->LoadVision(path, options);
-  return loaded.ok() ? "" : loaded.error().message;
+  if (loaded.ok()) return "";
+  const std::string& why = loaded.error().message;
+  return why.find(path) == std::string::npos ? path + ": " + why : why;
 }
 
 }  // namespace
@@ -59,7 +64,7 @@ void VisionFlags::Add(CLI::App& command) {
   command
       .add_option("--image-max-tokens", max_tokens,
                   "Tokens that one view of an image may take, for models that take any size; 0: what the file says")
-      ->check(Within(0, 1 << 20));
+      ->transform(WholeWithin(0, 1 << 20));
 }
 
 void VisionFlags::Check(bool has_images) const {
@@ -105,17 +110,29 @@ std::vector<std::string> VisionFilesBeside(const std::string& model_path) {
   return paths;
 }
 
-void AttachVision(const VisionFlags& flags, const std::string& model_path, Model* model) {
+void RequireVisionFile(const VisionFlags& flags, const std::string& model_path) {
+  if (!flags.mmproj.empty()) {
+    if (access(flags.mmproj.c_str(), R_OK) != 0) Fail(flags.mmproj + ": " + strerror(errno));
+    return;
+  }
+  if (!model_path.empty() && VisionFilesBeside(model_path).empty()) {
+    if (access(model_path.c_str(), R_OK) != 0) return;  // which is told when it is loaded
+    Fail("no vision file for " + model_path + ": there is no mmproj*.gguf beside it; try -mm MMPROJ.gguf");
+  }
+}
+
+std::string AttachVision(const VisionFlags& flags, const std::string& model_path, Model* model) {
+  RequireVisionFile(flags, model_path);
   if (!flags.mmproj.empty()) {
     const std::string error = TryVision(flags, flags.mmproj, model);
     if (!error.empty()) Fail(error);
-    return;
+    return flags.mmproj;
   }
   if (model_path.empty()) {
     const Builtin* builtin = BuiltinModel();
     const Result<void> loaded = model->LoadVisionMemory(builtin->vision.bytes, builtin->vision.size, flags.Options());
     if (!loaded.ok()) FailWith(loaded.error().code, loaded.error().message);
-    return;
+    return "";
   }
   const std::vector<std::string> paths = VisionFilesBeside(model_path);
   std::string first_error;
@@ -123,12 +140,9 @@ void AttachVision(const VisionFlags& flags, const std::string& model_path, Model
     const std::string error = TryVision(flags, path, model);
     if (error.empty()) {
       Note("mote: vision file " + path);
-      return;
+      return path;
     }
     if (first_error.empty()) first_error = error;
-  }
-  if (paths.empty()) {
-    Fail("no vision file for " + model_path + ": there is no mmproj*.gguf beside it; try -mm MMPROJ.gguf");
   }
   Fail(Format("none of the %zu vision files beside %s fits it: %s; try -mm MMPROJ.gguf", paths.size(),
               model_path.c_str(), first_error.c_str()));

@@ -27,9 +27,12 @@ void AddImages(CLI::App& command, std::vector<std::string>* paths);
 // Vision files beside a model, the likeliest first: names that are most like the model's, then smaller ones.
 std::vector<std::string> VisionFilesBeside(const std::string& model_path);
 
-// Gives the model its vision file; says on stderr which one, where it was found. Failure where there is none that fits.
-// An empty model_path stands for the built-in model, which brings its own.
-void AttachVision(const VisionFlags& flags, const std::string& model_path, Model* model);
+// Failure where images will find no vision file: told before a large model is loaded.
+void RequireVisionFile(const VisionFlags& flags, const std::string& model_path);
+
+// Gives the model its vision file; says on stderr which one, where it was found, and returns its path. Failure where
+// there is none that fits. An empty model_path stands for the built-in model, which brings its own: the path is empty.
+std::string AttachVision(const VisionFlags& flags, const std::string& model_path, Model* model);
 
 // The text with a mark for each image: where it has none, in front.
 std::string WithMarks(const std::string& text, size_t images);

@@ -1,4 +1,4 @@
-// File names of split models. Private to engine/format.
+// File names of split models: for engine/format, and for who must know which files a model is made of.
 #ifndef MOTE_ENGINE_FORMAT_GGUF_SPLIT_H_
 #define MOTE_ENGINE_FORMAT_GGUF_SPLIT_H_
 

@@ -66,7 +66,9 @@ class Words(unittest.TestCase):
                                   ("--top-p", "0", "above 0"), ("--top-p", "1.5", "at most 1"), ("--min-p", "2", "0 to 1"),
                                   ("-t", "1025", "1024"), ("-t", "two", "number"), ("--n-predict", "-2", "-1 or more"),
                                   ("-c", "-1", "0"), ("-b", "0", "1"), ("--repeat-penalty", "0", "above 0"),
-                                  ("-s", "-2", "seed"), ("-s", "99999999999999999999", "seed"), ("-n", "1.5", "--predict")]:
+                                  ("-s", "-2", "seed"), ("-s", "99999999999999999999", "seed"), ("-n", "1.5", "whole number"),
+                                  ("-c", "-1", "0 to 16777216"), ("-n", "0x10", "whole number"), ("-n", "", "whole number"),
+                                  ("--stop", "", "--stop"), ("--logit-bias", "5=nan", "ID=VALUE")]:
             with self.subTest(option=option, bad=bad):
                 self.assert_refused(2, "run", MODEL, "-p", "x", option, bad, says=["--", says])
         self.assert_refused(2, "run", MODEL, "-p", "x", "--logit-bias", "5", says=["--logit-bias", "ID=VALUE"])
@@ -74,6 +76,13 @@ class Words(unittest.TestCase):
         self.assert_refused(2, "run", MODEL, "-p", "x", "-ctk", "q4_0", says=["--cache-type-k", "f16", "q8_0"])
         self.assert_refused(2, "run", MODEL, "-p", "x", "-ctv", "f32", says=["--cache-type-v", "f16", "q8_0"])
         self.assert_refused(1, "run", MODEL, "-p", "x", "--image", "no/such.png", says=["no/such.png"])
+        self.assert_refused(2, "run", MODEL, "-p", "x", *["--stop", "y"] * 17, says=["--stop", "16"])
+        self.assert_refused(2, "run", MODEL, "-p", "", says=["prompt is empty"])
+        self.assert_refused(2, "run", MODEL, "-f", "-", says=["NUL", "5"], stdin=b"hello\0world")
+        self.assert_refused(2, "doctor", "--plan", "all", MODEL, says=["--plan", "MODEL"])
+        self.assert_refused(2, "perplexity", MODEL, "-f", "LICENSE", "--chunks", "0", says=["--chunks", "1 or more"])
+        self.assert_refused(2, "imatrix", MODEL, "-f", "LICENSE", "-o", "x", "--chunks", "0", says=["--chunks"])
+        self.assert_refused(2, "sparsify", MODEL, "x", "--calibration", "LICENSE", "--chunks", "0", says=["--chunks"])
         self.assert_refused(2, "bench", MODEL, "-o", "xml", says=["xml"])
         self.assert_refused(2, "run", MODEL, "-p", "x", "-f", "y", says=["-p and -f"])
 
@@ -180,6 +189,7 @@ class Run(unittest.TestCase):
         self.assertRegex(done.stderr.decode(), r"mote: .*16.*; try a larger -c")
 
     def test_memory_limit(self):
+        self.assertIn("1024 bytes", mote("run", MODEL, "-p", "x", "--memory-limit", "1K").stderr.decode())
         done = mote("run", MODEL, "-p", "x", "--memory-limit", "100K")
         self.assertEqual(done.returncode, 1)
         self.assertIn("weights", done.stderr.decode())
@@ -237,6 +247,10 @@ class Tools(unittest.TestCase):
         self.assertEqual(as_json, ids)
         self.assertEqual(json.loads(mote("tokenize", MODEL, "--json", "--no-special", stdin=b"Once upon a time").stdout),
                          ids[1:])
+        # A value is no option, whatever it looks like.
+        for value in ["-mm", "-ngl", "-ctk=5"]:
+            by_value = mote("tokenize", MODEL, "-p", value).stdout
+            self.assertEqual(by_value, mote("tokenize", MODEL, stdin=value.encode()).stdout, value)
         # A control token in the text counts, unless --no-special.
         self.assertEqual(json.loads(mote("tokenize", MODEL, "--json", "-p", "</s>").stdout), [1, 2])
         self.assertNotIn(2, json.loads(mote("tokenize", MODEL, "--json", "--no-special", "-p", "</s>").stdout))
@@ -345,6 +359,8 @@ class Tools(unittest.TestCase):
         for words in [["--device", "gpu"], ["--device", "cuda:x"], ["-ngl", "-3"], ["-ngl", "some"]]:
             self.assertEqual(mote("run", MODEL, "-p", "Once", "-n", "1", *words).returncode, 2, words)
         run = ["run", MODEL, "-p", "Once", "-n", "1", "--no-chat"]
+        self.assertEqual(mote(*run, "-ngl=0", "-ctk=q8_0").returncode, 0)
+        self.assertEqual(len(json.loads(mote(*run, "-n", "010", "--temp", "0", "--json").stdout)["tokens"]), 10)
         self.assertEqual(mote(*run, "--device", "cpu", "-ngl", "7").returncode, 0)
         if not json.loads(mote("doctor", "--json").stdout)["gpu"]["gpus"]:
             refused = mote(*run, "--device", "cuda")

@@ -164,12 +164,18 @@ class Finding(unittest.TestCase):
     def test_none(self):
         self.assert_refused(1, see("--image", path("a.ppm"), "-p", "x", home="lone"), "no vision file", "mmproj", "-mm")
 
+    def test_none_is_told_before_the_model_is_loaded(self):
+        shutil.copy("LICENSE", path("lone", "broken.gguf"))
+        done = mote("run", path("lone", "broken.gguf"), "--image", path("a.ppm"), "-p", "x")
+        self.assert_refused(1, done, "no vision file")
+
     def test_of_another_model(self):
         self.assert_refused(1, see("--image", path("a.ppm"), "-p", "x", home="stranger"), "mmproj-qwen3vl.gguf", "192", "64",
                             "-mm")
         self.assert_refused(1, see("-mm", path("mmproj-qwen3vl.gguf"), "--image", path("a.ppm"), "-p", "x"), "192", "64",
                             "do not belong together")
-        self.assert_refused(1, see("-mm", path("idefics3-single.gguf"), "--image", path("a.ppm"), "-p", "x"), "clip")
+        self.assert_refused(1, see("-mm", path("idefics3-single.gguf"), "--image", path("a.ppm"), "-p", "x"), "clip",
+                            path("idefics3-single.gguf"))
         self.assert_refused(1, see("-mm", "no/such.gguf", "--image", path("a.ppm"), "-p", "x"), "no/such.gguf")
 
     def test_wrong_words(self):

@@ -115,7 +115,7 @@ class Quantize(unittest.TestCase):
             self.assertEqual(os.listdir(folder), ["large.gguf"])
             # A file that may not grow: as a full disk, in the middle of the work.
             full = subprocess.run(command("quantize", large, out, "Q8_0"), stderr=subprocess.PIPE, env=environment(),
-                                  restore_signals=False, timeout=TIMEOUT,
+                                  timeout=TIMEOUT,
                                   preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20)))
             self.assertEqual(full.returncode, 1, full.stderr)
             self.assertIn(b"out.gguf.partial", full.stderr)

@@ -31,6 +31,8 @@ class Terminal(unittest.TestCase):
         if self.child == 0:
             os.environ.pop("MOTE_ISA", None)
             os.environ["TERM"] = "xterm"
+            for name in ("LANG", "LC_ALL", "LC_CTYPE"):  # as in a container
+                os.environ.pop(name, None)
             words = command("run", model, *self.WORDS)
             os.execvp(words[0], words)
         self.seen = b""
@@ -119,6 +121,8 @@ class Terminal(unittest.TestCase):
                 messages = json.load(file)
         self.assertEqual([m["role"] for m in messages], ["user", "assistant"] * 2)
         self.assertEqual(messages[2]["content"], "and \nmore")
+        self.say(b"/save " + MODEL.encode())
+        self.wait_for(rb"is read: try another name")
         self.say(b"/nonsense")
         self.wait_for(rb"/clear +forget")
         self.say(b"/clear")
@@ -127,6 +131,18 @@ class Terminal(unittest.TestCase):
         self.wait_for(rb"no answer yet")
         self.say(b"/exit")
         self.assertEqual(self.exit_code(), 0)
+
+    def test_letters_without_a_locale(self):
+        self.wait_for_prompt()
+        self.say("gr\u00fc\u00df".encode())
+        self.wait_for(rb"prompt \d+ tokens.*answer")
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "chat.json")
+            self.wait_for_prompt()
+            self.say(b"/save " + path.encode())
+            self.wait_for(rb"2 messages in")
+            with open(path, encoding="utf-8") as file:
+                self.assertEqual(json.load(file)[0]["content"], "gr\u00fc\u00df")
 
     def test_end_of_input(self):
         self.wait_for_prompt()
@@ -144,7 +160,7 @@ class Images(Terminal):
     """/image, with a model that sees; random numbers, so that what it says means nothing."""
 
     WORDS = ["--temp", "0", "-n", "4", "--ignore-eos"]
-    test_conversation = test_end_of_input = test_interrupt_at_the_prompt = None
+    test_conversation = test_end_of_input = test_interrupt_at_the_prompt = test_letters_without_a_locale = None
 
     def model(self):
         self.folder = tempfile.TemporaryDirectory()
@@ -203,7 +219,7 @@ class LongAnswers(Terminal):
     """Ctrl+C while an answer is being written: far more tokens than can come before the key."""
 
     WORDS = ["--temp", "0", "-n", "-1", "--ignore-eos", "-c", "200000"]
-    test_conversation = test_end_of_input = test_interrupt_at_the_prompt = None
+    test_conversation = test_end_of_input = test_interrupt_at_the_prompt = test_letters_without_a_locale = None
 
     def begin_an_answer(self, message):
         self.wait_for_prompt()

@@ -15,6 +15,7 @@
 #include "edge/cli/builtin.h"
 #include "edge/cli/commands.h"
 #include "edge/cli/console.h"
+#include "edge/cli/json_text.h"
 #include "edge/cli/options.h"
 #include "edge/cli/split.h"
 #include "edge/cli/tools/bench_image.h"
@@ -247,7 +248,7 @@ nlohmann::ordered_json RowToJson(const Row& row, const BenchOptions& options, co
 
 std::string CsvField(const nlohmann::ordered_json& value) {
   if (value.is_null()) return "";
-  std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+  std::string text = value.is_string() ? value.get<std::string>() : JsonText(value);
   if (text.find_first_of(",\"\n") == std::string::npos) return text;
   std::string quoted = "\"";
   for (const char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
@@ -346,7 +347,7 @@ int RunPeaks(const BenchOptions& options) {
   const cpu::Peaks peaks = TakePeaks(**pool, platform->clock(), cpu::DetectCpu(), /*passes=*/2 * options.rounds);
   const nlohmann::ordered_json json = PeaksToJson(peaks);
   if (options.format == "json") {
-    Write(json.dump(1) + "\n");
+    Write(JsonText(json, 1) + "\n");
   } else {
     Write(options.format == "csv" ? PeaksToCsv(json) : "best, median, worst round\n" + PeaksToText(json));
   }
@@ -444,7 +445,7 @@ bool HasTwoWays(const GgufFile& file, bool on_gpu) {
 
 void PrintList(const nlohmann::ordered_json& list, const std::string& format) {
   if (format == "json") {
-    Write(list.dump(1) + "\n");
+    Write(JsonText(list, 1) + "\n");
   } else {
     PrintCsv(list);
   }
@@ -552,16 +553,17 @@ void AddBench(CLI::App& app, Action* action) {
   options->model.AddAll(*command);
   options->model.AddSplit(*command);
   command->add_option("-p,--n-prompt", options->prompt_tokens, "Tokens of the prompt row; 0: none")
-      ->check(Within(0, 1 << 24));
+      ->transform(WholeWithin(0, 1 << 24));
   command->add_option("-n,--n-gen", options->generated_tokens, "Tokens of the writing row; 0: none")
-      ->check(Within(0, 1 << 24));
+      ->transform(WholeWithin(0, 1 << 24));
   command->add_option("-d,--n-depth", options->depth, "Tokens in the cache before a row begins")
-      ->check(Within(0, 1 << 24));
+      ->transform(WholeWithin(0, 1 << 24));
   command->add_option("--mmproj", options->mmproj, "(-mm) a vision file: adds a row for images");
   command
       ->add_option("--image-size", options->image_size, "Pixels a side of its picture; 0: what the tower was made for")
-      ->check(Within(0, 16384));
-  command->add_option("-r,--repetitions", options->rounds, "Rounds, after one to warm up")->check(Within(1, 1000));
+      ->transform(WholeWithin(0, 16384));
+  command->add_option("-r,--repetitions", options->rounds, "Rounds, after one to warm up")
+      ->transform(WholeWithin(1, 1000));
   command->add_option("-o,--output", options->format, "md, json or csv")->check(CLI::IsMember({"md", "json", "csv"}));
   command->add_flag("--peaks", options->peaks, "No MODEL: what the machine can do, or the instruction set of MOTE_ISA");
   command->callback([=] { *action = [=] { return options->peaks ? RunPeaks(*options) : RunBench(*options); }; });

@@ -5,6 +5,7 @@
 
 #include "edge/cli/commands.h"
 #include "edge/cli/console.h"
+#include "edge/cli/json_text.h"
 #include "edge/cli/options.h"
 #include "edge/cli/tools/gpu_report.h"
 #include "edge/cli/tools/model_file.h"
@@ -203,9 +204,10 @@ void PrintFits(const Json& json, const Colors& colors) {
   }
 }
 
-int Plan(const std::string& device, bool as_json) {
+int Plan(const std::string& device, const ModelOptions& options, bool as_json) {
+  if (!options.path.empty()) WrongWords("--plan is about other machines and known models; leave MODEL out");
   const Json plan = PlanToJson(device);
-  Write(as_json ? plan.dump(1) + "\n" : PlanToText(plan));
+  Write(as_json ? JsonText(plan, 1) + "\n" : PlanToText(plan));
   FlushOutput();
   return kDone;
 }
@@ -233,7 +235,7 @@ int Doctor(const ModelOptions& options, bool as_json) {
     json["fits"] = FitsToJson(info, bandwidth);
   }
   if (as_json) {
-    Write(json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
+    Write(JsonText(json, 1) + "\n");
   } else {
     const Colors colors(stdout);
     PrintCpu(json, colors);
@@ -255,7 +257,8 @@ void AddDoctor(CLI::App& app, Action* action) {
   options->AddAll(*command);
   command->add_option("--plan", *plan, "What bandwidth allows on another machine, by name, or on all that are known");
   command->add_flag("--json", *json, "One JSON object");
-  command->callback([=] { *action = [=] { return plan->empty() ? Doctor(*options, *json) : Plan(*plan, *json); }; });
+  command->callback(
+      [=] { *action = [=] { return plan->empty() ? Doctor(*options, *json) : Plan(*plan, *options, *json); }; });
 }
 
 }  // namespace mote::cli

@@ -13,7 +13,9 @@
 #include "edge/cli/commands.h"
 #include "edge/cli/console.h"
 #include "edge/cli/interrupt.h"
+#include "edge/cli/json_text.h"
 #include "edge/cli/options.h"
+#include "edge/cli/output_file.h"
 #include "edge/cli/tools/engine_params.h"
 #include "edge/cli/tools/new_file.h"
 #include "engine/run/importance.h"
@@ -103,7 +105,7 @@ void Report(const ImatrixOptions& options, const Imatrix& imatrix, size_t chunks
                                    {"context", imatrix.chunk_size},
                                    {"entries_with_unmet_experts", partial},
                                    {"seconds", seconds}};
-    Write(object.dump() + "\n");
+    Write(JsonText(object) + "\n");
     FlushOutput();
   }
   if (partial != 0) Note(Format("%zu tensors have experts that the text did not reach; a longer text may", partial));
@@ -115,9 +117,8 @@ int MakeImatrix(ImatrixOptions options) {
   if (options.model.path.empty()) WrongWords("no MODEL given; try mote imatrix MODEL.gguf -f TEXT -o OUT");
   if (options.text.empty() || options.out.empty()) WrongWords("imatrix needs a text and a name; try -f TEXT -o OUT");
   if (options.model.context == 0) options.model.context = 512;
-  if (SameFile(options.out, options.model.path) || SameFile(options.out, options.text)) {
-    WrongWords("-o names a file that is read; try another name");
-  }
+  // Not the earlier ones: adding to a file in its place is what they are for.
+  RefuseInput("-o", options.out, {options.model.path, options.text});
   const std::unique_ptr<Platform> platform = CreatePlatform();
   Imatrix imatrix;
   for (const std::string& path : options.earlier) {
@@ -149,7 +150,7 @@ void AddImatrix(CLI::App& app, Action* action) {
   command->add_option("-o,--output", options->out, "The importance matrix to write (GGUF, as llama.cpp's)");
   command->add_option("--in-file", options->earlier, "Add to what this file holds; repeatable")
       ->allow_extra_args(false);
-  command->add_option("--chunks", options->chunks, "Read only so many chunks; -1: all")->check(Within(-1, 2147483647));
+  command->add_option("--chunks", options->chunks, "Read only so many chunks; -1: all")->transform(CountOrAll());
   command->add_flag("--process-output", options->process_output, "Of the output matrix too");
   command->add_flag("--json", options->json, "One JSON object on stdout");
   command->callback([=] { *action = [=] { return MakeImatrix(*options); }; });

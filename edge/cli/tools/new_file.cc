@@ -86,6 +86,10 @@ void NewFile::Finish() {
   fclose(std::exchange(file_, nullptr));
 }
 
+std::string PartialPath(const std::string& path) {
+  return Resolved(path) + ".partial";
+}
+
 bool SameFile(const std::string& a, const std::string& b) {
   struct stat one = {};
   struct stat two = {};

@@ -31,6 +31,9 @@ class NewFile {
   FILE* file_ = nullptr;
 };
 
+// Where what becomes `path` is written until it is whole.
+std::string PartialPath(const std::string& path);
+
 // Whether both names lead to one file.
 bool SameFile(const std::string& a, const std::string& b);
 

@@ -9,7 +9,9 @@
 #include "edge/cli/commands.h"
 #include "edge/cli/console.h"
 #include "edge/cli/interrupt.h"
+#include "edge/cli/json_text.h"
 #include "edge/cli/options.h"
+#include "edge/cli/output_file.h"
 #include "edge/cli/tools/name_rules.h"
 #include "edge/cli/tools/new_file.h"
 #include "engine/core/context.h"
@@ -66,9 +68,7 @@ void CheckWords(QuantizeFlags* flags) {
   if (flags->in.empty() || flags->type.empty() || (flags->out.empty() && !flags->dry_run)) {
     WrongWords("quantize needs IN OUT TYPE; TYPE is one of " + QuantizeTypeNames());
   }
-  if (!flags->out.empty() && SameFile(flags->in, flags->out)) {
-    WrongWords("IN and OUT are the same file; try another name for OUT");
-  }
+  if (!flags->out.empty()) RefuseInput("OUT", flags->out, {flags->in, flags->imatrix});
 }
 
 [[noreturn]] void FailPlan(const Status& status) {
@@ -179,7 +179,7 @@ int Quantize(QuantizeFlags flags) {
   NotePlan(**in, *plan);
   if (flags.dry_run) {
     if (flags.json) {
-      Write(described.dump() + "\n");
+      Write(JsonText(described) + "\n");
     } else {
       PrintPlan(**in, *plan, described);
     }
@@ -195,7 +195,7 @@ int Quantize(QuantizeFlags flags) {
   if (flags.json) {
     described["out"] = flags.out;
     described["seconds"] = seconds;
-    Write(described.dump() + "\n");
+    Write(JsonText(described) + "\n");
     FlushOutput();
   }
   Note(Format("%s: %s, %.2f bits per weight, was %s; %.1f s", flags.out.c_str(), HumanBytes(bytes).c_str(),
@@ -225,7 +225,8 @@ void AddQuantize(CLI::App& app, Action* action) {
   command->add_flag("--allow-requantize", flags->allow_requantize, "Encode weights again that are quantised already");
   command->add_flag("--dry-run", flags->dry_run, "Tell what would become of each tensor; OUT may be left out");
   command->add_flag("--json", flags->json, "One JSON object on stdout");
-  command->add_option("-t,--threads", flags->threads, "Worker threads; 0: one per core")->check(Within(0, 1024));
+  command->add_option("-t,--threads", flags->threads, "Worker threads; 0: one per core")
+      ->transform(WholeWithin(0, 1024));
   command->callback([=] { *action = [=] { return Quantize(*flags); }; });
 }
 

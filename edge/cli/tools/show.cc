@@ -8,6 +8,7 @@
 
 #include "edge/cli/commands.h"
 #include "edge/cli/console.h"
+#include "edge/cli/json_text.h"
 #include "edge/cli/options.h"
 #include "edge/cli/tools/engine_params.h"
 #include "edge/cli/tools/model_file.h"
@@ -65,20 +66,16 @@ Json ValueToJson(const GgufValue& value, uint64_t whole, uint64_t first) {
   return {{"type", GgufTypeName(value.element_type())}, {"count", value.count()}, {"first", std::move(list)}};
 }
 
-std::string Dump(const Json& json, int indent = -1) {
-  return json.dump(indent, ' ', false, Json::error_handler_t::replace);
-}
-
 std::string ValueToText(const GgufValue& value) {
   std::string text;
   if (value.type() == GgufType::kArray) {
     text = Format("%s[%llu] ", GgufTypeName(value.element_type()), static_cast<unsigned long long>(value.count()));
     Json list = Json::array();
     for (uint64_t i = 0; i < std::min(value.count(), kArrayElements); ++i) list.push_back(ElementToJson(value, i));
-    text += Dump(list);
+    text += JsonText(list);
     if (value.count() > kArrayElements) text.insert(text.size() - 1, ",...");
   } else {
-    text = Dump(ScalarToJson(value));
+    text = JsonText(ScalarToJson(value));
   }
   if (text.size() <= kTextColumns) return text;
   size_t cut = kTextColumns;
@@ -316,7 +313,7 @@ void PrintJson(const GgufFile& file, const Need& need, const std::vector<SparseD
   if (need.tower.has_value()) json["tower"] = TowerToJson(*need.tower);
   if (!sparse.empty()) json["sparse"] = SparseToJson(sparse);
   if (const ActivationRules rules = Rules(file); !rules.rules.empty()) json["dynamic"] = RulesToJson(file, rules);
-  Write(Dump(json, 1) + "\n");
+  Write(JsonText(json, 1) + "\n");
 }
 
 void PrintText(const GgufFile& file, const Need& need, const std::vector<SparseDecision>& sparse) {
@@ -397,7 +394,7 @@ void AddShow(CLI::App& app, Action* action) {
   command
       ->add_option("--image-max-tokens", options->max_tokens,
                    "Of a vision file for images of any size: tokens that one view may take; 0: what the file says")
-      ->check(Within(0, 1 << 20));
+      ->transform(WholeWithin(0, 1 << 20));
   command->add_flag("--vision", options->vision, "The vision file of the built-in model");
   command->add_flag("--json", options->json, "One JSON object; long arrays by their first elements");
   command->callback([=] { *action = [=] { return Show(*options); }; });

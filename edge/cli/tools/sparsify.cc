@@ -16,6 +16,7 @@
 #include "edge/cli/commands.h"
 #include "edge/cli/console.h"
 #include "edge/cli/interrupt.h"
+#include "edge/cli/output_file.h"
 #include "edge/cli/tools/new_file.h"
 #include "edge/cli/tools/sparsify_activations.h"
 #include "edge/cli/tools/sparsify_flags.h"
@@ -135,7 +136,7 @@ void PruneLayers(SparsifyWork* work, Platform& platform, const SparsifyState& st
       CalibrateLayer(work, layer, matrices, &collector);
       NoteShortCalibration(matrices, *collector);
     }
-    Progress progress(Format("layer %zu of %zu", i + 1, order.size()));
+    Progress progress(Format("%s (%zu after it)", LayerName(layer).c_str(), order.size() - i - 1));
     size_t done = 0;
     for (SparsifyMatrix* matrix : matrices) {
       if (stop.stopped()) Fail("stopped; " + work->flags.out + " was not written");
@@ -206,9 +207,10 @@ int Sparsify(SparsifyFlags flags) {
     outcome.after = subject.Examine(OrFailure(GgufFile::Open(platform->files(), file.partial())), "examining OUT");
   outcome.failed_floor = FailedFloor(floors, outcome.after);
   outcome.seconds = SecondsSince(start);
-  PrintSparsified(*in, flags, plan, model, materials, outcome);
+  // Before the report: a stdout that cannot be written must not throw the work away.
   if (outcome.failed_floor.empty() || flags.keep_failed) file.Finish();
   for (const int64_t layer : order) state.Remove(layer);
+  PrintSparsified(*in, flags, plan, model, materials, outcome);
   if (!outcome.failed_floor.empty()) {
     Fail(outcome.failed_floor + "; " + flags.out + (flags.keep_failed ? " is kept all the same" : " was not written") +
          ". A higher density, --method reconstruct or more calibration would help");
@@ -228,7 +230,7 @@ SparsifyFloors CheckSparsifyFlags(SparsifyFlags* flags) {
   if (flags->in.empty() || flags->out.empty()) {
     WrongWords("sparsify needs IN and OUT; try mote sparsify IN.gguf OUT.gguf --calibration TEXT");
   }
-  if (SameFile(flags->in, flags->out)) WrongWords("IN and OUT are the same file; try another name for OUT");
+  RefuseInput("OUT", flags->out, {flags->in, flags->calibration, flags->test, flags->mmproj, flags->decoder});
   CheckActivationFlags(*flags);
   if (flags->method.empty()) flags->method = flags->calibrates() ? "reconstruct" : "magnitude";
   const bool needs_activations = flags->method == "wanda" || flags->method == "reconstruct";
@@ -306,18 +308,19 @@ void AddSparsify(CLI::App& app, Action* action) {
   command->add_option("--test", flags->test, "A text for the perplexity; without it, a quarter of the calibration");
   command->add_option("--test-images", flags->test_images, "The same for answers about pictures");
   command->add_option("--chunks", flags->chunks, "Read only so many chunks of each text; -1: all")
-      ->check(Within(-1, 2147483647));
+      ->transform(CountOrAll());
   many("--floor", &flags->floors, "perplexity:X at most, or accuracy:PERCENT at least; else OUT is not written");
   command->add_flag("--keep-failed", flags->keep_failed, "Keep OUT where it fails the floor (the exit code stays 1)");
   command->add_option("--damping", flags->damping, "Of reconstruct: 0.01")->check(Within(0, 100, /*above=*/true));
   command->add_option("--rounds", flags->rounds, "Of reconstruct: steps in which blocks go; 0: as is cheap")
-      ->check(Within(0, 64));
+      ->transform(WholeWithin(0, 64));
   command->add_option("--mmproj", flags->mmproj, "(-mm) the vision file of IN, for pictures");
   command->add_option("--decoder", flags->decoder, "Where IN is a vision file: the model that it belongs to");
-  command->add_option("-t,--threads", flags->model.threads, "Worker threads; 0: one per core")->check(Within(0, 1024));
+  command->add_option("-t,--threads", flags->model.threads, "Worker threads; 0: one per core")
+      ->transform(WholeWithin(0, 1024));
   command->add_option("-c,--ctx-size", flags->model.context, "Tokens of a chunk; 0: 512, or what IN was trained for")
-      ->check(Within(0, 1 << 24));
-  command->add_option("-b,--batch-size", flags->model.batch, "Rows of a step")->check(Within(1, 8192));
+      ->transform(WholeWithin(0, 1 << 24));
+  command->add_option("-b,--batch-size", flags->model.batch, "Rows of a step")->transform(WholeWithin(1, 8192));
   command->add_flag("--json", flags->json, "One JSON object on stdout");
   command->callback([=] {
     flags->has_density = density->count() > 0;

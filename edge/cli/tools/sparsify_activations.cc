@@ -9,6 +9,7 @@
 
 #include "edge/cli/console.h"
 #include "edge/cli/interrupt.h"
+#include "edge/cli/json_text.h"
 #include "edge/cli/tools/name_rules.h"
 #include "edge/cli/tools/new_file.h"
 #include "edge/cli/tools/sparsify_material.h"
@@ -103,7 +104,7 @@ void Print(const SparsifyFlags& flags, const Outcome& outcome) {
                                    {"after", ExamToJson(outcome.after)},
                                    {"failed_floor", outcome.failed_floor},
                                    {"seconds", outcome.seconds}};
-    Write(object.dump() + "\n");
+    Write(JsonText(object) + "\n");
   } else {
     Write(Format("%-36s %12s %8s\n", "matrix", "threshold", "zero"));
     for (const ActivationEntry& entry : outcome.entries) {

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "edge/cli/console.h"
+#include "edge/cli/output_file.h"
 #include "engine/core/sha256.h"
 
 namespace mote::cli {
@@ -16,6 +17,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kDefaultQuestion = "Describe the picture.";
+constexpr const char* kQuestionsFile = "questions.json";
 constexpr size_t kMaxPictures = 100000;
 
 bool IsPicture(const fs::path& path) {
@@ -36,7 +38,7 @@ std::string Field(const nlohmann::json& row, const char* name, const std::string
 }
 
 void ReadQuestions(const fs::path& folder, SparsifyMaterial* material) {
-  const std::string path = (folder / "questions.json").string();
+  const std::string path = (folder / kQuestionsFile).string();
   const nlohmann::json rows = nlohmann::json::parse(ReadText(path), nullptr, /*allow_exceptions=*/false);
   if (!rows.is_array() || rows.empty()) Fail(path + " is no JSON list of questions");
   std::map<std::string, size_t> known;
@@ -53,7 +55,7 @@ void ReadPictures(const std::string& path, SparsifyMaterial* material) {
   std::error_code error;
   const fs::path folder(path);
   if (!fs::is_directory(folder, error)) Fail(path + " is no folder; --images wants one with pictures in it");
-  if (fs::exists(folder / "questions.json", error)) {
+  if (fs::exists(folder / kQuestionsFile, error)) {
     ReadQuestions(folder, material);
     return;
   }
@@ -138,6 +140,14 @@ SparsifyMaterials ReadMaterials(const SparsifyFlags& flags) {
   }
   if (m.test.pictures.empty() && !m.calibration.pictures.empty()) {
     m.held_back_pictures = HoldBackPictures(&m.calibration, &m.test);
+  }
+  for (const SparsifyMaterial* half : {&m.calibration, &m.test}) {
+    std::vector<std::string> paths;
+    for (const Picture& picture : half->pictures) paths.push_back(picture.path);
+    RefuseInput("OUT", flags.out, paths);
+  }
+  for (const std::string& folder : {flags.images, flags.test_images}) {
+    if (!folder.empty()) RefuseInput("OUT", flags.out, {(fs::path(folder) / kQuestionsFile).string()});
   }
   Sha256 digest;
   AddDigest(m.calibration, &digest);

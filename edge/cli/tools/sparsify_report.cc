@@ -4,13 +4,10 @@
 #include <nlohmann/json.hpp>
 
 #include "edge/cli/console.h"
+#include "edge/cli/json_text.h"
 
 namespace mote::cli {
 namespace {
-
-std::string LayerName(int64_t layer) {
-  return layer < 0 ? "beside the layers" : Format("layer %lld", static_cast<long long>(layer));
-}
 
 double DensityOf(const SparsifyMatrix& matrix) {
   return static_cast<double>(matrix.kept) / static_cast<double>(matrix.shape.all_blocks());
@@ -48,7 +45,7 @@ void PrintJson(const GgufFile& in, const SparsifyFlags& flags, const SparsifyPla
                                  {"held_back_pictures", materials.held_back_pictures},
                                  {"failed_floor", outcome.failed_floor},
                                  {"seconds", outcome.seconds}};
-  Write(object.dump() + "\n");
+  Write(JsonText(object) + "\n");
 }
 
 // What the examination was made of, where it was not given.
@@ -67,6 +64,10 @@ std::string TestInWords(const SparsifyFlags& flags, const SparsifyMaterials& m) 
 }
 
 }  // namespace
+
+std::string LayerName(int64_t layer) {
+  return layer < 0 ? "beside the layers" : Format("layer %lld", static_cast<long long>(layer));
+}
 
 nlohmann::json ExamToJson(const ExamResult& result) {
   nlohmann::json object = nlohmann::json::object();

@@ -20,6 +20,9 @@ struct SparsifyOutcome {
   double seconds = 0;
 };
 
+// "layer 0", as the names of its tensors count.
+std::string LayerName(int64_t layer);
+
 // One line on stderr: what a layer lost.
 void NoteLayer(int64_t layer, const std::vector<SparsifyMatrix*>& matrices, bool from_state);
 
