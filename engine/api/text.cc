@@ -39,7 +39,7 @@ Result<std::string> RenderChat(const mote_model* model, const mote_chat_message*
   if (model == nullptr) return NullArgument("model");
   const Loaded& loaded = *model->loaded;
   MOTE_ASSIGN_OR_RETURN(const ChatInput input, ConvertChat(loaded, messages, count, params));
-  if (loaded.chat_template() != nullptr) return loaded.chat_template()->Render(input);
+  if (loaded.chat_template() != nullptr) return loaded.chat_template()->RenderChat(input);
   MOTE_ASSIGN_OR_RETURN(const std::unique_ptr<ChatTemplate> chatml, ChatTemplate::Parse(DefaultChatTemplate()));
   return chatml->Render(input);
 }

@@ -258,7 +258,7 @@ Result<std::vector<std::vector<int32_t>>> EncodeChatPieces(const GgufFile& file,
     MOTE_ASSIGN_OR_RETURN(chatml, ChatTemplate::Parse(DefaultChatTemplate()));
     chat_template = chatml.get();
   }
-  MOTE_ASSIGN_OR_RETURN(const std::string text, chat_template->Render(marked));
+  MOTE_ASSIGN_OR_RETURN(const std::string text, chat_template->RenderChat(marked));
 
   std::vector<std::vector<int32_t>> pieces;
   for (const std::string_view piece : Cut(text, kImagePlace)) {

@@ -12,6 +12,11 @@ constexpr uint32_t kDefaultContext =
 // Rows whose logits one step can give. A vocabulary of 128 k makes 32 rows 16 MiB; perplexity gains nothing from more.
 constexpr uint32_t kMaxOutputs = 32;
 
+// A limit as it was asked for: one below a MiB is no MiB at all.
+std::string DescribeLimit(uint64_t bytes) {
+  return bytes < 1 << 20 ? std::to_string(bytes) + " bytes" : std::to_string(bytes >> 20) + " MiB";
+}
+
 // A table in one line: what needs what.
 std::string Describe(const MemoryReport& m) {
   const auto mib = [](uint64_t bytes) { return std::to_string((bytes + (1 << 20) - 1) >> 20) + " MiB"; };
@@ -132,9 +137,8 @@ Result<std::unique_ptr<Model>> Model::Load(std::unique_ptr<GgufFile> file, const
   MOTE_ASSIGN_OR_RETURN(std::unique_ptr<Model> model, Prepare(std::move(file), params, /*shapes_only=*/false));
   Model& m = *model;
   if (params.memory_limit != 0 && m.memory_.total() > params.memory_limit) {
-    return Error(Code::kOutOfMemory, "%s does not fit the limit of %llu MiB: %s. A smaller context or batch needs less",
-                 m.file_->name().c_str(), static_cast<unsigned long long>(params.memory_limit >> 20),
-                 Describe(m.memory_).c_str());
+    return Error(Code::kOutOfMemory, "%s does not fit the limit of %s: %s. A smaller context or batch needs less",
+                 m.file_->name().c_str(), DescribeLimit(params.memory_limit).c_str(), Describe(m.memory_).c_str());
   }
   MOTE_ASSIGN_OR_RETURN(m.tokenizer_, Tokenizer::Create(*m.file_));
   if (static_cast<uint32_t>(m.tokenizer_->vocab_size()) > m.hyper_.vocab_size) {
@@ -182,8 +186,8 @@ Status Model::AttachVision(std::unique_ptr<GgufFile> file, const VisionParams& p
   both.weight_bytes += need.weight_bytes;
   both.scratch_bytes += need.scratch_bytes + need.cache_bytes;
   if (memory_limit_ != 0 && both.total() > memory_limit_) {
-    return Error(Code::kOutOfMemory, "%s does not fit the limit of %llu MiB: with the model, %s", file->name().c_str(),
-                 static_cast<unsigned long long>(memory_limit_ >> 20), Describe(both).c_str());
+    return Error(Code::kOutOfMemory, "%s does not fit the limit of %s: with the model, %s", file->name().c_str(),
+                 DescribeLimit(memory_limit_).c_str(), Describe(both).c_str());
   }
   MOTE_ASSIGN_OR_RETURN(vision_, Vision::Load(std::move(file), host, params));
   memory_ = both;

@@ -119,7 +119,11 @@ Result<std::string> ChatTemplate::RenderAs(bool parts, const ChatInput& input, c
 }
 
 Result<std::string> ChatTemplate::Render(const ChatInput& input, const TemplateLimits& limits) const {
-  Result<std::string> text = RenderAs(impl_->wants_parts, input, limits);
+  return RenderAs(impl_->wants_parts, input, limits);
+}
+
+Result<std::string> ChatTemplate::RenderChat(const ChatInput& input, const TemplateLimits& limits) const {
+  Result<std::string> text = Render(input, limits);
   const auto is_empty = [](const ChatMessage& message) {
     return message.content.empty() && message.extra_json.empty();
   };

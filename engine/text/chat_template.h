@@ -41,13 +41,15 @@ struct TemplateLimits {
 class ChatTemplate {
  public:
   // kMalformed gives line and column. Source up to 1 MiB. A template that shows a message's content only as a list of
-  // parts (those of some models with eyes) is found out, and given [{"type": "text", "text": content}];
-  // so is one that fails with an empty message and not with that.
+  // parts (those of some models with eyes) is found out, and given [{"type": "text", "text": content}].
   static Result<std::unique_ptr<ChatTemplate>> Parse(std::string_view source);
   ~ChatTemplate();
   // kMalformed: raise_exception's text or a type error with its line. kUnsupported: a filter or function that is
   // unknown. kInvalidArgument: a limit was reached, or some JSON in the input does not parse.
   Result<std::string> Render(const ChatInput& input, const TemplateLimits& limits = {}) const;
+  // The same, but where it fails with an empty message, and not with a list of parts in its place, that counts: an
+  // empty message is none of the caller's mistakes.
+  Result<std::string> RenderChat(const ChatInput& input, const TemplateLimits& limits = {}) const;
 
  private:
   ChatTemplate();

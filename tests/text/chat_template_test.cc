@@ -41,6 +41,25 @@ TEST(ChatTemplate, DefaultIsChatMl) {
   EXPECT_EQ(*Render(std::string(DefaultChatTemplate()), input), "<|im_start|>system\ns<|im_end|>\n");
 }
 
+TEST(ChatTemplate, AnEmptyMessageIsAMessage) {
+  // SmolVLM's way to find images.
+  const auto parsed = ChatTemplate::Parse(
+      "{% for m in messages %}{{ m['role'] }}{% if m['content'][0]['type'] == 'image' %}:{% else %}: {% endif %}"
+      "{% if m['content'] is string %}{{ m['content'] }}{% else %}{% for p in m['content'] %}{{ p['text'] }}{% endfor "
+      "%}"
+      "{% endif %};{% endfor %}");
+  ASSERT_TRUE(parsed.ok());
+  ChatInput input;
+  input.messages = {{"user", "Hi", ""}, {"assistant", "", ""}, {"user", "Hello", ""}};
+  const auto text = (*parsed)->RenderChat(input);
+  ASSERT_TRUE(text.ok()) << text.status().message();
+  EXPECT_EQ(*text, "user: Hi;assistant: ;user: Hello;");
+  // Other errors stay.
+  const auto broken = ChatTemplate::Parse("{{ messages[7]['content']['x']['y'] }}");
+  ASSERT_TRUE(broken.ok());
+  EXPECT_FALSE((*broken)->RenderChat(input).ok());
+}
+
 TEST(ChatTemplate, BadJsonIsTheCallersFault) {
   const auto expect = [](const ChatInput& input, const std::string& part) {
     const Result<std::string> text = Render("{{ messages }}", input);
