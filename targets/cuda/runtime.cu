@@ -23,19 +23,24 @@ cudaStream_t Stream(void* stream) {
 // Compiled for the same GPUs as all kernels.
 __global__ void Probe() {}
 
-__device__ uint32_t groups_answer;
-__global__ void ProbeGroups() {
-  groups_answer = kHasGroups ? 1 : 0;
+__global__ void ProbeGroups(uint32_t* answer) {
+  *answer = kHasGroups ? 1 : 0;
 }
 // Whether the code that the driver loads has them is asked of that code itself: versions do not tell sm_90a's from what
 // the driver made of PTX for 90 (CUDA_FORCE_PTX_JIT), in which those kernels are empty. Of the device in use.
 bool HasGroups(const cudaFuncAttributes& probe) {
   if (probe.ptxVersion != 90 || probe.binaryVersion != 90) return false;
   uint32_t answer = 0;
-  ProbeGroups<<<1, 1>>>();
+  uint32_t* told = nullptr;  // a variable of the device would be one of the library, too
+  if (cudaMalloc(&told, sizeof(answer)) != cudaSuccess) {
+    cudaGetLastError();
+    return false;
+  }
+  ProbeGroups<<<1, 1>>>(told);
   const cudaError_t launched = cudaGetLastError();
-  const cudaError_t read = cudaMemcpyFromSymbol(&answer, groups_answer, sizeof(answer));
+  const cudaError_t read = cudaMemcpy(&answer, told, sizeof(answer), cudaMemcpyDeviceToHost);
   if (read != cudaSuccess) cudaGetLastError();
+  cudaFree(told);
   return launched == cudaSuccess && read == cudaSuccess && answer == 1;
 }
 
