@@ -3,11 +3,11 @@
 #include <stdlib.h>
 
 #include <cmath>
-#include <random>
 
 #include "edge/cli/builtin.h"
 #include "edge/cli/console.h"
 #include "edge/cli/tuning_file.h"
+#include "edge/random.h"
 
 namespace mote::cli {
 namespace {
@@ -100,8 +100,7 @@ SamplingOptions ConvertSampling(const SamplingFlags& flags) {
   sampling.presence_penalty = flags.presence_penalty;
   sampling.frequency_penalty = flags.frequency_penalty;
   if (flags.seed == "-1") {
-    std::random_device device;
-    sampling.seed = static_cast<uint64_t>(device()) << 32 | device();
+    sampling.seed = edge::RandomBits();
   } else {
     sampling.seed = strtoull(flags.seed.c_str(), nullptr, 10);
   }

@@ -13,6 +13,7 @@
 #endif
 
 #include "engine/api/mote.h"
+#include "tests/support/api_handles.h"
 #include "tests/support/tiny_model.h"
 
 namespace mote::testing {
@@ -28,15 +29,6 @@ TinyModelOptions Tiny(uint64_t seed = 1) {
   options.seed = seed;
   return options;
 }
-
-struct ModelDeleter {
-  void operator()(mote_model* m) const { mote_model_free(m); }
-};
-struct SessionDeleter {
-  void operator()(mote_session* s) const { mote_session_free(s); }
-};
-using ModelPtr = std::unique_ptr<mote_model, ModelDeleter>;
-using SessionPtr = std::unique_ptr<mote_session, SessionDeleter>;
 
 mote_model_params OneThread() {
   mote_model_params params = mote_model_default_params();

@@ -8,15 +8,11 @@
 #include <vector>
 
 #include "engine/api/mote.h"
+#include "tests/support/api_handles.h"
 #include "tests/support/tiny_model.h"
 
 namespace mote::testing {
 namespace {
-
-struct ModelDeleter {
-  void operator()(mote_model* m) const { mote_model_free(m); }
-};
-using ModelPtr = std::unique_ptr<mote_model, ModelDeleter>;
 
 class RefusalApiTest : public ::testing::Test {
  protected:

@@ -16,23 +16,11 @@
 #endif
 
 #include "engine/api/mote.h"
+#include "tests/support/api_handles.h"
 #include "tests/support/tiny_model.h"
 
 namespace mote::testing {
 namespace {
-
-struct ModelDeleter {
-  void operator()(mote_model* m) const { mote_model_free(m); }
-};
-struct SessionDeleter {
-  void operator()(mote_session* s) const { mote_session_free(s); }
-};
-struct PromptDeleter {
-  void operator()(mote_prompt* p) const { mote_prompt_free(p); }
-};
-using ModelPtr = std::unique_ptr<mote_model, ModelDeleter>;
-using SessionPtr = std::unique_ptr<mote_session, SessionDeleter>;
-using PromptPtr = std::unique_ptr<mote_prompt, PromptDeleter>;
 
 // Everything that can be told of a generation, to be compared bit for bit.
 struct Told {

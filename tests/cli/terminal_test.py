@@ -102,6 +102,15 @@ class Terminal(unittest.TestCase):
                 return os.waitstatus_to_exitcode(status)
         self.fail("it did not end")
 
+    def save(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "chat.json")
+            self.wait_for_prompt()
+            self.say(b"/save " + path.encode())
+            self.wait_for(rb"messages in")
+            with open(path, encoding="utf-8") as file:
+                return json.load(file)
+
     def test_conversation(self):
         self.wait_for(rb"/help lists")
         self.wait_for_prompt()
@@ -136,13 +145,9 @@ class Terminal(unittest.TestCase):
         self.wait_for_prompt()
         self.say("gr\u00fc\u00df".encode())
         self.wait_for(rb"prompt \d+ tokens.*answer")
-        with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, "chat.json")
-            self.wait_for_prompt()
-            self.say(b"/save " + path.encode())
-            self.wait_for(rb"2 messages in")
-            with open(path, encoding="utf-8") as file:
-                self.assertEqual(json.load(file)[0]["content"], "gr\u00fc\u00df")
+        messages = self.save()
+        self.assertEqual(len(messages), 2)
+        self.assertEqual(messages[0]["content"], "gr\u00fc\u00df")
 
     def test_end_of_input(self):
         self.wait_for_prompt()
@@ -225,15 +230,6 @@ class LongAnswers(Terminal):
         self.wait_for_prompt()
         self.say(message)
         self.wait_for(message + rb"[^a-z]*([a-zA-Z]+[^a-zA-Z]+){5}")  # its echo, and some words
-
-    def save(self):
-        with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, "chat.json")
-            self.wait_for_prompt()
-            self.say(b"/save " + path.encode())
-            self.wait_for(rb"messages in")
-            with open(path, encoding="utf-8") as file:
-                return json.load(file)
 
     def test_interrupt_stops_the_answer_and_keeps_it(self):
         self.begin_an_answer(b"hello")

@@ -360,8 +360,11 @@ class UnderLoad(unittest.TestCase):
 
     def test_without_a_queue_a_session_that_is_free_is_given(self):
         with Server("--slots", "1", "--queue-length", "0", "--cache-size", "0", model=STORIES) as server:
+            ask = {"prompt": "Once", "max_tokens": 2}
             for _ in range(2):
-                server.ask("/v1/completions", {"prompt": "Once", "max_tokens": 2})
+                # Health's own question may have the session for a moment.
+                eventually(lambda: server.request("POST", "/v1/completions", ask)[0] == 200, "it is served")
+            eventually(lambda: server.metric("mote:num_requests_running") == 0, "the session is free")
             stream = server.stream("/v1/completions", {"prompt": "0", **LONG, "temperature": 1})
             next(stream)
             status, _, text = server.request("POST", "/v1/completions", {"prompt": "x", "max_tokens": 2})

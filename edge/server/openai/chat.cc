@@ -71,9 +71,7 @@ std::optional<ApiError> ReadChat(const OpenAiContext& endpoint, Json& body, Task
   const OpenAiLimits& limits = endpoint.options.limits;
   if (auto error = ReadSampling(body, limits, task)) return error;
   // The name that replaced max_tokens counts where both are there.
-  task->max_tokens = static_cast<int>(GetInteger(body, "max_completion_tokens", task->max_tokens));
-  if (task->max_tokens == 0)
-    return BadField("max_completion_tokens", "max_completion_tokens must be at least 1, or left out");
+  if (auto error = ReadMaxTokens(body, "max_completion_tokens", task)) return error;
   LimitAnswer(limits, task);
   if (auto error = ReadLogprobs(body, task)) return error;
   if (const Json* modalities = Find(body, "modalities");

@@ -82,8 +82,7 @@ std::optional<ApiError> ReadInput(const Json& body, const OpenAiLimits& limits, 
 std::optional<ApiError> ReadResponse(const OpenAiContext& endpoint, const Json& body, Task* task, AnswerForm* form) {
   const OpenAiLimits& limits = endpoint.options.limits;
   if (auto error = ReadSampling(body, limits, task)) return error;
-  task->max_tokens = static_cast<int>(GetInteger(body, "max_output_tokens", task->max_tokens));
-  if (task->max_tokens == 0) return BadField("max_output_tokens", "max_output_tokens must be at least 1, or left out");
+  if (auto error = ReadMaxTokens(body, "max_output_tokens", task)) return error;
   LimitAnswer(limits, task);
   task->logprobs = static_cast<int>(GetInteger(body, "top_logprobs", -1));
   if (const Json* text = Find(body, "text")) {

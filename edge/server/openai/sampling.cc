@@ -6,9 +6,9 @@
 #include <atomic>
 #include <cmath>
 #include <limits>
-#include <random>
 #include <utility>
 
+#include "edge/random.h"
 #include "edge/server/openai/messages.h"
 
 namespace mote::server {
@@ -121,11 +121,17 @@ void AddSamplingFields(const OpenAiLimits& limits, Table* table) {
 
 uint64_t AnySeed(const SamplingOptions& sampling) {
   if (sampling.temperature == 0) return sampling.seed;
-  static const uint64_t start = (uint64_t{std::random_device{}()} << 32) | std::random_device{}();
+  static const uint64_t start = edge::RandomBits();
   static std::atomic<uint64_t> count{0};
   // Requests are told apart here, and neighbours by the sampler, which spreads its seed over all bits. An odd step goes
   // through all seeds, and far beyond the choices of a request, whose seeds follow its own one by one.
   return start + count.fetch_add(1, std::memory_order_relaxed) * 0x9E3779B97F4A7C15u;
+}
+
+std::optional<ApiError> ReadMaxTokens(const Json& body, const std::string& field, Task* task) {
+  task->max_tokens = static_cast<int>(GetInteger(body, field, task->max_tokens));
+  if (task->max_tokens == 0) return BadField(field, field + " must be at least 1, or left out");
+  return std::nullopt;
 }
 
 void LimitAnswer(const OpenAiLimits& limits, Task* task) {
@@ -136,8 +142,8 @@ void LimitAnswer(const OpenAiLimits& limits, Task* task) {
 
 std::optional<ApiError> ReadSampling(const Json& body, const OpenAiLimits& limits, Task* task) {
   task->model = GetString(body, "model");
-  task->max_tokens = static_cast<int>(GetInteger(body, "max_tokens", -1));
-  if (task->max_tokens == 0) return BadField("max_tokens", "max_tokens must be at least 1, or left out");
+  task->max_tokens = -1;
+  if (auto error = ReadMaxTokens(body, "max_tokens", task)) return error;
   SamplingOptions& sampling = task->sampling;
   sampling.temperature = static_cast<float>(GetNumber(body, "temperature", sampling.temperature));
   sampling.top_p = static_cast<float>(std::max(GetNumber(body, "top_p", sampling.top_p), kLeastTopP));

@@ -19,6 +19,9 @@ void AddSamplingFields(const OpenAiLimits& limits, Table* table);
 // Another one each time, where chance has a say: greedy answers are the same with any, and kept by it.
 uint64_t AnySeed(const SamplingOptions& sampling);
 
+// `field`, by one of the names that the protocols have for it; task->max_tokens stays where it is left out.
+std::optional<ApiError> ReadMaxTokens(const Json& body, const std::string& field, Task* task);
+
 // Holds the answer to what the server lets one have, whatever the request says or leaves out. After all that reads it.
 void LimitAnswer(const OpenAiLimits& limits, Task* task);
 

@@ -5,9 +5,9 @@
 
 #include <atomic>
 #include <cmath>
-#include <random>
 #include <utility>
 
+#include "edge/random.h"
 #include "edge/server/openai/json.h"
 #include "edge/server/serving/status.h"
 
@@ -69,7 +69,7 @@ void SendAnswer(Reply& reply, std::string json, const Summary& summary) {
 }
 
 std::string NewId(std::string_view prefix) {
-  static const uint64_t seed = (uint64_t{std::random_device{}()} << 32) | std::random_device{}();
+  static const uint64_t seed = edge::RandomBits();
   static std::atomic<uint64_t> count{0};
   constexpr char kLetters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
   const uint64_t number = count.fetch_add(1, std::memory_order_relaxed);

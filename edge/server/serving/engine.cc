@@ -64,9 +64,7 @@ bool Engine::Submit(std::shared_ptr<Work> work, ApiError* refusal) {
     }
     const uint32_t waiting = Waiting();
     // One that a session is free for does not wait.
-    const bool free = queue_[0].size() + queue_[1].size() + works_ - placed_ + computing_.size() <
-                      static_cast<size_t>(options_.slots);
-    const bool all = waiting >= options_.queue_length && !free;
+    const bool all = Unplaced() >= FreeSessions() + options_.queue_length;
     // One tenant may fill half of the queue: the rest stays open to others.
     const bool own =
         !work->task.tenant.empty() && queue_[images].size(work->task.tenant) >= std::max(1u, options_.queue_length / 2);
@@ -114,12 +112,19 @@ double Engine::DrainRate() const {
   return age > 0 ? count / age : 0;
 }
 
-// Those in the queue, and those taken from it ahead of time, less those that sessions are free for.
+// Those in the queue, and those taken from it ahead of time.
+size_t Engine::Unplaced() const {
+  return queue_[0].size() + queue_[1].size() + works_ - placed_;
+}
+
+size_t Engine::FreeSessions() const {
+  const size_t slots = static_cast<size_t>(options_.slots);
+  return slots - std::min(computing_.size(), slots);
+}
+
 uint32_t Engine::Waiting() const {
-  const size_t unplaced = queue_[0].size() + queue_[1].size() + works_ - placed_;
-  const size_t free =
-      static_cast<size_t>(options_.slots) - std::min(computing_.size(), static_cast<size_t>(options_.slots));
-  return static_cast<uint32_t>(unplaced - std::min(unplaced, free));
+  const size_t unplaced = Unplaced();
+  return static_cast<uint32_t>(unplaced - std::min(unplaced, FreeSessions()));
 }
 
 bool Engine::HasWaited(const Work& work, double now) const {
@@ -130,7 +135,7 @@ EngineState Engine::state() const {
   const std::lock_guard lock(mutex_);
   EngineState state;
   state.waiting = Waiting();
-  state.running = static_cast<uint32_t>(queue_[0].size() + queue_[1].size()) + works_ - state.waiting;
+  state.running = static_cast<uint32_t>(Unplaced()) + placed_ - state.waiting;
   uint64_t held = 0;
   uint64_t room = 0;
   for (const SlotState& slot : slot_states_) {

@@ -130,8 +130,11 @@ class Engine {
   void Fail(Work& work, ApiError error);
   void Finish(Work& work);
   void Account(const Work& work, const Summary& summary);
-  double DrainRate() const;                            // with mutex_ held, as the next one
-  uint32_t Waiting() const;                            // works, for a session
+  // With mutex_ held.
+  double DrainRate() const;
+  size_t Unplaced() const;                             // works without a session
+  size_t FreeSessions() const;                         // for them
+  uint32_t Waiting() const;                            // works for which none is free
   bool HasWaited(const Work& work, double now) const;  // too long
   uint32_t AdmissionLimit() const;
 
