@@ -74,11 +74,11 @@ check_memory() {
 check_steps() {
   local code=0
   timeout 60 "$folder/tests/cuda/test_cuda_device" \
-    --gtest_filter='*DoesNotShow:*DoNotShow:*TypesAgree*:*LongContexts*:*TheBestLogits*' >"$out/test.log" 2>&1 || status=1
+    --gtest_filter='*DoesNotShow:*DoNotShow:*TypesAgree*:*LongContexts*:*TheBestLogits*:CudaPersistent*' >"$out/test.log" 2>&1 || status=1
   grep -E '^\[  (PASSED|FAILED)|tests ran' "$out/test.log" | tee -a "$report" || true
   command -v compute-sanitizer >/dev/null || return
   timeout 40 compute-sanitizer --tool racecheck --error-exitcode 9 "$folder/tests/cuda/test_cuda_device" \
-    --gtest_filter='*WhatProductsDo*' >"$out/racecheck.log" 2>&1 || code=$?
+    --gtest_filter='*WhatProductsDo*:CudaPersistent.TheSameBits' >"$out/racecheck.log" 2>&1 || code=$?
   if ((code == 124)); then
     tell "racecheck: cut off after 40 s"
     return
@@ -131,6 +131,16 @@ measure_model() {
   tell "### $(basename "$model")"
   if wants models || wants steps; then
     timeout "$(seconds_left)" "$folder/edge/mote" bench "$model" --device cuda -ngl all -p 512 -n 128 -r 3 | tee -a "$report" || status=1
+    # Launch by launch and as persistent kernels, in turns.
+    local turn switch
+    for turn in 1 2; do
+      for switch in "" --persistent-steps; do
+        (($(seconds_left) > 30)) || break 2
+        tell "turn $turn: ${switch:-launches}"
+        # shellcheck disable=SC2086  # no word where there is no switch
+        timeout 60 "$folder/edge/mote" bench "$model" --device cuda -ngl all $switch -p 0 -n 128 -r 3 | tee -a "$report" || status=1
+      done
+    done
     timeout "$(seconds_left)" "$folder/edge/mote" bench "$model" --device cuda -ngl all --fast-prompts -p 512 -n 0 -r 3 | tee -a "$report" || status=1
   fi
   if wants streams && [[ $model != *-@(Q4_K_M|Q8_0|F16).gguf ]]; then

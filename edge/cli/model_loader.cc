@@ -30,6 +30,7 @@ v0::ModelOptions Convert(const ModelOptions& options, When when) {
   converted.gpu_layers = params.gpu_layers;
   converted.dynamic_sparsity = params.dynamic_sparsity != 0;
   converted.fast_prompts = params.fast_prompts != 0;
+  converted.persistent_steps = params.persistent_steps != 0;
   converted.autotune = when == When::kAtStart && params.autotune != 0;
   converted.tuning = when == When::kLater && options.autotune != "off" ? ReadTuning(TuningPath()) : params.tuning;
   converted.split = options.split;

@@ -105,6 +105,8 @@ void ModelOptions::AddAll(CLI::App& command) {
                    "Take small activations as zero, by the thresholds of mote sparsify --activations");
   command.add_flag("--fast-prompts", fast_prompts,
                    "Read prompts by a matrix unit of the processor (AMX) or of the GPU (Hopper), where there is one");
+  command.add_flag("--persistent-steps", persistent_steps,
+                   "On a GPU: one kernel for all layers of a generated token (experimental)");
   command
       .add_option("--autotune", autotune,
                   "on: try out while loading what is fastest here, and remember it; off: neither; again: try anew")
@@ -173,6 +175,7 @@ mote_model_params ModelOptions::Params() const {
   params.device = device.c_str();
   params.dynamic_sparsity = dynamic_sparsity ? 1 : 0;
   params.fast_prompts = fast_prompts ? 1 : 0;
+  params.persistent_steps = persistent_steps ? 1 : 0;
   params.gpu_layers = gpu_layers == "auto"  ? MOTE_GPU_LAYERS_AUTO
                       : gpu_layers == "all" ? MOTE_GPU_LAYERS_ALL
                                             : atoi(gpu_layers.c_str());

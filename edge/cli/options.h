@@ -33,6 +33,7 @@ struct ModelOptions {
   std::string gpu_layers = "auto";
   bool dynamic_sparsity = false;
   bool fast_prompts = false;
+  bool persistent_steps = false;
   std::string autotune = "on";      // what of it is remembered, and whether: edge/cli/tuning_file.h
   std::string split;                // empty: the model is this process's alone
   const mote_link* link = nullptr;  // SplitGuard sets it

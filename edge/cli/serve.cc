@@ -66,6 +66,7 @@ ModelOptions OptionsFor(const Settings& settings, const std::string& path) {
   options.device = server::DeviceName(settings.device);
   options.gpu_layers = settings.gpu_layers;
   options.fast_prompts = settings.fast_prompts;
+  options.persistent_steps = settings.persistent_steps;
   options.autotune = settings.autotune;
   options.split = settings.split;
   options.verbose = settings.log_level == server::LogLevel::kDebug;

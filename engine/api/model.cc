@@ -178,6 +178,11 @@ Result<ModelParams> ConvertModelParams(const mote_model_params& given, Loaded* l
     return Error(Code::kInvalidArgument, "fast_prompts is %d; it must be 0 (off) or 1 (on)", given.fast_prompts);
   }
   params.fast_prompts = given.fast_prompts == 1;
+  if (given.persistent_steps != 0 && given.persistent_steps != 1) {
+    return Error(Code::kInvalidArgument, "persistent_steps is %d; it must be 0 (off) or 1 (on)",
+                 given.persistent_steps);
+  }
+  params.persistent_steps = given.persistent_steps == 1;
   if (given.autotune != 0 && given.autotune != 1) {
     return Error(Code::kInvalidArgument, "autotune is %d; it must be 0 (off) or 1 (on)", given.autotune);
   }

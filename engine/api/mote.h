@@ -134,14 +134,14 @@ typedef struct mote_model_params {
                         Read during the call only */
   const struct mote_link* link; /* to the other processes that hold the model's layers; NULL: all are here. Copied; what
                                    it points to is used as long as the model lives. See mote_split.h */
-  /* 1: prompts are read by a matrix unit, where there is one: the processor's (AMX), if no weight is block-sparse, 1.4
-   * to 2.1 times as fast, 3 in F16; or a Hopper GPU's, 1.2 to 1.9 times. A token's logits then depend on whether it,
-   * and those before it, were read (two tokens and more in a call) or generated: an answer that is sent back as part of
-   * a prompt is not quite the one in the cache. Nothing else about them changes: they are the same bits in any batch. 0
-   * (default): off */
+  /* 1: prompts are read by a matrix unit: the processor's (AMX; no block-sparse weights), 1.4 to 2.1 times as fast, 3
+   * in F16; or a Hopper GPU's, 1.2 to 1.9 times. A token's logits then depend on whether it, and those before it, were
+   * read (two and more in a call) or generated, though not on the batch. 0 (default), or where there is none: off */
   int32_t fast_prompts;
   const char* tuning; /* lines of mote_model_tuning; NULL (default): none. Read during the call only */
   int32_t autotune;   /* 1: tries out what they do not say; 0 (default): does not. mote_tuning.h explains both */
+  /* 1: on a GPU one kernel does all layers of a token (experimental; docs/gpu.md); 0 (default): many do */
+  int32_t persistent_steps;
 } mote_model_params;
 
 #define MOTE_GPU_LAYERS_AUTO (-1)

@@ -27,6 +27,7 @@ struct ModelOptions {
   int32_t gpu_layers = MOTE_GPU_LAYERS_AUTO;
   bool dynamic_sparsity = false;    // see mote_model_params
   bool fast_prompts = false;        // likewise
+  bool persistent_steps = false;    // likewise
   std::string tuning;               // lines of Model::Tuning; see mote_tuning.h
   bool autotune = false;            // likewise
   std::string split;                // with `link`; see mote_model_params
@@ -54,6 +55,7 @@ struct ModelOptions {
     params.gpu_layers = gpu_layers;
     params.dynamic_sparsity = dynamic_sparsity ? 1 : 0;
     params.fast_prompts = fast_prompts ? 1 : 0;
+    params.persistent_steps = persistent_steps ? 1 : 0;
     params.tuning = tuning.empty() ? nullptr : tuning.c_str();
     params.autotune = autotune ? 1 : 0;
     params.split = split.empty() ? nullptr : split.c_str();

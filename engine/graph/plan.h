@@ -54,6 +54,8 @@ struct Plan {
   const ActivationRules* activations = nullptr;
   // Rows that are read (Step::read_from) may have sums of their own, where that is faster: Backend::has_fast_prompts.
   bool fast_prompts = false;
+  // On a GPU: the layers of a step of one row are one kernel, whose blocks stay, where that can be. The same bits.
+  bool persistent_steps = false;
 };
 
 Result<Plan> MakePlan(const Graph& graph, uint32_t max_tokens, uint32_t max_outputs);

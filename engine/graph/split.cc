@@ -25,6 +25,7 @@ Status MakePlans(const Plan& plan, uint32_t front_layers, SplitPlans* plans) {
   MOTE_ASSIGN_OR_RETURN(plans->back, MakePlan(plans->graphs.back, plan.max_tokens, plan.max_outputs));
   plans->front.cache = plans->back.cache = plan.cache;
   plans->front.fast_prompts = plans->back.fast_prompts = plan.fast_prompts;
+  plans->front.persistent_steps = plans->back.persistent_steps = plan.persistent_steps;
   return Status();
 }
 

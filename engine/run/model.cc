@@ -62,6 +62,7 @@ Result<std::unique_ptr<Model>> Model::Prepare(std::unique_ptr<GgufFile> file, co
   DeviceRequest device = params.device;
   device.sparse = params.sparse;
   m.plan_.fast_prompts = params.fast_prompts;
+  m.plan_.persistent_steps = params.persistent_steps;
   if (params.fast_prompts && params.chain.transport != nullptr) {
     return Error(Code::kUnsupported, "fast prompts need all layers in one process; leave out one of the two");
   }
@@ -163,6 +164,9 @@ Result<std::unique_ptr<Model>> Model::Load(std::unique_ptr<GgufFile> file, const
                                              StepWork(m.graph_));
   m.stepper_ = std::make_unique<Stepper>(*m.scheduler_, m.platform_->CreateMonitor());
   if (params.device.device != "cpu") Log(context, LogLevel::kInfo, "device: %s", m.device().reason.c_str());
+  if (params.persistent_steps && m.device_.gpu_layers == 0) {
+    Log(context, LogLevel::kWarning, "persistent steps: no layer of this model is on a GPU; they are as ever");
+  }
   if (params.fast_prompts && !m.fast_prompts_) {
     Log(context, LogLevel::kWarning,
         "fast prompts: there is no matrix unit for this model here; they are read as ever");

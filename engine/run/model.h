@@ -39,6 +39,7 @@ struct ModelParams {
   SparsePath sparse = SparsePath::kAuto;
   bool dynamic_sparsity = false;  // as the file's activation rules say; on the CPU
   bool fast_prompts = false;      // Plan::fast_prompts; where there is no faster way, prompts are read as ever
+  bool persistent_steps = false;  // Plan::persistent_steps
   Tuning tuning;                  // of the CPU's part
   DeviceRequest device;
   ChainParams chain;  // of the lead: others hold some of the layers

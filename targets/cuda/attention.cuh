@@ -259,11 +259,11 @@ MOTE_KERNEL(kAttentionThreads, 2) AttentionKernel(const AttentionArgs args) {
 // Splits in order. Grid: (rows, blocks of 256 columns of all heads); a thread has a column.
 inline constexpr int kJoinThreads = static_cast<int>(kTileCols);
 inline constexpr uint32_t kJoinShared = kTileCols * sizeof(float);
-MOTE_KERNEL(kJoinThreads, 1) JoinKernel(const AttentionArgs args) {
-  LetNextBegin();
-  const uint32_t row = blockIdx.x;
+// By as many threads; `memory`: kJoinShared bytes; `wait` returns once the splits are there.
+template <class Wait>
+MOTE_DEVICE void JoinSplits(const AttentionArgs& args, uint32_t row, uint32_t tile, uint8_t* memory, Wait wait) {
   const uint32_t all = args.heads * args.value_dim;
-  const uint32_t column = blockIdx.y * kTileCols + threadIdx.x;
+  const uint32_t column = tile * kTileCols + threadIdx.x;
   const uint32_t head = column / args.value_dim, d = column % args.value_dim;
   const bool there = row < args.step->counts->rows[kRowsTokens];
   // The tile's splits begin at that of its first token.
@@ -273,7 +273,7 @@ MOTE_KERNEL(kJoinThreads, 1) JoinKernel(const AttentionArgs args) {
   const uint32_t first_row = there ? row - (row - segment.begin) % tokens : 0;
   const uint32_t first = SeenBy(args, first_row).begin / kSplitPositions;
   const Seen seen = SeenBy(args, there ? row : 0);
-  WaitForPrevious();
+  wait();
   if (!there) return;
   float out = 0, most = -INFINITY, sum = 0;
   if (column < all) {
@@ -293,7 +293,7 @@ MOTE_KERNEL(kJoinThreads, 1) JoinKernel(const AttentionArgs args) {
     if (column < all) args.out[static_cast<uint64_t>(row) * all + column] = out;
     return;
   }
-  float* results = reinterpret_cast<float*>(SharedMemory());
+  float* results = reinterpret_cast<float*>(memory);
   results[threadIdx.x] = out;
   SyncBlock();
   if (threadIdx.x >= static_cast<uint32_t>(kWarp)) return;
@@ -301,7 +301,11 @@ MOTE_KERNEL(kJoinThreads, 1) JoinKernel(const AttentionArgs args) {
 #pragma unroll
   for (uint32_t j = 0; j < 8; ++j) v[j] = results[threadIdx.x * 8 + j];
   QuantizeColumns(v, true, threadIdx.x * 8, args.acts == Acts::kBytes256, true,
-                  args.rounded + row * ActRowBytes(args.acts, all) + blockIdx.y * kActBlockBytes);
+                  args.rounded + row * ActRowBytes(args.acts, all) + tile * kActBlockBytes);
+}
+MOTE_KERNEL(kJoinThreads, 1) JoinKernel(const AttentionArgs args) {
+  LetNextBegin();
+  JoinSplits(args, blockIdx.x, blockIdx.y, SharedMemory(), [] { WaitForPrevious(); });
 }
 
 }  // namespace mote::cuda

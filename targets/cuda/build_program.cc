@@ -89,6 +89,7 @@ void CudaProgram::Build() {
   if (reads_) read_launches_ = List(true);
   launches_ = List(false);
   for (const uint32_t rows : {1u, kFuseRows, kGraphRows}) few_rows_.push_back({rows, Fuse(rows)});
+  FindPersistentRun();
 }
 
 // All launches, none done by another; `reads`: of steps with tokens that are read.

@@ -150,6 +150,10 @@ Result<std::unique_ptr<CudaProgram>> CudaProgram::Create(const Plan& plan, const
                         CudaWeights::Load(*plan.graph, file, context, progress, device, program->stream_));
   MOTE_RETURN_IF_ERROR(program->UploadRopes());
   program->Build();
+  if (plan.persistent_steps && program->persistent_.launcher == nullptr) {
+    Log(context, LogLevel::kWarning,
+        "persistent steps: this model's layers are more than they can do; they are as ever");
+  }
   return program;
 }
 
@@ -163,6 +167,7 @@ CudaProgram::~CudaProgram() {
 void CudaProgram::DropGraphs() {
   for (const auto& [key, graph] : graphs_) FreeGraph(graph);
   graphs_.clear();
+  persistent_.orders.clear();
 }
 
 Status CudaProgram::Allocate() {
@@ -430,6 +435,7 @@ Status CudaProgram::RunLaunches(const Key& exact) {
   if (exact.best > 0) key.best = Capacity(kRowsLogits, key.rows);
   auto found = graphs_.find(key);
   if (found == graphs_.end()) {
+    MOTE_RETURN_IF_ERROR(PreparePersistent(key.rows, key.splits));
     MOTE_RETURN_IF_ERROR(CudaStatus(BeginCapture(stream_), "capturing a step"));
     const Status launched = LaunchAll({std::min(key.rows, plan_.max_tokens), key.splits, key.best});
     void* graph = nullptr;

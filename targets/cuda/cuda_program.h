@@ -22,6 +22,7 @@
 #include "targets/cuda/cuda_weights.h"
 #include "targets/cuda/device_memory.h"
 #include "targets/cuda/kernel_args.h"
+#include "targets/cuda/persistent_step.h"
 #include "targets/cuda/row_plan.h"
 
 namespace mote::cuda {
@@ -99,6 +100,19 @@ class CudaProgram : public Program {
     uint32_t rows;
     std::vector<Launch> launches;
   };
+  // Of the launches for one row, those that are one persistent kernel instead (persistent_program.cc).
+  struct PersistentRun {
+    uint32_t begin = 0, end = 0;  // of the launches; nothing: there is no such kernel
+    const PersistentLauncher* launcher = nullptr;
+    // With so many splits.
+    struct Orders {
+      DeviceMemory ops;
+      uint32_t count = 0;
+      PersistentLayout layout;
+    };
+    std::map<uint32_t, Orders> orders;
+    DeviceMemory arrived;
+  };
   struct Product {
     DType type;
     bool is_sparse;
@@ -147,6 +161,13 @@ class CudaProgram : public Program {
   // Row operations done by the launches around them: fuse_launches.cc.
   void CountUses();
   std::vector<Launch> Fuse(uint32_t rows);
+  // Persistent kernels: persistent_program.cc.
+  void FindPersistentRun();
+  // False: the launch is nothing for it.
+  bool AddPersistentOps(const Launch& launch, uint32_t splits, std::vector<PersistentOp>* ops,
+                        std::vector<DType>* types) const;
+  Status PreparePersistent(uint32_t rows, uint32_t splits);
+  void LaunchPersistent(uint32_t splits);
   bool FuseNorm(const Launch& rows, Launch* before, Launch* after);
   void FuseReadGates(std::vector<Launch>* launches);
   bool FuseReadGate(Launch* rows, const Launch& before, const Launch& after);
@@ -173,6 +194,8 @@ class CudaProgram : public Program {
   };
   Status RunLaunches(const Key& key);
   Status LaunchAll(const Key& key);
+  Status LaunchOne(const Launch& launch, const Key& key);
+  AttentionArgs AttentionOf(const Launch& launch, const Key& key) const;
   const std::vector<Launch>& LaunchesFor(uint32_t rows) const;
   ReadArgs ReadArgsOf(const Product& product) const;
   BestArgs ArgsOfBest() const;
@@ -223,6 +246,7 @@ class CudaProgram : public Program {
   std::vector<Launch> launches_;
   std::vector<Launch> read_launches_;  // of steps with tokens that are read, where those have products of their own
   std::vector<FewRows> few_rows_;      // fewest first
+  PersistentRun persistent_;           // of the first of those
   std::vector<RowArgs> row_launches_;
   std::vector<Product> products_;
   std::vector<AttentionArgs> attentions_;

@@ -319,6 +319,30 @@ struct AttentionArgs {
   Prompts prompts;
 };
 
+// What a persistent kernel does of a step of one row, in order: an operation begins when the one before it is done.
+enum class PersistentKind : uint8_t { kProduct, kNormProduct, kNormHeads, kNormGate, kAttention, kJoin };
+struct alignas(16) PersistentOp {
+  PersistentKind kind;
+  uint8_t second;     // products: weights are of the kernel's second type
+  uint8_t row_tiles;  // products: of a unit, of a gate those of both matrices
+  uint32_t blocks;    // attention's and joins', as if they were launches: of all splits
+  uint32_t parts;     // who takes part and says when it is done: teams, of attention blocks
+  union {
+    MatMulArgs product;
+    AttentionArgs attention;
+  };
+};
+struct PersistentArgs {
+  const PersistentOp* ops;
+  uint32_t count;
+  uint32_t* arrived;  // (count): zero before and after
+  // In a block's shared memory, behind the rings of all teams: where a team's own begins, its bytes, and where the
+  // copies of operations are.
+  uint32_t team_at;
+  uint32_t team_bytes;
+  uint32_t window_at;
+};
+
 struct RouteArgs {
   const StepCounts* counts;
   uint8_t rows_kind;

@@ -31,6 +31,27 @@ bool LaunchSparseMatMul(DType type, SparseMatMulArgs args, uint32_t tokens, void
 void LaunchRows(const RowArgs& args, uint32_t rows, void* stream);
 void LaunchRope(const RopeArgs& args, uint32_t rows, void* stream);
 void LaunchAttention(const AttentionArgs& args, uint32_t rows, void* stream);
+// Of attention in a persistent kernel; zeros: it cannot be.
+struct AttentionShape {
+  uint32_t shared_bytes;
+  uint32_t head_tiles;  // times splits: blocks
+  uint32_t joins;       // blocks that join splits
+};
+// The layers of a step of one row as one kernel (persistent.cuh), for weights of one or two types.
+struct PersistentLauncher {
+  DType first, second;
+  uint32_t most_teams;
+  // Of shared memory, of each team: rings; copies of operations.
+  uint32_t ring_bytes;
+  uint32_t window_bytes;
+  uint32_t (*team_bytes)(const PersistentOp& op);  // and what a product wants besides
+  AttentionShape (*attention)(const AttentionArgs& args);
+  void (*launch)(const PersistentArgs& args, uint32_t teams, uint32_t shared, void* stream);
+};
+PersistentLauncher PersistentOf_q4_0();
+PersistentLauncher PersistentOf_q8_0();
+PersistentLauncher PersistentOf_q4_k();  // and Q6_K
+
 void LaunchRoute(const RouteArgs& args, uint32_t rows, void* stream);
 void LaunchCombine(const CombineArgs& args, uint32_t rows, void* stream);
 

@@ -105,12 +105,11 @@ constexpr uint32_t OneTokenShared(uint32_t row_tiles) {
          PairBytes<kRowTiles, kFused>() + (HasNorm(kFused) ? NormShared(row_tiles) : row_tiles * kActBlockBytes);
 }
 
-// The sums of a warp's stretch of one row of tiles, from the tiles that come next in its ring.
-template <DType kType, int kRowTiles, bool kGate>
-MOTE_DEVICE void MultiplyTiles(const MatMulArgs& args, uint32_t warp, uint32_t begin, uint32_t end,
-                               const uint8_t* own_acts, const MmaStart& start, uint8_t* ring, uint8_t** slot,
-                               TileFeed<kType, kRowTiles, kGate>* feed, float* out) {
-  using Feed = TileFeed<kType, kRowTiles, kGate>;
+// The sums of a warp's stretch of one row of tiles, from the tiles that come next in its ring. `fetch` asks for one
+// more tile, to the place that it is given, as a group of copies.
+template <DType kType, class Fetch>
+MOTE_DEVICE void MultiplyTiles(uint32_t begin, uint32_t end, const uint8_t* own_acts, const MmaStart& start,
+                               uint8_t* ring, uint8_t** slot, Fetch& fetch, float* out) {
   GlobalActs<1> acts = {};  // of one token, wherever they lie
   acts.base = own_acts + begin * kActBlockBytes;
   acts.lane = start.lane;
@@ -124,7 +123,7 @@ MOTE_DEVICE void MultiplyTiles(const MatMulArgs& args, uint32_t warp, uint32_t b
     LoadHalf<kType, false>(own, 0, start.lane, &halves[0]);
     LoadHalf<kType, false>(own, 1, start.lane, &halves[1]);
     SyncWarp();
-    Feed::Fetch(args, warp, static_cast<uint32_t>(start.lane), own, feed);
+    fetch(own);
     *slot = own + FormatOf(kType).tile_bytes() == ring + RingBytes(kType) ? ring : own + FormatOf(kType).tile_bytes();
     SuperSums<1> super;
     HalfProduct<kType, 1, 1>(halves[0], 0, FirstPair<kType>(0), acts, start, &super, sum);
@@ -136,67 +135,56 @@ MOTE_DEVICE void MultiplyTiles(const MatMulArgs& args, uint32_t warp, uint32_t b
   out[start.lane / 4 + 8] = sum[0][2];
 }
 
-// Grid: blocks, that take every gridDim.x-th of args.units, each 16 * kRowTiles rows, of a gate half as many of both
-// matrices.
-template <DType kType, int kRowTiles, int kFused>
-MOTE_KERNEL(kFewThreads, kOneTokenBlocks)
-OneTokenKernel(const MatMulArgs args) {
+// What a block, or a team of one (persistent.cuh), has in shared memory besides its rings.
+struct UnitMemory {
+  float* sums;
+  float* other_sums;
+  HeadPair* pairs;
+  uint8_t* acts;
+};
+template <int kRowTiles, int kFused>
+MOTE_DEVICE UnitMemory LayOutUnits(uint32_t row_tiles, uint8_t* at) {
+  UnitMemory m;
+  m.sums = reinterpret_cast<float*>(at);
+  m.other_sums = m.sums + UnitSums<kRowTiles>(row_tiles);
+  m.pairs = reinterpret_cast<HeadPair*>(m.other_sums + UnitSums<kRowTiles>(row_tiles));
+  m.acts = reinterpret_cast<uint8_t*>(m.pairs) + PairBytes<kRowTiles, kFused>();
+  return m;
+}
+
+template <bool kGate>
+MOTE_DEVICE const MatrixArgs& MatrixOfUnit(const MatMulArgs& args, uint32_t unit) {
+  return kGate ? args.matrix[0] : MatrixOfTile(args, unit);
+}
+template <int kRowTiles, bool kGate>
+MOTE_DEVICE uint32_t RowTileOfUnit(const MatMulArgs& args, uint32_t unit) {
+  return (unit - MatrixOfUnit<kGate>(args, unit).first_tile) * (kGate ? kRowTiles / 2 : kRowTiles);
+}
+// Where the thread's pair of heads goes, before it is there.
+template <int kRowTiles>
+MOTE_DEVICE void PlacePair(const MatMulArgs& args, uint32_t unit, TokenRange token, HeadPair* pairs) {
+  const MatrixArgs& matrix = MatrixOfUnit<false>(args, unit);
+  const PairPlace place = PairOfThread<16 * kRowTiles>(matrix, RowTileOfUnit<kRowTiles, false>(args, unit), token);
+  if (place.there) pairs[threadIdx.x].cache = CacheOfPair(args.heads, matrix, place.row, place.token);
+}
+
+// Every `stride`-th unit from `unit` on, whose tiles come through the warps' rings: a warp's stretch is [begin, end).
+// Its pairs are placed. By all threads.
+template <DType kType, int kRowTiles, int kFused, class Fetch>
+MOTE_DEVICE void MultiplyUnits(const MatMulArgs& args, uint32_t unit, uint32_t stride, uint32_t begin, uint32_t end,
+                               uint32_t stretches, TokenRange token, const UnitMemory& m, uint8_t* ring, uint8_t** slot,
+                               Fetch& fetch) {
   constexpr uint32_t kRows = 16 * kRowTiles;
   constexpr bool kGate = HasGate(kFused);
-  using Feed = TileFeed<kType, kRowTiles, kGate>;
-  static_assert(!HasNorm(kFused) || OneTokenShared<kType, kRowTiles, kFused>(kNormTiles) <= NormingBytes(kType));
-  LetNextBegin();
-  const uint32_t warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
-  const uint32_t stretches = NumStretches(args.row_tiles);  // a division: now, and not when sums wait for it
-  const auto matrix_of = [&](uint32_t unit) -> const MatrixArgs& {
-    return kGate ? args.matrix[0] : MatrixOfTile(args, unit);
-  };
-  uint8_t* const ring = SharedMemory() + warp * RingBytes(kType);
-  float* const first_sums = reinterpret_cast<float*>(SharedMemory() + kStretches * RingBytes(kType));
-  float* const other_sums = first_sums + UnitSums<kRowTiles>(args.row_tiles);
-  HeadPair* const pairs = reinterpret_cast<HeadPair*>(other_sums + UnitSums<kRowTiles>(args.row_tiles));
-  uint8_t* const own_acts = reinterpret_cast<uint8_t*>(pairs) + PairBytes<kRowTiles, kFused>();
-  uint32_t unit = blockIdx.x;
-  Feed feed;
-  Feed::Start(args, unit, warp, &feed);
-  const uint32_t begin = feed.stretch.begin, end = feed.stretch.end;
-  // Before the kernel's turn. What is wanted first is asked for first.
-  NormWeights norm_weights;
-  if constexpr (HasNorm(kFused)) norm_weights = FetchNormWeights(args, begin, own_acts);
-  const TokenRange token = TokensOfBlock(args, 0, 1);
-#pragma unroll 1
-  for (uint32_t i = 0; i + 1 < OneTokenDepth(kType); ++i) {
-    Feed::Fetch(args, warp, lane, ring + i * FormatOf(kType).tile_bytes(), &feed);
-  }
-  const auto row_tile_of_unit = [&] {
-    return (unit - matrix_of(unit).first_tile) * (kGate ? kRowTiles / 2 : kRowTiles);
-  };
-  const auto place_pair = [&] {
-    const PairPlace place = PairOfThread<kRows>(matrix_of(unit), row_tile_of_unit(), token);
-    if (place.there) pairs[threadIdx.x].cache = CacheOfPair(args.heads, matrix_of(unit), place.row, place.token);
-  };
-  if constexpr (HasHeads(kFused)) place_pair();
-  WaitForPrevious();
-  if (token.first >= token.end) {
-    WaitCopies<0>();
-    return;
-  }
-  if constexpr (HasNorm(kFused)) {
-    NormActs(args, begin, end, FormatOf(kType).act_group == 256, norm_weights, own_acts);
-  } else {
-    TakeActs(args, begin, end, own_acts);
-  }
-  // The last place is asked for behind the activations, which are waited for.
-  Feed::Fetch(args, warp, lane, ring + (OneTokenDepth(kType) - 1) * FormatOf(kType).tile_bytes(), &feed);
+  const uint32_t warp = threadIdx.x / kWarp;
   const MmaStart start = StartOf(static_cast<int>(threadIdx.x) % kWarp);
-  uint8_t* slot = ring;
-  float* sums = first_sums;
+  float* sums = m.sums;
   while (true) {
-    const MatrixArgs& matrix = matrix_of(unit);
-    const uint32_t row_tile = row_tile_of_unit();
+    const MatrixArgs& matrix = MatrixOfUnit<kGate>(args, unit);
+    const uint32_t row_tile = RowTileOfUnit<kRowTiles, kGate>(args, unit);
     if constexpr (HasHeads(kFused)) {
       const PairPlace place = PairOfThread<kRows>(matrix, row_tile, token);
-      if (place.there) LoadTurn(args.heads, matrix, place.row, place.token, &pairs[threadIdx.x]);
+      if (place.there) LoadTurn(args.heads, matrix, place.row, place.token, &m.pairs[threadIdx.x]);
     }
     float added = 0;
     if (matrix.add != nullptr && row_tile * kTileRows + threadIdx.x < matrix.rows && threadIdx.x < kRows) {
@@ -204,16 +192,57 @@ OneTokenKernel(const MatMulArgs args) {
     }
 #pragma unroll 1
     for (uint32_t row = 0; row < static_cast<uint32_t>(kRowTiles) && begin < end; ++row) {
-      MultiplyTiles<kType, kRowTiles, kGate>(args, warp, begin, end, own_acts, start, ring, &slot, &feed,
-                                             sums + warp * kRows + row * 16);
+      MultiplyTiles<kType>(begin, end, m.acts, start, ring, slot, fetch, sums + warp * kRows + row * 16);
     }
     SyncBlock();
-    StoreUnit<kType, kRows, 1, kFused>(args, matrix, unit, row_tile, token, stretches, sums, added, pairs);
-    unit += gridDim.x;
+    StoreUnit<kType, kRows, 1, kFused>(args, matrix, unit, row_tile, token, stretches, sums, added, m.pairs);
+    unit += stride;
     if (unit >= args.units) return;
-    sums = sums == first_sums ? other_sums : first_sums;
-    if constexpr (HasHeads(kFused)) place_pair();
+    sums = sums == m.sums ? m.other_sums : m.sums;
+    if constexpr (HasHeads(kFused)) PlacePair<kRowTiles>(args, unit, token, m.pairs);
   }
+}
+
+// Grid: blocks, that take every gridDim.x-th of args.units, each 16 * kRowTiles rows, of a gate half as many of both
+// matrices.
+template <DType kType, int kRowTiles, int kFused>
+MOTE_KERNEL(kFewThreads, kOneTokenBlocks)
+OneTokenKernel(const MatMulArgs args) {
+  using Feed = TileFeed<kType, kRowTiles, HasGate(kFused)>;
+  static_assert(!HasNorm(kFused) || OneTokenShared<kType, kRowTiles, kFused>(kNormTiles) <= NormingBytes(kType));
+  LetNextBegin();
+  const uint32_t warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
+  const uint32_t stretches = NumStretches(args.row_tiles);  // a division: now, and not when sums wait for it
+  uint8_t* const ring = SharedMemory() + warp * RingBytes(kType);
+  const UnitMemory m = LayOutUnits<kRowTiles, kFused>(args.row_tiles, SharedMemory() + kStretches * RingBytes(kType));
+  Feed feed;
+  Feed::Start(args, blockIdx.x, warp, &feed);
+  const uint32_t begin = feed.stretch.begin, end = feed.stretch.end;
+  // Before the kernel's turn. What is wanted first is asked for first.
+  NormWeights norm_weights;
+  if constexpr (HasNorm(kFused)) norm_weights = FetchNormWeights(args, begin, m.acts);
+  const TokenRange token = TokensOfBlock(args, 0, 1);
+#pragma unroll 1
+  for (uint32_t i = 0; i + 1 < OneTokenDepth(kType); ++i) {
+    Feed::Fetch(args, warp, lane, ring + i * FormatOf(kType).tile_bytes(), &feed);
+  }
+  if constexpr (HasHeads(kFused)) PlacePair<kRowTiles>(args, blockIdx.x, token, m.pairs);
+  WaitForPrevious();
+  if (token.first >= token.end) {
+    WaitCopies<0>();
+    return;
+  }
+  if constexpr (HasNorm(kFused)) {
+    NormActs(args, begin, end, FormatOf(kType).act_group == 256, norm_weights, m.acts);
+  } else {
+    TakeActs(args, begin, end, m.acts);
+  }
+  const auto fetch = [&](uint8_t* to) { Feed::Fetch(args, warp, lane, to, &feed); };
+  // The last place is asked for behind the activations, which are waited for.
+  fetch(ring + (OneTokenDepth(kType) - 1) * FormatOf(kType).tile_bytes());
+  uint8_t* slot = ring;
+  MultiplyUnits<kType, kRowTiles, kFused>(args, blockIdx.x, gridDim.x, begin, end, stretches, token, m, ring, &slot,
+                                          fetch);
 }
 
 }  // namespace mote::cuda

@@ -29,29 +29,43 @@ const std::vector<CudaProgram::Launch>& CudaProgram::LaunchesFor(uint32_t rows) 
 Status CudaProgram::LaunchAll(const Key& key) {
   const uint32_t rows = key.rows;
   for (const RopeArgs& rope : rope_args_) LaunchRope(rope, rows, stream_);
-  for (const Launch& launch : LaunchesFor(rows)) {
-    switch (launch.kind) {
-      case LaunchKind::kRows:
-        for (uint32_t i = launch.planned_begin; i < launch.planned_end; ++i) LaunchRowOps(row_launches_[i], rows);
-        break;
-      case LaunchKind::kMatMul:
-        MOTE_RETURN_IF_ERROR(LaunchProducts(products_, launch.begin, launch.end, Capacity(launch.rows_kind, rows), 0));
-        break;
-      case LaunchKind::kAttention: {
-        AttentionArgs args = attentions_[launch.begin];
-        args.splits = key.splits;
-        args.partial = partial_.As<float>();
-        if (rows > kGraphRows) args.prompts = prompts_;  // a graph runs again with others
-        LaunchAttention(args, rows, stream_);
-        break;
-      }
-      case LaunchKind::kMoe:
-        MOTE_RETURN_IF_ERROR(LaunchExperts(experts_[launch.begin], Capacity(launch.rows_kind, rows)));
-        break;
+  const std::vector<Launch>& launches = LaunchesFor(rows);
+  const bool persists = rows == 1 && &launches == &few_rows_[0].launches && persistent_.orders.count(key.splits) != 0;
+  for (uint32_t i = 0; i < launches.size(); ++i) {
+    if (persists && i == persistent_.begin) {
+      LaunchPersistent(key.splits);
+      i = persistent_.end - 1;
+      continue;
     }
+    MOTE_RETURN_IF_ERROR(LaunchOne(launches[i], key));
   }
   if (key.best > 0) LaunchBest(ArgsOfBest(), key.best, stream_);
   return Status();
+}
+
+Status CudaProgram::LaunchOne(const Launch& launch, const Key& key) {
+  switch (launch.kind) {
+    case LaunchKind::kRows:
+      for (uint32_t i = launch.planned_begin; i < launch.planned_end; ++i) LaunchRowOps(row_launches_[i], key.rows);
+      return Status();
+    case LaunchKind::kMatMul:
+      return LaunchProducts(products_, launch.begin, launch.end, Capacity(launch.rows_kind, key.rows), 0);
+    case LaunchKind::kAttention:
+      LaunchAttention(AttentionOf(launch, key), key.rows, stream_);
+      return Status();
+    case LaunchKind::kMoe:
+      return LaunchExperts(experts_[launch.begin], Capacity(launch.rows_kind, key.rows));
+  }
+  return Status();
+}
+
+// What differs from step to step.
+AttentionArgs CudaProgram::AttentionOf(const Launch& launch, const Key& key) const {
+  AttentionArgs args = attentions_[launch.begin];
+  args.splits = key.splits;
+  args.partial = partial_.As<float>();
+  if (key.rows > kGraphRows) args.prompts = prompts_;  // a graph runs again with others
+  return args;
 }
 
 void CudaProgram::LaunchRowOps(const RowArgs& args, uint32_t rows) {

@@ -297,6 +297,10 @@ MOTE_DEVICE void StoreRoundedOfSplit(const AttentionArgs& args, const AttentionT
   }
 }
 
+// Of the rows of a step, key/value heads x tiles of their heads, and splits.
+struct SplitPlace {
+  uint32_t row, head_tile, split;
+};
 // What a block attends to: a tile's queries, and positions [first, end) of its split, `blocks` of 64.
 struct SplitPlan {
   AttentionTile tile;
@@ -308,9 +312,9 @@ struct SplitPlan {
 };
 // False: no tile begins at the block's row, or it sees nothing of the split. Asks for all that it needs of the row at
 // once, whether it turns out to be somebody's or not: one load behind the other, they took longer than the attention.
-MOTE_DEVICE bool PlanSplit(const AttentionArgs& args, SplitPlan* plan) {
+MOTE_DEVICE bool PlanSplit(const AttentionArgs& args, const SplitPlace& at, SplitPlan* plan) {
   const StepArgs& step = *args.step;
-  const uint32_t row = blockIdx.x;
+  const uint32_t row = at.row;
   const uint32_t rows = step.counts->rows[kRowsTokens];
   const Segment segment = step.segments[row];
   const uint64_t layers = step.cache_layers[row];
@@ -319,8 +323,8 @@ MOTE_DEVICE bool PlanSplit(const AttentionArgs& args, SplitPlan* plan) {
   const uint32_t group = args.heads / args.kv_heads;
   if (row >= rows || (row - segment.begin) % (kAttentionRows / TileHeads(group)) != 0) return false;
   const CacheLayerArgs layer = reinterpret_cast<const CacheLayerArgs*>(layers)[args.layer];
-  const uint32_t kv_head = blockIdx.y / HeadTiles(group);
-  plan->tile = TileAt(args, segment, row, blockIdx.y);
+  const uint32_t kv_head = at.head_tile / HeadTiles(group);
+  plan->tile = TileAt(args, segment, row, at.head_tile);
   plan->keys = {cache + layer.keys + kv_head * layer.key_head_bytes,
                 layer.key_bytes,
                 layer.positions,
@@ -336,10 +340,10 @@ MOTE_DEVICE bool PlanSplit(const AttentionArgs& args, SplitPlan* plan) {
   plan->seen = SeenFrom(args, row, position);
   const uint32_t last_row = row + plan->tile.tokens - 1;
   const uint32_t seen_end = last_row == row ? plan->seen.end : SeenBy(args, last_row).end;
-  const uint32_t split = plan->seen.begin / kSplitPositions + blockIdx.z;
+  const uint32_t split = plan->seen.begin / kSplitPositions + at.split;
   if (split > (seen_end - 1) / kSplitPositions) return false;
-  plan->place = blockIdx.z;
-  plan->first = blockIdx.z > 0 ? split * kSplitPositions : plan->seen.begin / kAttentionPositions * kAttentionPositions;
+  plan->place = at.split;
+  plan->first = at.split > 0 ? split * kSplitPositions : plan->seen.begin / kAttentionPositions * kAttentionPositions;
   plan->end = Least((split + 1) * kSplitPositions, seen_end);
   plan->blocks = (plan->end - plan->first + kAttentionPositions - 1) / kAttentionPositions;
   // A session's one row adds one position; of several, which comes first is not asked.
@@ -348,18 +352,16 @@ MOTE_DEVICE bool PlanSplit(const AttentionArgs& args, SplitPlan* plan) {
   return true;
 }
 
-// Grid: (rows of the step, key/value heads x tiles of their heads, splits). Rows see no more positions than splits
-// have.
-template <int kCols>
-MOTE_KERNEL(kSplitThreads, 1)
-SplitAttentionKernel(const AttentionArgs args) {
+// By all threads of a block, or of a team of one (persistent.cuh). `wait` returns once the queries, and the row's own
+// keys and values, are there. Rows see no more positions than splits have.
+template <int kCols, class Wait>
+MOTE_DEVICE void AttendToSplit(const AttentionArgs& args, const SplitPlace& at, Wait wait) {
   using Memory = SplitMemory<kCols>;
-  LetNextBegin();
   // Before the wait comes what is copied in before a step's first kernel begins, and what earlier steps left in the
   // cache.
   SplitPlan plan;
-  if (!PlanSplit(args, &plan)) {
-    WaitForPrevious();
+  if (!PlanSplit(args, at, &plan)) {
+    wait();
     return;
   }
   const uint32_t padded = plan.first + plan.blocks * kAttentionPositions;
@@ -378,7 +380,7 @@ SplitAttentionKernel(const AttentionArgs args) {
     if (!RowOfTile(plan.tile, threadIdx.x % kWarp / 4 + 8 * r, &row, &head)) continue;
     seen[r] = row == plan.tile.row ? plan.seen : SeenBy(args, row);
   }
-  WaitForPrevious();
+  wait();
   LoadOfSplit<kCols>(plan.keys, plan.first, plan.old_end, plan.end, Memory::Keys());
   LoadOfSplit<kCols>(plan.values, plan.first, plan.old_end, plan.end, Memory::Values());
   CommitCopies();
@@ -402,6 +404,14 @@ SplitAttentionKernel(const AttentionArgs args) {
   } else {
     StoreRoundedOfSplit<kCols>(args, plan.tile, total);
   }
+}
+
+// Grid: SplitPlace.
+template <int kCols>
+MOTE_KERNEL(kSplitThreads, 1)
+SplitAttentionKernel(const AttentionArgs args) {
+  LetNextBegin();
+  AttendToSplit<kCols>(args, {blockIdx.x, blockIdx.y, blockIdx.z}, [] { WaitForPrevious(); });
 }
 
 }  // namespace mote::cuda

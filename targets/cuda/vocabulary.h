@@ -19,6 +19,9 @@
 #define MOTE_KERNEL(threads, blocks) static __global__ void __launch_bounds__(threads, blocks)
 #define MOTE_LAUNCH(kernel, grid, threads, shared, stream, ...) \
   ::mote::cuda::Launch(kernel, dim3((grid).x, (grid).y, (grid).z), threads, shared, stream, __VA_ARGS__)
+// A block for each multiprocessor, all of them there at once, of `teams` times `threads` threads (threadIdx.y, .x).
+#define MOTE_LAUNCH_RESIDENT(kernel, blocks, threads, teams, shared, stream, ...) \
+  ::mote::cuda::LaunchResident(kernel, blocks, dim3(threads, teams, 1), shared, stream, __VA_ARGS__)
 // More shared memory than 48 KiB has to be asked for, of a kernel and a device, which belong to all models and threads:
 // so always all that a block of the stream's device may have (kernels have none that is static).
 #define MOTE_ALLOW_SHARED(kernel, of_stream)               \
@@ -54,6 +57,22 @@ void Launch(void (*kernel)(Args), dim3 grid, unsigned threads, size_t shared, vo
   cudaLaunchKernelEx(&config, kernel, args);
 }
 
+template <class Args>
+void LaunchResident(void (*kernel)(Args), uint32_t blocks, dim3 threads, size_t shared, void* stream,
+                    const Args& args) {
+  cudaLaunchConfig_t config = {};
+  config.gridDim = dim3(blocks, 1, 1);
+  config.blockDim = threads;
+  config.dynamicSmemBytes = shared;
+  config.stream = static_cast<const LaunchStream*>(stream)->stream;
+  cudaLaunchAttribute together = {};
+  together.id = cudaLaunchAttributeCooperative;
+  together.val.cooperative = 1;
+  config.attrs = &together;
+  config.numAttrs = 1;
+  cudaLaunchKernelEx(&config, kernel, args);
+}
+
 // Every kernel says both before it reads or writes what others do. The next kernel's blocks may then take their places
 // while this one runs, and fetch what never changes (weights); and no kernel is over before those before it are.
 MOTE_DEVICE void LetNextBegin() {
@@ -72,7 +91,16 @@ extern __shared__ __align__(16) uint8_t mote_shared[];
 MOTE_DEVICE uint8_t* SharedMemory() {
   return mote_shared;
 }
+// In files of kernels whose blocks are several teams (persistent.cuh), each of which is a block to the functions that
+// it shares with others: the own team's threads. All of a block's are SyncTeams.
 MOTE_DEVICE void SyncBlock() {
+#if defined(MOTE_TEAMS)
+  asm volatile("bar.sync %0, %1;\n" ::"r"(threadIdx.y + 1), "r"(blockDim.x) : "memory");
+#else
+  __syncthreads();
+#endif
+}
+MOTE_DEVICE void SyncTeams() {
   __syncthreads();
 }
 MOTE_DEVICE void SyncWarp() {
@@ -86,6 +114,16 @@ MOTE_DEVICE uint32_t Arrive(uint32_t* arrived) {
   asm volatile("atom.add.acq_rel.gpu.global.u32 %0, [%1], 1;\n" : "=r"(before) : "l"(arrived) : "memory");
 #endif
   return before;
+}
+// Of blocks that stand on the GPU at once: what all that come here before have written is seen by who has waited until
+// so many are there. By one thread, between barriers of those that write and read.
+MOTE_DEVICE void AwaitArrivals(const uint32_t* arrived, uint32_t count) {
+#if __CUDA_ARCH__ >= 700
+  uint32_t there = 0;
+  do {
+    asm volatile("ld.acquire.gpu.global.u32 %0, [%1];\n" : "=r"(there) : "l"(arrived) : "memory");
+  } while (there < count);
+#endif
 }
 // Past the first-level cache: what others may have written since the kernel began, or will yet write beside it.
 template <class T>

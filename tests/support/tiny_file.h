@@ -31,8 +31,9 @@ class TinyRandom {
 
 class TinyFile {
  public:
-  // Matrices are of `type` where nothing else is said.
-  TinyFile(DType type, uint64_t seed) : random_(seed), type_(type) {}
+  // Matrices are of `type` where nothing else is said: `other_types`, of those whose names end so.
+  TinyFile(DType type, uint64_t seed, std::vector<std::pair<std::string, DType>> other_types = {})
+      : random_(seed), type_(type), other_types_(std::move(other_types)) {}
 
  protected:
   // The whole file; empty if a type's block does not divide a matrix's columns.
@@ -62,6 +63,9 @@ class TinyFile {
     data_.push_back(std::move(bytes));
   }
   void Matrix(const std::string& name, uint64_t rows, uint64_t cols, uint64_t experts = 1) {
+    for (const auto& [end, type] : other_types_) {
+      if (name.ends_with(end)) return Matrix(name, rows, cols, experts, type);
+    }
     Matrix(name, rows, cols, experts, type_);
   }
   void Matrix(const std::string& name, uint64_t rows, uint64_t cols, uint64_t experts, DType type) {
@@ -84,6 +88,7 @@ class TinyFile {
 
  private:
   DType type_;
+  std::vector<std::pair<std::string, DType>> other_types_;
   std::vector<std::vector<uint8_t>> data_;
 };
 

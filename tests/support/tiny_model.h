@@ -17,7 +17,8 @@ namespace mote::testing {
 
 struct TinyModelOptions {
   std::string architecture = "llama";
-  DType type = DType::kF32;  // of the matrices
+  DType type = DType::kF32;                                // of the matrices
+  std::vector<std::pair<std::string, DType>> other_types;  // of those whose names end so
   uint32_t layers = 2;
   uint32_t width = 256;
   uint32_t heads = 8;
@@ -39,7 +40,8 @@ struct TinyModelOptions {
 
 class TinyModel : private TinyFile {
  public:
-  explicit TinyModel(const TinyModelOptions& options) : TinyFile(options.type, options.seed), o_(options) {}
+  explicit TinyModel(const TinyModelOptions& options)
+      : TinyFile(options.type, options.seed, options.other_types), o_(options) {}
 
   // Empty if the options do not make a file (a type whose block does not divide the columns).
   std::vector<uint8_t> Make() {

@@ -17,6 +17,7 @@ ModelParams EngineParams(const ModelOptions& options) {
   params.sparse = static_cast<SparsePath>(given.sparse_path);
   params.dynamic_sparsity = given.dynamic_sparsity != 0;
   params.fast_prompts = given.fast_prompts != 0;
+  params.persistent_steps = given.persistent_steps != 0;
   params.device = {options.device, given.gpu_layers};
   return params;
 }

@@ -129,6 +129,8 @@ const Setting kTable[] = {
      "Layers of each model on the GPU, the last so many", {}, ParseGpuLayers},
     {kModels, "fast_prompts", "", "", W::kSwitch, 0, 0, "", "off",
      "Read prompts by a matrix unit of the processor (AMX) or of the GPU (Hopper), where there is one: 1.2 to 2.1 times as fast, with other rounding than what is generated", &S::fast_prompts},
+    {kModels, "persistent_steps", "", "", W::kSwitch, 0, 0, "", "off",
+     "On a GPU: one kernel for all layers of a generated token (experimental)", &S::persistent_steps},
     {kModels, "autotune", "", "", W::kChoice, 0, 0, "on|off|again", "on",
      "Try out at the start what is fastest on this machine, and remember it in the user's cache folder; off: neither; again: try anew", &S::autotune},
     {kModels, "split", "", "", W::kText, 0, 0, "", "",

@@ -89,6 +89,7 @@ struct Settings {
   Device device = Device::kAuto;
   std::string gpu_layers = "auto";   // of each model on the GPU: a number, "auto": what fits, "all"
   bool fast_prompts = false;         // read prompts by a matrix unit, where there is one
+  bool persistent_steps = false;     // on a GPU: one kernel for all layers of a generated token
   std::string autotune = "on";       // "on", "off", "again": trying out what is fastest here
   std::string split;                 // under mpirun: how layers are shared among its processes; empty: not
   uint64_t threads = 0;              // 0: one per core that the process may use

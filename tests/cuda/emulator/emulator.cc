@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <deque>
 #include <memory>
 #include <random>
 #include <vector>
@@ -24,6 +25,7 @@ namespace {
 
 constexpr size_t kStackBytes = 256 << 10;
 constexpr uint32_t kMaxThreads = 1024;
+constexpr uint32_t kMaxTeams = 8;
 
 #if defined(__x86_64__)
 // Saves what a called function must keep, and goes on where `to` was saved. (ucontext.h asks the kernel each time.)
@@ -66,6 +68,18 @@ struct Copy {
   uint32_t group;
 };
 
+// A place where so many threads meet.
+struct Meeting {
+  uint32_t arrived = 0;
+  uint32_t turn = 0;
+};
+struct Block {
+  uint8_t* shared = nullptr;
+  Meeting all;
+  Meeting teams[kMaxTeams];
+  std::vector<Warp> warps;
+};
+
 struct Fiber {
 #if defined(__x86_64__)
   void* saved = nullptr;
@@ -76,6 +90,7 @@ struct Fiber {
   void* fake_stack = nullptr;  // of the address sanitizer
   size_t stack_bytes = kStackBytes;
   Place place;
+  Block* block = nullptr;
   Warp* warp = nullptr;
   std::vector<Copy> copies;
   uint32_t groups = 0;  // of copies that were committed
@@ -86,14 +101,9 @@ struct Fiber {
 
 struct Machine {
   Order order = Order::kForward;
-  std::vector<Fiber> fibers = std::vector<Fiber>(kMaxThreads);
-  std::vector<Warp> warps = std::vector<Warp>(kMaxThreads / 32);
+  std::deque<Fiber> fibers;
   Fiber scheduler;
   Fiber* current = nullptr;
-  uint32_t threads = 0;
-  uint32_t block_arrived = 0;
-  uint32_t block_turn = 0;
-  uint8_t* shared = nullptr;
   const std::function<void()>* kernel = nullptr;
 };
 Machine& TheMachine() {
@@ -169,17 +179,34 @@ void Wait(const uint32_t* turn, uint32_t seen) {
   self->waits_for = nullptr;
 }
 
-void RunBlock(const Dim& grid, const Dim& block, uint32_t threads) {
+// The threads of the next `count` blocks, from `first` on in the grid's order.
+void RunBlocks(const Shape& shape, uint64_t first, uint32_t count) {
   Machine& m = TheMachine();
-  m.block_arrived = 0;
+  const uint32_t of_block = shape.threads * shape.teams;
+  const uint32_t threads = of_block * count;
+  std::vector<Block> blocks(count);
+  for (Block& block : blocks) {
+    // Exactly as many bytes as were asked for, and nothing useful in them.
+    void* memory = nullptr;
+    if (posix_memalign(&memory, 128, shape.shared_bytes == 0 ? 1 : shape.shared_bytes) != 0) Fault("no shared memory");
+    memset(memory, 0xff, shape.shared_bytes);
+    block.shared = static_cast<uint8_t*>(memory);
+    block.warps.resize(of_block / 32);
+  }
+  while (m.fibers.size() < threads) m.fibers.emplace_back();
   std::vector<uint32_t> order(threads);
   for (uint32_t i = 0; i < threads; ++i) {
     order[i] = m.order == Order::kReverse ? threads - 1 - i : i;
     Fiber& fiber = m.fibers[i];
     Prepare(&fiber);
-    fiber.place = {{i, 0, 0}, block, grid, threads};
-    fiber.warp = &m.warps[i / 32];
-    fiber.warp->arrived = 0;
+    const uint64_t index = first + i / of_block;
+    const uint32_t own = i % of_block;
+    const Dim block = {static_cast<uint32_t>(index % shape.grid.x),
+                       static_cast<uint32_t>(index / shape.grid.x % shape.grid.y),
+                       static_cast<uint32_t>(index / shape.grid.x / shape.grid.y)};
+    fiber.place = {{own % shape.threads, own / shape.threads, 0}, block, shape.grid, {shape.threads, shape.teams, 1}};
+    fiber.block = &blocks[i / of_block];
+    fiber.warp = &fiber.block->warps[own / 32];
   }
   static std::minstd_rand random(1);
   uint32_t left = threads;
@@ -197,6 +224,17 @@ void RunBlock(const Dim& grid, const Dim& block, uint32_t threads) {
     if (!progress) Fault("threads wait for others that have ended or wait elsewhere");
   }
   m.current = nullptr;
+  for (const Block& block : blocks) free(block.shared);
+}
+
+void Meet(Meeting* meeting, uint32_t threads) {
+  const uint32_t turn = meeting->turn;
+  if (++meeting->arrived == threads) {
+    meeting->arrived = 0;
+    ++meeting->turn;
+    return;
+  }
+  Wait(&meeting->turn, turn);
 }
 
 }  // namespace
@@ -215,18 +253,21 @@ const Place& Current() {
 }
 
 uint8_t* Shared() {
-  return TheMachine().shared;
+  return TheMachine().current->block->shared;
 }
 
 void SyncBlock() {
-  Machine& m = TheMachine();
-  const uint32_t turn = m.block_turn;
-  if (++m.block_arrived == m.threads) {
-    m.block_arrived = 0;
-    ++m.block_turn;
-    return;
-  }
-  Wait(&m.block_turn, turn);
+  const Fiber& self = *TheMachine().current;
+  Meet(&self.block->all, self.place.threads.x * self.place.threads.y);
+}
+
+void SyncTeam() {
+  const Fiber& self = *TheMachine().current;
+  Meet(&self.block->teams[self.place.thread.y], self.place.threads.x);
+}
+
+void AwaitChange(const uint32_t* word, uint32_t seen) {
+  Wait(word, seen);
 }
 
 void CopyAsync(void* shared, const void* global, uint32_t bytes) {
@@ -270,27 +311,23 @@ const uint8_t* Exchange(const char* word, const void* mine, size_t bytes) {
   return places;
 }
 
-void Run(const Dim& grid, uint32_t threads, size_t shared_bytes, const std::function<void()>& kernel) {
+void Run(const Shape& shape, const std::function<void()>& kernel) {
   Machine& m = TheMachine();
+  const Dim& grid = shape.grid;
+  const uint32_t threads = shape.threads * shape.teams;
   if (m.current != nullptr) Fault("a kernel launched by a kernel");
-  if (threads == 0 || threads > kMaxThreads || threads % 32 != 0) Fault("a block of other than 32 to 1024 threads");
-  if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.y > 65535 || grid.z > 65535) Fault("a grid beyond the limits");
-  if (shared_bytes > Device().block_shared_bytes) Fault("more shared memory than a block can have");
-  m.threads = threads;
-  m.kernel = &kernel;
-  for (Dim block{0, 0, 0}; block.z < grid.z; ++block.z) {
-    for (block.y = 0; block.y < grid.y; ++block.y) {
-      for (block.x = 0; block.x < grid.x; ++block.x) {
-        // Exactly as many bytes as were asked for, and nothing useful in them.
-        void* memory = nullptr;
-        if (posix_memalign(&memory, 128, shared_bytes == 0 ? 1 : shared_bytes) != 0) Fault("no shared memory");
-        memset(memory, 0xff, shared_bytes);
-        m.shared = static_cast<uint8_t*>(memory);
-        RunBlock(grid, block, threads);
-        free(memory);
-      }
-    }
+  if (threads == 0 || threads > kMaxThreads || shape.threads % 32 != 0 || shape.teams > kMaxTeams) {
+    Fault("a block of other than 32 to 1024 threads");
   }
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.y > 65535 || grid.z > 65535) Fault("a grid beyond the limits");
+  if (shape.shared_bytes > Device().block_shared_bytes) Fault("more shared memory than a block can have");
+  m.kernel = &kernel;
+  const uint64_t blocks = uint64_t{grid.x} * grid.y * grid.z;
+  if (shape.resident) {
+    if (blocks > Device().multiprocessors) Fault("more blocks that stay than there is room for");
+    return RunBlocks(shape, 0, static_cast<uint32_t>(blocks));
+  }
+  for (uint64_t block = 0; block < blocks; ++block) RunBlocks(shape, block, 1);
 }
 
 }  // namespace mote_emulator

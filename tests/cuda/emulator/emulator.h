@@ -45,12 +45,16 @@ struct Place {
   Dim thread;
   Dim block;
   Dim grid;
-  uint32_t threads;
+  Dim threads;  // of the block
 };
 // Of the thread that runs.
 const Place& Current();
 uint8_t* Shared();
 void SyncBlock();
+// The threads with the own threadIdx.y.
+void SyncTeam();
+// Until the word is no longer `seen`.
+void AwaitChange(const uint32_t* word, uint32_t seen);
 // vocabulary.h
 void CopyAsync(void* shared, const void* global, uint32_t bytes);
 void CommitCopies();
@@ -59,10 +63,20 @@ void WaitCopies(uint32_t pending);
 // names the operation: lanes that differ are a fault. Valid until the lane's second next exchange.
 const uint8_t* Exchange(const char* word, const void* mine, size_t bytes);
 
-// Runs a kernel's blocks, one after the other. Ends the process with a message where threads wait for ever.
-void Run(const Dim& grid, uint32_t threads, size_t shared_bytes, const std::function<void()>& kernel);
+struct Shape {
+  Dim grid;
+  uint32_t threads;       // of a team
+  uint32_t teams = 1;     // of a block
+  bool resident = false;  // all blocks at once, and not one after the other
+  size_t shared_bytes = 0;
+};
+// Runs a kernel's blocks. Ends the process with a message where threads wait for ever.
+void Run(const Shape& shape, const std::function<void()>& kernel);
+inline void Run(const Dim& grid, uint32_t threads, size_t shared_bytes, const std::function<void()>& kernel) {
+  Run({grid, threads, 1, false, shared_bytes}, kernel);
+}
 // The same when the stream comes to it (runtime.cc): a captured launch runs with its graph.
-void Launch(void* stream, const Dim& grid, uint32_t threads, size_t shared_bytes, std::function<void()> kernel);
+void Launch(void* stream, const Shape& shape, std::function<void()> kernel);
 
 [[noreturn]] void Fault(const char* message);
 
@@ -71,11 +85,15 @@ void Launch(void* stream, const Dim& grid, uint32_t threads, size_t shared_bytes
 #define threadIdx (mote_emulator::Current().thread)
 #define blockIdx (mote_emulator::Current().block)
 #define gridDim (mote_emulator::Current().grid)
+#define blockDim (mote_emulator::Current().threads)
 
 #define MOTE_DEVICE static inline
 #define MOTE_KERNEL(threads, blocks) static void
-#define MOTE_LAUNCH(kernel, grid, threads, shared, stream, arguments)            \
-  mote_emulator::Launch(stream, {(grid).x, (grid).y, (grid).z}, threads, shared, \
+#define MOTE_LAUNCH(kernel, grid, threads, shared, stream, arguments)                        \
+  mote_emulator::Launch(stream, {{(grid).x, (grid).y, (grid).z}, threads, 1, false, shared}, \
+                        [function = kernel, given = arguments] { function(given); })
+#define MOTE_LAUNCH_RESIDENT(kernel, blocks, threads, teams, shared, stream, arguments) \
+  mote_emulator::Launch(stream, {{blocks, 1, 1}, threads, teams, true, shared},         \
                         [function = kernel, given = arguments] { function(given); })
 #define MOTE_ALLOW_SHARED(kernel, of_stream) \
   do {                                       \
@@ -87,7 +105,13 @@ MOTE_DEVICE uint8_t* SharedMemory() {
   return mote_emulator::Shared();
 }
 MOTE_DEVICE void SyncBlock() {
+  mote_emulator::SyncTeam();  // with one team, all of the block
+}
+MOTE_DEVICE void SyncTeams() {
   mote_emulator::SyncBlock();
+}
+MOTE_DEVICE void AwaitArrivals(const uint32_t* arrived, uint32_t count) {
+  for (uint32_t there = *arrived; there < count; there = *arrived) mote_emulator::AwaitChange(arrived, there);
 }
 MOTE_DEVICE uint32_t Arrive(uint32_t* arrived) {
   return (*arrived)++;

@@ -41,13 +41,13 @@ EmulatedDevice& Device() {
   return Facts();
 }
 
-void Launch(void* stream, const Dim& grid, uint32_t threads, size_t shared_bytes, std::function<void()> kernel) {
+void Launch(void* stream, const Shape& shape, std::function<void()> kernel) {
   ++Facts().launches;
   if (const char* refusal = std::exchange(Facts().refusal, nullptr); refusal != nullptr) {
     static_cast<Stream*>(stream)->refused = refusal;
     return;
   }
-  static_cast<Stream*>(stream)->Do([=, kernel = std::move(kernel)] { Run(grid, threads, shared_bytes, kernel); });
+  static_cast<Stream*>(stream)->Do([=, kernel = std::move(kernel)] { Run(shape, kernel); });
 }
 
 }  // namespace mote_emulator

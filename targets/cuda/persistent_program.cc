@@ -1,0 +1,117 @@
+// Of a program's launches for one row, the layers as one persistent kernel.
+#include <algorithm>
+
+#include "targets/cuda/cuda_program.h"
+#include "targets/cuda/launch.h"
+#include "targets/cuda/runtime.h"
+
+namespace mote::cuda {
+namespace {
+
+// A kernel whose blocks have to be there all at once begins when all before it has ended, some 4.5 us later: that is
+// won back where it stands for a few layers' launches.
+constexpr uint32_t kLeastLaunches = 8;
+
+}  // namespace
+
+bool CudaProgram::AddPersistentOps(const Launch& launch, uint32_t splits, std::vector<PersistentOp>* ops,
+                                   std::vector<DType>* types) const {
+  if (launch.kind == LaunchKind::kAttention) {
+    const AttentionArgs args = AttentionOf(launch, {1, splits, 0});
+    const AttentionShape shape = FindPersistentLauncher({})->attention(args);
+    if (shape.head_tiles == 0) return false;
+    AddPersistentAttention(args, shape, ops);
+    return true;
+  }
+  if (launch.kind != LaunchKind::kMatMul) return false;
+  for (uint32_t i = launch.begin; i < launch.end; ++i) {
+    const Product& product = products_[i];
+    PersistentOp op;
+    if (product.is_sparse || !MakePersistentProduct(product.type, product.args, &op)) return false;
+    if (std::find(types->begin(), types->end(), product.type) == types->end()) types->push_back(product.type);
+    if (FindPersistentLauncher(*types) == nullptr) return false;
+    ops->push_back(op);
+  }
+  return true;
+}
+
+// The longest run of launches for which there is a kernel.
+void CudaProgram::FindPersistentRun() {
+  persistent_ = PersistentRun();
+  if (!plan_.persistent_steps) return;
+  const std::vector<Launch>& launches = few_rows_[0].launches;
+  for (uint32_t begin = 0; begin < launches.size();) {
+    std::vector<PersistentOp> ops;
+    std::vector<DType> types;
+    uint32_t end = begin;
+    while (end < launches.size()) {
+      std::vector<DType> with = types;
+      if (!AddPersistentOps(launches[end], 1, &ops, &with)) break;
+      types = with;
+      ++end;
+    }
+    if (!types.empty() && end - begin > persistent_.end - persistent_.begin) {
+      persistent_.begin = begin;
+      persistent_.end = end;
+      persistent_.launcher = FindPersistentLauncher(types);
+    }
+    begin = std::max(end, begin + 1);
+  }
+  if (persistent_.end - persistent_.begin < kLeastLaunches) persistent_ = PersistentRun();
+}
+
+// Its orders go to the device before a graph is captured. Where a device has no room for its blocks, there are none.
+Status CudaProgram::PreparePersistent(uint32_t rows, uint32_t splits) {
+  if (rows != 1 || persistent_.launcher == nullptr || persistent_.orders.count(splits) != 0) return Status();
+  std::vector<PersistentOp> ops;
+  std::vector<DType> types;
+  for (uint32_t i = persistent_.begin; i < persistent_.end; ++i) {
+    if (!AddPersistentOps(few_rows_[0].launches[i], splits, &ops, &types)) {
+      return Error(Code::kInternal, "a launch that a persistent kernel cannot do");
+    }
+  }
+  size_t at = 0;
+  for (uint32_t i = persistent_.begin; i < persistent_.end; ++i) {
+    const Launch& launch = few_rows_[0].launches[i];
+    if (launch.kind == LaunchKind::kAttention) {
+      at += splits > 1 ? 2 : 1;
+      continue;
+    }
+    for (uint32_t p = launch.begin; p < launch.end; ++p) {
+      ops[at++].second = products_[p].type == persistent_.launcher->first ? 0 : 1;
+    }
+  }
+  const DeviceShape device = ShapeOf(stream_);
+  PersistentRun::Orders orders;
+  orders.count = static_cast<uint32_t>(ops.size());
+  orders.layout = LayOutPersistent(*persistent_.launcher, ops, device);
+  if (orders.layout.teams == 0) return Status();
+  SharePersistentOps(orders.layout, device, &ops);
+  const uint64_t bytes = ops.size() * sizeof(PersistentOp), words = ops.size() * sizeof(uint32_t);
+  MOTE_ASSIGN_OR_RETURN(orders.ops,
+                        DeviceMemory::Create(MemoryKind::kDevice, bytes, "a kernel's orders", device_.index));
+  MOTE_RETURN_IF_ERROR(CudaStatus(CopyIn(orders.ops.data(), ops.data(), bytes, stream_), "copying a kernel's orders"));
+  if (persistent_.arrived.size() < words) {
+    DropGraphs();
+    MOTE_ASSIGN_OR_RETURN(persistent_.arrived,
+                          DeviceMemory::Create(MemoryKind::kDevice, words, "a kernel's counters", device_.index));
+    MOTE_RETURN_IF_ERROR(CudaStatus(Zero(persistent_.arrived.data(), words, stream_), "clearing a kernel's counters"));
+  }
+  MOTE_RETURN_IF_ERROR(CudaStatus(Wait(stream_), "copying a kernel's orders"));
+  persistent_.orders.emplace(splits, std::move(orders));
+  return Status();
+}
+
+void CudaProgram::LaunchPersistent(uint32_t splits) {
+  const PersistentRun::Orders& orders = persistent_.orders.at(splits);
+  PersistentArgs args = {};
+  args.ops = orders.ops.As<PersistentOp>();
+  args.count = orders.count;
+  args.arrived = persistent_.arrived.As<uint32_t>();
+  args.team_at = orders.layout.team_at;
+  args.team_bytes = orders.layout.team_bytes;
+  args.window_at = orders.layout.window_at;
+  persistent_.launcher->launch(args, orders.layout.teams, orders.layout.shared_bytes, stream_);
+}
+
+}  // namespace mote::cuda
