@@ -14,12 +14,16 @@ set(CMAKE_CXX_VISIBILITY_PRESET hidden)
 set(CMAKE_C_VISIBILITY_PRESET hidden)
 set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
-# Build types: Release, Debug, RelWithDebInfo, and Sanitize: assertions, and enough optimisation to run the tests.
+# Build types: Release, Debug, RelWithDebInfo, and Sanitize: assertions, lines in reports, and -O0 for what takes six times as
+# long to compile otherwise (kernels) or is compiled more than it runs (tests, the program); rooms of the engine have -O1.
 if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE Release)
 endif()
 foreach(language C CXX)
-  set(CMAKE_${language}_FLAGS_SANITIZE "-O2 -g1" CACHE STRING "Flags of the sanitizer builds")
+  # CMake has put an empty one into its cache by now.
+  if(NOT CMAKE_${language}_FLAGS_SANITIZE)
+    set(CMAKE_${language}_FLAGS_SANITIZE "-O0 -g1" CACHE STRING "Flags of the sanitizer builds" FORCE)
+  endif()
 endforeach()
 
 set(MOTE_WASM OFF)

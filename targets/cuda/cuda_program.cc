@@ -150,7 +150,7 @@ Result<std::unique_ptr<CudaProgram>> CudaProgram::Create(const Plan& plan, const
                         CudaWeights::Load(*plan.graph, file, context, progress, device, program->stream_));
   MOTE_RETURN_IF_ERROR(program->UploadRopes());
   program->Build();
-  if (plan.persistent_steps && program->persistent_.launcher == nullptr) {
+  if (plan.persistent_steps && program->persistent_.launcher.launch == nullptr) {
     Log(context, LogLevel::kWarning,
         "persistent steps: this model's layers are more than they can do; they are as ever");
   }

@@ -103,7 +103,7 @@ class CudaProgram : public Program {
   // Of the launches for one row, those that are one persistent kernel instead (persistent_program.cc).
   struct PersistentRun {
     uint32_t begin = 0, end = 0;  // of the launches; nothing: there is no such kernel
-    const PersistentLauncher* launcher = nullptr;
+    PersistentLauncher launcher = {};
     // With so many splits.
     struct Orders {
       DeviceMemory ops;

@@ -18,7 +18,7 @@ bool CudaProgram::AddPersistentOps(const Launch& launch, uint32_t splits, std::v
                                    std::vector<DType>* types) const {
   if (launch.kind == LaunchKind::kAttention) {
     const AttentionArgs args = AttentionOf(launch, {1, splits, 0});
-    const AttentionShape shape = FindPersistentLauncher({})->attention(args);
+    const AttentionShape shape = FindPersistentLauncher({}).attention(args);
     if (shape.head_tiles == 0) return false;
     AddPersistentAttention(args, shape, ops);
     return true;
@@ -29,7 +29,7 @@ bool CudaProgram::AddPersistentOps(const Launch& launch, uint32_t splits, std::v
     PersistentOp op;
     if (product.is_sparse || !MakePersistentProduct(product.type, product.args, &op)) return false;
     if (std::find(types->begin(), types->end(), product.type) == types->end()) types->push_back(product.type);
-    if (FindPersistentLauncher(*types) == nullptr) return false;
+    if (FindPersistentLauncher(*types).launch == nullptr) return false;
     ops->push_back(op);
   }
   return true;
@@ -62,7 +62,7 @@ void CudaProgram::FindPersistentRun() {
 
 // Its orders go to the device before a graph is captured. Where a device has no room for its blocks, there are none.
 Status CudaProgram::PreparePersistent(uint32_t rows, uint32_t splits) {
-  if (rows != 1 || persistent_.launcher == nullptr || persistent_.orders.count(splits) != 0) return Status();
+  if (rows != 1 || persistent_.launcher.launch == nullptr || persistent_.orders.count(splits) != 0) return Status();
   std::vector<PersistentOp> ops;
   std::vector<DType> types;
   for (uint32_t i = persistent_.begin; i < persistent_.end; ++i) {
@@ -78,13 +78,13 @@ Status CudaProgram::PreparePersistent(uint32_t rows, uint32_t splits) {
       continue;
     }
     for (uint32_t p = launch.begin; p < launch.end; ++p) {
-      ops[at++].second = products_[p].type == persistent_.launcher->first ? 0 : 1;
+      ops[at++].second = products_[p].type == persistent_.launcher.first ? 0 : 1;
     }
   }
   const DeviceShape device = ShapeOf(stream_);
   PersistentRun::Orders orders;
   orders.count = static_cast<uint32_t>(ops.size());
-  orders.layout = LayOutPersistent(*persistent_.launcher, ops, device);
+  orders.layout = LayOutPersistent(persistent_.launcher, ops, device);
   if (orders.layout.teams == 0) return Status();
   SharePersistentOps(orders.layout, device, &ops);
   const uint64_t bytes = ops.size() * sizeof(PersistentOp), words = ops.size() * sizeof(uint32_t);
@@ -111,7 +111,7 @@ void CudaProgram::LaunchPersistent(uint32_t splits) {
   args.team_at = orders.layout.team_at;
   args.team_bytes = orders.layout.team_bytes;
   args.window_at = orders.layout.window_at;
-  persistent_.launcher->launch(args, orders.layout.teams, orders.layout.shared_bytes, stream_);
+  persistent_.launcher.launch(args, orders.layout.teams, orders.layout.shared_bytes, stream_);
 }
 
 }  // namespace mote::cuda

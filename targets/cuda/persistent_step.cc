@@ -48,13 +48,13 @@ void AddPersistentAttention(const AttentionArgs& args, const AttentionShape& sha
   ops->push_back(op);
 }
 
-const PersistentLauncher* FindPersistentLauncher(const std::vector<DType>& types) {
-  static const PersistentLauncher launchers[] = {PersistentOf_q4_0(), PersistentOf_q8_0(), PersistentOf_q4_k()};
-  for (const PersistentLauncher& launcher : launchers) {
+PersistentLauncher FindPersistentLauncher(const std::vector<DType>& types) {
+  for (const auto make : {&PersistentOf_q4_0, &PersistentOf_q8_0, &PersistentOf_q4_k}) {
+    const PersistentLauncher launcher = make();
     const auto takes = [&](DType type) { return type == launcher.first || type == launcher.second; };
-    if (std::all_of(types.begin(), types.end(), takes)) return &launcher;
+    if (std::all_of(types.begin(), types.end(), takes)) return launcher;
   }
-  return nullptr;
+  return {};
 }
 
 PersistentLayout LayOutPersistent(const PersistentLauncher& launcher, const std::vector<PersistentOp>& ops,

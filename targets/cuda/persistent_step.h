@@ -21,8 +21,8 @@ bool MakePersistentProduct(DType type, const MatMulArgs& product, PersistentOp* 
 // Operations for attention of one row, with so many splits; `shape`: of its launcher.
 void AddPersistentAttention(const AttentionArgs& args, const AttentionShape& shape, std::vector<PersistentOp>* ops);
 
-// The kernel for weights of these types, of at most two; null: there is none.
-const PersistentLauncher* FindPersistentLauncher(const std::vector<DType>& types);
+// The kernel for weights of these types, of at most two; its `launch` is null: there is none.
+PersistentLauncher FindPersistentLauncher(const std::vector<DType>& types);
 
 // How a kernel's blocks lie in a device: where is what of shared memory.
 struct PersistentLayout {
