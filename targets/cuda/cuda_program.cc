@@ -152,7 +152,8 @@ Result<std::unique_ptr<CudaProgram>> CudaProgram::Create(const Plan& plan, const
   program->Build();
   if (plan.persistent_steps && program->persistent_.launcher.launch == nullptr) {
     Log(context, LogLevel::kWarning,
-        "persistent steps: this model's layers are more than they can do; they are as ever");
+        "persistent steps: this model's layers are more than they can do, or than this GPU has room for; they are as "
+        "ever");
   }
   return program;
 }

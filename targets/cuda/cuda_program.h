@@ -166,6 +166,7 @@ class CudaProgram : public Program {
   // False: the launch is nothing for it.
   bool AddPersistentOps(const Launch& launch, uint32_t splits, std::vector<PersistentOp>* ops,
                         std::vector<DType>* types) const;
+  std::vector<PersistentOp> OpsOfRun(uint32_t splits) const;
   Status PreparePersistent(uint32_t rows, uint32_t splits);
   void LaunchPersistent(uint32_t splits);
   bool FuseNorm(const Launch& rows, Launch* before, Launch* after);

@@ -332,10 +332,12 @@ struct alignas(16) PersistentOp {
     AttentionArgs attention;
   };
 };
+// Words between those of two operations: whoever waits for one reads no sector that others write for the next.
+inline constexpr uint32_t kArrivalWords = 8;
 struct PersistentArgs {
   const PersistentOp* ops;
   uint32_t count;
-  uint32_t* arrived;  // (count): zero before and after
+  uint32_t* arrived;  // (count, kArrivalWords), the first of each: zero before and after
   // In a block's shared memory, behind the rings of all teams: where a team's own begins, its bytes, and where the
   // copies of operations are.
   uint32_t team_at;

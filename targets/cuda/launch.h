@@ -46,6 +46,7 @@ struct PersistentLauncher {
   uint32_t window_bytes;
   uint32_t (*team_bytes)(const PersistentOp& op);  // and what a product wants besides
   AttentionShape (*attention)(const AttentionArgs& args);
+  bool (*fits)(uint32_t teams, uint32_t shared, void* stream);  // a block on each multiprocessor, all at once
   void (*launch)(const PersistentArgs& args, uint32_t teams, uint32_t shared, void* stream);
 };
 PersistentLauncher PersistentOf_q4_0();

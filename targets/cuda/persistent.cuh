@@ -185,7 +185,7 @@ MOTE_DEVICE void ResumeFeed(const PersistentArgs& args, uint8_t* ring, uint8_t**
 
 // Until operation `op` is done; by all threads of a team.
 MOTE_DEVICE void AwaitOp(const PersistentArgs& args, uint32_t op, uint32_t parts) {
-  if (threadIdx.x == 0) AwaitArrivals(args.arrived + op, parts);
+  if (threadIdx.x == 0) AwaitArrivals(args.arrived + op * kArrivalWords, parts);
   SyncBlock();
 }
 
@@ -296,6 +296,7 @@ PersistentKernel(const PersistentArgs args) {
 #pragma unroll 1
   for (uint32_t current = 0; current < args.count; ++current) {
     PlaceOfWarp(args)->current = current;
+    SyncWarp();
     copy_op(current + kAhead + 1);  // in the place of the one before, which nobody looks at any more
     ResumeFeed<kFirst, kSecond>(args, ring, &slot, &feed);
     const PersistentOp& op = TeamWindow(args)[current % kWindow];
@@ -303,10 +304,12 @@ PersistentKernel(const PersistentArgs args) {
     before = op.parts;
     SyncBlock();
     if (!took_part || threadIdx.x != 0) continue;
-    const uint32_t arrived = Arrive(args.arrived + current);
-    if (current + 1 < args.count || arrived + 1 < before) continue;
-    // The last of all: nobody waits any more.
-    for (uint32_t i = 0; i < args.count; ++i) args.arrived[i] = 0;
+    if (current + 1 < args.count) {
+      ArriveOnly(args.arrived + current * kArrivalWords);
+    } else if (Arrive(args.arrived + current * kArrivalWords) + 1 == before) {
+      // The last of all: nobody waits any more.
+      for (uint32_t i = 0; i < args.count; ++i) args.arrived[i * kArrivalWords] = 0;
+    }
   }
   WaitCopies<0>();
 }
@@ -335,6 +338,12 @@ void LaunchPersistentOf(const PersistentArgs& args, uint32_t teams, uint32_t sha
   MOTE_LAUNCH_RESIDENT(kernel, ShapeOf(stream).multiprocessors, kFewThreads, teams, shared, stream, args);
 }
 template <DType kFirst, DType kSecond>
+bool PersistentFits(uint32_t teams, uint32_t shared, void* stream) {
+  const auto kernel = &PersistentKernel<kFirst, kSecond>;
+  MOTE_ALLOW_SHARED(kernel, stream);
+  return MOTE_RESIDENT_BLOCKS(kernel, kFewThreads * teams, shared) > 0;
+}
+template <DType kFirst, DType kSecond>
 PersistentLauncher PersistentLauncherOf() {
   using P = Persistent<kFirst, kSecond>;
   PersistentLauncher launcher;
@@ -345,6 +354,7 @@ PersistentLauncher PersistentLauncherOf() {
   launcher.window_bytes = kWindowBytes + kStretches * static_cast<uint32_t>(sizeof(RingPlace));
   launcher.team_bytes = &TeamBytesOf;
   launcher.attention = &ShapeOfAttention;
+  launcher.fits = &PersistentFits<kFirst, kSecond>;
   launcher.launch = &LaunchPersistentOf<kFirst, kSecond>;
   return launcher;
 }

@@ -57,37 +57,39 @@ void CudaProgram::FindPersistentRun() {
     }
     begin = std::max(end, begin + 1);
   }
-  if (persistent_.end - persistent_.begin < kLeastLaunches) persistent_ = PersistentRun();
+  if (persistent_.end - persistent_.begin < kLeastLaunches) {
+    persistent_ = PersistentRun();
+    return;
+  }
+  const PersistentLayout layout = LayOutPersistent(persistent_.launcher, OpsOfRun(2), stream_);
+  if (layout.teams == 0) persistent_ = PersistentRun();
 }
 
-// Its orders go to the device before a graph is captured. Where a device has no room for its blocks, there are none.
-Status CudaProgram::PreparePersistent(uint32_t rows, uint32_t splits) {
-  if (rows != 1 || persistent_.launcher.launch == nullptr || persistent_.orders.count(splits) != 0) return Status();
+std::vector<PersistentOp> CudaProgram::OpsOfRun(uint32_t splits) const {
   std::vector<PersistentOp> ops;
   std::vector<DType> types;
   for (uint32_t i = persistent_.begin; i < persistent_.end; ++i) {
-    if (!AddPersistentOps(few_rows_[0].launches[i], splits, &ops, &types)) {
-      return Error(Code::kInternal, "a launch that a persistent kernel cannot do");
-    }
-  }
-  size_t at = 0;
-  for (uint32_t i = persistent_.begin; i < persistent_.end; ++i) {
     const Launch& launch = few_rows_[0].launches[i];
-    if (launch.kind == LaunchKind::kAttention) {
-      at += splits > 1 ? 2 : 1;
-      continue;
-    }
-    for (uint32_t p = launch.begin; p < launch.end; ++p) {
-      ops[at++].second = products_[p].type == persistent_.launcher.first ? 0 : 1;
+    AddPersistentOps(launch, splits, &ops, &types);  // it has been tried
+    if (launch.kind != LaunchKind::kMatMul) continue;
+    const uint32_t products = launch.end - launch.begin;
+    for (uint32_t p = 0; p < products; ++p) {
+      ops[ops.size() - products + p].second = products_[launch.begin + p].type == persistent_.launcher.first ? 0 : 1;
     }
   }
-  const DeviceShape device = ShapeOf(stream_);
+  return ops;
+}
+
+// Its orders go to the device before a graph is captured.
+Status CudaProgram::PreparePersistent(uint32_t rows, uint32_t splits) {
+  if (rows != 1 || persistent_.launcher.launch == nullptr || persistent_.orders.count(splits) != 0) return Status();
+  std::vector<PersistentOp> ops = OpsOfRun(splits);
   PersistentRun::Orders orders;
   orders.count = static_cast<uint32_t>(ops.size());
-  orders.layout = LayOutPersistent(persistent_.launcher, ops, device);
+  orders.layout = LayOutPersistent(persistent_.launcher, ops, stream_);
   if (orders.layout.teams == 0) return Status();
-  SharePersistentOps(orders.layout, device, &ops);
-  const uint64_t bytes = ops.size() * sizeof(PersistentOp), words = ops.size() * sizeof(uint32_t);
+  SharePersistentOps(orders.layout, ShapeOf(stream_), &ops);
+  const uint64_t bytes = ops.size() * sizeof(PersistentOp), words = ops.size() * kArrivalWords * sizeof(uint32_t);
   MOTE_ASSIGN_OR_RETURN(orders.ops,
                         DeviceMemory::Create(MemoryKind::kDevice, bytes, "a kernel's orders", device_.index));
   MOTE_RETURN_IF_ERROR(CudaStatus(CopyIn(orders.ops.data(), ops.data(), bytes, stream_), "copying a kernel's orders"));

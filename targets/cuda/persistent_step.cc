@@ -58,7 +58,7 @@ PersistentLauncher FindPersistentLauncher(const std::vector<DType>& types) {
 }
 
 PersistentLayout LayOutPersistent(const PersistentLauncher& launcher, const std::vector<PersistentOp>& ops,
-                                  const DeviceShape& device) {
+                                  void* stream) {
   PersistentLayout layout;
   uint32_t attention = 0;
   for (const PersistentOp& op : ops) {
@@ -74,7 +74,8 @@ PersistentLayout LayOutPersistent(const PersistentLauncher& launcher, const std:
     layout.team_at = teams * launcher.ring_bytes;
     layout.window_at = (std::max(layout.team_at + teams * layout.team_bytes, attention) + 15) / 16 * 16;
     layout.shared_bytes = layout.window_at + teams * launcher.window_bytes;
-    if (layout.shared_bytes > device.block_shared_bytes) continue;
+    if (layout.shared_bytes > ShapeOf(stream).block_shared_bytes) continue;
+    if (!launcher.fits(teams, layout.shared_bytes, stream)) continue;
     layout.teams = teams;
     break;
   }

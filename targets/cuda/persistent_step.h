@@ -31,7 +31,7 @@ struct PersistentLayout {
   uint32_t team_at = 0, team_bytes = 0, window_at = 0;
 };
 PersistentLayout LayOutPersistent(const PersistentLauncher& launcher, const std::vector<PersistentOp>& ops,
-                                  const DeviceShape& device);
+                                  void* stream);
 // And who takes part in what, once that is known.
 void SharePersistentOps(const PersistentLayout& layout, const DeviceShape& device, std::vector<PersistentOp>* ops);
 

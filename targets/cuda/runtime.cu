@@ -146,6 +146,7 @@ const char* CreateStream(void** stream) {
   own->stream = created;
   own->overlaps = CUDART_VERSION >= 12030 && DriverVersion() >= 12030 && read && attributes.ptxVersion >= 90;
   own->multiprocessors = multiprocessors == 0 ? 1 : multiprocessors;
+  own->behind_resident = false;
   own->block_shared_bytes = Attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
   *stream = own;
   return nullptr;

@@ -22,6 +22,7 @@
 // A block for each multiprocessor, all of them there at once, of `teams` times `threads` threads (threadIdx.y, .x).
 #define MOTE_LAUNCH_RESIDENT(kernel, blocks, threads, teams, shared, stream, ...) \
   ::mote::cuda::LaunchResident(kernel, blocks, dim3(threads, teams, 1), shared, stream, __VA_ARGS__)
+#define MOTE_RESIDENT_BLOCKS(kernel, threads, shared) ::mote::cuda::ResidentBlocks(kernel, threads, shared)
 // More shared memory than 48 KiB has to be asked for, of a kernel and a device, which belong to all models and threads:
 // so always all that a block of the stream's device may have (kernels have none that is static).
 #define MOTE_ALLOW_SHARED(kernel, of_stream)               \
@@ -39,11 +40,12 @@ struct LaunchStream {
   bool overlaps;
   uint32_t multiprocessors;
   uint32_t block_shared_bytes;  // that a block may have, asked for
+  bool behind_resident;         // the last kernel was one of LaunchResident's
 };
 
 template <class Args>
 void Launch(void (*kernel)(Args), dim3 grid, unsigned threads, size_t shared, void* stream, const Args& args) {
-  const LaunchStream& own = *static_cast<const LaunchStream*>(stream);
+  LaunchStream& own = *static_cast<LaunchStream*>(stream);
   cudaLaunchConfig_t config = {};
   config.gridDim = grid;
   config.blockDim = dim3(threads, 1, 1);
@@ -53,7 +55,8 @@ void Launch(void (*kernel)(Args), dim3 grid, unsigned threads, size_t shared, vo
   overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   overlap.val.programmaticStreamSerializationAllowed = 1;
   config.attrs = &overlap;
-  config.numAttrs = own.overlaps ? 1 : 0;
+  config.numAttrs = own.overlaps && !own.behind_resident ? 1 : 0;  // what overlaps with those is said nowhere
+  own.behind_resident = false;
   cudaLaunchKernelEx(&config, kernel, args);
 }
 
@@ -64,13 +67,25 @@ void LaunchResident(void (*kernel)(Args), uint32_t blocks, dim3 threads, size_t 
   config.gridDim = dim3(blocks, 1, 1);
   config.blockDim = threads;
   config.dynamicSmemBytes = shared;
-  config.stream = static_cast<const LaunchStream*>(stream)->stream;
+  LaunchStream& own = *static_cast<LaunchStream*>(stream);
+  config.stream = own.stream;
+  own.behind_resident = true;
   cudaLaunchAttribute together = {};
   together.id = cudaLaunchAttributeCooperative;
   together.val.cooperative = 1;
   config.attrs = &together;
   config.numAttrs = 1;
   cudaLaunchKernelEx(&config, kernel, args);
+}
+
+// Blocks of such a kernel that a multiprocessor has room for; 0 too where a device cannot have them all at once.
+template <class Args>
+uint32_t ResidentBlocks(void (*kernel)(Args), uint32_t threads, size_t shared) {
+  int device = 0, can = 0, blocks = 0;
+  if (cudaGetDevice(&device) != cudaSuccess) return 0;
+  if (cudaDeviceGetAttribute(&can, cudaDevAttrCooperativeLaunch, device) != cudaSuccess || can == 0) return 0;
+  const auto error = cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel, static_cast<int>(threads), shared);
+  return error == cudaSuccess ? static_cast<uint32_t>(blocks) : 0;
 }
 
 // Every kernel says both before it reads or writes what others do. The next kernel's blocks may then take their places
@@ -115,14 +130,21 @@ MOTE_DEVICE uint32_t Arrive(uint32_t* arrived) {
 #endif
   return before;
 }
+// The same for who need not know what it was, and has nothing to read.
+MOTE_DEVICE void ArriveOnly(uint32_t* arrived) {
+#if __CUDA_ARCH__ >= 700
+  asm volatile("red.release.gpu.global.add.u32 [%0], 1;\n" ::"l"(arrived) : "memory");
+#endif
+}
 // Of blocks that stand on the GPU at once: what all that come here before have written is seen by who has waited until
 // so many are there. By one thread, between barriers of those that write and read.
 MOTE_DEVICE void AwaitArrivals(const uint32_t* arrived, uint32_t count) {
 #if __CUDA_ARCH__ >= 700
   uint32_t there = 0;
-  do {
-    asm volatile("ld.acquire.gpu.global.u32 %0, [%1];\n" : "=r"(there) : "l"(arrived) : "memory");
+  do {  // an acquire each time would empty the first-level cache each time
+    asm volatile("ld.relaxed.gpu.global.u32 %0, [%1];\n" : "=r"(there) : "l"(arrived) : "memory");
   } while (there < count);
+  asm volatile("fence.acq_rel.gpu;\n" ::: "memory");
 #endif
 }
 // Past the first-level cache: what others may have written since the kernel began, or will yet write beside it.

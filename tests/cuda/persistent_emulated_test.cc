@@ -66,5 +66,11 @@ TEST_F(CudaPersistentEmulated, AsManyTeamsAsThereIsRoomFor) {
   }
 }
 
+TEST_F(CudaPersistentEmulated, WhereBlocksCannotStayStepsAreAsEver) {
+  const auto plain = Run({}, false);
+  mote_emulator::Device().cooperative = false;
+  EXPECT_TRUE(SameBits(Run({.persistent = true}, false), plain));
+}
+
 }  // namespace
 }  // namespace mote::testing

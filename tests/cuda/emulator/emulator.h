@@ -78,6 +78,9 @@ inline void Run(const Dim& grid, uint32_t threads, size_t shared_bytes, const st
 // The same when the stream comes to it (runtime.cc): a captured launch runs with its graph.
 void Launch(void* stream, const Shape& shape, std::function<void()> kernel);
 
+// Of blocks that stay, on a multiprocessor.
+uint32_t ResidentBlocks();
+
 [[noreturn]] void Fault(const char* message);
 
 }  // namespace mote_emulator
@@ -95,6 +98,7 @@ void Launch(void* stream, const Shape& shape, std::function<void()> kernel);
 #define MOTE_LAUNCH_RESIDENT(kernel, blocks, threads, teams, shared, stream, arguments) \
   mote_emulator::Launch(stream, {{blocks, 1, 1}, threads, teams, true, shared},         \
                         [function = kernel, given = arguments] { function(given); })
+#define MOTE_RESIDENT_BLOCKS(kernel, threads, shared) mote_emulator::ResidentBlocks()
 #define MOTE_ALLOW_SHARED(kernel, of_stream) \
   do {                                       \
   } while (false)
@@ -109,6 +113,9 @@ MOTE_DEVICE void SyncBlock() {
 }
 MOTE_DEVICE void SyncTeams() {
   mote_emulator::SyncBlock();
+}
+MOTE_DEVICE void ArriveOnly(uint32_t* arrived) {
+  ++*arrived;
 }
 MOTE_DEVICE void AwaitArrivals(const uint32_t* arrived, uint32_t count) {
   for (uint32_t there = *arrived; there < count; there = *arrived) mote_emulator::AwaitChange(arrived, there);

@@ -41,6 +41,10 @@ EmulatedDevice& Device() {
   return Facts();
 }
 
+uint32_t ResidentBlocks() {
+  return Facts().cooperative ? 1 : 0;
+}
+
 void Launch(void* stream, const Shape& shape, std::function<void()> kernel) {
   ++Facts().launches;
   if (const char* refusal = std::exchange(Facts().refusal, nullptr); refusal != nullptr) {

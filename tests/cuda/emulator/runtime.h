@@ -12,6 +12,7 @@ struct EmulatedDevice {
   bool has_groups = true;
   bool has_kernels = true;
   bool integrated = false;
+  bool cooperative = true;  // has room for kernels whose blocks stay
   // Kernels' blocks are chosen by these (DeviceShape).
   uint32_t multiprocessors = 1;
   bool overlaps = true;
