@@ -48,6 +48,9 @@ Model WithNote(const ModelOptions& options, Model model) {
         "mote: --fast-prompts: there is no matrix unit (AMX, or a Hopper GPU's) for this model here; prompts are read "
         "as ever");
   }
+  if (options.persistent_steps && model.info().gpu_layers == 0) {
+    Note("mote: --persistent-steps: no layer of this model is on a GPU; its steps are as ever");
+  }
   return model;
 }
 

@@ -183,6 +183,12 @@ class Run(unittest.TestCase):
         self.assertNotIn("matrix unit", done.stderr.decode())
         self.assertEqual(mote(*words, "--fast-prompts", "-t", "2", "-b", "3").stdout, done.stdout)
 
+    def test_persistent_steps_without_a_gpu(self):
+        words = ["run", MODEL, "--no-chat", "-p", "Once upon a time", "--temp", "0", "-n", "8", "--device", "cpu"]
+        done = mote(*words, "--persistent-steps")
+        self.assertIn("no layer of this model is on a GPU", done.stderr.decode())
+        self.assertEqual(done.stdout, mote(*words).stdout)
+
     def test_a_prompt_that_is_too_long(self):
         done = mote("run", MODEL, "--no-chat", "-c", "16", stdin=b"word " * 100)
         self.assertEqual(done.returncode, 1)
