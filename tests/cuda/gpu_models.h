@@ -14,6 +14,7 @@
 #include "engine/graph/gpu.h"
 #include "engine/run/session.h"
 #include "tests/run/run_support.h"
+#include "tests/run/same_bits.h"
 #include "tests/support/tiny_model.h"
 
 namespace mote::testing {
@@ -66,23 +67,6 @@ inline double WorstError(const std::vector<std::vector<float>>& got, const std::
     if (!(error <= worst)) worst = error;
   }
   return worst;
-}
-
-inline bool SameBits(const std::vector<std::vector<float>>& a, const std::vector<std::vector<float>>& b) {
-  if (a.size() != b.size()) return false;
-  for (size_t i = 0; i < a.size(); ++i) {
-    if (a[i].size() != b[i].size() || memcmp(a[i].data(), b[i].data(), a[i].size() * sizeof(float)) != 0) return false;
-  }
-  return true;
-}
-
-inline TinyModelOptions Options(const char* architecture, DType type) {
-  TinyModelOptions options;
-  options.architecture = architecture;
-  options.type = type;
-  options.ff = 256;
-  options.experts = 4;
-  return options;
 }
 
 // What differs with F32 weights: attention's queries and weights are halves here (each off by up to 2^-11 of itself)

@@ -8,32 +8,12 @@
 
 #include "engine/run/session.h"
 #include "tests/run/run_support.h"
+#include "tests/run/same_bits.h"
 #include "tests/support/effort.h"
 #include "tests/support/tiny_model.h"
 
 namespace mote::testing {
 namespace {
-
-bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() && memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
-}
-
-bool SameBits(const std::vector<std::vector<float>>& a, const std::vector<std::vector<float>>& b) {
-  if (a.size() != b.size()) return false;
-  for (size_t i = 0; i < a.size(); ++i) {
-    if (!SameBits(a[i], b[i])) return false;
-  }
-  return true;
-}
-
-TinyModelOptions Options(const char* architecture, DType type) {
-  TinyModelOptions options;
-  options.architecture = architecture;
-  options.type = type;
-  options.ff = 256;
-  options.experts = 4;
-  return options;
-}
 
 struct Variant {
   const char* architecture;
