@@ -17,6 +17,16 @@ uint32_t LargestHeadDim();
 // Whether attention can round its results to these activations; `group`: query heads of a key/value head.
 bool AttentionCanRound(Acts acts, uint32_t group, uint32_t value_dim);
 
+// Numbers the launch's tiles of `rows` rows through all matrices; how many there are.
+inline uint32_t NumberTiles(MatMulArgs* args, uint32_t rows) {
+  uint32_t tiles = 0;
+  for (uint32_t i = 0; i < args->matrices; ++i) {
+    args->matrix[i].first_tile = tiles;
+    tiles += (args->matrix[i].rows + rows - 1) / rows;
+  }
+  return tiles;
+}
+
 // For each device before anything is launched on it: kernels that want more shared memory than usual say so.
 // `shared_bytes`: AttentionSharedBytes, the most of all; `stream`: of the device.
 void PrepareKernels(uint32_t shared_bytes, void* stream);

@@ -10,16 +10,6 @@
 
 namespace mote::cuda {
 
-// Numbers the launch's tiles of `rows` rows through all matrices; how many there are.
-inline uint32_t NumberTiles(MatMulArgs* args, uint32_t rows) {
-  uint32_t tiles = 0;
-  for (uint32_t i = 0; i < args->matrices; ++i) {
-    args->matrix[i].first_tile = tiles;
-    tiles += (args->matrix[i].rows + rows - 1) / rows;
-  }
-  return tiles;
-}
-
 template <DType kType, int kTokens8, int kRowTiles, int kFused>
 void LaunchFew(MatMulArgs args, uint32_t tokens, uint32_t experts, void* stream) {
   uint32_t units = NumberTiles(&args, 16 * kRowTiles);

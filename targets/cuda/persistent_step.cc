@@ -27,11 +27,7 @@ bool MakePersistentProduct(DType type, const MatMulArgs& product, PersistentOp* 
   op->product = product;
   MatMulArgs& args = op->product;
   const uint32_t rows = kTileRows * op->row_tiles;
-  uint32_t units = 0;
-  for (uint32_t i = 0; i < args.matrices; ++i) {
-    args.matrix[i].first_tile = units;
-    units += (args.matrix[i].rows + rows - 1) / rows;
-  }
+  const uint32_t units = NumberTiles(&args, rows);
   args.units = gate ? args.matrix[0].rows / (rows / 2) : units;
   return true;
 }
